@@ -1,0 +1,456 @@
+//! Server addresses: what they look like as text, and the typed form with credentials.
+
+#[cfg(feature = "tls")]
+use super::Tls;
+use crate::error::{AddressProblem, ConfigError};
+use std::{
+    convert::Infallible,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
+use url::Url;
+
+const DEFAULT_PORT: u16 = 6379;
+
+/// Which server: what tells it apart from the others in errors, events and logs. It holds no secret.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(Arc<str>);
+
+impl Address {
+    /// Returns it as text: `host:port`, a socket's path, or `memory://name`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a server is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+    Memory(String),
+}
+
+/// One server and how to reach it.
+///
+/// ```
+/// use multiredlock::Server;
+///
+/// let typed = Server::new("10.0.0.2").port(6380).username("billing").password("secret").database(3);
+/// assert_eq!(typed, "redis://billing:secret@10.0.0.2:6380/3".parse()?);
+/// # Ok::<_, multiredlock::ConfigError>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Server {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) database: u8,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Server {
+    /// A server at this host (a name, an IPv4 or an IPv6 address), at port 6379.
+    pub fn new(host: impl Into<String>) -> Self {
+        Self::at(Endpoint::Tcp {
+            host: host.into(),
+            port: DEFAULT_PORT,
+        })
+    }
+
+    /// A server at this Unix socket.
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Self::at(Endpoint::Unix(path.as_ref().to_owned()))
+    }
+
+    pub(crate) fn memory(name: impl Into<String>) -> Self {
+        Self::at(Endpoint::Memory(name.into()))
+    }
+
+    fn at(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            username: None,
+            password: None,
+            database: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Reads an address:
+    ///
+    /// | form | server |
+    /// |---|---|
+    /// | `host`, `host:port` | as `redis://` |
+    /// | `redis://[[user]:password@]host[:port][/database]`, `valkey://…` | over TCP, port 6379 and database 0 unless given |
+    /// | `rediss://…`, `valkeys://…` | the same over TLS; needs the feature `tls` |
+    /// | `redis+unix:///path` | at a Unix socket |
+    /// | `memory://name` | an in-memory server of this process, see [`testing`](crate::testing) |
+    ///
+    /// User and password are percent-decoded.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Address`] for anything else: a part that means nothing here is an error, never ignored.
+    pub fn parse(address: &str) -> Result<Self, ConfigError> {
+        parse(address).map_err(|problem| ConfigError::Address {
+            address: without_credentials(address),
+            problem,
+        })
+    }
+
+    /// Sets the port, 1 to 65535. It means nothing at a Unix socket or in memory.
+    #[must_use]
+    pub fn port(mut self, new: u16) -> Self {
+        if let Endpoint::Tcp { port, .. } = &mut self.endpoint {
+            *port = new;
+        }
+        self
+    }
+
+    /// Sets the name of the ACL user.
+    #[must_use]
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// Sets the password, which is never printed.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Sets the number of the database. Locks in different databases of a server do not exclude each other.
+    #[must_use]
+    pub fn database(mut self, database: u8) -> Self {
+        self.database = database;
+        self
+    }
+
+    /// Connects over TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Returns the address, without credentials.
+    pub fn address(&self) -> Address {
+        Address(match &self.endpoint {
+            Endpoint::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}").into(),
+            Endpoint::Tcp { host, port } => format!("{}:{port}", host.to_ascii_lowercase()).into(),
+            Endpoint::Unix(path) => path.to_string_lossy().into(),
+            Endpoint::Memory(name) => format!("memory://{name}").into(),
+        })
+    }
+
+    /// Checks what the setters could not.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let problem = match &self.endpoint {
+            Endpoint::Tcp { host, .. } if host.is_empty() => AddressProblem::Missing("the host"),
+            Endpoint::Tcp { port: 0, .. } => AddressProblem::Port("0".into()),
+            Endpoint::Unix(path) if path.as_os_str().is_empty() => AddressProblem::Missing("the path of the socket"),
+            Endpoint::Memory(name) if name.is_empty() => AddressProblem::Missing("the name"),
+            _ => return Ok(()),
+        };
+        Err(ConfigError::Address {
+            address: self.address().to_string(),
+            problem,
+        })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut server = f.debug_struct("Server");
+        server.field("address", &self.address());
+        server.field("username", &self.username);
+        server.field("password", &self.password.as_ref().map(|_| "…"));
+        server.field("database", &self.database);
+        #[cfg(feature = "tls")]
+        server.field("tls", &self.tls);
+        server.finish()
+    }
+}
+
+impl FromStr for Server {
+    type Err = ConfigError;
+
+    fn from_str(address: &str) -> Result<Self, ConfigError> {
+        Self::parse(address)
+    }
+}
+
+impl TryFrom<&str> for Server {
+    type Error = ConfigError;
+
+    fn try_from(address: &str) -> Result<Self, ConfigError> {
+        Self::parse(address)
+    }
+}
+
+impl TryFrom<String> for Server {
+    type Error = ConfigError;
+
+    fn try_from(address: String) -> Result<Self, ConfigError> {
+        Self::parse(&address)
+    }
+}
+
+impl TryFrom<&String> for Server {
+    type Error = ConfigError;
+
+    fn try_from(address: &String) -> Result<Self, ConfigError> {
+        Self::parse(address)
+    }
+}
+
+/// A typed [`Server`] needs no parsing, so that cannot fail.
+impl From<Infallible> for ConfigError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+fn parse(address: &str) -> Result<Server, AddressProblem> {
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return parse_tcp(&format!("redis://{address}"));
+    };
+    match scheme {
+        "redis" | "valkey" => parse_tcp(address),
+        "rediss" | "valkeys" => with_tls(parse_tcp(address)?),
+        "redis+unix" => parse_path(rest, "the path of the socket").map(Server::unix),
+        "memory" => parse_path(rest, "the name").map(Server::memory),
+        _ => Err(AddressProblem::Scheme(scheme.into())),
+    }
+}
+
+/// Reads what stands for itself after the scheme: a path or a name.
+fn parse_path<'a>(rest: &'a str, what: &'static str) -> Result<&'a str, AddressProblem> {
+    if let Some((_, query)) = rest.split_once('?') {
+        return Err(unexpected("query parameter", query));
+    }
+    match rest {
+        "" | "/" => Err(AddressProblem::Missing(what)),
+        _ => Ok(rest),
+    }
+}
+
+#[cfg(feature = "tls")]
+#[expect(clippy::unnecessary_wraps, reason = "it fails without the feature")]
+fn with_tls(server: Server) -> Result<Server, AddressProblem> {
+    Ok(server.tls(Tls::new()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn with_tls(_: Server) -> Result<Server, AddressProblem> {
+    Err(AddressProblem::NoTls)
+}
+
+fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
+    let url = Url::parse(url).map_err(|error| match error {
+        url::ParseError::InvalidPort => AddressProblem::Port(port_text(url).into()),
+        url::ParseError::EmptyHost => AddressProblem::Missing("the host"),
+        error => AddressProblem::Syntax(error.to_string()),
+    })?;
+    let host = match url.host() {
+        Some(url::Host::Ipv6(address)) => address.to_string(),
+        Some(host) => host.to_string(),
+        None => return Err(AddressProblem::Missing("the host")),
+    };
+    if host.is_empty() {
+        return Err(AddressProblem::Missing("the host"));
+    }
+    if let Some(query) = url.query() {
+        return Err(unexpected("query parameter", query));
+    }
+    if let Some(fragment) = url.fragment() {
+        return Err(unexpected("fragment", fragment));
+    }
+    let mut server = Server::new(host);
+    if let Some(port) = url.port() {
+        if port == 0 {
+            return Err(AddressProblem::Port("0".into()));
+        }
+        server = server.port(port);
+    }
+    let database = url.path().trim_start_matches('/');
+    if !database.is_empty() {
+        let number = database
+            .parse()
+            .map_err(|_| AddressProblem::Database(database.into()))?;
+        server = server.database(number);
+    }
+    if !url.username().is_empty() {
+        server = server.username(decoded(url.username()));
+    }
+    if let Some(password) = url.password() {
+        server = server.password(decoded(password));
+    }
+    Ok(server)
+}
+
+fn unexpected(part: &'static str, value: &str) -> AddressProblem {
+    AddressProblem::Unexpected {
+        part,
+        value: value.into(),
+    }
+}
+
+/// The port of an address whose port the URL parser did not take.
+fn port_text(url: &str) -> &str {
+    let authority = authority(url);
+    authority.rsplit_once(':').map_or("", |(_, port)| port)
+}
+
+/// What stands between the scheme and the path.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+/// The address with what could be a password taken out, whatever else is wrong with it.
+fn without_credentials(address: &str) -> String {
+    match address.rsplit_once('@') {
+        None => address.into(),
+        Some((before, rest)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://…@{rest}"),
+            None => format!("…@{rest}"),
+        },
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tcp(address: &str) -> (String, u8) {
+        let server = Server::parse(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+        (server.address().to_string(), server.database)
+    }
+
+    #[test]
+    fn a_tcp_address_is_read_in_every_form() {
+        assert_eq!(tcp("localhost"), ("localhost:6379".into(), 0));
+        assert_eq!(tcp("10.0.0.1:6380"), ("10.0.0.1:6380".into(), 0));
+        assert_eq!(tcp("redis://Example.com"), ("example.com:6379".into(), 0));
+        assert_eq!(tcp("valkey://example.com:1/15"), ("example.com:1".into(), 15));
+        assert_eq!(tcp("redis://example.com/"), ("example.com:6379".into(), 0));
+        assert_eq!(tcp("[::1]:7000"), ("[::1]:7000".into(), 0));
+        assert_eq!(tcp("redis://[fe80::1]"), ("[fe80::1]:6379".into(), 0));
+    }
+
+    #[test]
+    fn credentials_are_decoded() {
+        let server = Server::parse("redis://bill%3Aing:p%40ss%2F@h").unwrap();
+        assert_eq!(server.username.as_deref(), Some("bill:ing"));
+        assert_eq!(server.password.as_deref(), Some("p@ss/"));
+        let server = Server::parse("redis://:foobared@h").unwrap();
+        assert_eq!((server.username, server.password.as_deref()), (None, Some("foobared")));
+    }
+
+    #[test]
+    fn a_socket_and_a_name_are_read() {
+        let path = "redis+unix:///run/redis/redis.sock";
+        assert_eq!(Server::parse(path).unwrap(), Server::unix("/run/redis/redis.sock"));
+        assert_eq!(Server::parse("memory://a").unwrap().address().as_str(), "memory://a");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error_that_names_it() {
+        for (address, problem) in [
+            (
+                "ftp://h",
+                "unknown scheme `ftp`, expected redis, rediss, valkey, valkeys, redis+unix, or memory",
+            ),
+            ("h:0", "port 0 is not between 1 and 65535"),
+            ("redis://h:65536", "port 65536 is not between 1 and 65535"),
+            ("redis://h:x/1", "port x is not between 1 and 65535"),
+            ("redis://h/256", "database 256 is not between 0 and 255"),
+            ("redis://h/-1", "database -1 is not between 0 and 255"),
+            ("redis://h/zero", "database zero is not between 0 and 255"),
+            ("redis://h?timeout=3", "query parameter `timeout=3` is not understood"),
+            ("redis+unix:///s?db=3", "query parameter `db=3` is not understood"),
+            ("redis://h#1", "fragment `1` is not understood"),
+            ("", "the host is missing"),
+            ("redis://", "the host is missing"),
+            ("redis:///1", "the host is missing"),
+            ("redis+unix://", "the path of the socket is missing"),
+            ("memory://", "the name is missing"),
+        ] {
+            let error = Server::parse(address).unwrap_err();
+            assert_eq!(error.to_string(), format!("server address `{address}`: {problem}"));
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_is_asked_for_by_the_scheme() {
+        for scheme in ["rediss", "valkeys"] {
+            assert!(Server::parse(&format!("{scheme}://h")).unwrap().tls.is_some());
+        }
+        assert!(Server::parse("redis://h").unwrap().tls.is_none());
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_is_never_replaced_by_plaintext() {
+        let error = Server::parse("rediss://h").unwrap_err();
+        assert!(error.to_string().contains("without its feature `tls`"), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let server = Server::parse("redis://user:hunter2@h").unwrap();
+        assert!(!format!("{server:?} {}", server.address()).contains("hunter2"));
+        for wrong in [
+            "redis://u:hunter2@h:0",
+            "ftp://u:hunter2@h",
+            "u:hunter2@h:99999",
+            "redis://u:hunter2@",
+        ] {
+            let error = Server::parse(wrong).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(address in ".*") {
+            let _ = Server::parse(&address);
+        }
+
+        #[test]
+        fn an_address_that_was_printed_is_read_again(host in "[a-z][a-z0-9.-]{0,20}[a-z]", port in 1_u16.., database: u8) {
+            let server = Server::new(host).port(port).database(database);
+            let url = format!("redis://{}/{database}", server.address());
+            prop_assert_eq!(Server::parse(&url).unwrap(), server);
+        }
+    }
+}

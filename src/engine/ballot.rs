@@ -1,0 +1,215 @@
+//! The votes of one round, and what they decide.
+
+use super::value::Owner;
+use crate::{
+    quorum::majority,
+    server::{DownReason, Refusal},
+};
+use std::time::Duration;
+
+/// One server's answer in a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Vote {
+    /// The server did it: the key was set, renewed or removed.
+    Granted,
+    /// The key holds another value, so somebody else holds the resource.
+    Held {
+        /// Who holds it, if the value tells.
+        owner: Option<Owner>,
+        /// How long the key will stand if its owner does nothing; `None` if it never expires.
+        remaining: Option<Duration>,
+    },
+    /// The key is not there, so there was nothing to renew or to unlock.
+    Missing,
+    /// The server answered with an error, so it did nothing.
+    Refused(Refusal),
+    /// The server is down, so nothing was sent.
+    Unreachable(DownReason),
+    /// The command was sent, but its answer was lost with the connection: it may or may not have been carried out.
+    Unknown,
+    /// The round was decided, or its time was up, before this server answered.
+    Pending,
+}
+
+/// What the votes of a round decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// A majority granted it.
+    Won,
+    /// A majority can no longer grant it.
+    Lost,
+}
+
+/// Counts the votes of one round. Pure: whoever holds it says when the time is up.
+#[derive(Debug)]
+pub(crate) struct Ballot {
+    votes: Vec<Vote>,
+    granted: usize,
+    answered: usize,
+}
+
+impl Ballot {
+    pub(crate) fn new(servers: usize) -> Self {
+        Self {
+            votes: vec![Vote::Pending; servers],
+            granted: 0,
+            answered: 0,
+        }
+    }
+
+    /// Notes a vote. A server's first answer counts and any later one is ignored.
+    pub(crate) fn cast(&mut self, server: usize, vote: Vote) {
+        if self.votes[server] == Vote::Pending {
+            self.answered += 1;
+            self.granted += usize::from(vote == Vote::Granted);
+            self.votes[server] = vote;
+        }
+    }
+
+    /// Decides at the earliest vote that settles it: the quorum-th grant, or the (N − quorum + 1)-th of anything else.
+    pub(crate) fn decision(&self) -> Option<Decision> {
+        let servers = self.votes.len();
+        let quorum = majority(servers);
+        if self.granted >= quorum {
+            Some(Decision::Won)
+        } else if self.answered - self.granted > servers - quorum {
+            Some(Decision::Lost)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.answered == self.votes.len()
+    }
+
+    pub(crate) fn votes(&self) -> &[Vote] {
+        &self.votes
+    }
+}
+
+/// Counts the votes for which `is` holds.
+pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
+    votes.iter().filter(|vote| is(vote)).count()
+}
+
+/// Whether the round failed because somebody holds the resource, rather than for lack of servers: whether the servers
+/// that could vote are a majority, and at least one of them says that it is held.
+///
+/// A server that did not answer in time before the decision counts as one that could vote: nothing is known against it.
+pub(crate) fn is_held(votes: &[Vote]) -> bool {
+    let could_vote = count(votes, |vote| {
+        matches!(vote, Vote::Granted | Vote::Held { .. } | Vote::Pending)
+    });
+    count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && could_vote >= majority(votes.len())
+}
+
+/// Whether a majority can no longer hold our value: so many servers hold another or none that the rest is no majority.
+pub(crate) fn is_lost(votes: &[Vote]) -> bool {
+    let gone = count(votes, |vote| matches!(vote, Vote::Held { .. } | Vote::Missing));
+    gone > votes.len() - majority(votes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn held() -> Vote {
+        Vote::Held {
+            owner: None,
+            remaining: None,
+        }
+    }
+
+    fn down() -> Vote {
+        Vote::Unreachable(DownReason::ConnectionLost)
+    }
+
+    fn after(servers: usize, votes: &[Vote]) -> Option<Decision> {
+        let mut ballot = Ballot::new(servers);
+        for (server, vote) in votes.iter().enumerate() {
+            ballot.cast(server, vote.clone());
+        }
+        ballot.decision()
+    }
+
+    #[test]
+    fn an_even_number_of_servers_is_lost_at_half_of_them() {
+        assert_eq!(after(2, &[held()]), Some(Decision::Lost));
+        assert_eq!(after(4, &[held()]), None);
+        assert_eq!(after(4, &[held(), down()]), Some(Decision::Lost));
+        assert_eq!(after(4, &[Vote::Granted, Vote::Granted]), None);
+    }
+
+    #[test]
+    fn a_server_votes_once() {
+        let mut ballot = Ballot::new(3);
+        for _ in 0..3 {
+            ballot.cast(0, Vote::Granted);
+        }
+        ballot.cast(0, down());
+        assert_eq!(ballot.decision(), None);
+        assert_eq!(ballot.votes(), [Vote::Granted, Vote::Pending, Vote::Pending]);
+    }
+
+    #[test]
+    fn unreachable_is_never_called_held() {
+        assert!(!is_held(&[down(), down(), Vote::Pending]));
+        assert!(!is_held(&[down(), down(), held()]));
+        assert!(is_held(&[down(), held(), Vote::Pending]));
+        assert!(is_held(&[held(), held(), Vote::Pending]));
+        assert!(!is_held(&[down(), Vote::Unknown, Vote::Granted]));
+    }
+
+    #[test]
+    fn a_lock_is_lost_only_when_the_rest_is_no_majority() {
+        assert!(!is_lost(&[held(), down(), down()]));
+        assert!(!is_lost(&[held(), Vote::Unknown, Vote::Pending]));
+        assert!(is_lost(&[held(), Vote::Missing, down()]));
+        assert!(is_lost(&[held(), Vote::Missing, Vote::Granted, Vote::Granted]));
+        assert!(!is_lost(&[Vote::Missing, Vote::Granted, Vote::Granted, down()]));
+    }
+
+    fn any_vote() -> impl Strategy<Value = Vote> {
+        prop_oneof![
+            Just(Vote::Granted),
+            Just(held()),
+            Just(Vote::Missing),
+            Just(down()),
+            Just(Vote::Unknown),
+            Just(Vote::Refused(Refusal::OutOfMemory)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_decides_at_the_earliest_vote_that_settles_it_and_never_changes_its_mind(
+            votes in prop::collection::vec(any_vote(), 1..10),
+        ) {
+            let servers = votes.len();
+            let mut ballot = Ballot::new(servers);
+            let mut decided = None;
+            for (server, vote) in votes.iter().enumerate() {
+                ballot.cast(server, vote.clone());
+                let cast = &votes[..=server];
+                let granted = cast.iter().filter(|vote| **vote == Vote::Granted).count();
+                let open = servers - cast.len();
+                let settled = if granted >= majority(servers) {
+                    Some(Decision::Won)
+                } else if granted + open < majority(servers) {
+                    Some(Decision::Lost)
+                } else {
+                    None
+                };
+                prop_assert_eq!(ballot.decision(), settled);
+                if decided.is_some() {
+                    prop_assert_eq!(ballot.decision(), decided);
+                }
+                decided = ballot.decision();
+            }
+            prop_assert!(decided.is_some() && ballot.is_complete());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! How a majority is asked. The pure parts decide; [`round`] does what they say.
+
+pub(crate) mod ballot;
+mod retry;
+pub(crate) mod round;
+mod validity;
+mod value;
+
+pub use ballot::Vote;
+pub use retry::Retry;
+pub use validity::Drift;
+pub(crate) use validity::Ttl;
+pub use value::Owner;
+pub(crate) use value::{Shortened, fresh};

@@ -1,0 +1,189 @@
+//! One round on all servers, and what it leaves behind.
+
+use super::{
+    Ttl, Vote,
+    ballot::{self, Decision},
+    fresh,
+};
+use crate::{
+    config::Address,
+    error::{Failure, ServerVote},
+    quorum::majority,
+    server::{Lane, Operation, Verb},
+};
+use bytes::Bytes;
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+/// The servers that vote, and how we name ourselves to them.
+#[derive(Debug)]
+pub(crate) struct Electorate {
+    pub(crate) id: String,
+    pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) addresses: Vec<Address>,
+}
+
+/// A key that a majority holds for us.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) value: Bytes,
+    pub(crate) term: Term,
+}
+
+/// Until when a majority holds a key for us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Term {
+    /// Until then nobody else can be granted the resource.
+    pub(crate) valid_until: Instant,
+    /// By then every server has dropped the key.
+    pub(crate) expires: Instant,
+}
+
+/// Why a round did not lead to a grant.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The votes did not make a majority.
+    Outvoted(Vec<Vote>),
+    /// They did, but too late.
+    Expired { elapsed: Duration, votes: Vec<Vote> },
+}
+
+impl Electorate {
+    /// Asks all servers for a key.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the round fails, or the future is dropped, an unlock is sent after every SET that was sent.
+    pub(crate) async fn lock(&self, key: &Bytes, ttl: Ttl, limit: Duration) -> Result<Grant, Failed> {
+        let value = Bytes::from(fresh(&self.id, SystemTime::now()));
+        let (set, start) = self.operation(Verb::Lock, key, &value, ttl.millis(), limit);
+        let undo = Undo {
+            electorate: self,
+            set: &set,
+        };
+        let term = self.vote(&set, start, ttl).await?;
+        undo.disarm();
+        Ok(Grant { value, term })
+    }
+
+    /// Asks all servers to let our key live on, and puts it back where it went missing if a majority still had it.
+    ///
+    /// A key that was put back is not counted: its server may have granted the resource to another in between.
+    pub(crate) async fn renew(&self, key: &Bytes, value: &Bytes, ttl: Ttl, limit: Duration) -> Result<Term, Failed> {
+        let (renewal, start) = self.operation(Verb::Renew, key, value, ttl.millis(), limit);
+        let term = self.vote(&renewal, start, ttl).await?;
+        self.restore_missing(&renewal, term);
+        Ok(term)
+    }
+
+    /// Sends an unlock to all servers. Where it cannot be sent now it is kept until `expires`.
+    pub(crate) fn unlock(&self, key: Bytes, value: Bytes, expires: Instant) -> Arc<Operation> {
+        let unlock = Arc::new(Operation::unlock(key, value, expires, self.lanes.len()));
+        self.submit(&unlock);
+        unlock
+    }
+
+    /// Names the votes of a failed round.
+    pub(crate) fn failure(&self, resource: &[u8], rounds: u32, votes: Vec<Vote>) -> Box<Failure> {
+        let servers = self.addresses.iter().cloned();
+        Box::new(Failure {
+            resource: String::from_utf8_lossy(resource).into_owned(),
+            rounds,
+            needed: majority(self.lanes.len()),
+            votes: servers
+                .zip(votes)
+                .map(|(server, vote)| ServerVote { server, vote })
+                .collect(),
+        })
+    }
+
+    fn operation(
+        &self,
+        verb: Verb,
+        key: &Bytes,
+        value: &Bytes,
+        ttl_ms: u64,
+        limit: Duration,
+    ) -> (Arc<Operation>, Instant) {
+        let start = Instant::now();
+        let until = start.checked_add(limit).unwrap_or(start + FAR);
+        let operation = Operation::vote_by(until, verb, key.clone(), value.clone(), ttl_ms, self.lanes.len());
+        (Arc::new(operation), start)
+    }
+
+    /// Sends the operation to all servers, and waits for the vote that decides or for the end of the round.
+    async fn vote(&self, operation: &Arc<Operation>, start: Instant, ttl: Ttl) -> Result<Term, Failed> {
+        self.submit(operation);
+        let decided = poll_fn(|cx| operation.poll_decision(cx));
+        let decision = timeout_at(operation.until(), decided).await;
+        let elapsed = start.elapsed();
+        debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
+        match decision {
+            Ok(Decision::Won) if ttl.validity(elapsed).is_some() => Ok(Term {
+                valid_until: start + ttl.promised(),
+                // Keys were set as late as now.
+                expires: start + elapsed + ttl.duration(),
+            }),
+            Ok(Decision::Won) => Err(Failed::Expired {
+                elapsed,
+                votes: operation.votes_so_far(),
+            }),
+            Ok(Decision::Lost) | Err(_) => Err(Failed::Outvoted(operation.votes_so_far())),
+        }
+    }
+
+    fn restore_missing(&self, renewal: &Operation, term: Term) {
+        let votes = renewal.votes_so_far();
+        if ballot::count(&votes, |vote| *vote == Vote::Missing) == 0 {
+            return;
+        }
+        let left = term.expires.duration_since(Instant::now());
+        let ttl_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let (restore, _) = self.operation(Verb::Restore, &renewal.key, &renewal.value, ttl_ms, left);
+        for (lane, vote) in self.lanes.iter().zip(votes) {
+            if vote == Vote::Missing {
+                lane.submit(&restore);
+            }
+        }
+    }
+
+    fn submit(&self, operation: &Arc<Operation>) {
+        for lane in &self.lanes {
+            lane.submit(operation);
+        }
+    }
+}
+
+/// Far enough for a round that was told to wait for ever.
+const FAR: Duration = Duration::from_secs(86_400 * 365);
+
+/// Sends unlocks after the SETs of a round unless it was won.
+struct Undo<'a> {
+    electorate: &'a Electorate,
+    set: &'a Arc<Operation>,
+}
+
+impl Undo<'_> {
+    fn disarm(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        // First, so that no lane sends the SET once it has the unlock.
+        self.set.abandon();
+        let unlock = Arc::new(self.set.undo());
+        for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
+            // The others have told that they did nothing.
+            if matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown) {
+                lane.submit(&unlock);
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is left of a ttl once the round and the drift between the clocks are taken off.
+
+use crate::error::InvalidTtl;
+use std::time::Duration;
+
+/// The longest ttl that is accepted, in milliseconds.
+///
+/// Redis adds the ttl to its clock in an `i64` of milliseconds; this leaves room for a clock until the year 2248.
+const LONGEST_MS: u64 = (i64::MAX - (1 << 43)) as u64;
+
+/// The shortest validity that a lock can be granted for.
+const SHORTEST_VALIDITY: Duration = Duration::from_millis(1);
+
+/// How much the clocks of the servers may drift apart from ours while a lock is held.
+///
+/// It is taken off every lock's validity.
+///
+/// # Default
+///
+/// `Drift::fixed(100 ms)`, as in the node library `multiredlock`. `Drift::factor(0.01)` is what the
+/// [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/) suggests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drift(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Fixed(Duration),
+    Factor(f64),
+}
+
+impl Drift {
+    /// The same drift whatever the ttl.
+    pub const fn fixed(drift: Duration) -> Self {
+        Self(Kind::Fixed(drift))
+    }
+
+    /// A share of the ttl, plus 2 ms for the precision with which Redis expires keys.
+    ///
+    /// `factor` lies between 0 and 1; `build()` and each request refuse any other.
+    pub const fn factor(factor: f64) -> Self {
+        Self(Kind::Factor(factor))
+    }
+
+    /// Returns the drift of a lock that is asked for with this ttl.
+    pub fn of(&self, ttl: Duration) -> Duration {
+        match self.0 {
+            Kind::Fixed(drift) => drift,
+            Kind::Factor(factor) if (0.0..=1.0).contains(&factor) => {
+                // Dividing keeps a huge ttl from overflowing the product.
+                Duration::try_from_secs_f64(ttl.as_secs_f64() * factor)
+                    .unwrap_or(ttl)
+                    .saturating_add(Duration::from_millis(2))
+            }
+            Kind::Factor(_) => Duration::MAX,
+        }
+    }
+
+    /// Returns the factor if it is one that no ttl can make sense of.
+    pub(crate) fn invalid_factor(&self) -> Option<f64> {
+        match self.0 {
+            Kind::Factor(factor) if !(0.0..1.0).contains(&factor) => Some(factor),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self::fixed(Duration::from_millis(100))
+    }
+}
+
+/// A ttl that Redis takes and that leaves some validity, in whole milliseconds, with its drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ttl {
+    millis: u64,
+    drift: Duration,
+}
+
+impl Ttl {
+    /// Rounds the ttl down to whole milliseconds and checks it against its drift and against what Redis takes.
+    pub(crate) fn new(ttl: Duration, drift: Drift) -> Result<Self, InvalidTtl> {
+        let millis = u64::try_from(ttl.as_millis())
+            .ok()
+            .filter(|millis| *millis <= LONGEST_MS)
+            .ok_or(InvalidTtl::TooLong {
+                ttl,
+                longest: Duration::from_millis(LONGEST_MS),
+            })?;
+        let whole = Duration::from_millis(millis);
+        let drift = drift.of(whole);
+        match drift.checked_add(SHORTEST_VALIDITY) {
+            Some(shortest) if whole >= shortest => Ok(Self { millis, drift }),
+            _ => Err(InvalidTtl::TooShort { ttl, drift }),
+        }
+    }
+
+    pub(crate) fn millis(self) -> u64 {
+        self.millis
+    }
+
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_millis(self.millis)
+    }
+
+    /// The ttl less its drift: what a lock that took no time at all would be valid for.
+    pub(crate) fn promised(self) -> Duration {
+        self.duration() - self.drift
+    }
+
+    /// What is left after `elapsed`, or nothing if the round took too long to be of use.
+    pub(crate) fn validity(self, elapsed: Duration) -> Option<Duration> {
+        self.promised().checked_sub(elapsed).filter(|left| !left.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn validity_is_ttl_less_elapsed_less_drift() {
+        let ttl = Ttl::new(ms(10_000), Drift::default()).unwrap();
+        assert_eq!(ttl.validity(ms(3)), Some(ms(9_897)));
+        assert_eq!(ttl.validity(ms(9_900)), None);
+        let ttl = Ttl::new(ms(10_000), Drift::factor(0.01)).unwrap();
+        assert_eq!(ttl.validity(ms(3)), Some(ms(9_895)));
+    }
+
+    #[test]
+    fn a_ttl_that_leaves_no_validity_names_both_numbers() {
+        let error = Ttl::new(ms(100), Drift::default()).unwrap_err();
+        assert_eq!(
+            error,
+            InvalidTtl::TooShort {
+                ttl: ms(100),
+                drift: ms(100)
+            }
+        );
+        assert!(Ttl::new(ms(101), Drift::default()).is_ok());
+        assert!(Ttl::new(Duration::ZERO, Drift::fixed(Duration::ZERO)).is_err());
+        assert!(Ttl::new(ms(1), Drift::fixed(Duration::ZERO)).is_ok());
+    }
+
+    #[test]
+    fn sub_millisecond_parts_round_down() {
+        let zero = Drift::fixed(Duration::ZERO);
+        assert_eq!(Ttl::new(Duration::from_micros(1_999), zero).unwrap().millis(), 1);
+        assert!(Ttl::new(Duration::from_micros(999), zero).is_err());
+    }
+
+    #[test]
+    fn a_ttl_beyond_what_redis_takes_is_refused() {
+        assert!(matches!(
+            Ttl::new(Duration::MAX, Drift::default()),
+            Err(InvalidTtl::TooLong { .. })
+        ));
+        assert!(Ttl::new(ms(LONGEST_MS), Drift::default()).is_ok());
+        assert!(Ttl::new(ms(LONGEST_MS + 1), Drift::default()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn validity_never_exceeds_the_ttl_and_never_panics(
+            ttl in any::<Duration>(), fixed in any::<Duration>(), factor in any::<f64>(), elapsed in any::<Duration>(),
+        ) {
+            for drift in [Drift::fixed(fixed), Drift::factor(factor)] {
+                if let Ok(checked) = Ttl::new(ttl, drift) {
+                    prop_assert!(checked.promised() <= ttl);
+                    if let Some(left) = checked.validity(elapsed) {
+                        prop_assert!(left > Duration::ZERO);
+                        prop_assert!(left <= ttl.saturating_sub(elapsed));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The unique proof of ownership that is stored under a resource: `{id}_{unix_ms}_{random}`.
+
+use rand::RngCore;
+use std::{
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Who holds a resource and since when, as told by the value that is stored there.
+///
+/// Only values of the form `{id}_{unix_ms}_{random}` tell this; `since` is the wall clock of the owner's machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Owner {
+    /// The id of the owner's handle: its hostname, unless it was given another.
+    pub id: String,
+    /// When the owner's winning round began, by the owner's clock.
+    pub since: SystemTime,
+}
+
+impl Owner {
+    /// Reads the owner off a value, or nothing if the value is not of our form (another library's, say).
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let value = std::str::from_utf8(value).ok()?;
+        let (rest, random) = value.rsplit_once('_')?;
+        let (id, unix_ms) = rest.rsplit_once('_')?;
+        if random.is_empty() || !unix_ms.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let since = Duration::from_millis(unix_ms.parse().ok()?);
+        Some(Self {
+            id: id.to_owned(),
+            since: UNIX_EPOCH.checked_add(since)?,
+        })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
+        write!(f, "{} since {hours:02}:{minutes:02}:{:02} UTC", self.id, seconds % 60)
+    }
+}
+
+/// Makes a value that no other round, here or elsewhere, will make again.
+pub(crate) fn fresh(id: &str, now: SystemTime) -> String {
+    let mut random = [0; 16];
+    // A generator fit for cryptography, seeded by the system: nobody can guess the value of another's lock.
+    rand::thread_rng().fill_bytes(&mut random);
+    let random = uuid::Builder::from_random_bytes(random).into_uuid();
+    let unix_ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    format!("{id}_{unix_ms}_{}", random.simple())
+}
+
+/// A value as logs and `Debug` may show it: enough to recognise, too little to unlock with.
+pub(crate) struct Shortened<'a>(pub(crate) &'a str);
+
+impl fmt::Debug for Shortened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.rsplit_once('_') {
+            Some((owner, random)) => write!(f, "{owner}_{}…", first(random, 4)),
+            None => write!(f, "{}…", first(self.0, self.0.len() / 4)),
+        }
+    }
+}
+
+fn first(text: &str, chars: usize) -> &str {
+    let end = text.char_indices().nth(chars).map_or(text.len() / 2, |(at, _)| at);
+    text.get(..end).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_value_of_the_node_library_tells_its_owner() {
+        let owner = Owner::parse(b"yourhost_1421844817874_6f554e61").unwrap();
+        assert_eq!(owner.id, "yourhost");
+        assert_eq!(owner.to_string(), "yourhost since 12:53:37 UTC");
+    }
+
+    #[test]
+    fn another_librarys_value_has_no_known_owner() {
+        for value in [
+            "",
+            "_",
+            "__",
+            "my_random_value",
+            "a_1.5_b",
+            "a_-1_b",
+            "a_1_",
+            "a_99999999999999999999_b",
+        ] {
+            assert_eq!(Owner::parse(value.as_bytes()), None, "{value:?}");
+        }
+        assert_eq!(Owner::parse(&[0xff, b'_', b'1', b'_', b'a']), None);
+    }
+
+    #[test]
+    fn two_values_of_one_moment_differ() {
+        let now = SystemTime::now();
+        assert_ne!(fresh("web", now), fresh("web", now));
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_made_a_value_is_found_in_it(id in ".*", ms in 0_u64..1 << 43) {
+            let since = UNIX_EPOCH + Duration::from_millis(ms);
+            let owner = Owner::parse(fresh(&id, since).as_bytes()).unwrap();
+            prop_assert_eq!(owner, Owner { id, since });
+        }
+
+        #[test]
+        fn parsing_never_panics(value in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Owner::parse(&value);
+        }
+
+        #[test]
+        fn a_shortened_value_cannot_unlock(value in ".{1,64}") {
+            let shown = format!("{:?}", Shortened(&value));
+            prop_assert!(!shown.contains(&value), "{shown} shows {value}");
+        }
+    }
+}

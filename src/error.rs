@@ -1,0 +1,321 @@
+//! One small error for each operation.
+
+use crate::{
+    config::Address,
+    engine::{Owner, Vote},
+};
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
+
+/// Why a handle could not be built. Nothing was connected or sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The list of servers is empty.
+    #[error("no server is configured")]
+    NoServer,
+    /// Two addresses name one server, which must not vote twice. Database and user make no difference.
+    #[error("server {0} is configured twice")]
+    DuplicateServer(Address),
+    /// An address could not be understood.
+    #[error("server address `{address}`: {problem}")]
+    Address {
+        /// The address, without a password.
+        address: String,
+        /// What is wrong with it.
+        problem: AddressProblem,
+    },
+    /// A certificate or key could not be read.
+    #[error("TLS settings of server {server}: {problem}")]
+    Tls {
+        /// The server they are for.
+        server: Address,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The drift factor is not at least 0 and below 1.
+    #[error("drift factor {0} must be at least 0 and below 1")]
+    DriftFactor(f64),
+    /// A duration that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
+    /// The shortest wait before a reconnection is longer than the longest.
+    #[error("the shortest wait before a reconnection ({min:?}) must not exceed the longest ({max:?})")]
+    Reconnect {
+        /// The shortest wait.
+        min: Duration,
+        /// The longest wait.
+        max: Duration,
+    },
+    /// The machine's hostname is unknown, so an id has to be given: the operating system's words.
+    #[error("the hostname is unknown, so an id has to be given: {0}")]
+    Hostname(String),
+    /// There is no tokio runtime to connect on.
+    #[error("a handle has to be built within a tokio runtime")]
+    NoRuntime,
+}
+
+/// What is wrong with a server address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressProblem {
+    /// It is not a URL, `host`, or `host:port`: what the URL parser says.
+    #[error("{0}")]
+    Syntax(String),
+    /// The scheme is none of those that are understood.
+    #[error("unknown scheme `{0}`, expected redis, rediss, valkey, valkeys, redis+unix, or memory")]
+    Scheme(String),
+    /// There is no host, or no path of a socket, or no name of an in-memory server.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// The port is not between 1 and 65535.
+    #[error("port {0} is not between 1 and 65535")]
+    Port(String),
+    /// The database is not between 0 and 255.
+    #[error("database {0} is not between 0 and 255")]
+    Database(String),
+    /// The URL has a part that means nothing here.
+    #[error("{part} `{value}` is not understood")]
+    Unexpected {
+        /// Which part it is.
+        part: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// The address asks for TLS, which this build does not have. It is never replaced by plaintext.
+    #[error("TLS is asked for, but the crate was built without its feature `tls`")]
+    NoTls,
+}
+
+/// A ttl that cannot lead to a lock. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTtl {
+    /// The drift would leave less than a millisecond of validity.
+    #[error("ttl ({ttl:?}) must exceed the drift ({drift:?}) by at least 1ms")]
+    TooShort {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The drift at that ttl.
+        drift: Duration,
+    },
+    /// Redis does not take a ttl this long.
+    #[error("ttl ({ttl:?}) must not exceed {longest:?}")]
+    TooLong {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The longest ttl that is taken.
+        longest: Duration,
+    },
+}
+
+/// A resource that cannot be a Redis key. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidResource {
+    /// The resource is empty.
+    #[error("the resource is empty")]
+    Empty,
+    /// The resource, with the key prefix, is longer than a Redis key can be.
+    #[error("the resource with its prefix is {length} bytes long, {longest} is the most")]
+    TooLong {
+        /// Its length in bytes, with the key prefix.
+        length: usize,
+        /// The most that Redis takes, in bytes.
+        longest: usize,
+    },
+}
+
+/// How one server voted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerVote {
+    /// The server.
+    pub server: Address,
+    /// Its answer.
+    pub vote: Vote,
+}
+
+/// The resource of a failed operation and how each server voted on it in the last round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The resource, with bytes that are not UTF-8 replaced.
+    pub resource: String,
+    /// How many rounds were made.
+    pub rounds: u32,
+    /// How many grants are a majority.
+    pub needed: usize,
+    /// Each server's vote in the last round, in the order in which they are configured.
+    pub votes: Vec<ServerVote>,
+}
+
+impl Failure {
+    fn count(&self, is: impl Fn(&Vote) -> bool) -> usize {
+        self.votes.iter().filter(|vote| is(&vote.vote)).count()
+    }
+
+    /// Returns how many servers granted it in the last round.
+    pub fn granted(&self) -> usize {
+        self.count(|vote| *vote == Vote::Granted)
+    }
+
+    /// Returns how many servers said in the last round that somebody else holds the resource.
+    pub fn held(&self) -> usize {
+        self.count(|vote| matches!(vote, Vote::Held { .. }))
+    }
+
+    fn could_not_lock(&self) -> String {
+        let rounds = if self.rounds == 1 { "round" } else { "rounds" };
+        format!(
+            "could not lock `{}` in {} {rounds}: {} of {} servers granted it, {} needed",
+            self.resource,
+            self.rounds,
+            self.granted(),
+            self.votes.len(),
+            self.needed,
+        )
+    }
+
+    /// What the servers that neither granted nor held it said, for the end of a message.
+    fn troubles(&self) -> String {
+        let mut text = String::new();
+        for ServerVote { server, vote } in &self.votes {
+            let trouble: &dyn Display = match vote {
+                Vote::Refused(refusal) => refusal,
+                Vote::Unreachable(reason) => reason,
+                Vote::Unknown => &"the answer was lost",
+                Vote::Pending => &"no answer in time",
+                Vote::Granted | Vote::Held { .. } | Vote::Missing => continue,
+            };
+            text += if text.is_empty() { " (" } else { "; " };
+            text += &format!("{server}: {trouble}");
+        }
+        if !text.is_empty() {
+            text.push(')');
+        }
+        text
+    }
+}
+
+/// Who holds a resource, and until when, for a message.
+struct Holder<'a> {
+    owner: Option<&'a Owner>,
+    retry_after: Option<Duration>,
+}
+
+impl Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.owner {
+            Some(owner) => write!(f, "{owner}")?,
+            None => write!(f, "an unknown owner")?,
+        }
+        match self.retry_after {
+            Some(left) => write!(f, ", {:.1} s left", left.as_secs_f64()),
+            None => write!(f, ", without a ttl"),
+        }
+    }
+}
+
+/// Why a resource was not locked. No server keeps a key for it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else holds the resource.
+    #[error("{}; held by {}", failure.could_not_lock(), Holder { owner: owner.as_ref(), retry_after: *retry_after })]
+    Held {
+        /// Who holds it on most of the servers that told, if the value tells.
+        owner: Option<Owner>,
+        /// When the owner's keys will have expired on enough servers, if it neither renews nor unlocks; `None` if
+        /// that will never be.
+        retry_after: Option<Duration>,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Too few servers could vote.
+    #[error("{}{}", failure.could_not_lock(), failure.troubles())]
+    NoQuorum {
+        /// How many servers could vote.
+        reachable: usize,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// A majority granted it, but the round took so long that nothing was left of the ttl.
+    #[error(
+        "could not lock `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
+        failure.resource
+    )]
+    Expired {
+        /// How long the round took.
+        elapsed: Duration,
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// The ttl cannot lead to a lock.
+    #[error(transparent)]
+    InvalidTtl(#[from] InvalidTtl),
+    /// The resource cannot be a Redis key.
+    #[error(transparent)]
+    InvalidResource(#[from] InvalidResource),
+    /// The drift factor of this call is not at least 0 and below 1.
+    #[error("drift factor {0} must be at least 0 and below 1")]
+    DriftFactor(f64),
+    /// The handle was closed.
+    #[error("the handle is closed")]
+    Closed,
+}
+
+/// Why a lock was not renewed. Its keys are left as they are: the owner may still be within its validity.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now.
+    #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
+    Lost {
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Too few servers answered to tell. Until `remaining` is over the lock holds, and renewing can be tried again.
+    #[error(
+        "could not renew `{}`: {} of {} servers renewed it, {} needed{}; {remaining:?} of its validity is left",
+        failure.resource, failure.granted(), failure.votes.len(), failure.needed, failure.troubles()
+    )]
+    Unknown {
+        /// What is left of the lock's validity, not counting what this renewal may have done.
+        remaining: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// A majority renewed it, but the round took so long that nothing was left of the ttl.
+    #[error(
+        "could not renew `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
+        failure.resource
+    )]
+    Expired {
+        /// How long the round took.
+        elapsed: Duration,
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// The ttl cannot lead to a lock.
+    #[error(transparent)]
+    InvalidTtl(#[from] InvalidTtl),
+    /// The resource cannot be a Redis key.
+    #[error(transparent)]
+    InvalidResource(#[from] InvalidResource),
+    /// The drift factor of this call is not at least 0 and below 1.
+    #[error("drift factor {0} must be at least 0 and below 1")]
+    DriftFactor(f64),
+    /// The handle was closed.
+    #[error("the handle is closed")]
+    Closed,
+}

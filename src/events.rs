@@ -1,0 +1,192 @@
+//! What one can subscribe to.
+
+use crate::{
+    config::Address,
+    monitor::{Monitor, Notice, ServerState, Snapshot},
+    quorum::{Connection, Quorum},
+    server::DownReason,
+};
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio_stream::{
+    Stream,
+    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
+};
+
+/// What happened to the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A majority of the servers can be reached now.
+    Connected(Quorum),
+    /// A majority can no longer be reached.
+    Disconnected(Quorum),
+    /// A server can vote now.
+    ServerUp {
+        /// The server.
+        server: Address,
+    },
+    /// A server cannot vote any more, or still cannot, for another reason than before.
+    ServerDown {
+        /// The server.
+        server: Address,
+        /// Why it cannot.
+        reason: DownReason,
+    },
+    /// Something about a server that is up makes its locks less trustworthy.
+    Warning {
+        /// The server.
+        server: Address,
+        /// What it is.
+        warning: Warning,
+    },
+    /// The subscriber was so slow that this many events were dropped. The state that holds now follows.
+    Lagged {
+        /// How many were dropped.
+        missed: u64,
+    },
+}
+
+/// What makes a server's locks less trustworthy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The server may drop locks when its memory is full. The policy should be `noeviction`.
+    #[error("its eviction policy {policy} may drop locks")]
+    Eviction {
+        /// The policy, as Redis names it.
+        policy: String,
+    },
+    /// The server did not let us end our previous connection (`CLIENT KILL`). If it was stopped rather than
+    /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
+    #[error("no permission to end our previous connection, whose commands may still run")]
+    OldConnectionLives,
+}
+
+/// Every [`Event`], from [`Redlock::events`](crate::Redlock::events).
+///
+/// The first items are the state that holds at the subscription: one `ServerUp` or `ServerDown` for each server that was
+/// tried, then `Connected` or `Disconnected` unless neither was reached yet. Then each event in order. A subscriber that
+/// is more than 256 events behind gets `Lagged` and the state that holds then. The stream ends when the handle is closed
+/// or its last clone is dropped.
+#[must_use = "streams do nothing unless polled"]
+pub struct Events {
+    monitor: Arc<Monitor>,
+    notices: BroadcastStream<Notice>,
+    ahead: VecDeque<Notice>,
+}
+
+impl Events {
+    pub(crate) fn new(monitor: Arc<Monitor>) -> Self {
+        let (receiver, snapshot) = monitor.subscribe();
+        Self {
+            monitor,
+            notices: BroadcastStream::new(receiver),
+            ahead: snapshot.into_notices(),
+        }
+    }
+
+    fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        if let Some(notice) = self.ahead.pop_front() {
+            return Poll::Ready(Some(notice));
+        }
+        match ready!(Pin::new(&mut self.notices).poll_next(cx)) {
+            Some(Ok(notice)) => Poll::Ready(Some(notice)),
+            Some(Err(BroadcastStreamRecvError::Lagged(missed))) => {
+                let (receiver, snapshot) = self.monitor.subscribe();
+                let crossing = snapshot.crossing;
+                self.notices = BroadcastStream::new(receiver);
+                self.ahead = snapshot.into_notices();
+                Poll::Ready(Some(Notice {
+                    event: Event::Lagged { missed },
+                    crossing,
+                }))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_notice(cx).map(|notice| Some(notice?.event))
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+/// One kind of crossing of the majority, from [`Redlock::connected`](crate::Redlock::connected) or
+/// [`Redlock::disconnected`](crate::Redlock::disconnected).
+///
+/// If that state holds at the subscription it is the first item; then each crossing into that state is one item. A
+/// subscriber that is more than 256 events behind misses the crossings in between, but not the state that holds then. The
+/// stream ends when the handle is closed or its last clone is dropped.
+#[must_use = "streams do nothing unless polled"]
+#[derive(Debug)]
+pub struct Crossings {
+    events: Events,
+    wanted: Connection,
+    /// The last crossing that was told, so that a state that is replayed after a lag is not told twice.
+    told: u64,
+}
+
+impl Crossings {
+    pub(crate) fn new(monitor: Arc<Monitor>, wanted: Connection) -> Self {
+        Self {
+            events: Events::new(monitor),
+            wanted,
+            told: 0,
+        }
+    }
+}
+
+impl Stream for Crossings {
+    type Item = Quorum;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Quorum>> {
+        loop {
+            let Some(Notice { event, crossing }) = ready!(self.events.poll_notice(cx)) else {
+                return Poll::Ready(None);
+            };
+            let quorum = match (event, self.wanted) {
+                (Event::Connected(quorum), Connection::Connected)
+                | (Event::Disconnected(quorum), Connection::Disconnected) => quorum,
+                _ => continue,
+            };
+            if crossing > self.told {
+                self.told = crossing;
+                return Poll::Ready(Some(quorum));
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    /// The state as the events that lead to it.
+    fn into_notices(self) -> VecDeque<Notice> {
+        let servers = self.servers.into_iter().filter_map(|(server, state)| match state {
+            ServerState::Up => Some(Event::ServerUp { server }),
+            ServerState::Down(DownReason::NotYet) => None,
+            ServerState::Down(reason) => Some(Event::ServerDown { server, reason }),
+        });
+        let quorum = match self.connection {
+            None => return VecDeque::new(),
+            Some(Connection::Connecting) => None,
+            Some(Connection::Connected) => Some(Event::Connected(self.quorum)),
+            Some(Connection::Disconnected) => Some(Event::Disconnected(self.quorum)),
+        };
+        let crossing = self.crossing;
+        servers.chain(quorum).map(|event| Notice { event, crossing }).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! What a caller holds.
+
+use crate::engine::{Shortened, round::Term};
+use bytes::Bytes;
+use std::{fmt, time::Duration};
+use tokio::time::Instant;
+
+/// A resource that is locked.
+///
+/// Dropping it does nothing: the resource stays locked until [`unlock`](crate::Redlock::unlock) or the end of the ttl.
+///
+/// Nobody else can be granted the resource before [`validity`](Self::validity) is over, as far as the assumptions hold
+/// that the crate's documentation names.
+#[derive(Clone)]
+#[must_use = "the resource stays locked until it is unlocked or its ttl is over"]
+pub struct Lock {
+    resource: Bytes,
+    value: Bytes,
+    /// Nothing for a lock that was put together from its parts.
+    term: Option<Term>,
+}
+
+impl Lock {
+    pub(crate) fn new(resource: Bytes, value: Bytes, term: Term) -> Self {
+        Self {
+            resource,
+            value,
+            term: Some(term),
+        }
+    }
+
+    /// Puts a lock together that was taken elsewhere, so that it can be renewed or unlocked here.
+    ///
+    /// How long it is valid is not known here: [`validity`](Self::validity) is zero until it is
+    /// [renewed](crate::Redlock::renew).
+    pub fn from_parts(resource: impl AsRef<[u8]>, value: impl Into<String>) -> Self {
+        Self {
+            resource: Bytes::copy_from_slice(resource.as_ref()),
+            value: Bytes::from(value.into()),
+            term: None,
+        }
+    }
+
+    /// Returns what is locked.
+    pub fn resource(&self) -> &[u8] {
+        &self.resource
+    }
+
+    /// Returns the unique proof of ownership that is stored on the servers: `{id}_{unix_ms}_{random}`.
+    ///
+    /// Whoever knows it can unlock.
+    pub fn value(&self) -> &str {
+        // It was made from a `String`.
+        std::str::from_utf8(&self.value).unwrap_or_default()
+    }
+
+    /// Returns how much longer the lock is valid, zero if it no longer is.
+    ///
+    /// That is the ttl, less what has passed since before the first byte was sent, less the drift.
+    pub fn validity(&self) -> Duration {
+        self.term.map_or(Duration::ZERO, |term| {
+            term.valid_until.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// Returns whether the lock is valid at this moment.
+    pub fn is_valid(&self) -> bool {
+        !self.validity().is_zero()
+    }
+
+    pub(crate) fn resource_bytes(&self) -> &Bytes {
+        &self.resource
+    }
+
+    pub(crate) fn value_bytes(&self) -> &Bytes {
+        &self.value
+    }
+
+    /// When every server has dropped the key, if that is known.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.term.map(|term| term.expires)
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("resource", &String::from_utf8_lossy(&self.resource))
+            .field("value", &Shortened(self.value()))
+            .field("validity", &self.validity())
+            .finish()
+    }
+}

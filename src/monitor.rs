@@ -1,0 +1,243 @@
+//! Who is up, and whether that makes a majority.
+
+use crate::{
+    config::Address,
+    events::{Event, Warning},
+    quorum::{Connection, Quorum, Reachability},
+    server::DownReason,
+};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
+
+/// How many events a slow subscriber may be behind before it is given the current state in their place.
+const EVENTS_KEPT: usize = 256;
+
+/// Whether a server can vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerState {
+    /// It can.
+    Up,
+    /// It cannot, for this reason.
+    Down(DownReason),
+}
+
+/// What is known about one server at a moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerStatus {
+    /// The server.
+    pub address: Address,
+    /// Whether it can vote.
+    pub state: ServerState,
+    /// For how long that has been so.
+    pub since: Duration,
+    /// How long it took to answer the last command, if it is up and has answered one.
+    pub round_trip: Option<Duration>,
+}
+
+/// What happened, and how many crossings of the majority there had been then.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    pub(crate) event: Event,
+    pub(crate) crossing: u64,
+}
+
+/// Gathers what the supervisors report and tells the subscribers.
+///
+/// There is no task: whoever reports works it out, under one lock, so that all see the same order.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    addresses: Vec<Address>,
+    state: Mutex<State>,
+    /// Nothing once the handle was closed.
+    connection: watch::Sender<Option<Connection>>,
+}
+
+#[derive(Debug)]
+struct State {
+    servers: Vec<Known>,
+    reachability: Reachability,
+    crossing: u64,
+    /// Nothing once the handle was closed.
+    sender: Option<broadcast::Sender<Notice>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    state: ServerState,
+    since: Instant,
+    run_id: Option<String>,
+}
+
+impl Monitor {
+    pub(crate) fn new(addresses: Vec<Address>) -> Self {
+        let servers = addresses.iter().map(|_| Known {
+            state: ServerState::Down(DownReason::NotYet),
+            since: Instant::now(),
+            run_id: None,
+        });
+        let state = State {
+            servers: servers.collect(),
+            reachability: Reachability::new(addresses.len()),
+            crossing: 0,
+            sender: Some(broadcast::Sender::new(EVENTS_KEPT)),
+        };
+        Self {
+            addresses,
+            state: Mutex::new(state),
+            connection: watch::Sender::new(Some(Connection::Connecting)),
+        }
+    }
+
+    pub(crate) fn address(&self, server: usize) -> &Address {
+        &self.addresses[server]
+    }
+
+    /// Claims a server's identity for this address, or returns the address that has it already.
+    pub(crate) fn claim(&self, server: usize, run_id: Option<&str>) -> Result<(), Address> {
+        let mut state = self.state();
+        if let Some(run_id) = run_id {
+            let claimed = |known: &Known| known.run_id.as_deref() == Some(run_id);
+            if let Some(other) = state.servers.iter().position(claimed).filter(|other| *other != server) {
+                return Err(self.addresses[other].clone());
+            }
+        }
+        state.servers[server].run_id = run_id.map(str::to_owned);
+        Ok(())
+    }
+
+    pub(crate) fn up(&self, server: usize) {
+        let event = Event::ServerUp {
+            server: self.addresses[server].clone(),
+        };
+        self.report(server, ServerState::Up, event);
+    }
+
+    pub(crate) fn down(&self, server: usize, reason: DownReason) {
+        let event = Event::ServerDown {
+            server: self.addresses[server].clone(),
+            reason: reason.clone(),
+        };
+        self.report(server, ServerState::Down(reason), event);
+    }
+
+    pub(crate) fn warn(&self, server: usize, warning: Warning) {
+        let server = self.addresses[server].clone();
+        tracing::warn!(%server, %warning, "warning");
+        self.state().tell(Event::Warning { server, warning });
+    }
+
+    fn report(&self, server: usize, now: ServerState, event: Event) {
+        let mut state = self.state();
+        let is_up = now == ServerState::Up;
+        let known = &mut state.servers[server];
+        if !is_up {
+            known.run_id = None;
+        }
+        if known.state == now {
+            return;
+        }
+        known.state = now;
+        known.since = Instant::now();
+        state.tell(event);
+        let crossed = state.reachability.set(server, is_up);
+        let quorum = state.reachability.quorum();
+        if let Some(connection) = crossed {
+            tracing::debug!(
+                ?connection,
+                reachable = quorum.reachable,
+                needed = quorum.needed,
+                "crossing"
+            );
+            state.crossing += 1;
+            state.tell(match connection {
+                Connection::Connected => Event::Connected(quorum),
+                _ => Event::Disconnected(quorum),
+            });
+            if state.sender.is_some() {
+                self.connection.send_replace(Some(connection));
+            }
+        }
+    }
+
+    /// Returns all future events, and what holds now.
+    pub(crate) fn subscribe(&self) -> (broadcast::Receiver<Notice>, Snapshot) {
+        let state = self.state();
+        let receiver = match &state.sender {
+            Some(sender) => sender.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        };
+        let servers = self.addresses.iter().cloned().zip(&state.servers);
+        let snapshot = Snapshot {
+            servers: servers.map(|(address, known)| (address, known.state.clone())).collect(),
+            connection: state.sender.as_ref().map(|_| state.reachability.connection()),
+            quorum: state.reachability.quorum(),
+            crossing: state.crossing,
+        };
+        (receiver, snapshot)
+    }
+
+    /// Returns each server with its round-trip time, which `round_trip` knows.
+    pub(crate) fn servers(&self, round_trip: impl Fn(usize) -> Option<Duration>) -> Vec<ServerStatus> {
+        let state = self.state();
+        let servers = state.servers.iter().enumerate();
+        servers
+            .map(|(server, known)| ServerStatus {
+                address: self.addresses[server].clone(),
+                state: known.state.clone(),
+                since: known.since.elapsed(),
+                round_trip: round_trip(server),
+            })
+            .collect()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        *self.connection.borrow() == Some(Connection::Connected)
+    }
+
+    /// Waits for a majority, or for the handle to be closed, and returns whether it is the former.
+    pub(crate) async fn wait_connected(&self) -> bool {
+        let mut connection = self.connection.subscribe();
+        let settled = connection.wait_for(|now| matches!(now, None | Some(Connection::Connected)));
+        settled.await.is_ok_and(|now| now.is_some())
+    }
+
+    /// Ends every subscription.
+    pub(crate) fn close(&self) {
+        self.state().sender = None;
+        self.connection.send_replace(None);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell(&self, event: Event) {
+        if let Some(sender) = &self.sender {
+            // It fails only if nobody listens.
+            let _ = sender.send(Notice {
+                event,
+                crossing: self.crossing,
+            });
+        }
+    }
+}
+
+/// What holds at the moment of a subscription.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) servers: Vec<(Address, ServerState)>,
+    /// Nothing if the handle was closed.
+    pub(crate) connection: Option<Connection>,
+    pub(crate) quorum: Quorum,
+    pub(crate) crossing: u64,
+}

@@ -1,0 +1,303 @@
+//! The front door.
+
+use crate::{
+    config::{Address, Builder, Config},
+    engine::{Drift, Retry, Ttl, round::Electorate},
+    error::{ConfigError, InvalidResource},
+    events::{Crossings, Events},
+    lock::Lock,
+    monitor::{Monitor, ServerStatus},
+    quorum::Connection,
+    request::{LockRequest, RenewRequest, Unlocking},
+    server::{Connector, Lane, Supervisor},
+};
+use bytes::Bytes;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{runtime, sync::watch, time::Instant};
+
+/// The longest key that Redis takes, in bytes: 512 MB.
+const LONGEST_KEY: usize = 512 << 20;
+
+/// How long an unlock is kept for a server that is down if it is not known when the key expires.
+const KEEP_UNLOCK: Duration = Duration::from_secs(60);
+
+/// Locks resources by a majority of independent Redis servers.
+///
+/// It is a cheap handle: clones share the connections. Dropping the last clone ends every task and connection without
+/// waiting, inside or outside a runtime; [`close`](Self::close) waits for that.
+///
+/// ```
+/// use multiredlock::Redlock;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
+/// redlock.wait_connected().await;
+///
+/// let lock = redlock.lock("console", Duration::from_secs(10)).await?;
+/// // Nobody else has the console for the next `lock.validity()`.
+/// let lock = redlock.renew(&lock, Duration::from_secs(10)).await?;
+/// redlock.unlock(&lock);
+///
+/// redlock.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Redlock {
+    core: Arc<Core>,
+}
+
+impl Redlock {
+    /// Locks on one server, `redis://localhost:6379`, as the original does without arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new() -> Result<Self, ConfigError> {
+        Self::builder().build()
+    }
+
+    /// Configures a handle.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Locks a resource for `ttl`, trying again as the [`Retry`] policy says.
+    ///
+    /// The request is awaited as it is or adjusted first; see [`LockRequest`] for its errors and its cancel safety.
+    /// Sub-millisecond parts of the ttl are dropped.
+    pub fn lock(&self, resource: impl AsRef<[u8]>, ttl: Duration) -> LockRequest {
+        LockRequest::new(Arc::clone(&self.core), resource.as_ref(), ttl, self.retry())
+    }
+
+    /// Locks a resource for `ttl` if that succeeds in a single round.
+    ///
+    /// This is [`lock`](Self::lock) without retries.
+    pub fn try_lock(&self, resource: impl AsRef<[u8]>, ttl: Duration) -> LockRequest {
+        self.lock(resource, ttl).retry(Retry::none())
+    }
+
+    /// Sets a new ttl for a lock, counted from now.
+    ///
+    /// Only servers that still hold this lock's value count. Where the key went missing on a minority it is put back.
+    /// See [`RenewRequest`] for the errors and the cancel safety.
+    pub fn renew(&self, lock: &Lock, ttl: Duration) -> RenewRequest {
+        RenewRequest::new(Arc::clone(&self.core), lock.clone(), ttl)
+    }
+
+    /// Unlocks a resource, as far as the lock's value still stands there.
+    ///
+    /// It is best effort, and already sent when this returns. To a server that is down it is sent when the server
+    /// comes back before the key has expired (within 60 s if that is unknown, for a lock made by
+    /// [`Lock::from_parts`]). Awaiting the answer is optional.
+    pub fn unlock(&self, lock: &Lock) -> Unlocking {
+        let key = self.core.key(lock.resource_bytes());
+        let expires = lock.expires().unwrap_or_else(|| Instant::now() + KEEP_UNLOCK);
+        let operation = self.core.electorate.unlock(key, lock.value_bytes().clone(), expires);
+        Unlocking::new(operation, self.core.defaults.round_timeout)
+    }
+
+    /// Sets the retry policy of all later locks of this handle and its clones.
+    pub fn set_retry(&self, retry: Retry) {
+        *self.core.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
+    }
+
+    /// Returns the retry policy.
+    pub fn retry(&self) -> Retry {
+        *self.core.retry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a majority of the servers can be reached.
+    pub fn is_connected(&self) -> bool {
+        self.core.monitor.is_connected()
+    }
+
+    /// Waits until a majority of the servers can be reached, and returns true then; false if the handle is closed first.
+    ///
+    /// # Cancel safety
+    ///
+    /// It does nothing but wait.
+    pub async fn wait_connected(&self) -> bool {
+        self.core.monitor.wait_connected().await
+    }
+
+    /// Returns a stream of the moments at which a majority became reachable.
+    pub fn connected(&self) -> Crossings {
+        Crossings::new(Arc::clone(&self.core.monitor), Connection::Connected)
+    }
+
+    /// Returns a stream of the moments at which a majority ceased to be reachable.
+    pub fn disconnected(&self) -> Crossings {
+        Crossings::new(Arc::clone(&self.core.monitor), Connection::Disconnected)
+    }
+
+    /// Returns a stream of everything that happens to the servers.
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.core.monitor))
+    }
+
+    /// Returns each server, in the order in which they were configured, and whether it can vote.
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        let lanes = &self.core.electorate.lanes;
+        self.core.monitor.servers(|server| lanes[server].round_trip())
+    }
+
+    /// Ends every task and connection of this handle and all its clones.
+    ///
+    /// What was submitted before, an unlock for instance, is still sent, unless a server leaves it unanswered for longer
+    /// than the heartbeat timeout. Locks stay locked until their ttl is over. Later calls get `Closed`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The handle is closed at once; a dropped future only does not wait for the end.
+    pub async fn close(&self) {
+        self.core.close();
+        self.core.shutdown.closed().await;
+    }
+}
+
+impl Builder {
+    /// Builds the handle, which connects in the background and reconnects whenever it has to.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if a setting makes no sense or if there is no tokio runtime. Nothing was connected then.
+    pub fn build(self) -> Result<Redlock, ConfigError> {
+        let config = self.check()?;
+        let runtime = runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        let connectors = config.servers.iter().map(|server| {
+            Connector::new(server, &config.connection).map_err(|problem| ConfigError::Tls {
+                server: server.address(),
+                problem,
+            })
+        });
+        let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
+
+        let core = Core::new(&config, &runtime);
+        for (server, connector) in connectors.into_iter().enumerate() {
+            let supervisor = Supervisor {
+                server,
+                connector,
+                lane: Arc::clone(&core.electorate.lanes[server]),
+                monitor: Arc::clone(&core.monitor),
+                config: config.connection,
+                closed: core.shutdown.subscribe(),
+            };
+            runtime.spawn(supervisor.run());
+        }
+        Ok(Redlock { core: Arc::new(core) })
+    }
+}
+
+impl fmt::Debug for Redlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redlock")
+            .field("id", &self.core.electorate.id)
+            .field("servers", &self.core.electorate.addresses)
+            .field("is_connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all clones of a handle share. The tasks share only its parts, so that it is dropped with the last clone.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) electorate: Electorate,
+    pub(crate) defaults: Defaults,
+    key_prefix: Vec<u8>,
+    retry: Mutex<Retry>,
+    monitor: Arc<Monitor>,
+    closed: AtomicBool,
+    /// Tells the supervisors to end, by its value or by being dropped.
+    shutdown: watch::Sender<bool>,
+}
+
+/// What a call can override.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) drift: Drift,
+    pub(crate) round_timeout: Option<Duration>,
+}
+
+impl Core {
+    fn new(config: &Config, runtime: &runtime::Handle) -> Self {
+        let addresses: Vec<Address> = config.servers.iter().map(crate::Server::address).collect();
+        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server, runtime.clone())));
+        Self {
+            electorate: Electorate {
+                id: config.id.clone(),
+                lanes: lanes.collect(),
+                addresses: addresses.clone(),
+            },
+            defaults: Defaults {
+                drift: config.drift,
+                round_timeout: config.round_timeout,
+            },
+            key_prefix: config.key_prefix.clone(),
+            retry: Mutex::new(config.retry),
+            monitor: Arc::new(Monitor::new(addresses)),
+            closed: AtomicBool::new(false),
+            shutdown: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.monitor.close();
+        self.shutdown.send_replace(true);
+    }
+
+    /// The Redis key of a resource.
+    pub(crate) fn key(&self, resource: &Bytes) -> Bytes {
+        if self.key_prefix.is_empty() {
+            resource.clone()
+        } else {
+            [&self.key_prefix, &resource[..]].concat().into()
+        }
+    }
+
+    pub(crate) fn check_resource(&self, resource: &[u8]) -> Result<(), InvalidResource> {
+        let length = self.key_prefix.len().saturating_add(resource.len());
+        if resource.is_empty() {
+            Err(InvalidResource::Empty)
+        } else if length > LONGEST_KEY {
+            Err(InvalidResource::TooLong {
+                length,
+                longest: LONGEST_KEY,
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks a ttl against the drift of a call.
+    pub(crate) fn check_ttl<E>(&self, ttl: Duration, drift: Option<Drift>, factor: fn(f64) -> E) -> Result<Ttl, E>
+    where
+        E: From<crate::error::InvalidTtl>,
+    {
+        let drift = drift.unwrap_or(self.defaults.drift);
+        match drift.invalid_factor() {
+            Some(invalid) => Err(factor(invalid)),
+            None => Ok(Ttl::new(ttl, drift)?),
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,386 @@
+//! Requests: awaited as they are, or adjusted first.
+
+use crate::{
+    engine::{
+        Drift, Owner, Retry, Ttl, Vote,
+        ballot::{is_held, is_lost},
+        round::Failed,
+    },
+    error::{LockError, RenewError},
+    lock::Lock,
+    quorum::majority,
+    redlock::Core,
+    server::Operation,
+};
+use bytes::Bytes;
+use rand::{SeedableRng, rngs::SmallRng};
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How long a round waits for the votes that would decide it, unless it is set: a tenth of the ttl within bounds.
+fn default_round_timeout(ttl: Duration) -> Duration {
+    (ttl / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+/// A lock that is asked for, from [`Redlock::lock`](crate::Redlock::lock). Awaiting it locks.
+///
+/// # Errors
+///
+/// [`LockError`] after the last round: `Held` if somebody else holds the resource, `NoQuorum` if too few servers could
+/// vote, `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
+/// sent. `Closed` if the handle is closed.
+///
+/// # Cancel safety
+///
+/// It is cancel-safe: dropping the future at any point leaves nothing locked. Unlocks are sent for whatever was asked for.
+#[must_use = "requests do nothing unless awaited"]
+pub struct LockRequest {
+    core: Arc<Core>,
+    resource: Bytes,
+    ttl: Duration,
+    retry: Retry,
+    drift: Option<Drift>,
+    round_timeout: Option<Duration>,
+}
+
+impl LockRequest {
+    pub(crate) fn new(core: Arc<Core>, resource: &[u8], ttl: Duration, retry: Retry) -> Self {
+        Self {
+            resource: Bytes::copy_from_slice(resource),
+            ttl,
+            retry,
+            drift: None,
+            round_timeout: core.defaults.round_timeout,
+            core,
+        }
+    }
+
+    /// Sets the retry policy of this call.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets the drift of this call.
+    pub fn drift(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
+    }
+
+    /// Sets how long each round waits for the votes that would decide it.
+    pub fn round_timeout(mut self, timeout: Duration) -> Self {
+        self.round_timeout = Some(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<Lock, LockError> {
+        let Self { core, resource, .. } = self;
+        core.check_resource(&resource)?;
+        let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
+        let key = core.key(&resource);
+        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let mut waits = None;
+        for round in 1.. {
+            if core.is_closed() {
+                return Err(LockError::Closed);
+            }
+            let failed = match core.electorate.lock(&key, ttl, limit).await {
+                Ok(grant) => return Ok(Lock::new(resource, grant.value, grant.term)),
+                Err(failed) => failed,
+            };
+            // Most locks are granted at once and need no random numbers.
+            let waits = waits.get_or_insert_with(|| self.retry.waits(SmallRng::from_entropy()));
+            match waits.next() {
+                Some(wait) => sleep(wait).await,
+                None if core.is_closed() => break,
+                None => return Err(refused(&core, &resource, ttl, round, failed)),
+            }
+        }
+        Err(LockError::Closed)
+    }
+}
+
+/// Says why the last round failed.
+fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) -> LockError {
+    let failure = |votes| core.electorate.failure(resource, rounds, votes);
+    match failed {
+        Failed::Expired { elapsed, votes } => LockError::Expired {
+            elapsed,
+            ttl: ttl.duration(),
+            failure: failure(votes),
+        },
+        Failed::Outvoted(votes) if is_held(&votes) => LockError::Held {
+            owner: most_named_owner(&votes),
+            retry_after: retry_after(&votes),
+            failure: failure(votes),
+        },
+        Failed::Outvoted(votes) => LockError::NoQuorum {
+            reachable: votes
+                .iter()
+                .filter(|vote| matches!(vote, Vote::Granted | Vote::Held { .. }))
+                .count(),
+            failure: failure(votes),
+        },
+    }
+}
+
+/// The owner that most of the servers name.
+fn most_named_owner(votes: &[Vote]) -> Option<Owner> {
+    let owners = || {
+        votes.iter().filter_map(|vote| match vote {
+            Vote::Held { owner, .. } => owner.as_ref(),
+            _ => None,
+        })
+    };
+    owners()
+        .max_by_key(|owner| owners().filter(|other| other == owner).count())
+        .cloned()
+}
+
+/// When enough keys will have expired for a majority to be free, if their owners do nothing.
+fn retry_after(votes: &[Vote]) -> Option<Duration> {
+    let free = votes.iter().filter(|vote| **vote == Vote::Granted).count();
+    let mut left: Vec<_> = votes
+        .iter()
+        .filter_map(|vote| match vote {
+            // A key without a ttl is the last to be waited for.
+            Vote::Held { remaining, .. } => Some(remaining.unwrap_or(Duration::MAX)),
+            _ => None,
+        })
+        .collect();
+    left.sort_unstable();
+    let needed = majority(votes.len()).saturating_sub(free).clamp(1, left.len());
+    left.get(needed - 1).copied().filter(|left| *left != Duration::MAX)
+}
+
+impl IntoFuture for LockRequest {
+    type Output = Result<Lock, LockError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for LockRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockRequest")
+            .field("resource", &String::from_utf8_lossy(&self.resource))
+            .field("ttl", &self.ttl)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
+///
+/// # Errors
+///
+/// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, `Unknown` if too few servers answered to tell,
+/// `Expired` if the votes came too late. The keys are left as they are in each case, since the owner may still be within
+/// the validity that it had. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is sent. `Closed` if
+/// the handle is closed.
+///
+/// # Cancel safety
+///
+/// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl
+/// ends sooner than the old one.
+#[must_use = "requests do nothing unless awaited"]
+#[derive(Debug)]
+pub struct RenewRequest {
+    core: Arc<Core>,
+    lock: Lock,
+    ttl: Duration,
+    drift: Option<Drift>,
+    round_timeout: Option<Duration>,
+}
+
+impl RenewRequest {
+    pub(crate) fn new(core: Arc<Core>, lock: Lock, ttl: Duration) -> Self {
+        Self {
+            lock,
+            ttl,
+            drift: None,
+            round_timeout: core.defaults.round_timeout,
+            core,
+        }
+    }
+
+    /// Sets the drift of this call.
+    pub fn drift(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
+    }
+
+    /// Sets how long the round waits for the votes that would decide it.
+    pub fn round_timeout(mut self, timeout: Duration) -> Self {
+        self.round_timeout = Some(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<Lock, RenewError> {
+        let Self { core, lock, .. } = self;
+        let resource = lock.resource_bytes();
+        core.check_resource(resource)?;
+        let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
+        let key = core.key(resource);
+        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        if core.is_closed() {
+            return Err(RenewError::Closed);
+        }
+        let start = Instant::now();
+        let failed = match core.electorate.renew(&key, lock.value_bytes(), ttl, limit).await {
+            Ok(term) => return Ok(Lock::new(resource.clone(), lock.value_bytes().clone(), term)),
+            Err(failed) => failed,
+        };
+        let failure = |votes| core.electorate.failure(resource, 1, votes);
+        Err(match failed {
+            _ if core.is_closed() => RenewError::Closed,
+            Failed::Expired { elapsed, votes } => RenewError::Expired {
+                elapsed,
+                ttl: ttl.duration(),
+                failure: failure(votes),
+            },
+            Failed::Outvoted(votes) if is_lost(&votes) => RenewError::Lost {
+                failure: failure(votes),
+            },
+            Failed::Outvoted(votes) => RenewError::Unknown {
+                // Some servers may have taken the new ttl, which may be the shorter one.
+                remaining: lock.validity().min(ttl.validity(start.elapsed()).unwrap_or_default()),
+                failure: failure(votes),
+            },
+        })
+    }
+}
+
+impl IntoFuture for RenewRequest {
+    type Output = Result<Lock, RenewError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// What an unlock did, from [`Redlock::unlock`](crate::Redlock::unlock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unlocked {
+    /// On how many servers the key was removed.
+    pub removed: usize,
+    /// On how many servers it was no longer ours: expired, removed before, or somebody else's.
+    pub not_ours: usize,
+    /// How many servers could not be reached, refused, or did not answer in time. The unlock is still sent to those that
+    /// come back before the key has expired.
+    pub unreachable: usize,
+}
+
+impl Unlocked {
+    fn count(votes: &[Vote]) -> Self {
+        let mut unlocked = Self {
+            removed: 0,
+            not_ours: 0,
+            unreachable: 0,
+        };
+        for vote in votes {
+            match vote {
+                Vote::Granted => unlocked.removed += 1,
+                Vote::Missing | Vote::Held { .. } => unlocked.not_ours += 1,
+                Vote::Refused(_) | Vote::Unreachable(_) | Vote::Unknown | Vote::Pending => unlocked.unreachable += 1,
+            }
+        }
+        unlocked
+    }
+}
+
+/// The answer to an unlock that is already sent, from [`Redlock::unlock`](crate::Redlock::unlock).
+///
+/// Dropping it changes nothing. Awaiting it within a tokio runtime waits until every server has answered, at most for the
+/// round timeout, 1 s unless set.
+#[derive(Debug)]
+pub struct Unlocking {
+    operation: Arc<Operation>,
+    limit: Duration,
+    /// Made at the first poll, since an unlock can be sent outside a runtime.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Unlocking {
+    pub(crate) fn new(operation: Arc<Operation>, limit: Option<Duration>) -> Self {
+        Self {
+            operation,
+            limit: limit.unwrap_or(Duration::from_secs(1)),
+            timer: None,
+        }
+    }
+}
+
+impl Future for Unlocking {
+    type Output = Unlocked;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Unlocked> {
+        let this = self.get_mut();
+        if this.operation.poll_complete(cx).is_pending() {
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
+            ready!(timer.as_mut().poll(cx));
+        }
+        Poll::Ready(Unlocked::count(&this.operation.votes_so_far()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(id: &str, remaining: Option<u64>) -> Vote {
+        Vote::Held {
+            owner: Some(Owner {
+                id: id.into(),
+                since: std::time::UNIX_EPOCH,
+            }),
+            remaining: remaining.map(Duration::from_millis),
+        }
+    }
+
+    #[test]
+    fn a_round_lasts_a_tenth_of_the_ttl_within_bounds() {
+        let ms = Duration::from_millis;
+        assert_eq!(default_round_timeout(ms(200)), ms(50));
+        assert_eq!(default_round_timeout(ms(2_000)), ms(200));
+        assert_eq!(default_round_timeout(ms(60_000)), ms(1_000));
+    }
+
+    #[test]
+    fn retrying_pays_once_enough_keys_have_expired() {
+        let after = |votes: &[Vote]| retry_after(votes).map(|left| left.as_millis());
+        assert_eq!(
+            after(&[held("a", Some(30)), held("a", Some(10)), Vote::Granted]),
+            Some(10)
+        );
+        assert_eq!(
+            after(&[held("a", Some(30)), held("a", Some(10)), held("b", Some(20))]),
+            Some(20)
+        );
+        assert_eq!(after(&[held("a", None), held("a", None), held("b", Some(20))]), None);
+        assert_eq!(after(&[held("a", Some(5)), Vote::Pending, Vote::Pending]), Some(5));
+    }
+
+    #[test]
+    fn the_owner_is_the_one_that_most_servers_name() {
+        let owner = |votes: &[Vote]| most_named_owner(votes).map(|owner| owner.id);
+        assert_eq!(
+            owner(&[held("a", None), held("b", None), held("b", None)]).as_deref(),
+            Some("b")
+        );
+        assert_eq!(owner(&[Vote::Granted, Vote::Pending]), None);
+    }
+}

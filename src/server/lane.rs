@@ -1,0 +1,306 @@
+//! The lane of operations to one server: many callers, few commands, in the order in which they were submitted.
+//!
+//! Callers push their operation; while fewer than [`COMMANDS_IN_FLIGHT`] commands are unanswered, whoever pushes sends
+//! everything that has gathered as one command. The task that awaits an answer sends what gathered meanwhile.
+
+use super::{
+    DownReason, Refusal,
+    link::{Answer, Link, Outcome, Reply},
+    operation::{Operation, Verb},
+};
+use crate::engine::{Owner, ballot::Vote};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{runtime, sync::Notify, time::Instant};
+
+/// With fewer, the server idles while an answer travels; with many more, nothing gathers into batches.
+const COMMANDS_IN_FLIGHT: usize = 4;
+
+/// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
+const LARGEST_BATCH: usize = 1024;
+
+/// The most operations that wait for one server, and the most unlocks that are kept for one that is down.
+const CAPACITY: usize = 100_000;
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    server: usize,
+    runtime: runtime::Handle,
+    state: Mutex<State>,
+    idle: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The connection, or why there is none.
+    link: Result<Arc<dyn Link>, DownReason>,
+    /// Counts the connections, so that an answer is never taken for one of a later connection.
+    epoch: u64,
+    in_flight: usize,
+    pending: VecDeque<Arc<Operation>>,
+    /// Unlocks for the time the server is back.
+    late: VecDeque<Arc<Operation>>,
+    /// SETs whose answer was lost with a connection. A server that was stopped carries them out when it goes on.
+    unanswered: VecDeque<Arc<Operation>>,
+    heard: Instant,
+    round_trip: Option<Duration>,
+}
+
+impl Lane {
+    pub(crate) fn new(server: usize, runtime: runtime::Handle) -> Self {
+        Self {
+            server,
+            runtime,
+            state: Mutex::new(State {
+                link: Err(DownReason::NotYet),
+                epoch: 0,
+                in_flight: 0,
+                pending: VecDeque::new(),
+                late: VecDeque::new(),
+                unanswered: VecDeque::new(),
+                heard: Instant::now(),
+                round_trip: None,
+            }),
+            idle: Notify::new(),
+        }
+    }
+
+    /// Sends an operation, now or behind those before it. If the server is down it votes so at once, and an unlock is
+    /// kept until the server is back or the ttl is over.
+    pub(crate) fn submit(self: &Arc<Self>, operation: &Arc<Operation>) {
+        let refused = {
+            let mut state = self.state();
+            match &state.link {
+                Ok(_) if state.pending.len() >= CAPACITY => {
+                    state.keep_unlock(operation);
+                    Some(DownReason::Busy)
+                }
+                Ok(_) => {
+                    state.pending.push_back(Arc::clone(operation));
+                    self.send_pending(&mut state);
+                    None
+                }
+                Err(reason) => {
+                    let reason = reason.clone();
+                    state.keep_unlock(operation);
+                    Some(reason)
+                }
+            }
+        };
+        if let Some(reason) = refused {
+            operation.vote(self.server, Vote::Unreachable(reason));
+        }
+    }
+
+    /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
+    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>) {
+        let mut state = self.state();
+        state.link = Ok(link);
+        state.epoch += 1;
+        state.in_flight = 0;
+        state.heard = Instant::now();
+        let now = state.heard;
+        let orphans = std::mem::take(&mut state.unanswered)
+            .into_iter()
+            .filter(|set| set.is_orphaned(now));
+        state.pending.extend(orphans.map(|set| Arc::new(set.undo())));
+        let late = std::mem::take(&mut state.late);
+        state.pending.extend(late);
+        self.send_pending(&mut state);
+    }
+
+    /// Closes the lane: what waits is answered with the reason, and unlocks are kept.
+    pub(crate) fn detach(&self, reason: &DownReason) {
+        let waiting = {
+            let mut state = self.state();
+            state.link = Err(reason.clone());
+            state.round_trip = None;
+            let waiting = std::mem::take(&mut state.pending);
+            for operation in &waiting {
+                state.keep_unlock(operation);
+            }
+            if *reason == DownReason::Closed {
+                state.late.clear();
+                state.unanswered.clear();
+            }
+            waiting
+        };
+        for operation in waiting {
+            operation.vote(self.server, Vote::Unreachable(reason.clone()));
+        }
+        self.idle.notify_waiters();
+    }
+
+    /// Resolves when nothing waits and nothing is unanswered.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let notified = self.idle.notified();
+            if self.state().is_idle() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Notes that the server answered something.
+    pub(crate) fn heard(&self, round_trip: Duration) {
+        let mut state = self.state();
+        state.heard = Instant::now();
+        state.round_trip = Some(round_trip);
+    }
+
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.state().heard
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.state().round_trip
+    }
+
+    /// Sends what has gathered. The lock is held until the command is queued on the connection, which is what keeps
+    /// the order.
+    fn send_pending(self: &Arc<Self>, state: &mut State) {
+        let now = Instant::now();
+        while state.in_flight < COMMANDS_IN_FLIGHT && !state.pending.is_empty() {
+            let size = state.pending.len().min(LARGEST_BATCH);
+            let batch: Vec<_> = state
+                .pending
+                .drain(..size)
+                .filter(|operation| !operation.is_stale(now))
+                .collect();
+            self.send(state, batch, false);
+        }
+    }
+
+    fn send(self: &Arc<Self>, state: &mut State, batch: Vec<Arc<Operation>>, with_source: bool) {
+        let Ok(link) = &state.link else { return };
+        if batch.is_empty() {
+            return;
+        }
+        let reply = link.send(&batch, with_source);
+        state.in_flight += 1;
+        let lane = Arc::clone(self);
+        let epoch = state.epoch;
+        self.runtime.spawn(lane.deliver(epoch, batch, reply, Instant::now()));
+    }
+
+    /// Awaits the answers to a batch, sends what has gathered meanwhile, and hands the votes out.
+    async fn deliver(self: Arc<Self>, epoch: u64, batch: Vec<Arc<Operation>>, reply: Reply, sent: Instant) {
+        let answer = reply.await;
+        {
+            let mut state = self.state();
+            if state.epoch == epoch {
+                state.in_flight -= 1;
+                if !matches!(answer, Answer::Lost) {
+                    state.heard = Instant::now();
+                    state.round_trip = Some(sent.elapsed());
+                }
+                if matches!(answer, Answer::NoScript) {
+                    let now = Instant::now();
+                    let again = batch
+                        .into_iter()
+                        .filter(|operation| operation.may_be_resent(now))
+                        .collect();
+                    self.send(&mut state, again, true);
+                    return;
+                }
+                self.send_pending(&mut state);
+            }
+            if matches!(answer, Answer::Lost) {
+                let is_back = state.epoch != epoch && state.link.is_ok();
+                for operation in &batch {
+                    match operation.verb {
+                        Verb::Unlock if is_back => state.pending.push_back(Arc::clone(operation)),
+                        Verb::Lock | Verb::Restore if is_back => state.pending.push_back(Arc::new(operation.undo())),
+                        Verb::Lock | Verb::Restore => state.keep_set(operation),
+                        Verb::Unlock => state.keep_unlock(operation),
+                        Verb::Renew => {}
+                    }
+                }
+                self.send_pending(&mut state);
+            }
+            if state.is_idle() {
+                self.idle.notify_waiters();
+            }
+        }
+        self.hand_out(&batch, answer);
+    }
+
+    fn hand_out(&self, batch: &[Arc<Operation>], answer: Answer) {
+        match answer {
+            Answer::Outcomes(outcomes) => {
+                let answered = outcomes.len();
+                for (operation, outcome) in batch.iter().zip(outcomes) {
+                    operation.vote(self.server, outcome.into());
+                }
+                for operation in batch.iter().skip(answered) {
+                    operation.vote(self.server, Vote::Unknown);
+                }
+            }
+            Answer::Rejected(refusal) => {
+                for operation in batch {
+                    operation.vote(self.server, Vote::Refused(refusal.clone()));
+                }
+            }
+            Answer::NoScript | Answer::Lost => {
+                for operation in batch {
+                    operation.vote(self.server, Vote::Unknown);
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics between two statements that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.link.is_err() || (self.pending.is_empty() && self.in_flight == 0)
+    }
+
+    /// Keeps an unlock for when the server is back. At most [`CAPACITY`] are kept: the oldest, whose ttl is likely to end
+    /// first, gives way.
+    fn keep_unlock(&mut self, operation: &Arc<Operation>) {
+        if operation.verb != Verb::Unlock || matches!(self.link, Err(DownReason::Closed)) {
+            return;
+        }
+        let now = Instant::now();
+        make_room(&mut self.late, |kept| !kept.is_stale(now));
+        self.late.push_back(Arc::clone(operation));
+    }
+
+    /// Remembers that a key may appear on the server.
+    fn keep_set(&mut self, operation: &Arc<Operation>) {
+        make_room(&mut self.unanswered, |_| true);
+        self.unanswered.push_back(Arc::clone(operation));
+    }
+}
+
+fn make_room(kept: &mut VecDeque<Arc<Operation>>, matters: impl Fn(&Arc<Operation>) -> bool) {
+    if kept.len() >= CAPACITY {
+        kept.retain(matters);
+    }
+    if kept.len() >= CAPACITY {
+        kept.pop_front();
+    }
+}
+
+impl From<Outcome> for Vote {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Granted,
+            Outcome::Missing => Self::Missing,
+            Outcome::Held { value, pttl } => Self::Held {
+                owner: Owner::parse(&value),
+                remaining: u64::try_from(pttl).ok().map(Duration::from_millis),
+            },
+            Outcome::Failed(error) => Self::Refused(Refusal::parse(&error)),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What a connection to a server can do, whatever kind of server it is.
+
+use super::{DownReason, Refusal, operation::Operation};
+use bytes::Bytes;
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+
+/// A connection, until it ends.
+pub(crate) trait Link: Debug + Send + Sync {
+    /// Sends the operations as one command.
+    ///
+    /// The command is queued on the connection when this returns: whatever is sent later reaches the server later.
+    /// `with_source` also teaches the server the script.
+    fn send(&self, batch: &[Arc<Operation>], with_source: bool) -> Reply;
+
+    /// Asks for a sign of life.
+    fn ping(&self) -> Task<Result<(), DownReason>>;
+
+    /// Ends the connection at once. What was sent may still be carried out.
+    fn end(&self);
+}
+
+pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Reply = Task<Answer>;
+
+/// What became of a command.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It ran: one outcome for each operation, in order.
+    Outcomes(Vec<Outcome>),
+    /// The server does not know the script, so nothing was done.
+    NoScript,
+    /// The server refused to run it, so nothing was done.
+    Rejected(Refusal),
+    /// The answer was lost with the connection: it may or may not have run, or may yet.
+    Lost,
+}
+
+/// What became of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Missing,
+    /// `pttl` as Redis counts it: milliseconds, or -1 for a key that never expires.
+    Held {
+        value: Bytes,
+        pttl: i64,
+    },
+    Failed(String),
+}
+
+/// A connection that was made and probed.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) facts: Facts,
+    pub(crate) ended: Ended,
+}
+
+/// Resolves with the reason when the connection has ended.
+pub(crate) struct Ended(pub(crate) Task<DownReason>);
+
+impl Debug for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ended")
+    }
+}
+
+/// What is known about the server at the other end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Tells one start of one server from any other; `None` if the server does not let us know.
+    pub(crate) run_id: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) is_replica: bool,
+    pub(crate) is_loading: bool,
+    /// The eviction policy, if it could make the server drop a lock.
+    pub(crate) eviction: Option<String>,
+    /// Whether an older connection of ours may still be carrying out what it was sent.
+    pub(crate) old_connection_lives: bool,
+}

@@ -1,0 +1,369 @@
+//! A server within the process, with the verbs of a real one and the faults of one on demand.
+
+use super::{
+    DownReason,
+    link::{Answer, Connected, Ended, Facts, Link, Outcome, Reply, Task},
+    operation::{Operation, Verb},
+};
+use crate::config::Server;
+use bytes::Bytes;
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// The servers of this process by name, as long as somebody uses them.
+static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(Mutex::default);
+
+/// A server within the process, for trying things out and for testing code that locks without Redis.
+///
+/// It grants, renews and removes keys as Redis does, and it can be made to crash, freeze, and answer late. Its clock is
+/// tokio's, so a test can pause it. Handles reach it by [`Server`] or by its address `memory://name`; the server lives
+/// as long as a clone of this value or a handle that is configured with it.
+///
+/// ```
+/// use multiredlock::{Redlock, testing::MemoryServer};
+/// # use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
+/// let redlock = Redlock::builder().servers(&servers).build()?;
+/// redlock.wait_connected().await;
+///
+/// servers[0].crash();
+/// let lock = redlock.lock("console", Duration::from_secs(10)).await?;
+/// assert_eq!(servers[1].get("console").as_deref(), Some(lock.value()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryServer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    state: Mutex<State>,
+    /// Counts the starts; it is odd while the server runs.
+    life: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    keys: HashMap<Bytes, Entry>,
+    /// When to look for expired keys again: whenever there are twice as many as were left the last time.
+    sweep_at: usize,
+    frozen: bool,
+    delay: Duration,
+    /// What was sent and not carried out yet, in order.
+    queue: VecDeque<Request>,
+    /// When the server last thawed: nothing that waited then was carried out before.
+    thawed: Instant,
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: Bytes,
+    expires: Instant,
+}
+
+#[derive(Debug)]
+struct Request {
+    due: Instant,
+    operations: Vec<Arc<Operation>>,
+    answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+impl MemoryServer {
+    /// Starts a server with a name of its own.
+    pub fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        loop {
+            let name = format!("unnamed-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+            let mut servers = servers();
+            if !servers.contains_key(&name) {
+                return Self::start(&mut servers, name);
+            }
+        }
+    }
+
+    /// Returns the server of this name, which it starts if the process has none: what `memory://name` stands for.
+    pub fn named(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let mut servers = servers();
+        match servers.get(&name).and_then(Weak::upgrade) {
+            Some(shared) => Self(shared),
+            None => Self::start(&mut servers, name),
+        }
+    }
+
+    fn start(servers: &mut HashMap<String, Weak<Shared>>, name: String) -> Self {
+        let server = Self(Arc::new(Shared {
+            name: name.clone(),
+            state: Mutex::new(State {
+                keys: HashMap::new(),
+                sweep_at: 64,
+                frozen: false,
+                delay: Duration::ZERO,
+                queue: VecDeque::new(),
+                thawed: Instant::now(),
+            }),
+            life: watch::Sender::new(1),
+        }));
+        servers.retain(|_, server| server.strong_count() > 0);
+        servers.insert(name, Arc::downgrade(&server.0));
+        server
+    }
+
+    /// Returns how handles reach it.
+    pub fn server(&self) -> Server {
+        Server::memory(&self.0.name)
+    }
+
+    /// Stops the server at once: connections end, what was sent and not carried out is gone, and new connections are
+    /// refused. Its keys stay for [`restart`](Self::restart).
+    pub fn crash(&self) {
+        let mut state = self.state();
+        state.queue.clear();
+        state.frozen = false;
+        self.0.life.send_modify(|life| *life += *life % 2);
+    }
+
+    /// Starts the server again with the keys it had, as one that writes each to disk. Stops it first if it runs.
+    pub fn restart(&self) {
+        self.crash();
+        self.0.life.send_modify(|life| *life += 1);
+    }
+
+    /// Starts the server again without any key. Stops it first if it runs.
+    pub fn restart_empty(&self) {
+        self.crash();
+        self.forget_all();
+        self.0.life.send_modify(|life| *life += 1);
+    }
+
+    /// Makes the server hold still, as a stopped process does: connections stay, nothing is carried out or answered.
+    pub fn freeze(&self) {
+        self.state().frozen = true;
+    }
+
+    /// Lets a frozen server go on: it carries out all that was sent meanwhile, in order, also by connections that have
+    /// ended since.
+    pub fn thaw(&self) {
+        let mut state = self.state();
+        state.frozen = false;
+        state.thawed = Instant::now();
+        state.carry_out();
+    }
+
+    /// Makes every command take this long to arrive.
+    pub fn delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// Drops a key, as eviction or an operator would.
+    pub fn forget(&self, key: impl AsRef<[u8]>) {
+        self.state().keys.remove(key.as_ref());
+    }
+
+    /// Drops every key.
+    pub fn forget_all(&self) {
+        self.state().keys.clear();
+    }
+
+    /// Returns the value that a key holds, if it has not expired.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<String> {
+        let now = Instant::now();
+        let entry = self.state().live(key.as_ref(), now)?.value.clone();
+        Some(String::from_utf8_lossy(&entry).into_owned())
+    }
+
+    /// Returns how many keys have not expired.
+    pub fn len(&self) -> usize {
+        let now = Instant::now();
+        self.state().keys.values().filter(|entry| entry.expires > now).count()
+    }
+
+    /// Returns whether every key has expired or been removed.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<Connected, DownReason> {
+        let life = *self.0.life.borrow();
+        if !is_running(life) {
+            return Err(DownReason::ConnectionRefused);
+        }
+        let link = Arc::new(MemoryLink {
+            server: self.clone(),
+            life,
+            closed: Arc::default(),
+        });
+        match timeout(limit, link.ping()).await {
+            Ok(pong) => pong?,
+            Err(_) => return Err(DownReason::ConnectTimeout),
+        }
+        let mut lives = self.0.life.subscribe();
+        let closed = Arc::clone(&link.closed);
+        let ended = async move {
+            tokio::select! {
+                _ = lives.wait_for(|now| *now != life) => {}
+                () = closed.notified() => {}
+            }
+            DownReason::ConnectionLost
+        };
+        Ok(Connected {
+            link,
+            facts: Facts {
+                run_id: Some(format!("{}-{life}", self.0.name)),
+                ..Facts::default()
+            },
+            ended: Ended(Box::pin(ended)),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryServer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MemoryServer").field(&self.0.name).finish()
+    }
+}
+
+impl From<&MemoryServer> for Server {
+    fn from(server: &MemoryServer) -> Self {
+        server.server()
+    }
+}
+
+fn servers() -> MutexGuard<'static, HashMap<String, Weak<Shared>>> {
+    SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_running(life: u64) -> bool {
+    life % 2 == 1
+}
+
+impl State {
+    /// Carries out what has arrived.
+    fn carry_out(&mut self) {
+        let now = Instant::now();
+        while !self.frozen && self.queue.front().is_some_and(|request| request.due <= now) {
+            let Some(request) = self.queue.pop_front() else { break };
+            // Somebody may look only later than it happens.
+            let then = request.due.max(self.thawed);
+            let outcomes = request
+                .operations
+                .iter()
+                .map(|operation| self.run(operation, then))
+                .collect();
+            // Nobody listens at a connection that ended.
+            let _ = request.answer.send(outcomes);
+        }
+    }
+
+    fn run(&mut self, operation: &Operation, now: Instant) -> Outcome {
+        let expires = now + operation.ttl();
+        let holder = self.live(&operation.key, now);
+        match (operation.verb, holder) {
+            (Verb::Lock | Verb::Restore, None) => {
+                let value = operation.value.clone();
+                self.keys.insert(operation.key.clone(), Entry { value, expires });
+                self.sweep(now);
+            }
+            (_, None) => return Outcome::Missing,
+            (Verb::Renew, Some(entry)) if entry.value == operation.value => entry.expires = expires,
+            (Verb::Unlock, Some(entry)) if entry.value == operation.value => {
+                self.keys.remove(&operation.key);
+            }
+            (_, Some(entry)) => {
+                let left = entry.expires - now;
+                return Outcome::Held {
+                    value: entry.value.clone(),
+                    pttl: i64::try_from(left.as_millis()).unwrap_or(i64::MAX),
+                };
+            }
+        }
+        Outcome::Done
+    }
+
+    fn live(&mut self, key: &[u8], now: Instant) -> Option<&mut Entry> {
+        self.keys.get_mut(key).filter(|entry| entry.expires > now)
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if self.keys.len() >= self.sweep_at {
+            self.keys.retain(|_, entry| entry.expires > now);
+            self.sweep_at = 64.max(2 * self.keys.len());
+        }
+    }
+}
+
+/// A connection to one life of the server.
+#[derive(Debug)]
+struct MemoryLink {
+    server: MemoryServer,
+    life: u64,
+    closed: Arc<Notify>,
+}
+
+impl MemoryLink {
+    fn request(&self, operations: Vec<Arc<Operation>>) -> Task<Option<Vec<Outcome>>> {
+        let (answer, answered) = oneshot::channel();
+        let mut state = self.server.state();
+        let now = Instant::now();
+        let last = state.queue.back().map_or(now, |request| request.due);
+        let due = last.max(now + state.delay);
+        if *self.server.0.life.borrow() == self.life {
+            state.queue.push_back(Request {
+                due,
+                operations,
+                answer,
+            });
+            state.carry_out();
+        }
+        drop(state);
+        let server = self.server.clone();
+        Box::pin(async move {
+            if due > now {
+                sleep_until(due).await;
+                server.state().carry_out();
+            }
+            answered.await.ok()
+        })
+    }
+}
+
+impl Link for MemoryLink {
+    fn send(&self, batch: &[Arc<Operation>], _with_source: bool) -> Reply {
+        let request = self.request(batch.to_vec());
+        Box::pin(async move { request.await.map_or(Answer::Lost, Answer::Outcomes) })
+    }
+
+    fn ping(&self) -> Task<Result<(), DownReason>> {
+        let request = self.request(Vec::new());
+        Box::pin(async move { request.await.map(|_| ()).ok_or(DownReason::ConnectionLost) })
+    }
+
+    fn end(&self) {
+        self.closed.notify_one();
+    }
+}

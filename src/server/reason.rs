@@ -1,0 +1,186 @@
+//! Why a server is down, and why a server that is up refused an operation.
+
+use std::{fmt, sync::Arc};
+
+/// How much of a server's own words is kept: a hostile server must not fill our memory or a log.
+const LONGEST_TEXT: usize = 200;
+
+/// A server's or the operating system's own words, shortened to at most 200 characters.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Text(Arc<str>);
+
+impl Text {
+    pub(crate) fn new(text: impl AsRef<str>) -> Self {
+        let printable = text.as_ref().chars().filter(|c| !c.is_control());
+        Self(printable.take(LONGEST_TEXT).collect::<String>().into())
+    }
+
+    /// Returns the words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a server cannot vote.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// No connection was made yet.
+    #[error("not connected yet")]
+    NotYet,
+    /// Nothing listens at the address.
+    #[error("connection refused")]
+    ConnectionRefused,
+    /// The address could not be resolved or reached, or the connection broke: the operating system's words.
+    #[error("{0}")]
+    Io(Text),
+    /// Connecting took longer than the heartbeat timeout.
+    #[error("no answer while connecting")]
+    ConnectTimeout,
+    /// The connection ended, as when the server crashed.
+    #[error("connection lost")]
+    ConnectionLost,
+    /// The server left a heartbeat unanswered: it is stopped, overloaded, or its network is gone.
+    #[error("no answer to a heartbeat")]
+    Unresponsive,
+    /// The user name or the password was not accepted: the server's words.
+    #[error("not authenticated: {0}")]
+    Auth(Text),
+    /// The TLS handshake failed.
+    #[error("TLS failed: {0}")]
+    Tls(Text),
+    /// The server is a replica, whose votes are worth nothing: its master could grant the same lock again.
+    #[error("it is a replica")]
+    Replica,
+    /// The server is still loading its data.
+    #[error("it is loading its data")]
+    Loading,
+    /// Another configured address leads to the same server, which votes only once.
+    #[error("it is the same server as {of}")]
+    Duplicate {
+        /// The address that votes.
+        of: Text,
+    },
+    /// What listens there does not speak the Redis protocol.
+    #[error("not a Redis server: {0}")]
+    NotRedis(Text),
+    /// The server does not let this user run a command that locking needs: the server's words.
+    #[error("no permission: {0}")]
+    NoPermission(Text),
+    /// The server refused the connection in other words.
+    #[error("refused: {0}")]
+    Refused(Text),
+    /// More operations wait for this server than are kept.
+    #[error("too many operations wait for it")]
+    Busy,
+    /// The handle was closed.
+    #[error("the handle is closed")]
+    Closed,
+}
+
+/// Why a server that is up refused an operation, other than that somebody holds the resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The key holds something else than a string, so it is nobody's lock.
+    #[error("the key holds something else than a lock")]
+    WrongType,
+    /// The server reached its memory limit.
+    #[error("out of memory")]
+    OutOfMemory,
+    /// The server does not take writes: it became a replica, or its disk is in trouble.
+    #[error("read-only")]
+    ReadOnly,
+    /// The server is loading its data.
+    #[error("loading its data")]
+    Loading,
+    /// This user may not run the command, or may not touch this key.
+    #[error("no permission")]
+    NoPermission,
+    /// Any other error: the server's words.
+    #[error("{0}")]
+    Other(Text),
+}
+
+impl Refusal {
+    /// Reads an error reply. Redis 6 puts the place in the script before the code, Redis 7 does not.
+    pub(crate) fn parse(error: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+        if says(&["WRONGTYPE"]) {
+            Self::WrongType
+        } else if says(&["OOM "]) {
+            Self::OutOfMemory
+        } else if says(&["READONLY", "MISCONF"]) {
+            Self::ReadOnly
+        } else if says(&["LOADING"]) {
+            Self::Loading
+        } else if says(&[
+            "NOPERM",
+            "ACL failure",
+            "can't run this command",
+            "can't access at least one of the keys",
+        ]) {
+            Self::NoPermission
+        } else {
+            Self::Other(Text::new(error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_both_generations_of_servers_are_read() {
+        for (words, refusal) in [
+            (
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+                Refusal::WrongType,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Refusal::OutOfMemory,
+            ),
+            (
+                "-OOM command not allowed when used memory > 'maxmemory'.",
+                Refusal::OutOfMemory,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                Refusal::ReadOnly,
+            ),
+            ("LOADING Redis is loading the dataset in memory", Refusal::Loading),
+            (
+                "NOPERM User a has no permissions to run the 'set' command",
+                Refusal::NoPermission,
+            ),
+            (
+                "@user_script: 9: The user executing the script can't run this command or subcommand",
+                Refusal::NoPermission,
+            ),
+        ] {
+            assert_eq!(Refusal::parse(words), refusal, "{words}");
+        }
+        assert_eq!(Refusal::parse("ERR odd"), Refusal::Other(Text::new("ERR odd")));
+    }
+
+    #[test]
+    fn a_servers_words_are_bounded_and_printable() {
+        let text = Text::new("ab\u{1b}[2J\r\n".repeat(1_000));
+        assert_eq!(text.as_str().chars().count(), LONGEST_TEXT);
+        assert!(text.as_str().starts_with("ab[2Jab"));
+    }
+}

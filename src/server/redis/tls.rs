@@ -1,0 +1,59 @@
+//! TLS settings as rustls takes them.
+
+use crate::config::Tls;
+use fred::{
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+    rustls_native_certs,
+    types::config::TlsConnector,
+};
+use std::sync::Arc;
+
+pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, String> {
+    // The provider is named because another crate in the program may bring a second one.
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots(tls)?);
+    let config = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| format!("private key: {error}"))?;
+            builder
+                .with_client_auth_cert(certificates(&identity.certificates)?, key)
+                .map_err(|error| format!("client certificate: {error}"))?
+        }
+    };
+    Ok(config.into())
+}
+
+fn roots(tls: &Tls) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let Some(pem) = &tls.ca else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return if roots.is_empty() {
+            Err("the operating system has no certificate authorities, so give yours".into())
+        } else {
+            Ok(roots)
+        };
+    };
+    for certificate in certificates(pem)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("certificate authority: {error}"))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("certificate: {error}"))?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in the PEM text".into());
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,50 @@
+-- Carries out a batch of operations in order, each on one key.
+--
+-- Operation i has KEYS[i], and from ARGV[3 * i - 2] on its verb, the lock's value, and its ttl in milliseconds.
+-- One answer for each, in the same order:
+--   1               it was done
+--   0               the key is missing
+--   {pttl, value}   the key holds another value, and for how long (-1: it never expires)
+--   text            it failed with this error
+-- Every command goes through pcall, so that one bad key spoils only its own operation.
+
+local function run(key, verb, value, ttl)
+  if verb == 'lock' then
+    local reply = redis.pcall('SET', key, value, 'NX', 'PX', ttl)
+    if reply then
+      return reply.err or 1
+    end
+  end
+
+  local holder = redis.pcall('GET', key)
+  if not holder then
+    return 0
+  end
+  if type(holder) == 'table' then
+    return holder.err
+  end
+  if holder ~= value or verb == 'lock' then
+    local pttl = redis.pcall('PTTL', key)
+    if type(pttl) == 'table' then
+      return pttl.err
+    end
+    return { pttl, holder }
+  end
+
+  local reply
+  if verb == 'renew' then
+    reply = redis.pcall('PEXPIRE', key, ttl)
+  else
+    reply = redis.pcall('DEL', key)
+  end
+  if type(reply) == 'table' then
+    return reply.err
+  end
+  return reply
+end
+
+local answers = {}
+for i, key in ipairs(KEYS) do
+  answers[i] = run(key, ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i])
+end
+return answers

@@ -1,0 +1,205 @@
+//! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
+
+use super::{
+    DownReason, Lane, Text,
+    link::{Connected, Link, Task},
+    memory::MemoryServer,
+    redis,
+};
+use crate::{
+    config::{ConnectionConfig, Endpoint, Server},
+    events::Warning,
+    monitor::Monitor,
+};
+use rand::Rng;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tracing::debug;
+
+/// Makes connections to a server of either kind.
+#[derive(Debug)]
+pub(crate) enum Connector {
+    Redis(Box<redis::Connector>),
+    Memory(MemoryServer, Duration),
+}
+
+impl Connector {
+    /// Fails only on TLS settings that make no sense.
+    pub(crate) fn new(server: &Server, config: &ConnectionConfig) -> Result<Self, String> {
+        match &server.endpoint {
+            Endpoint::Memory(name) => Ok(Self::Memory(MemoryServer::named(name), config.heartbeat_timeout)),
+            _ => redis::Connector::new(server, config).map(Box::new).map(Self::Redis),
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Connected, DownReason> {
+        match self {
+            Self::Redis(connector) => connector.connect().await,
+            Self::Memory(server, limit) => server.connect(*limit).await,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) server: usize,
+    pub(crate) connector: Connector,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) config: ConnectionConfig,
+    /// Says that the handle was closed, by its value or by being dropped.
+    pub(crate) closed: watch::Receiver<bool>,
+}
+
+impl Supervisor {
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::new(&self.config);
+        loop {
+            let connected = tokio::select! {
+                connected = self.connector.connect() => connected,
+                () = is_closed(&mut self.closed) => break,
+            };
+            let reason = match connected {
+                Ok(connected) => self.hold(connected, &mut backoff).await,
+                Err(reason) => reason,
+            };
+            self.lane.detach(&reason);
+            if reason == DownReason::Closed {
+                break;
+            }
+            debug!(server = %self.monitor.address(self.server), %reason, "down");
+            self.monitor.down(self.server, reason);
+            tokio::select! {
+                () = sleep(backoff.next()) => {}
+                () = is_closed(&mut self.closed) => break,
+            }
+        }
+        self.lane.detach(&DownReason::Closed);
+    }
+
+    /// Uses a connection until it ends, and returns why it did. A connection of no use ends at once.
+    async fn hold(&mut self, connected: Connected, backoff: &mut Backoff) -> DownReason {
+        let Connected { link, facts, ended } = connected;
+        if facts.is_loading {
+            return DownReason::Loading;
+        }
+        if facts.is_replica {
+            return DownReason::Replica;
+        }
+        if let Err(of) = self.monitor.claim(self.server, facts.run_id.as_deref()) {
+            return DownReason::Duplicate {
+                of: Text::new(of.as_str()),
+            };
+        }
+        backoff.reset();
+        self.lane.attach(Arc::clone(&link));
+        debug!(server = %self.monitor.address(self.server), version = facts.version, "up");
+        self.monitor.up(self.server);
+        if let Some(policy) = facts.eviction {
+            self.monitor.warn(self.server, Warning::Eviction { policy });
+        }
+        if facts.old_connection_lives {
+            self.monitor.warn(self.server, Warning::OldConnectionLives);
+        }
+
+        let mut ended = ended.0;
+        tokio::select! {
+            reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
+            () = is_closed(&mut self.closed) => {
+                // What was submitted before the handle was closed, an unlock say, still goes out.
+                let _ = timeout(self.config.heartbeat_timeout, self.lane.idle()).await;
+                link.end();
+                ended.await;
+                DownReason::Closed
+            }
+        }
+    }
+}
+
+/// Returns why the connection is of no use any more: it ended, or a heartbeat was not answered in time.
+///
+/// Any answer counts as a heartbeat, so that PINGs are sent only while the connection is silent.
+async fn watch_over(
+    lane: &Lane,
+    link: &dyn Link,
+    ended: &mut Task<DownReason>,
+    config: &ConnectionConfig,
+) -> DownReason {
+    loop {
+        let beat = lane.last_heard() + config.heartbeat_interval;
+        tokio::select! {
+            reason = &mut *ended => return reason,
+            () = sleep_until(beat) => {}
+        }
+        if lane.last_heard() + config.heartbeat_interval > Instant::now() {
+            continue;
+        }
+        let sent = Instant::now();
+        tokio::select! {
+            reason = &mut *ended => return reason,
+            pong = timeout(config.heartbeat_timeout, link.ping()) => match pong {
+                Ok(Ok(())) => lane.heard(sent.elapsed()),
+                Ok(Err(reason)) => return reason,
+                Err(_) => return DownReason::Unresponsive,
+            }
+        }
+    }
+}
+
+/// Resolves once the handle was closed or dropped.
+async fn is_closed(closed: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the handle.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// Waits that double from the shortest to the longest, each shortened at random by up to a half.
+#[derive(Debug)]
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    fn new(config: &ConnectionConfig) -> Self {
+        Self {
+            min: config.reconnect_min,
+            max: config.reconnect_max,
+            next: config.reconnect_min,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.min;
+    }
+
+    fn next(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = wait.saturating_mul(2).min(self.max);
+        rand::thread_rng().gen_range(wait / 2..=wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_waits_double_up_to_the_longest_and_start_over() {
+        let ms = Duration::from_millis;
+        let mut backoff = Backoff {
+            min: ms(50),
+            max: ms(150),
+            next: ms(50),
+        };
+        for bound in [50, 100, 150, 150] {
+            let wait = backoff.next();
+            assert!(wait >= ms(bound) / 2 && wait <= ms(bound), "{wait:?} of {bound} ms");
+        }
+        backoff.reset();
+        assert!(backoff.next() <= ms(50));
+    }
+}
