@@ -16,10 +16,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("connected to a majority of {} servers", servers.len());
 
     let lock = redlock.lock("console", Duration::from_secs(10)).await?;
-    println!("locked  `console`: validity {:?}, value {}", lock.validity(), lock.value());
+    println!(
+        "locked  `console`: validity {:?}, value {}",
+        lock.validity(),
+        lock.value()
+    );
 
     let lock = redlock.renew(&lock, Duration::from_secs(10)).await?;
-    println!("renewed `console`: validity {:?}, value {}", lock.validity(), lock.value());
+    println!(
+        "renewed `console`: validity {:?}, value {}",
+        lock.validity(),
+        lock.value()
+    );
 
     let unlocked = redlock.unlock(&lock).await;
     println!("unlocked `console` on {} servers", unlocked.removed);

@@ -195,7 +195,6 @@ impl fmt::Debug for LockRequest {
 /// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl
 /// ends sooner than the old one.
 #[must_use = "requests do nothing unless awaited"]
-#[derive(Debug)]
 pub struct RenewRequest {
     core: Arc<Core>,
     lock: Lock,
@@ -268,6 +267,15 @@ impl IntoFuture for RenewRequest {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for RenewRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RenewRequest")
+            .field("lock", &self.lock)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
     }
 }
 

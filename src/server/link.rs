@@ -15,7 +15,7 @@ pub(crate) trait Link: Debug + Send + Sync {
     /// Asks for a sign of life.
     fn ping(&self) -> Task<Result<(), DownReason>>;
 
-    /// Ends the connection at once. What was sent may still be carried out.
+    /// Ends the connection at once. What was sent may still be carried out, but its answer is lost.
     fn end(&self);
 }
 
@@ -56,12 +56,34 @@ pub(crate) struct Connected {
     pub(crate) ended: Ended,
 }
 
-/// Resolves with the reason when the connection has ended.
-pub(crate) struct Ended(pub(crate) Task<DownReason>);
+/// The end of a connection.
+pub(crate) struct Ended {
+    task: Task<DownReason>,
+    reason: Option<DownReason>,
+}
+
+impl Ended {
+    pub(crate) fn new(task: impl Future<Output = DownReason> + Send + 'static) -> Self {
+        Self {
+            task: Box::pin(task),
+            reason: None,
+        }
+    }
+
+    /// Waits for the end and returns its reason, also if it is asked again.
+    pub(crate) async fn wait(&mut self) -> DownReason {
+        if self.reason.is_none() {
+            self.reason = Some((&mut self.task).await);
+        }
+        self.reason.clone().unwrap_or(DownReason::ConnectionLost)
+    }
+}
 
 impl Debug for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ended")
+        f.debug_struct("Ended")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
     }
 }
 

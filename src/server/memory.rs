@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -206,18 +206,18 @@ impl MemoryServer {
         let link = Arc::new(MemoryLink {
             server: self.clone(),
             life,
-            closed: Arc::default(),
+            open: watch::Sender::new(true),
         });
         match timeout(limit, link.ping()).await {
             Ok(pong) => pong?,
             Err(_) => return Err(DownReason::ConnectTimeout),
         }
         let mut lives = self.0.life.subscribe();
-        let closed = Arc::clone(&link.closed);
+        let mut open = link.open.subscribe();
         let ended = async move {
             tokio::select! {
                 _ = lives.wait_for(|now| *now != life) => {}
-                () = closed.notified() => {}
+                () = is_over(&mut open) => {}
             }
             DownReason::ConnectionLost
         };
@@ -227,7 +227,7 @@ impl MemoryServer {
                 run_id: Some(format!("{}-{life}", self.0.name)),
                 ..Facts::default()
             },
-            ended: Ended(Box::pin(ended)),
+            ended: Ended::new(ended),
         })
     }
 
@@ -256,6 +256,11 @@ impl From<&MemoryServer> for Server {
 
 fn servers() -> MutexGuard<'static, HashMap<String, Weak<Shared>>> {
     SERVERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Resolves once our end of a connection was closed.
+async fn is_over(open: &mut watch::Receiver<bool>) {
+    let _ = open.wait_for(|open| !open).await;
 }
 
 fn is_running(life: u64) -> bool {
@@ -322,7 +327,7 @@ impl State {
 struct MemoryLink {
     server: MemoryServer,
     life: u64,
-    closed: Arc<Notify>,
+    open: watch::Sender<bool>,
 }
 
 impl MemoryLink {
@@ -342,12 +347,20 @@ impl MemoryLink {
         }
         drop(state);
         let server = self.server.clone();
-        Box::pin(async move {
+        let mut open = self.open.subscribe();
+        let answer = async move {
             if due > now {
                 sleep_until(due).await;
                 server.state().carry_out();
             }
             answered.await.ok()
+        };
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                answer = answer => answer,
+                () = is_over(&mut open) => None,
+            }
         })
     }
 }
@@ -364,6 +377,6 @@ impl Link for MemoryLink {
     }
 
     fn end(&self) {
-        self.closed.notify_one();
+        self.open.send_replace(false);
     }
 }

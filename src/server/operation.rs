@@ -3,6 +3,7 @@
 use crate::engine::ballot::{Ballot, Decision, Vote};
 use bytes::Bytes;
 use std::{
+    fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +26,6 @@ pub(crate) enum Verb {
 }
 
 /// An operation that is shared by the lanes of all servers.
-#[derive(Debug)]
 pub(crate) struct Operation {
     pub(crate) verb: Verb,
     pub(crate) key: Bytes,
@@ -41,7 +41,6 @@ pub(crate) struct Operation {
     abandoned: AtomicBool,
 }
 
-#[derive(Debug)]
 struct Votes {
     ballot: Ballot,
     waker: Option<Waker>,
@@ -168,5 +167,16 @@ impl Operation {
     fn votes(&self) -> MutexGuard<'_, Votes> {
         // The ballot is whole after each statement, so a panic elsewhere leaves nothing half done.
         self.votes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever knows the value can unlock, so it is not shown.
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let votes = self.votes_so_far();
+        f.debug_struct("Operation")
+            .field("verb", &self.verb)
+            .field("votes", &votes)
+            .finish_non_exhaustive()
     }
 }

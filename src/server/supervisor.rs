@@ -2,7 +2,7 @@
 
 use super::{
     DownReason, Lane, Text,
-    link::{Connected, Link, Task},
+    link::{Connected, Ended, Link},
     memory::MemoryServer,
     redis,
 };
@@ -82,7 +82,7 @@ impl Supervisor {
 
     /// Uses a connection until it ends, and returns why it did. A connection of no use ends at once.
     async fn hold(&mut self, connected: Connected, backoff: &mut Backoff) -> DownReason {
-        let Connected { link, facts, ended } = connected;
+        let Connected { link, facts, mut ended } = connected;
         if facts.is_loading {
             return DownReason::Loading;
         }
@@ -105,33 +105,28 @@ impl Supervisor {
             self.monitor.warn(self.server, Warning::OldConnectionLives);
         }
 
-        let mut ended = ended.0;
-        tokio::select! {
+        let reason = tokio::select! {
             reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
             () = is_closed(&mut self.closed) => {
                 // What was submitted before the handle was closed, an unlock say, still goes out.
                 let _ = timeout(self.config.heartbeat_timeout, self.lane.idle()).await;
-                link.end();
-                ended.await;
                 DownReason::Closed
             }
-        }
+        };
+        link.end();
+        ended.wait().await;
+        reason
     }
 }
 
 /// Returns why the connection is of no use any more: it ended, or a heartbeat was not answered in time.
 ///
 /// Any answer counts as a heartbeat, so that PINGs are sent only while the connection is silent.
-async fn watch_over(
-    lane: &Lane,
-    link: &dyn Link,
-    ended: &mut Task<DownReason>,
-    config: &ConnectionConfig,
-) -> DownReason {
+async fn watch_over(lane: &Lane, link: &dyn Link, ended: &mut Ended, config: &ConnectionConfig) -> DownReason {
     loop {
         let beat = lane.last_heard() + config.heartbeat_interval;
         tokio::select! {
-            reason = &mut *ended => return reason,
+            reason = ended.wait() => return reason,
             () = sleep_until(beat) => {}
         }
         if lane.last_heard() + config.heartbeat_interval > Instant::now() {
@@ -139,7 +134,7 @@ async fn watch_over(
         }
         let sent = Instant::now();
         tokio::select! {
-            reason = &mut *ended => return reason,
+            reason = ended.wait() => return reason,
             pong = timeout(config.heartbeat_timeout, link.ping()) => match pong {
                 Ok(Ok(())) => lane.heard(sent.elapsed()),
                 Ok(Err(reason)) => return reason,

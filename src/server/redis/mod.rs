@@ -91,7 +91,7 @@ impl Connector {
         Ok(Connected {
             link: Arc::new(link),
             facts,
-            ended: Ended(Box::pin(async move { router.ended().await })),
+            ended: Ended::new(async move { router.ended().await }),
         })
     }
 

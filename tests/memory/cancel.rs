@@ -1,0 +1,79 @@
+//! A future that is dropped leaves nothing locked, wherever it is dropped.
+
+use crate::{builder, connect, eventually, ms, secs, start, up};
+use multiredlock::testing::MemoryServer;
+use std::{
+    future::{Future, IntoFuture},
+    pin::pin,
+    task::{Context, Waker},
+};
+use tokio::time::{sleep, timeout};
+
+async fn eventually_free(servers: &[MemoryServer]) {
+    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_dropped_after_any_number_of_polls_leaves_no_key() {
+    for polls in 0..20 {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        for server in &servers {
+            server.delay(ms(1));
+        }
+        {
+            let mut lock = pin!(redlock.lock("r", secs(600)).into_future());
+            let mut cx = Context::from_waker(Waker::noop());
+            for _ in 0..polls {
+                if lock.as_mut().poll(&mut cx).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        eventually_free(&servers).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_dropped_at_any_moment_leaves_no_key() {
+    // The three answer after 10, 20 and 30 ms, so each drop meets another mix of answers.
+    for dropped_after in 0..20 {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        for (server, delay) in servers.iter().zip([10, 20, 30]) {
+            server.delay(ms(delay));
+        }
+        let lock = timeout(ms(dropped_after), redlock.lock("r", secs(600)).into_future()).await;
+        assert!(lock.is_err(), "the second answer comes after 20 ms");
+        sleep(ms(100)).await;
+        eventually_free(&servers).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_dropped_between_two_rounds_leaves_no_key() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    // Two of three are held elsewhere, so each round is granted one key, and fails.
+    let other = builder(&servers[..2]).build().unwrap();
+    up(&other, 2).await;
+    let held = other.lock("r", secs(600)).await.unwrap();
+    for dropped_after in 0..100 {
+        let _ = timeout(ms(dropped_after), redlock.lock("r", secs(600)).into_future()).await;
+        eventually("no key on the third server", async || servers[2].is_empty()).await;
+    }
+    assert_eq!(servers[0].get("r").as_deref(), Some(held.value()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_an_unlock_that_nobody_awaits_is_no_loss() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(600)).await.unwrap();
+    drop(redlock.unlock(&lock));
+    assert!(
+        servers.iter().all(MemoryServer::is_empty),
+        "it is sent when unlock returns"
+    );
+}

@@ -1,0 +1,187 @@
+//! What subscribers are told.
+
+use crate::{builder, connect, eventually, ms, secs, start, up};
+use multiredlock::{DownReason, Event, Redlock, ServerState, testing::MemoryServer};
+use tokio_stream::{Stream, StreamExt};
+
+/// What a stream has for now.
+async fn drain<S: Stream + Unpin>(stream: &mut S) -> Vec<S::Item> {
+    let mut items = Vec::new();
+    while let Ok(Some(item)) = tokio::time::timeout(ms(1), stream.next()).await {
+        items.push(item);
+    }
+    items
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_crossing_of_the_majority_is_told_exactly_once() {
+    for count in 1..=5 {
+        let servers = start(count);
+        let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
+        let (mut connected, mut disconnected) = (redlock.connected(), redlock.disconnected());
+        up(&redlock, count).await;
+        for round in 0..3 {
+            for (left, server) in servers
+                .iter()
+                .enumerate()
+                .map(|(gone, server)| (count - gone - 1, server))
+            {
+                server.crash();
+                up(&redlock, left).await;
+            }
+            for (back, server) in servers.iter().enumerate() {
+                server.restart();
+                up(&redlock, back + 1).await;
+            }
+            let told = (drain(&mut connected).await.len(), drain(&mut disconnected).await.len());
+            assert_eq!(
+                told,
+                (if round == 0 { 2 } else { 1 }, 1),
+                "{count} servers, round {round}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_subscriber_is_given_the_state_that_holds() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let quorum = redlock.connected().next().await.unwrap();
+    assert_eq!((quorum.reachable, quorum.needed, quorum.servers), (3, 2, 3));
+    assert_eq!(drain(&mut redlock.disconnected()).await, []);
+
+    servers[0].crash();
+    servers[1].crash();
+    up(&redlock, 1).await;
+    assert!(!redlock.is_connected());
+    assert_eq!(drain(&mut redlock.connected()).await, []);
+    assert_eq!(redlock.disconnected().next().await.unwrap().reachable, 1);
+    let events = drain(&mut redlock.events()).await;
+    let down = |event: &&Event| matches!(event, Event::ServerDown { .. });
+    assert_eq!(events.iter().filter(down).count(), 2);
+    assert!(matches!(events.last(), Some(Event::Disconnected(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_before_a_majority_was_reached_for_the_first_time() {
+    let servers = start(3);
+    servers[0].crash();
+    servers[1].crash();
+    let redlock = builder(&servers).build().unwrap();
+    up(&redlock, 1).await;
+    assert_eq!(drain(&mut redlock.connected()).await, []);
+    assert_eq!(drain(&mut redlock.disconnected()).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_server_is_down_after_a_heartbeat_and_up_again_when_it_goes_on() {
+    let servers = start(1);
+    let redlock = connect(&servers).await;
+    servers[0].freeze();
+    let before = tokio::time::Instant::now();
+    redlock.disconnected().next().await.unwrap();
+    assert!(before.elapsed() <= secs(2), "an interval and a timeout, 1 s each");
+    assert_eq!(redlock.servers()[0].state, ServerState::Down(DownReason::Unresponsive));
+    servers[0].thaw();
+    up(&redlock, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_sleeps_is_given_the_state_that_holds_and_costs_bounded_memory() {
+    let servers = start(1);
+    let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
+    up(&redlock, 1).await;
+    let mut sleeper = redlock.events();
+    let mut connected = redlock.connected();
+    for _ in 0..1_000 {
+        servers[0].crash();
+        up(&redlock, 0).await;
+        servers[0].restart();
+        up(&redlock, 1).await;
+    }
+    servers[0].crash();
+    up(&redlock, 0).await;
+    let events = drain(&mut sleeper).await;
+    assert!(events.len() < 300, "{}", events.len());
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Lagged { missed } if *missed > 1_000))
+    );
+    let crossing = |event: &&Event| matches!(event, Event::Connected(_) | Event::Disconnected(_));
+    assert!(matches!(events.iter().rfind(crossing), Some(Event::Disconnected(_))));
+    // It holds no longer, so it is not told.
+    assert_eq!(drain(&mut connected).await.len(), 1, "the state at the subscription");
+    servers[0].restart();
+    assert_eq!(drain(&mut connected).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_connection_ends_with_it_or_with_the_handle() {
+    let servers = start(3);
+    servers.iter().for_each(MemoryServer::crash);
+    let redlock = builder(&servers).build().unwrap();
+    let waiter = tokio::spawn({
+        let redlock = redlock.clone();
+        async move { redlock.wait_connected().await }
+    });
+    servers[0].restart();
+    servers[1].restart();
+    assert!(waiter.await.unwrap());
+    assert!(redlock.is_connected());
+    redlock.close().await;
+    assert!(!redlock.wait_connected().await);
+    assert!(!redlock.is_connected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_addresses_of_one_server_vote_once() {
+    let server = MemoryServer::named("twice");
+    let others = start(2);
+    // The registry gives one server for one name, so a second address needs the fixture of the real servers.
+    let error = Redlock::builder()
+        .servers([&server, &server, &others[0]])
+        .build()
+        .unwrap_err();
+    assert_eq!(error.to_string(), "server memory://twice is configured twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_stream_ends_when_the_handle_is_closed_or_dropped() {
+    for close in [true, false] {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        let mut streams = (redlock.connected(), redlock.disconnected(), redlock.events());
+        if close {
+            redlock.close().await;
+        } else {
+            drop(redlock);
+        }
+        while streams.0.next().await.is_some() {}
+        while streams.1.next().await.is_some() {}
+        while streams.2.next().await.is_some() {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_tell_why_they_are_down_and_how_fast_they_are() {
+    let servers = start(3);
+    servers[2].crash();
+    let redlock = builder(&servers).build().unwrap();
+    eventually("all were tried", async || {
+        redlock
+            .servers()
+            .iter()
+            .all(|server| server.state != ServerState::Down(DownReason::NotYet))
+    })
+    .await;
+    servers[0].delay(ms(7));
+    tokio::time::sleep(secs(3)).await;
+    let status = redlock.servers();
+    assert_eq!(status[0].round_trip, Some(ms(7)));
+    assert!(status[0].since >= secs(2));
+    assert_eq!(status[2].state, ServerState::Down(DownReason::ConnectionRefused));
+    assert_eq!(status[2].round_trip, None);
+    assert_eq!(status[1].address.to_string(), servers[1].server().address().to_string());
+}

@@ -1,0 +1,134 @@
+//! What ends, and what stays bounded.
+
+use crate::{builder, connect, eventually, ms, secs, start, up};
+use multiredlock::{ConfigError, DownReason, LockError, Redlock, RenewError, Vote};
+use std::future::IntoFuture;
+use tokio::runtime::Handle;
+
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_ends_every_task_and_says_closed_from_then_on() {
+    let servers = start(3);
+    let before = tasks();
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    redlock.clone().close().await;
+    eventually("no task is left", async || tasks() == before).await;
+    assert_eq!(redlock.lock("s", secs(1)).await.unwrap_err(), LockError::Closed);
+    assert_eq!(redlock.renew(&lock, secs(1)).await.unwrap_err(), RenewError::Closed);
+    assert_eq!(redlock.unlock(&lock).await.unreachable, 3);
+    redlock.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_sends_what_was_submitted_before() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[0].delay(ms(500));
+    for _ in 0..100 {
+        redlock.unlock(&lock);
+    }
+    redlock.close().await;
+    assert!(servers.iter().all(|server| server.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_does_not_wait_for_ever_for_a_frozen_server() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[0].freeze();
+    redlock.unlock(&lock);
+    let before = tokio::time::Instant::now();
+    redlock.close().await;
+    assert!(before.elapsed() <= secs(1), "the heartbeat timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_waits_when_the_handle_is_closed_ends_with_closed() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let _held = redlock.lock("r", secs(60)).await.unwrap();
+    let waiting = tokio::spawn(
+        redlock
+            .lock("r", secs(60))
+            .retry(multiredlock::Retry::new(1_000, secs(1)))
+            .into_future(),
+    );
+    tokio::time::sleep(secs(3)).await;
+    redlock.close().await;
+    assert_eq!(waiting.await.unwrap().unwrap_err(), LockError::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_last_clone_ends_every_task() {
+    let servers = start(3);
+    let before = tasks();
+    let redlock = connect(&servers).await;
+    let clone = redlock.clone();
+    drop(redlock);
+    tokio::time::sleep(secs(1)).await;
+    assert!(clone.is_connected());
+    drop(clone);
+    eventually("no task is left", async || tasks() == before).await;
+}
+
+#[test]
+fn the_last_clone_may_be_dropped_and_a_lock_unlocked_outside_a_runtime() {
+    let servers = start(3);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (redlock, lock) = runtime.block_on(async {
+        let redlock = connect(&servers).await;
+        let lock = redlock.lock("r", secs(60)).await.unwrap();
+        (redlock, lock)
+    });
+    redlock.unlock(&lock);
+    assert!(servers.iter().all(|server| server.is_empty()));
+    drop(redlock);
+    let redlock = runtime.block_on(connect(&servers));
+    drop(runtime);
+    redlock.unlock(&lock);
+    drop(redlock);
+}
+
+#[test]
+fn a_handle_needs_a_runtime_to_connect_on() {
+    assert_eq!(Redlock::new().unwrap_err(), ConfigError::NoRuntime);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_frozen_server_is_bounded() {
+    const CAPACITY: usize = 100_000;
+    let servers = start(3);
+    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
+    up(&redlock, 3).await;
+    let lock = redlock.lock("r", secs(600)).await.unwrap();
+    servers[0].freeze();
+    for _ in 0..CAPACITY + 10 {
+        redlock.unlock(&lock);
+    }
+    servers[1].crash();
+    up(&redlock, 2).await;
+    match redlock.try_lock("s", secs(600)).await.unwrap_err() {
+        LockError::NoQuorum { failure, .. } => assert_eq!(failure.votes[0].vote, Vote::Unreachable(DownReason::Busy)),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_nobody_waits_for_any_more_is_not_sent() {
+    let servers = start(1);
+    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
+    up(&redlock, 1).await;
+    servers[0].freeze();
+    for _ in 0..1_000 {
+        redlock.try_lock("r", secs(600)).round_timeout(ms(1)).await.unwrap_err();
+    }
+    servers[0].thaw();
+    eventually("the key is gone", async || servers[0].is_empty()).await;
+    let _lock = redlock.try_lock("r", secs(600)).await.unwrap();
+}

@@ -1,0 +1,109 @@
+//! Renewals count only servers where our value still stood.
+
+use crate::{builder, connect, ms, secs, start, up};
+use multiredlock::{Lock, RenewError};
+use tokio::time::sleep;
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_extends_the_lock_from_now() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(1)).await.unwrap();
+    sleep(ms(800)).await;
+    let renewed = redlock.renew(&lock, secs(2)).await.unwrap();
+    assert_eq!(renewed.validity(), ms(1_900));
+    assert_eq!(renewed.value(), lock.value());
+    sleep(ms(1_500)).await;
+    redlock.try_lock("r", secs(1)).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_went_missing_on_a_minority_is_put_back_and_not_counted() {
+    let servers = start(5);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[0].forget("r");
+    servers[1].forget("r");
+    // Only answers that came before the decision are known, so the missing ones come first.
+    for server in &servers[2..] {
+        server.delay(ms(1));
+    }
+    let lock = redlock.renew(&lock, secs(60)).await.unwrap();
+    sleep(ms(1)).await;
+    assert!(
+        servers
+            .iter()
+            .all(|server| server.get("r").as_deref() == Some(lock.value()))
+    );
+    assert_eq!(redlock.unlock(&lock).await.removed, 5);
+    sleep(ms(1)).await;
+    assert!(servers.iter().all(|server| server.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_a_majority_forgot_is_lost_and_not_put_back() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[0].forget("r");
+    servers[1].forget("r");
+    let error = redlock.renew(&lock, secs(60)).await.unwrap_err();
+    assert!(matches!(error, RenewError::Lost { .. }), "{error}");
+    sleep(ms(1)).await;
+    assert!(servers[0].is_empty() && servers[1].is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_somebody_else_has_by_now_is_lost() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let stale = redlock.lock("r", secs(1)).await.unwrap();
+    sleep(secs(2)).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let error = redlock.renew(&stale, secs(60)).await.unwrap_err();
+    assert!(matches!(error, RenewError::Lost { .. }), "{error}");
+    assert!(
+        servers
+            .iter()
+            .all(|server| server.get("r").as_deref() == Some(lock.value()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_answers_leave_it_unknown_and_the_keys_as_they_are() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[0].crash();
+    servers[1].crash();
+    up(&redlock, 1).await;
+    let left = lock.validity();
+    match redlock.renew(&lock, secs(60)).await.unwrap_err() {
+        RenewError::Unknown { remaining, .. } => assert_eq!(remaining, left),
+        other => panic!("{other}"),
+    }
+    // A shorter ttl may have been taken by the one that answered.
+    match redlock.renew(&lock, secs(10)).await.unwrap_err() {
+        RenewError::Unknown { remaining, .. } => assert!(remaining <= ms(9_900)),
+        other => panic!("{other}"),
+    }
+    servers[0].restart();
+    servers[1].restart();
+    up(&redlock, 3).await;
+    let lock = redlock.renew(&lock, secs(60)).await.unwrap();
+    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_without_any_server_is_unknown_and_not_lost() {
+    let servers = start(3);
+    for server in &servers {
+        server.crash();
+    }
+    let redlock = builder(&servers).build().unwrap();
+    let error = redlock.renew(&Lock::from_parts("r", "v"), secs(1)).await.unwrap_err();
+    assert!(
+        matches!(error, RenewError::Unknown { remaining, .. } if remaining.is_zero()),
+        "{error}"
+    );
+}

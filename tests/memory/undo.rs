@@ -1,0 +1,142 @@
+//! What comes late is undone: SETs whose round is over, and unlocks for a server that was away.
+
+use crate::{builder, connect, eventually, ms, secs, start, up};
+use multiredlock::{LockError, Redlock, testing::MemoryServer};
+use tokio::time::sleep;
+
+async fn eventually_free(servers: &[MemoryServer]) {
+    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_lands_after_its_round_is_undone_on_the_same_connection() {
+    let servers = start(3);
+    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
+    up(&redlock, 3).await;
+    servers[0].freeze();
+    servers[1].freeze();
+    let error = redlock
+        .try_lock("r", secs(600))
+        .round_timeout(ms(50))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, LockError::NoQuorum { reachable: 1, .. }), "{error}");
+    servers[0].thaw();
+    servers[1].thaw();
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
+    for frozen_for in [secs(3), secs(30)] {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        servers[0].freeze();
+        servers[1].freeze();
+        // The round ends with the connections, so the unlocks cannot follow on them. In the second run the ttl is over
+        // before the servers go on, yet the key would live for as long again.
+        let error = redlock
+            .try_lock("r", secs(20))
+            .round_timeout(secs(60))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, LockError::NoQuorum { .. }), "{error}");
+        up(&redlock, 1).await;
+        sleep(frozen_for).await;
+        servers[0].thaw();
+        servers[1].thaw();
+        assert!(servers[0].get("r").is_some(), "the SET was in the socket");
+        up(&redlock, 3).await;
+        sleep(ms(1)).await;
+        assert!(servers.iter().all(MemoryServer::is_empty), "frozen for {frozen_for:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_set_of_a_lock_that_is_held_stays_until_the_unlock() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[2].freeze();
+    let lock = redlock.lock("r", secs(600)).await.unwrap();
+    up(&redlock, 2).await;
+    servers[2].thaw();
+    up(&redlock, 3).await;
+    sleep(ms(1)).await;
+    assert_eq!(servers[2].get("r").as_deref(), Some(lock.value()));
+    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unlock_reaches_a_server_that_was_away_for_less_than_the_ttl() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[1].crash();
+    up(&redlock, 2).await;
+    let unlocked = redlock.unlock(&lock).await;
+    assert_eq!((unlocked.removed, unlocked.unreachable), (2, 1));
+    sleep(secs(30)).await;
+    servers[1].restart();
+    assert!(servers[1].get("r").is_some());
+    up(&redlock, 3).await;
+    sleep(ms(1)).await;
+    assert_eq!(servers[1].get("r"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_but_an_unlock_is_delivered_to_a_server_that_comes_back() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[1].crash();
+    up(&redlock, 2).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[1].restart();
+    up(&redlock, 3).await;
+    sleep(secs(1)).await;
+    assert_eq!(servers[1].get("r"), None, "a SET was replayed");
+    let unlocked = redlock.unlock(&lock).await;
+    assert_eq!((unlocked.removed, unlocked.not_ours), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unlock_lands_after_the_set_it_undoes_whatever_the_delay() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[2].delay(ms(30));
+    for _ in 0..50 {
+        let lock = redlock.lock("r", secs(600)).await.unwrap();
+        redlock.unlock(&lock);
+    }
+    sleep(ms(31)).await;
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_owners_key_is_never_touched() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let forged = multiredlock::Lock::from_parts("r", "somebody_1_else");
+    let unlocked = redlock.unlock(&forged).await;
+    assert_eq!((unlocked.removed, unlocked.not_ours, unlocked.unreachable), (0, 3, 0));
+    redlock.renew(&forged, secs(1)).await.unwrap_err();
+    assert!(
+        servers
+            .iter()
+            .all(|server| server.get("r").as_deref() == Some(lock.value()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_handed_over_by_its_value() {
+    let servers = start(3);
+    let here = connect(&servers).await;
+    let there: Redlock = connect(&servers).await;
+    let lock = here.lock("r", secs(60)).await.unwrap();
+    let taken_over = multiredlock::Lock::from_parts("r", lock.value());
+    assert!(!taken_over.is_valid());
+    let taken_over = there.renew(&taken_over, secs(60)).await.unwrap();
+    assert!(taken_over.validity() > secs(59));
+    assert_eq!(there.unlock(&taken_over).await.removed, 3);
+    assert_eq!(here.unlock(&lock).await.not_ours, 3);
+}
