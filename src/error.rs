@@ -190,8 +190,8 @@ impl Failure {
                 Vote::Refused(refusal) => refusal,
                 Vote::Unreachable(reason) => reason,
                 Vote::Unknown => &"the answer was lost",
-                Vote::Pending => &"no answer in time",
-                Vote::Granted | Vote::Held { .. } | Vote::Missing => continue,
+                Vote::Silent => &"no answer in time",
+                Vote::Granted | Vote::Held { .. } | Vote::Missing | Vote::Pending => continue,
             };
             text += if text.is_empty() { " (" } else { "; " };
             text += &format!("{server}: {trouble}");

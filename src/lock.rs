@@ -1,8 +1,14 @@
 //! What a caller holds.
 
-use crate::engine::{Shortened, round::Term};
+use crate::{
+    engine::{
+        Shortened,
+        round::{Grant, Term},
+    },
+    server::Claim,
+};
 use bytes::Bytes;
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A resource that is locked.
@@ -16,15 +22,18 @@ use tokio::time::Instant;
 pub struct Lock {
     resource: Bytes,
     value: Bytes,
+    claim: Arc<Claim>,
     /// Nothing for a lock that was put together from its parts.
     term: Option<Term>,
 }
 
 impl Lock {
-    pub(crate) fn new(resource: Bytes, value: Bytes, term: Term) -> Self {
+    pub(crate) fn new(resource: Bytes, grant: Grant) -> Self {
+        let Grant { value, claim, term } = grant;
         Self {
             resource,
             value,
+            claim,
             term: Some(term),
         }
     }
@@ -37,6 +46,7 @@ impl Lock {
         Self {
             resource: Bytes::copy_from_slice(resource.as_ref()),
             value: Bytes::from(value.into()),
+            claim: Arc::default(),
             term: None,
         }
     }
@@ -74,6 +84,10 @@ impl Lock {
 
     pub(crate) fn value_bytes(&self) -> &Bytes {
         &self.value
+    }
+
+    pub(crate) fn claim(&self) -> &Arc<Claim> {
+        &self.claim
     }
 
     /// When every server has dropped the key, if that is known.

@@ -102,7 +102,8 @@ impl Redlock {
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
         let key = self.core.key(lock.resource_bytes());
         let expires = lock.expires().unwrap_or_else(|| Instant::now() + KEEP_UNLOCK);
-        let operation = self.core.electorate.unlock(key, lock.value_bytes().clone(), expires);
+        let key_and_value = (key, lock.value_bytes().clone());
+        let operation = self.core.electorate.unlock(key_and_value, lock.claim(), expires);
         Unlocking::new(operation, self.core.defaults.round_timeout)
     }
 

@@ -3,8 +3,8 @@
 use crate::{
     engine::{
         Drift, Owner, Retry, Ttl, Vote,
-        ballot::{is_held, is_lost},
-        round::Failed,
+        ballot::{is_held, is_lost, reachable},
+        round::{Failed, Grant},
     },
     error::{LockError, RenewError},
     lock::Lock,
@@ -94,7 +94,7 @@ impl LockRequest {
                 return Err(LockError::Closed);
             }
             let failed = match core.electorate.lock(&key, ttl, limit).await {
-                Ok(grant) => return Ok(Lock::new(resource, grant.value, grant.term)),
+                Ok(grant) => return Ok(Lock::new(resource, grant)),
                 Err(failed) => failed,
             };
             // Most locks are granted at once and need no random numbers.
@@ -124,10 +124,7 @@ fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) 
             failure: failure(votes),
         },
         Failed::Outvoted(votes) => LockError::NoQuorum {
-            reachable: votes
-                .iter()
-                .filter(|vote| matches!(vote, Vote::Granted | Vote::Held { .. }))
-                .count(),
+            reachable: reachable(&votes),
             failure: failure(votes),
         },
     }
@@ -236,9 +233,19 @@ impl RenewRequest {
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
+        let value = lock.value_bytes();
+        // What was unlocked is asked for all the same, so that it is known to be lost.
+        let claim = if lock.claim().is_released() {
+            &Arc::default()
+        } else {
+            lock.claim()
+        };
         let start = Instant::now();
-        let failed = match core.electorate.renew(&key, lock.value_bytes(), ttl, limit).await {
-            Ok(term) => return Ok(Lock::new(resource.clone(), lock.value_bytes().clone(), term)),
+        let failed = match core.electorate.renew((&key, value), claim, ttl, limit).await {
+            Ok(term) => {
+                let (value, claim) = (value.clone(), Arc::clone(claim));
+                return Ok(Lock::new(resource.clone(), Grant { value, claim, term }));
+            }
             Err(failed) => failed,
         };
         let failure = |votes| core.electorate.failure(resource, 1, votes);
@@ -303,7 +310,9 @@ impl Unlocked {
             match vote {
                 Vote::Granted => unlocked.removed += 1,
                 Vote::Missing | Vote::Held { .. } => unlocked.not_ours += 1,
-                Vote::Refused(_) | Vote::Unreachable(_) | Vote::Unknown | Vote::Pending => unlocked.unreachable += 1,
+                Vote::Refused(_) | Vote::Unreachable(_) | Vote::Unknown | Vote::Silent | Vote::Pending => {
+                    unlocked.unreachable += 1
+                }
             }
         }
         unlocked

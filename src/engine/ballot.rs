@@ -28,7 +28,9 @@ pub enum Vote {
     Unreachable(DownReason),
     /// The command was sent, but its answer was lost with the connection: it may or may not have been carried out.
     Unknown,
-    /// The round was decided, or its time was up, before this server answered.
+    /// The server did not answer before the time of the round was up.
+    Silent,
+    /// The round was decided before this server answered.
     Pending,
 }
 
@@ -89,6 +91,23 @@ impl Ballot {
     }
 }
 
+/// The votes of a round whose time is up: who has not answered is silent.
+pub(crate) fn silent(mut votes: Vec<Vote>) -> Vec<Vote> {
+    for vote in &mut votes {
+        if *vote == Vote::Pending {
+            *vote = Vote::Silent;
+        }
+    }
+    votes
+}
+
+/// How many servers could vote. One that did not answer before the decision is among them: nothing is known against it.
+pub(crate) fn reachable(votes: &[Vote]) -> usize {
+    count(votes, |vote| {
+        matches!(vote, Vote::Granted | Vote::Held { .. } | Vote::Missing | Vote::Pending)
+    })
+}
+
 /// Counts the votes for which `is` holds.
 pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
     votes.iter().filter(|vote| is(vote)).count()
@@ -96,13 +115,8 @@ pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
 
 /// Whether the round failed because somebody holds the resource, rather than for lack of servers: whether the servers
 /// that could vote are a majority, and at least one of them says that it is held.
-///
-/// A server that did not answer in time before the decision counts as one that could vote: nothing is known against it.
 pub(crate) fn is_held(votes: &[Vote]) -> bool {
-    let could_vote = count(votes, |vote| {
-        matches!(vote, Vote::Granted | Vote::Held { .. } | Vote::Pending)
-    });
-    count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && could_vote >= majority(votes.len())
+    count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && reachable(votes) >= majority(votes.len())
 }
 
 /// Whether a majority can no longer hold our value: so many servers hold another or none that the rest is no majority.
@@ -158,6 +172,7 @@ mod tests {
     fn unreachable_is_never_called_held() {
         assert!(!is_held(&[down(), down(), Vote::Pending]));
         assert!(!is_held(&[down(), down(), held()]));
+        assert!(!is_held(&silent(vec![held(), Vote::Pending, Vote::Pending])));
         assert!(is_held(&[down(), held(), Vote::Pending]));
         assert!(is_held(&[held(), held(), Vote::Pending]));
         assert!(!is_held(&[down(), Vote::Unknown, Vote::Granted]));

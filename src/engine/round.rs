@@ -9,7 +9,7 @@ use crate::{
     config::Address,
     error::{Failure, ServerVote},
     quorum::majority,
-    server::{Lane, Operation, Verb},
+    server::{Claim, Lane, Operation, Verb},
 };
 use bytes::Bytes;
 use std::{
@@ -32,6 +32,7 @@ pub(crate) struct Electorate {
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) value: Bytes,
+    pub(crate) claim: Arc<Claim>,
     pub(crate) term: Term,
 }
 
@@ -61,29 +62,43 @@ impl Electorate {
     /// If the round fails, or the future is dropped, an unlock is sent after every SET that was sent.
     pub(crate) async fn lock(&self, key: &Bytes, ttl: Ttl, limit: Duration) -> Result<Grant, Failed> {
         let value = Bytes::from(fresh(&self.id, SystemTime::now()));
-        let (set, start) = self.operation(Verb::Lock, key, &value, ttl.millis(), limit);
+        let claim = Arc::new(Claim::default());
+        let (set, start) = self.operation(Verb::Lock, (key, &value), &claim, ttl, limit);
         let undo = Undo {
             electorate: self,
             set: &set,
         };
         let term = self.vote(&set, start, ttl).await?;
         undo.disarm();
-        Ok(Grant { value, term })
+        Ok(Grant { value, claim, term })
     }
 
     /// Asks all servers to let our key live on, and puts it back where it went missing if a majority still had it.
     ///
     /// A key that was put back is not counted: its server may have granted the resource to another in between.
-    pub(crate) async fn renew(&self, key: &Bytes, value: &Bytes, ttl: Ttl, limit: Duration) -> Result<Term, Failed> {
-        let (renewal, start) = self.operation(Verb::Renew, key, value, ttl.millis(), limit);
+    pub(crate) async fn renew(
+        &self,
+        key_and_value: (&Bytes, &Bytes),
+        claim: &Arc<Claim>,
+        ttl: Ttl,
+        limit: Duration,
+    ) -> Result<Term, Failed> {
+        let (renewal, start) = self.operation(Verb::Renew, key_and_value, claim, ttl, limit);
         let term = self.vote(&renewal, start, ttl).await?;
-        self.restore_missing(&renewal, term);
+        self.restore_missing(&renewal);
         Ok(term)
     }
 
     /// Sends an unlock to all servers. Where it cannot be sent now it is kept until `expires`.
-    pub(crate) fn unlock(&self, key: Bytes, value: Bytes, expires: Instant) -> Arc<Operation> {
-        let unlock = Arc::new(Operation::unlock(key, value, expires, self.lanes.len()));
+    pub(crate) fn unlock(&self, key_and_value: (Bytes, Bytes), claim: &Arc<Claim>, expires: Instant) -> Arc<Operation> {
+        // A key may have been set later than its lock was counted from.
+        let expires = expires.max(Instant::now() + SHORTEST_UNLOCK);
+        let unlock = Arc::new(Operation::unlock(
+            key_and_value,
+            Arc::clone(claim),
+            expires,
+            self.lanes.len(),
+        ));
         self.submit(&unlock);
         unlock
     }
@@ -105,14 +120,16 @@ impl Electorate {
     fn operation(
         &self,
         verb: Verb,
-        key: &Bytes,
-        value: &Bytes,
-        ttl_ms: u64,
+        (key, value): (&Bytes, &Bytes),
+        claim: &Arc<Claim>,
+        ttl: Ttl,
         limit: Duration,
     ) -> (Arc<Operation>, Instant) {
         let start = Instant::now();
         let until = start.checked_add(limit).unwrap_or(start + FAR);
-        let operation = Operation::vote_by(until, verb, key.clone(), value.clone(), ttl_ms, self.lanes.len());
+        let key_and_value = (key.clone(), value.clone());
+        let servers = self.lanes.len();
+        let operation = Operation::vote_by(until, verb, key_and_value, Arc::clone(claim), ttl.millis(), servers);
         (Arc::new(operation), start)
     }
 
@@ -133,21 +150,15 @@ impl Electorate {
                 elapsed,
                 votes: operation.votes_so_far(),
             }),
-            Ok(Decision::Lost) | Err(_) => Err(Failed::Outvoted(operation.votes_so_far())),
+            Ok(Decision::Lost) => Err(Failed::Outvoted(operation.votes_so_far())),
+            Err(_) => Err(Failed::Outvoted(ballot::silent(operation.votes_so_far()))),
         }
     }
 
-    fn restore_missing(&self, renewal: &Operation, term: Term) {
-        let votes = renewal.votes_so_far();
-        if ballot::count(&votes, |vote| *vote == Vote::Missing) == 0 {
-            return;
-        }
-        let left = term.expires.duration_since(Instant::now());
-        let ttl_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        let (restore, _) = self.operation(Verb::Restore, &renewal.key, &renewal.value, ttl_ms, left);
-        for (lane, vote) in self.lanes.iter().zip(votes) {
+    fn restore_missing(&self, renewal: &Operation) {
+        for (lane, vote) in self.lanes.iter().zip(renewal.votes_so_far()) {
             if vote == Vote::Missing {
-                lane.submit(&restore);
+                lane.submit(&Arc::new(renewal.restore()));
             }
         }
     }
@@ -158,6 +169,9 @@ impl Electorate {
         }
     }
 }
+
+/// How long an unlock is of use at the least.
+const SHORTEST_UNLOCK: Duration = Duration::from_secs(1);
 
 /// Far enough for a round that was told to wait for ever.
 const FAR: Duration = Duration::from_secs(86_400 * 365);
@@ -176,8 +190,6 @@ impl Undo<'_> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        // First, so that no lane sends the SET once it has the unlock.
-        self.set.abandon();
         let unlock = Arc::new(self.set.undo());
         for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
             // The others have told that they did nothing.

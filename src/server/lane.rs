@@ -8,7 +8,10 @@ use super::{
     link::{Answer, Link, Outcome, Reply},
     operation::{Operation, Verb},
 };
-use crate::engine::{Owner, ballot::Vote};
+use crate::engine::{
+    Owner,
+    ballot::{Decision, Vote},
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -200,10 +203,7 @@ impl Lane {
                 }
                 if matches!(answer, Answer::NoScript) {
                     let now = Instant::now();
-                    let again = batch
-                        .into_iter()
-                        .filter(|operation| operation.may_be_resent(now))
-                        .collect();
+                    let again = batch.into_iter().filter(|operation| !operation.is_stale(now)).collect();
                     self.send(&mut state, again, true);
                     return;
                 }
@@ -229,12 +229,17 @@ impl Lane {
         self.hand_out(&batch, answer);
     }
 
-    fn hand_out(&self, batch: &[Arc<Operation>], answer: Answer) {
+    fn hand_out(self: &Arc<Self>, batch: &[Arc<Operation>], answer: Answer) {
         match answer {
             Answer::Outcomes(outcomes) => {
                 let answered = outcomes.len();
                 for (operation, outcome) in batch.iter().zip(outcomes) {
-                    operation.vote(self.server, outcome.into());
+                    let is_missing = outcome == Outcome::Missing;
+                    let decided = operation.vote(self.server, outcome.into());
+                    if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
+                        // The round put back what it knew to be missing when it was decided. This came later.
+                        self.submit(&Arc::new(operation.restore()));
+                    }
                 }
                 for operation in batch.iter().skip(answered) {
                     operation.vote(self.server, Vote::Unknown);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -25,6 +25,25 @@ pub(crate) enum Verb {
     Unlock,
 }
 
+/// Whether a key may still be set for a value: not once its round failed or its lock was unlocked.
+///
+/// All operations of one lock share it. It is released before the unlock is submitted, and read while the lane decides
+/// what to send, so that no SET is sent after its unlock.
+#[derive(Debug, Default)]
+pub(crate) struct Claim {
+    released: AtomicBool,
+}
+
+impl Claim {
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+}
+
 /// An operation that is shared by the lanes of all servers.
 pub(crate) struct Operation {
     pub(crate) verb: Verb,
@@ -37,8 +56,8 @@ pub(crate) struct Operation {
     submitted: Instant,
     /// When a key that it sets at once would expire.
     expires: Instant,
+    pub(crate) claim: Arc<Claim>,
     votes: Mutex<Votes>,
-    abandoned: AtomicBool,
 }
 
 struct Votes {
@@ -48,8 +67,14 @@ struct Votes {
 
 impl Operation {
     /// A vote on a key that lives for `ttl_ms`, of which nobody wants to hear after `until`.
-    pub(crate) fn vote_by(until: Instant, verb: Verb, key: Bytes, value: Bytes, ttl_ms: u64, servers: usize) -> Self {
-        let ttl = Duration::from_millis(ttl_ms);
+    pub(crate) fn vote_by(
+        until: Instant,
+        verb: Verb,
+        (key, value): (Bytes, Bytes),
+        claim: Arc<Claim>,
+        ttl_ms: u64,
+        servers: usize,
+    ) -> Self {
         let submitted = Instant::now();
         Self {
             verb,
@@ -58,29 +83,52 @@ impl Operation {
             ttl: ttl_ms.to_string().into(),
             until,
             submitted,
-            expires: submitted + ttl,
+            expires: submitted + Duration::from_millis(ttl_ms),
+            claim,
             votes: Mutex::new(Votes {
                 ballot: Ballot::new(servers),
                 waker: None,
             }),
-            abandoned: AtomicBool::new(false),
         }
     }
 
-    /// An unlock, which is of use until the key has expired anyway.
-    pub(crate) fn unlock(key: Bytes, value: Bytes, expires: Instant, servers: usize) -> Self {
+    /// An unlock, which is of use until the key has expired anyway. It releases the claim.
+    pub(crate) fn unlock(key_and_value: (Bytes, Bytes), claim: Arc<Claim>, expires: Instant, servers: usize) -> Self {
+        claim.release();
         Self {
             ttl: Bytes::from_static(b"0"),
             expires,
-            ..Self::vote_by(expires, Verb::Unlock, key, value, 0, servers)
+            ..Self::vote_by(expires, Verb::Unlock, key_and_value, claim, 0, servers)
         }
     }
 
     /// The unlock that undoes this operation, whose key may appear only now.
     pub(crate) fn undo(&self) -> Self {
-        let servers = self.votes().ballot.votes().len();
         let expires = Instant::now() + self.ttl();
-        Self::unlock(self.key.clone(), self.value.clone(), expires, servers)
+        Self::unlock(self.key_and_value(), Arc::clone(&self.claim), expires, self.servers())
+    }
+
+    /// The SET that puts a key back which a won renewal found missing.
+    pub(crate) fn restore(&self) -> Self {
+        let left = self.expires.saturating_duration_since(Instant::now());
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
+        let claim = Arc::clone(&self.claim);
+        Self::vote_by(
+            self.expires,
+            Verb::Restore,
+            self.key_and_value(),
+            claim,
+            left_ms,
+            self.servers(),
+        )
+    }
+
+    fn key_and_value(&self) -> (Bytes, Bytes) {
+        (self.key.clone(), self.value.clone())
+    }
+
+    fn servers(&self) -> usize {
+        self.votes().ballot.votes().len()
     }
 
     /// When it stops mattering.
@@ -93,20 +141,21 @@ impl Operation {
         self.expires.duration_since(self.submitted)
     }
 
-    /// Notes a server's vote and wakes the caller if that was what it waits for.
-    pub(crate) fn vote(&self, server: usize, vote: Vote) {
-        let waker = {
-            let mut votes = self.votes();
-            votes.ballot.cast(server, vote);
-            let settled = match self.verb {
-                Verb::Unlock => votes.ballot.is_complete(),
-                _ => votes.ballot.decision().is_some(),
-            };
-            if settled { votes.waker.take() } else { None }
+    /// Notes a server's vote and wakes the caller if that was what it waits for. Returns what was decided before.
+    pub(crate) fn vote(&self, server: usize, vote: Vote) -> Option<Decision> {
+        let mut votes = self.votes();
+        let before = votes.ballot.decision();
+        votes.ballot.cast(server, vote);
+        let settled = match self.verb {
+            Verb::Unlock => votes.ballot.is_complete(),
+            _ => votes.ballot.decision().is_some(),
         };
+        let waker = if settled { votes.waker.take() } else { None };
+        drop(votes);
         if let Some(waker) = waker {
             waker.wake();
         }
+        before
     }
 
     /// Resolves at the vote that decides.
@@ -136,32 +185,14 @@ impl Operation {
         self.votes().ballot.votes().to_vec()
     }
 
-    /// Says that nobody waits for the outcome any more: what was not sent yet need not be.
-    pub(crate) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Release);
-    }
-
-    /// Whether a key that it sets belongs to no lock: its round failed, or its ttl is over.
+    /// Whether a key that it sets belongs to no lock.
     pub(crate) fn is_orphaned(&self, now: Instant) -> bool {
-        now >= self.expires || self.abandoned.load(Ordering::Acquire)
+        now >= self.expires || self.claim.is_released()
     }
 
     /// Whether sending it would be of no use.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
-        now >= self.until || self.abandoned.load(Ordering::Acquire)
-    }
-
-    /// Whether it may be sent again after the server refused to run the script.
-    ///
-    /// A SET may be only while its round is open: later its unlock could already have been sent, and a SET that comes
-    /// after its unlock stays until its ttl is over.
-    pub(crate) fn may_be_resent(&self, now: Instant) -> bool {
-        let in_order = match self.verb {
-            Verb::Lock => self.votes().ballot.decision().is_none(),
-            Verb::Restore => false,
-            Verb::Renew | Verb::Unlock => true,
-        };
-        in_order && !self.is_stale(now)
+        now >= self.until || (self.verb != Verb::Unlock && self.claim.is_released())
     }
 
     fn votes(&self) -> MutexGuard<'_, Votes> {

@@ -2,7 +2,8 @@
 
 use crate::server::link::Facts;
 
-pub(super) fn parse(info: &str) -> Facts {
+/// Reads it, or nothing if it tells no version: every Redis server does.
+pub(super) fn parse(info: &str) -> Option<Facts> {
     let field = |name: &str| {
         info.lines()
             .filter_map(|line| line.trim_end().split_once(':'))
@@ -11,16 +12,17 @@ pub(super) fn parse(info: &str) -> Facts {
     };
     let bounded = |value: &str| value.chars().take(64).collect::<String>();
     let may_evict = field("maxmemory").is_some_and(|limit| limit != "0");
-    Facts {
+    let version = field("valkey_version").or(field("redis_version"))?;
+    Some(Facts {
         run_id: field("run_id").filter(|id| !id.is_empty()).map(bounded),
-        version: field("valkey_version").or(field("redis_version")).map(bounded),
+        version: Some(bounded(version)),
         is_replica: matches!(field("role"), Some("slave" | "replica")),
         is_loading: field("loading").is_some_and(|loading| loading != "0"),
         eviction: field("maxmemory_policy")
             .filter(|policy| may_evict && *policy != "noeviction")
             .map(bounded),
         old_connection_lives: false,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -31,7 +33,7 @@ mod tests {
     fn the_fields_that_matter_are_found() {
         let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n\r\n# Memory\r\nmaxmemory:100\r\n\
                     maxmemory_policy:allkeys-lru\r\n# Replication\r\nrole:slave\r\n# Persistence\r\nloading:1\r\n";
-        let facts = parse(info);
+        let facts = parse(info).unwrap();
         assert_eq!(facts.run_id.as_deref(), Some("abc"));
         assert_eq!(facts.version.as_deref(), Some("7.0.15"));
         assert_eq!(facts.eviction.as_deref(), Some("allkeys-lru"));
@@ -40,14 +42,17 @@ mod tests {
 
     #[test]
     fn a_policy_without_a_limit_evicts_nothing() {
-        let facts = parse("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\nrole:master\r\nloading:0\r\n");
-        assert_eq!(facts, Facts::default());
+        let facts = parse("redis_version:7\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n").unwrap();
+        assert_eq!(facts.eviction, None);
+        assert!(!facts.is_replica && !facts.is_loading);
     }
 
     #[test]
     fn anything_may_stand_there() {
-        for info in ["", ":", "run_id:", "\u{0}\n\n:::", &"run_id:x".repeat(10_000)] {
-            assert!(parse(info).run_id.is_none_or(|id| id.len() <= 64), "{info:.20}");
+        for info in ["", ":", "run_id:", "OK", "\u{0}\n\n:::", &"run_id:x".repeat(10_000)] {
+            assert_eq!(parse(info), None, "{info:.20}");
         }
+        let facts = parse(&format!("redis_version:7\nrun_id:{}", "x".repeat(10_000))).unwrap();
+        assert_eq!(facts.run_id.unwrap().len(), 64);
     }
 }

@@ -138,7 +138,7 @@ impl Connector {
 
     async fn probe(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = match link.command("INFO", vec![]).await? {
-            Ok(frame) => info::parse(&wire::text(&frame)),
+            Ok(frame) => info::parse(&wire::text(&frame)).ok_or_else(|| not_redis("INFO tells no version"))?,
             Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts::default(),
             Err(error) => return Err(rejected(&error)),
         };
@@ -150,9 +150,13 @@ impl Connector {
         self.previous = facts.run_id.clone().zip(id);
         if !facts.is_replica && !facts.is_loading {
             let empty_batch = vec![wire::SCRIPT.into(), 0.into()];
-            link.command("EVAL", empty_batch)
+            let answer = link
+                .command("EVAL", empty_batch)
                 .await?
                 .map_err(|error| rejected(&error))?;
+            if !wire::is_empty_answer(&answer) {
+                return Err(not_redis("it does not run scripts"));
+            }
         }
         Ok(facts)
     }
@@ -161,16 +165,15 @@ impl Connector {
     ///
     /// A server that was stopped still finds in its socket what was written to it. A SET among that could run after the
     /// unlock that this connection is about to send.
-    async fn end_previous(&mut self, link: &RedisLink, facts: &Facts) -> Result<bool, DownReason> {
-        let Some((run_id, id)) = self.previous.take() else {
-            return Ok(true);
-        };
-        if facts.run_id.as_ref() != Some(&run_id) {
+    async fn end_previous(&self, link: &RedisLink, facts: &Facts) -> Result<bool, DownReason> {
+        match &self.previous {
+            Some((run_id, id)) if facts.run_id.as_ref() == Some(run_id) => {
+                let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
+                Ok(link.command("CLIENT", kill).await?.is_ok())
+            }
             // It was started again, so its connections ended, and the id may be another client's by now.
-            return Ok(true);
+            _ => Ok(true),
         }
-        let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
-        Ok(link.command("CLIENT", kill).await?.is_ok())
     }
 
     fn reason(&self, error: &Error) -> DownReason {
@@ -184,9 +187,7 @@ impl Connector {
             _ if is_auth => DownReason::Auth(Text::new(details)),
             _ if has("LOADING") => DownReason::Loading,
             _ if has("NOPERM") => DownReason::NoPermission(Text::new(details)),
-            _ if self.speaks_tls && (has("certificate") || has("peer") || has("handshake") || has("tls")) => {
-                DownReason::Tls(Text::new(details))
-            }
+            _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(Text::new(details)),
             ErrorKind::Timeout => DownReason::ConnectTimeout,
             ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(Text::new(details)),
             ErrorKind::IO if has("refused") => DownReason::ConnectionRefused,
@@ -205,6 +206,25 @@ fn rejected(error: &str) -> DownReason {
         Refusal::NoPermission => DownReason::NoPermission(Text::new(error)),
         _ => DownReason::Refused(Text::new(error)),
     }
+}
+
+/// fred passes rustls' errors on in words only.
+fn is_about_tls(details: &str) -> bool {
+    let details = details.to_ascii_lowercase();
+    let words = [
+        "certificate",
+        "alertreceived",
+        "received fatal alert",
+        "invalidmessage",
+        "invaliddata",
+        "handshake",
+        "tls",
+    ];
+    words.iter().any(|word| details.contains(word))
+}
+
+fn not_redis(problem: &str) -> DownReason {
+    DownReason::NotRedis(Text::new(problem))
 }
 
 fn lacks_resp3(error: &Error) -> bool {

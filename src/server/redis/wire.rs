@@ -21,14 +21,14 @@ pub(super) fn arguments(batch: &[Arc<Operation>], with_source: bool) -> Vec<Valu
     } else {
         SCRIPT_HASH.clone()
     }));
-    args.push(Value::Integer(i64::try_from(batch.len()).unwrap_or(i64::MAX)));
-    args.extend(batch.iter().map(|operation| Value::Bytes(operation.key.clone())));
+    args.push(Value::Integer(0));
     for operation in batch {
         let verb: &'static [u8] = match operation.verb {
             Verb::Lock | Verb::Restore => b"lock",
             Verb::Renew => b"renew",
             Verb::Unlock => b"unlock",
         };
+        args.push(Value::Bytes(operation.key.clone()));
         args.push(Value::Bytes(Bytes::from_static(verb)));
         args.push(Value::Bytes(operation.value.clone()));
         args.push(Value::Bytes(operation.ttl.clone()));
@@ -68,6 +68,11 @@ fn outcome(frame: Resp3Frame) -> Outcome {
         },
         _ => Outcome::Failed("the answer is of no known kind".into()),
     }
+}
+
+/// Whether this is the answer to a batch of no operations.
+pub(super) fn is_empty_answer(frame: &Resp3Frame) -> bool {
+    matches!(frame, Resp3Frame::Array { data, .. } if data.is_empty())
 }
 
 /// The text of an error reply, if it is one.

@@ -1,6 +1,7 @@
 -- Carries out a batch of operations in order, each on one key.
 --
--- Operation i has KEYS[i], and from ARGV[3 * i - 2] on its verb, the lock's value, and its ttl in milliseconds.
+-- Operation i has from ARGV[4 * i - 3] on its key, its verb, the lock's value, and its ttl in milliseconds. The keys are no
+-- KEYS: Redis would check the user's access to all of them first, and refuse the batch for one.
 -- One answer for each, in the same order:
 --   1               it was done
 --   0               the key is missing
@@ -44,7 +45,7 @@ local function run(key, verb, value, ttl)
 end
 
 local answers = {}
-for i, key in ipairs(KEYS) do
-  answers[i] = run(key, ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i])
+for i = 1, #ARGV / 4 do
+  answers[i] = run(ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i])
 end
 return answers
