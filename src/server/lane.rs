@@ -269,31 +269,25 @@ impl State {
         self.link.is_err() || (self.pending.is_empty() && self.in_flight == 0)
     }
 
-    /// Keeps an unlock for when the server is back. At most [`CAPACITY`] are kept: the oldest, whose ttl is likely to end
-    /// first, gives way.
+    /// Keeps an unlock for when the server is back.
     fn keep_unlock(&mut self, operation: &Arc<Operation>) {
-        if operation.verb != Verb::Unlock || matches!(self.link, Err(DownReason::Closed)) {
-            return;
+        if operation.verb == Verb::Unlock && !matches!(self.link, Err(DownReason::Closed)) {
+            keep(&mut self.late, operation);
         }
-        let now = Instant::now();
-        make_room(&mut self.late, |kept| !kept.is_stale(now));
-        self.late.push_back(Arc::clone(operation));
     }
 
     /// Remembers that a key may appear on the server.
     fn keep_set(&mut self, operation: &Arc<Operation>) {
-        make_room(&mut self.unanswered, |_| true);
-        self.unanswered.push_back(Arc::clone(operation));
+        keep(&mut self.unanswered, operation);
     }
 }
 
-fn make_room(kept: &mut VecDeque<Arc<Operation>>, matters: impl Fn(&Arc<Operation>) -> bool) {
-    if kept.len() >= CAPACITY {
-        kept.retain(matters);
-    }
+/// Keeps an operation in place of the oldest, whose ttl is likely to end first, if there are too many.
+fn keep(kept: &mut VecDeque<Arc<Operation>>, operation: &Arc<Operation>) {
     if kept.len() >= CAPACITY {
         kept.pop_front();
     }
+    kept.push_back(Arc::clone(operation));
 }
 
 impl From<Outcome> for Vote {

@@ -18,26 +18,45 @@ async fn a_renewal_extends_the_lock_from_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_went_missing_on_a_minority_is_put_back_and_not_counted() {
-    let servers = start(5);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
-    servers[0].forget("r");
-    servers[1].forget("r");
-    // Only answers that came before the decision are known, so the missing ones come first.
-    for server in &servers[2..] {
-        server.delay(ms(1));
+async fn a_key_that_went_missing_on_a_minority_is_put_back_whenever_that_is_known() {
+    // Those that forgot it answer before the decision, or after it.
+    for (forgetful, faithful) in [(0, 1), (2, 1)] {
+        let servers = start(5);
+        let redlock = connect(&servers).await;
+        let lock = redlock.lock("r", secs(60)).await.unwrap();
+        for (server, delay) in servers.iter().zip([forgetful, forgetful, faithful, faithful, faithful]) {
+            server.delay(ms(delay));
+        }
+        servers[0].forget("r");
+        servers[1].forget("r");
+        let lock = redlock.renew(&lock, secs(60)).await.unwrap();
+        sleep(ms(10)).await;
+        assert!(
+            servers
+                .iter()
+                .all(|server| server.get("r").as_deref() == Some(lock.value()))
+        );
+        assert_eq!(redlock.unlock(&lock).await.removed, 5);
     }
-    let lock = redlock.renew(&lock, secs(60)).await.unwrap();
-    sleep(ms(1)).await;
-    assert!(
-        servers
-            .iter()
-            .all(|server| server.get("r").as_deref() == Some(lock.value()))
-    );
-    assert_eq!(redlock.unlock(&lock).await.removed, 5);
-    sleep(ms(1)).await;
-    assert!(servers.iter().all(|server| server.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_not_put_back_after_its_lock_was_unlocked() {
+    for unlocked_after in 0..10 {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        let lock = redlock.lock("r", secs(60)).await.unwrap();
+        servers[0].forget("r");
+        servers[0].delay(ms(5));
+        let lock = redlock.renew(&lock, secs(60)).await.unwrap();
+        sleep(ms(unlocked_after)).await;
+        redlock.unlock(&lock);
+        sleep(ms(50)).await;
+        assert!(
+            servers.iter().all(|server| server.is_empty()),
+            "unlocked after {unlocked_after} ms"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

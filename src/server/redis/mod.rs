@@ -149,9 +149,8 @@ impl Connector {
         facts.old_connection_lives = !self.end_previous(link, &facts).await?;
         self.previous = facts.run_id.clone().zip(id);
         if !facts.is_replica && !facts.is_loading {
-            let empty_batch = vec![wire::SCRIPT.into(), 0.into()];
             let answer = link
-                .command("EVAL", empty_batch)
+                .command("EVAL", wire::arguments(&[], true))
                 .await?
                 .map_err(|error| rejected(&error))?;
             if !wire::is_empty_answer(&answer) {
@@ -337,7 +336,7 @@ impl Link for RedisLink {
         let reply = self.start(name, wire::arguments(batch, with_source));
         Box::pin(async move {
             match reply.await {
-                Ok(frame) => wire::answer(frame, with_source),
+                Ok(frame) => wire::answer(&frame, with_source),
                 Err(_) => Answer::Lost,
             }
         })

@@ -7,38 +7,55 @@ use crate::server::{
 };
 use bytes::Bytes;
 use fred::{interfaces::Resp3Frame, types::Value};
+use rmp::{
+    Marker,
+    decode::{self, RmpRead},
+    encode,
+};
 use std::sync::{Arc, LazyLock};
 
-pub(super) const SCRIPT: &str = include_str!("../scripts/batch.lua");
+const SCRIPT: &str = include_str!("../scripts/batch.lua");
 
 /// What the server knows the script by.
 static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCRIPT).into());
 
+/// The arguments of EVALSHA, or of EVAL if the server is to learn the script.
 pub(super) fn arguments(batch: &[Arc<Operation>], with_source: bool) -> Vec<Value> {
-    let mut args = Vec::with_capacity(2 + 4 * batch.len());
-    args.push(Value::Bytes(if with_source {
+    let script = if with_source {
         Bytes::from_static(SCRIPT.as_bytes())
     } else {
         SCRIPT_HASH.clone()
-    }));
-    args.push(Value::Integer(0));
+    };
+    vec![
+        Value::Bytes(script),
+        Value::Integer(0),
+        Value::Bytes(packed(batch).into()),
+    ]
+}
+
+/// The batch as MessagePack.
+fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
+    let size = |operation: &Arc<Operation>| operation.key.len() + operation.value.len() + operation.ttl.len() + 20;
+    let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());
+    // Writing to a `Vec` does not fail.
+    let _ = encode::write_array_len(&mut list, u32::try_from(4 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
-        let verb: &'static [u8] = match operation.verb {
+        let verb: &[u8] = match operation.verb {
             Verb::Lock | Verb::Restore => b"lock",
             Verb::Renew => b"renew",
             Verb::Unlock => b"unlock",
         };
-        args.push(Value::Bytes(operation.key.clone()));
-        args.push(Value::Bytes(Bytes::from_static(verb)));
-        args.push(Value::Bytes(operation.value.clone()));
-        args.push(Value::Bytes(operation.ttl.clone()));
+        for text in [&operation.key, verb, &operation.value, &operation.ttl] {
+            let _ = encode::write_str_len(&mut list, u32::try_from(text.len()).unwrap_or(u32::MAX));
+            list.extend_from_slice(text);
+        }
     }
-    args
+    list
 }
 
 /// Reads the answer to a batch. What is not of the script's form counts as a failed operation, never as a grant.
-pub(super) fn answer(frame: Resp3Frame, with_source: bool) -> Answer {
-    if let Some(error) = error(&frame) {
+pub(super) fn answer(frame: &Resp3Frame, with_source: bool) -> Answer {
+    if let Some(error) = error(frame) {
         return if error.starts_with("NOSCRIPT") && !with_source {
             Answer::NoScript
         } else {
@@ -46,33 +63,59 @@ pub(super) fn answer(frame: Resp3Frame, with_source: bool) -> Answer {
         };
     }
     match frame {
-        Resp3Frame::Array { data, .. } => Answer::Outcomes(data.into_iter().map(outcome).collect()),
-        _ => Answer::Rejected(Refusal::parse("the answer is not a list")),
+        Resp3Frame::BlobString { data, .. } => Answer::Outcomes(unpacked(data)),
+        _ => Answer::Rejected(Refusal::parse("the answer is no list of outcomes")),
     }
 }
 
-fn outcome(frame: Resp3Frame) -> Outcome {
-    match frame {
-        Resp3Frame::Number { data: 1, .. } => Outcome::Done,
-        Resp3Frame::Number { data: 0, .. } => Outcome::Missing,
-        Resp3Frame::BlobString { .. } | Resp3Frame::SimpleString { .. } => Outcome::Failed(text(&frame)),
-        Resp3Frame::Array { data, .. } => match data.as_slice() {
-            [
-                Resp3Frame::Number { data: pttl, .. },
-                Resp3Frame::BlobString { data: value, .. },
-            ] => Outcome::Held {
-                pttl: *pttl,
-                value: value.clone(),
-            },
-            _ => Outcome::Failed("the answer is not a holder".into()),
-        },
-        _ => Outcome::Failed("the answer is of no known kind".into()),
+/// The outcomes in a list, up to the first that makes no sense.
+fn unpacked(mut list: &[u8]) -> Vec<Outcome> {
+    let length = decode::read_array_len(&mut list).unwrap_or(0) as usize;
+    // An outcome has at least a byte, so a length cannot make us reserve more than was sent.
+    let mut outcomes = Vec::with_capacity(length.min(list.len()));
+    for _ in 0..length {
+        match outcome(&mut list) {
+            Some(outcome) => outcomes.push(outcome),
+            None => break,
+        }
     }
+    outcomes
+}
+
+fn outcome(list: &mut &[u8]) -> Option<Outcome> {
+    let mut rest = *list;
+    match Marker::from_u8(rest.read_u8().ok()?) {
+        Marker::FixPos(1) => {
+            *list = rest;
+            Some(Outcome::Done)
+        }
+        Marker::FixPos(0) => {
+            *list = rest;
+            Some(Outcome::Missing)
+        }
+        Marker::FixArray(2) => {
+            *list = rest;
+            let pttl = decode::read_int(list).ok()?;
+            let value = bytes(list)?;
+            Some(Outcome::Held {
+                pttl,
+                value: Bytes::copy_from_slice(value),
+            })
+        }
+        _ => bytes(list).map(|error| Outcome::Failed(String::from_utf8_lossy(error).into_owned())),
+    }
+}
+
+fn bytes<'a>(list: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = decode::read_str_len(list).ok()? as usize;
+    let (bytes, rest) = list.split_at_checked(length)?;
+    *list = rest;
+    Some(bytes)
 }
 
 /// Whether this is the answer to a batch of no operations.
 pub(super) fn is_empty_answer(frame: &Resp3Frame) -> bool {
-    matches!(frame, Resp3Frame::Array { data, .. } if data.is_empty())
+    matches!(frame, Resp3Frame::BlobString { data, .. } if data[..] == [Marker::FixArray(0).to_u8()])
 }
 
 /// The text of an error reply, if it is one.
@@ -96,24 +139,17 @@ pub(super) fn text(frame: &Resp3Frame) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn number(data: i64) -> Resp3Frame {
-        Resp3Frame::Number { data, attributes: None }
-    }
-
-    fn array(data: Vec<Resp3Frame>) -> Resp3Frame {
-        Resp3Frame::Array { data, attributes: None }
-    }
-
-    fn blob(data: &'static str) -> Resp3Frame {
+    fn blob(data: &[u8]) -> Resp3Frame {
         Resp3Frame::BlobString {
-            data: data.into(),
+            data: Bytes::copy_from_slice(data),
             attributes: None,
         }
     }
 
-    fn outcomes(data: Vec<Resp3Frame>) -> Vec<Outcome> {
-        match answer(array(data), false) {
+    fn outcomes(list: &[u8]) -> Vec<Outcome> {
+        match answer(&blob(list), false) {
             Answer::Outcomes(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -121,53 +157,52 @@ mod tests {
 
     #[test]
     fn every_answer_of_the_script_is_read() {
-        let answers = vec![
-            number(1),
-            number(0),
-            array(vec![number(-1), blob("web_1_a")]),
-            blob("OOM command not allowed"),
-        ];
+        let list = b"\x94\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
         let held = Outcome::Held {
             pttl: -1,
             value: "web_1_a".into(),
         };
         assert_eq!(
-            outcomes(answers),
-            [
-                Outcome::Done,
-                Outcome::Missing,
-                held,
-                Outcome::Failed("OOM command not allowed".into())
-            ]
+            outcomes(list),
+            [Outcome::Done, Outcome::Missing, held, Outcome::Failed("OOM so".into())]
         );
+        assert!(is_empty_answer(&blob(b"\x90")));
     }
 
     #[test]
     fn what_the_script_never_says_is_no_grant() {
-        let odd = vec![
-            number(2),
-            array(vec![]),
-            array(vec![number(1)]),
-            array(vec![array(vec![])]),
-            Resp3Frame::Null,
-        ];
-        assert!(
-            outcomes(odd)
-                .iter()
-                .all(|outcome| matches!(outcome, Outcome::Failed(_)))
-        );
-        for frame in [number(1), blob("OK"), Resp3Frame::Null] {
-            assert!(matches!(answer(frame, false), Answer::Rejected(_)));
+        for list in [
+            &b"\x91\x02"[..],
+            b"\x91\x90",
+            b"\x91\x92\x01",
+            b"\x91\xc0",
+            b"\xdd\xff\xff\xff\xff",
+            b"",
+            b"OK",
+        ] {
+            assert_eq!(outcomes(list), [], "{list:?}");
         }
+        let number = Resp3Frame::Number {
+            data: 1,
+            attributes: None,
+        };
+        assert!(matches!(answer(&number, false), Answer::Rejected(_)));
     }
 
     #[test]
     fn a_missing_script_is_taught_once() {
-        let frame = || Resp3Frame::SimpleError {
+        let frame = Resp3Frame::SimpleError {
             data: "NOSCRIPT No matching script.".into(),
             attributes: None,
         };
-        assert!(matches!(answer(frame(), false), Answer::NoScript));
-        assert!(matches!(answer(frame(), true), Answer::Rejected(_)));
+        assert!(matches!(answer(&frame, false), Answer::NoScript));
+        assert!(matches!(answer(&frame, true), Answer::Rejected(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_read_and_never_yield_more_than_they_hold(list in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(outcomes(&list).len() <= list.len());
+        }
     }
 }

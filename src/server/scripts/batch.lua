@@ -1,8 +1,10 @@
 -- Carries out a batch of operations in order, each on one key.
 --
--- Operation i has from ARGV[4 * i - 3] on its key, its verb, the lock's value, and its ttl in milliseconds. The keys are no
--- KEYS: Redis would check the user's access to all of them first, and refuse the batch for one.
--- One answer for each, in the same order:
+-- ARGV[1] is a MessagePack list. Operation i has from index 4 * i - 3 on its key, its verb, the lock's value, and its ttl in
+-- milliseconds. One argument for all of them costs client and server less than one for each. The keys are no KEYS: Redis
+-- would check the user's access to all of them first, and refuse the batch for one.
+--
+-- The answer is a MessagePack list with one entry for each operation, in the same order:
 --   1               it was done
 --   0               the key is missing
 --   {pttl, value}   the key holds another value, and for how long (-1: it never expires)
@@ -44,8 +46,9 @@ local function run(key, verb, value, ttl)
   return reply
 end
 
+local operations = cmsgpack.unpack(ARGV[1])
 local answers = {}
-for i = 1, #ARGV / 4 do
-  answers[i] = run(ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i])
+for i = 1, #operations, 4 do
+  answers[#answers + 1] = run(operations[i], operations[i + 1], operations[i + 2], operations[i + 3])
 end
-return answers
+return cmsgpack.pack(answers)

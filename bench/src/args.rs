@@ -1,0 +1,118 @@
+//! What is asked for on the command line.
+
+use std::{error::Error, net::SocketAddr, str::FromStr, time::Duration};
+
+use crate::{Result, contenders::Name};
+
+pub const HELP: &str = "\
+usage: cargo run --release -p bench -- [MEASUREMENT] [OPTIONS]
+
+measurements:
+  all         everything below (the default)
+  throughput  cycles of lock and unlock: rate, latency, processor time, allocations
+  frozen      latency of a lock while one of three servers is frozen
+  memory      memory that 100,000 held locks take in the client
+
+options:
+  --seconds S       length of one measurement (2)
+  --repeats R       how often each is repeated, the contenders taking turns (5)
+  --servers N,..    numbers of servers (1,3,5)
+  --callers N,..    numbers of concurrent callers (1,64,512)
+  --contender C,..  multiredlock, plain-fred, rslock, floor (all of them)
+
+REDIS_SERVER names the server to start; without it, it is the redis-server of the path.
+";
+
+pub enum Command {
+    Help,
+    Measure(Plan),
+    Hold(Hold),
+}
+
+/// What to measure, and how long.
+pub struct Plan {
+    pub throughput: bool,
+    pub frozen: bool,
+    pub memory: bool,
+    pub window: Duration,
+    pub repeats: usize,
+    pub servers: Vec<usize>,
+    pub callers: Vec<usize>,
+    pub contenders: Vec<Name>,
+}
+
+impl Plan {
+    /// The contenders in the order of one repeat. Each is first in turn, so that none always follows the same one.
+    pub fn turns(&self, repeat: usize) -> Vec<Name> {
+        let mut names = self.contenders.clone();
+        let first = repeat % names.len();
+        names.rotate_left(first);
+        names
+    }
+}
+
+/// The work of the process that the memory measurement starts for each contender.
+pub struct Hold {
+    pub contender: Name,
+    pub addresses: Vec<SocketAddr>,
+    pub locks: usize,
+}
+
+pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
+    let mut arguments = arguments.peekable();
+    let word = arguments.next_if(|argument| !argument.starts_with('-'));
+    let measurement = match word.as_deref() {
+        Some("hold") => return hold(arguments).map(Command::Hold),
+        Some(word @ ("all" | "throughput" | "frozen" | "memory")) => word,
+        Some(word) => return Err(format!("no measurement is called `{word}`; try --help").into()),
+        None => "all",
+    };
+    let chosen = |name| measurement == name || measurement == "all";
+    let mut plan = Plan {
+        throughput: chosen("throughput"),
+        frozen: chosen("frozen"),
+        memory: chosen("memory"),
+        window: Duration::from_secs(2),
+        repeats: 5,
+        servers: vec![1, 3, 5],
+        callers: vec![1, 64, 512],
+        contenders: Name::ALL.to_vec(),
+    };
+    while let Some(option) = arguments.next() {
+        if matches!(option.as_str(), "--help" | "-h") {
+            return Ok(Command::Help);
+        }
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("`{option}` needs a value; try --help"))?;
+        match option.as_str() {
+            "--seconds" => plan.window = Duration::try_from_secs_f64(value.parse()?)?,
+            "--repeats" => plan.repeats = value.parse()?,
+            "--servers" => plan.servers = list(&value)?,
+            "--callers" => plan.callers = list(&value)?,
+            "--contender" => plan.contenders = list(&value)?,
+            _ => return Err(format!("no option is called `{option}`; try --help").into()),
+        }
+    }
+    let counts = [plan.repeats].into_iter().chain(plan.servers.iter().copied());
+    if counts.chain(plan.callers.iter().copied()).any(|count| count == 0) || plan.window.is_zero() {
+        return Err("repeats, servers, callers and seconds must all be more than 0".into());
+    }
+    Ok(Command::Measure(plan))
+}
+
+fn hold(mut arguments: impl Iterator<Item = String>) -> Result<Hold> {
+    let mut next = || arguments.next().ok_or("hold CONTENDER ADDRESS,.. LOCKS");
+    Ok(Hold {
+        contender: next()?.parse()?,
+        addresses: list(&next()?)?,
+        locks: next()?.parse()?,
+    })
+}
+
+fn list<T>(text: &str) -> Result<Vec<T>>
+where
+    T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>>,
+{
+    text.split(',').map(|item| item.parse().map_err(Into::into)).collect()
+}

@@ -1,0 +1,81 @@
+//! Measures `multiredlock` beside its peers: all of them in one run, on the same servers, taking turns.
+//!
+//! `cargo run --release -p bench -- --help` lists what can be asked for; `README.md` says what is measured and why.
+
+#[expect(unsafe_code, reason = "a global allocator cannot be written without it")]
+mod alloc;
+mod args;
+mod contenders;
+mod machine;
+mod measure;
+mod report;
+mod servers;
+mod shard;
+mod usage;
+
+use std::{error::Error, process::ExitCode};
+
+use args::{Command, Plan};
+use measure::{frozen, memory, throughput};
+use report::Report;
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
+
+/// The benchmark has nobody to tell one failure from another: it stops and prints the cause.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = tokio::select! {
+        outcome = run() => outcome,
+        // Leaving through here drops the run, and with it every server it started.
+        outcome = interrupted() => outcome,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = ctrl_c() => outcome?,
+        _ = terminate.recv() => {}
+    }
+    Err("interrupted".into())
+}
+
+async fn run() -> Result<()> {
+    match args::parse(std::env::args().skip(1))? {
+        Command::Help => print!("{}", args::HELP),
+        Command::Measure(plan) => print!("{}", measure(&plan).await?),
+        Command::Hold(hold) => println!("{}", memory::hold(&hold).await?),
+    }
+    Ok(())
+}
+
+async fn measure(plan: &Plan) -> Result<Report<'_>> {
+    if cfg!(debug_assertions) {
+        eprintln!("bench: this is a debug build, so its numbers mean nothing: use --release");
+    }
+    let mut report = Report::new(plan);
+    if plan.throughput {
+        report.throughput = throughput::run(plan).await?;
+    }
+    if plan.frozen {
+        report.frozen = frozen::run(plan).await?;
+    }
+    if plan.memory {
+        report.memory = memory::run(plan).await?;
+    }
+    Ok(report)
+}

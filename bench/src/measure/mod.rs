@@ -1,0 +1,28 @@
+//! The measurements, and what they are made of.
+
+pub mod frozen;
+pub mod memory;
+pub mod throughput;
+
+mod load;
+mod recorder;
+
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// Enough for connections, caches and the servers' tables to settle.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// Waits until a condition holds, within a bound that only a fault reaches.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+    const BOUND: Duration = Duration::from_secs(10);
+    let started = Instant::now();
+    while !holds() {
+        if started.elapsed() > BOUND {
+            return Err(format!("not within {BOUND:?}: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Repeated measurements of one thing.
+
+use std::fmt::{self, Write};
+
+/// The median of the repeats, and the least and the greatest of them.
+#[derive(Clone, Copy)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// Nothing comes of no measurement.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() {
+            0 => return None,
+            odd if odd % 2 == 1 => values[middle],
+            _ => f64::midpoint(values[middle - 1], values[middle]),
+        };
+        Some(Self {
+            median,
+            min: values[0],
+            max: values[values.len() - 1],
+        })
+    }
+
+    pub fn scaled(self, factor: f64) -> Self {
+        Self {
+            median: self.median * factor,
+            min: self.min * factor,
+            max: self.max * factor,
+        }
+    }
+}
+
+impl fmt::Display for Spread {
+    /// Writes `12.3 (11.9–13.0)`; a precision is one of its numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(0);
+        f.write_str(&grouped(self.median, digits))?;
+        f.write_str(" (")?;
+        f.write_str(&grouped(self.min, digits))?;
+        f.write_char('–')?;
+        f.write_str(&grouped(self.max, digits))?;
+        f.write_char(')')
+    }
+}
+
+/// Writes 1234567.8 as `1,234,567.8`.
+fn grouped(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let (whole, fraction) = match text.find('.') {
+        Some(point) => text.split_at(point),
+        None => (text.as_str(), ""),
+    };
+    let mut grouped = String::new();
+    for (index, digit) in whole.char_indices() {
+        let left = whole.len() - index;
+        let follows_digit = whole[..index].ends_with(|before: char| before.is_ascii_digit());
+        if left % 3 == 0 && follows_digit {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        let spread = Spread::of([4.0, 1.0, 2.0, 9.0]).expect("there are values");
+        assert_eq!((spread.median, spread.min, spread.max), (3.0, 1.0, 9.0));
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands_and_keep_their_sign() {
+        assert_eq!(grouped(1_234_567.84, 1), "1,234,567.8");
+        assert_eq!(grouped(-123_456.0, 0), "-123,456");
+        assert_eq!(grouped(999.0, 2), "999.00");
+    }
+}
