@@ -7,7 +7,6 @@ use crate::{
     },
     server::Claim,
 };
-use bytes::Bytes;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -20,15 +19,15 @@ use tokio::time::Instant;
 #[derive(Clone)]
 #[must_use = "the resource stays locked until it is unlocked or its ttl is over"]
 pub struct Lock {
-    resource: Bytes,
-    value: Bytes,
+    resource: Arc<[u8]>,
+    value: Arc<str>,
     claim: Arc<Claim>,
     /// Nothing for a lock that was put together from its parts.
     term: Option<Term>,
 }
 
 impl Lock {
-    pub(crate) fn new(resource: Bytes, grant: Grant) -> Self {
+    pub(crate) fn new(resource: Arc<[u8]>, grant: Grant) -> Self {
         let Grant { value, claim, term } = grant;
         Self {
             resource,
@@ -44,8 +43,8 @@ impl Lock {
     /// [renewed](crate::Redlock::renew).
     pub fn from_parts(resource: impl AsRef<[u8]>, value: impl Into<String>) -> Self {
         Self {
-            resource: Bytes::copy_from_slice(resource.as_ref()),
-            value: Bytes::from(value.into()),
+            resource: resource.as_ref().into(),
+            value: value.into().into(),
             claim: Arc::default(),
             term: None,
         }
@@ -60,8 +59,7 @@ impl Lock {
     ///
     /// Whoever knows it can unlock.
     pub fn value(&self) -> &str {
-        // It was made from a `String`.
-        std::str::from_utf8(&self.value).unwrap_or_default()
+        &self.value
     }
 
     /// Returns how much longer the lock is valid, zero if it no longer is.
@@ -78,11 +76,11 @@ impl Lock {
         !self.validity().is_zero()
     }
 
-    pub(crate) fn resource_bytes(&self) -> &Bytes {
+    pub(crate) fn shared_resource(&self) -> &Arc<[u8]> {
         &self.resource
     }
 
-    pub(crate) fn value_bytes(&self) -> &Bytes {
+    pub(crate) fn shared_value(&self) -> &Arc<str> {
         &self.value
     }
 

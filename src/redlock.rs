@@ -11,7 +11,6 @@ use crate::{
     request::{LockRequest, RenewRequest, Unlocking},
     server::{Connector, Lane, Supervisor},
 };
-use bytes::Bytes;
 use std::{
     fmt,
     sync::{
@@ -100,10 +99,11 @@ impl Redlock {
     /// comes back before the key has expired (within 60 s if that is unknown, for a lock made by
     /// [`Lock::from_parts`]). Awaiting the answer is optional.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
-        let key = self.core.key(lock.resource_bytes());
-        let expires = lock.expires().unwrap_or_else(|| Instant::now() + KEEP_UNLOCK);
-        let key_and_value = (key, lock.value_bytes().clone());
-        let operation = self.core.electorate.unlock(key_and_value, lock.claim(), expires);
+        let key = self.core.key(lock.shared_resource());
+        let now = Instant::now();
+        let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);
+        let key_and_value = (key, Arc::clone(lock.shared_value()));
+        let operation = self.core.electorate.unlock(key_and_value, lock.claim(), now, expires);
         Unlocking::new(operation, self.core.defaults.round_timeout)
     }
 
@@ -183,7 +183,7 @@ impl Builder {
         });
         let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
 
-        let core = Core::new(&config, &runtime);
+        let core = Core::new(&config);
         for (server, connector) in connectors.into_iter().enumerate() {
             let supervisor = Supervisor {
                 server,
@@ -230,9 +230,9 @@ pub(crate) struct Defaults {
 }
 
 impl Core {
-    fn new(config: &Config, runtime: &runtime::Handle) -> Self {
+    fn new(config: &Config) -> Self {
         let addresses: Vec<Address> = config.servers.iter().map(crate::Server::address).collect();
-        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server, runtime.clone())));
+        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server)));
         Self {
             electorate: Electorate {
                 id: config.id.clone(),
@@ -262,9 +262,9 @@ impl Core {
     }
 
     /// The Redis key of a resource.
-    pub(crate) fn key(&self, resource: &Bytes) -> Bytes {
+    pub(crate) fn key(&self, resource: &Arc<[u8]>) -> Arc<[u8]> {
         if self.key_prefix.is_empty() {
-            resource.clone()
+            Arc::clone(resource)
         } else {
             [&self.key_prefix, &resource[..]].concat().into()
         }

@@ -12,7 +12,6 @@ use crate::{
     redlock::Core,
     server::Operation,
 };
-use bytes::Bytes;
 use rand::{SeedableRng, rngs::SmallRng};
 use std::{
     fmt,
@@ -45,7 +44,7 @@ fn default_round_timeout(ttl: Duration) -> Duration {
 #[must_use = "requests do nothing unless awaited"]
 pub struct LockRequest {
     core: Arc<Core>,
-    resource: Bytes,
+    resource: Arc<[u8]>,
     ttl: Duration,
     retry: Retry,
     drift: Option<Drift>,
@@ -55,7 +54,7 @@ pub struct LockRequest {
 impl LockRequest {
     pub(crate) fn new(core: Arc<Core>, resource: &[u8], ttl: Duration, retry: Retry) -> Self {
         Self {
-            resource: Bytes::copy_from_slice(resource),
+            resource: resource.into(),
             ttl,
             retry,
             drift: None,
@@ -225,7 +224,7 @@ impl RenewRequest {
 
     async fn run(self) -> Result<Lock, RenewError> {
         let Self { core, lock, .. } = self;
-        let resource = lock.resource_bytes();
+        let resource = lock.shared_resource();
         core.check_resource(resource)?;
         let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
         let key = core.key(resource);
@@ -233,7 +232,7 @@ impl RenewRequest {
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
-        let value = lock.value_bytes();
+        let key_and_value = (key, Arc::clone(lock.shared_value()));
         // What was unlocked is asked for all the same, so that it is known to be lost.
         let claim = if lock.claim().is_released() {
             &Arc::default()
@@ -241,10 +240,10 @@ impl RenewRequest {
             lock.claim()
         };
         let start = Instant::now();
-        let failed = match core.electorate.renew((&key, value), claim, ttl, limit).await {
+        let failed = match core.electorate.renew(key_and_value, claim, ttl, limit).await {
             Ok(term) => {
-                let (value, claim) = (value.clone(), Arc::clone(claim));
-                return Ok(Lock::new(resource.clone(), Grant { value, claim, term }));
+                let (value, claim) = (Arc::clone(lock.shared_value()), Arc::clone(claim));
+                return Ok(Lock::new(Arc::clone(resource), Grant { value, claim, term }));
             }
             Err(failed) => failed,
         };
@@ -350,7 +349,7 @@ impl Future for Unlocking {
             let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
             ready!(timer.as_mut().poll(cx));
         }
-        Poll::Ready(Unlocked::count(&this.operation.votes_so_far()))
+        Poll::Ready(this.operation.look_at_votes(Unlocked::count))
     }
 }
 

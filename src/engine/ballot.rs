@@ -62,9 +62,9 @@ impl Ballot {
 
     /// Notes a vote. A server's first answer counts and any later one is ignored.
     pub(crate) fn cast(&mut self, server: usize, vote: Vote) {
-        if self.votes[server] == Vote::Pending {
+        if matches!(self.votes[server], Vote::Pending) {
             self.answered += 1;
-            self.granted += usize::from(vote == Vote::Granted);
+            self.granted += usize::from(matches!(vote, Vote::Granted));
             self.votes[server] = vote;
         }
     }

@@ -9,9 +9,8 @@ use crate::{
     config::Address,
     error::{Failure, ServerVote},
     quorum::majority,
-    server::{Claim, Lane, Operation, Verb},
+    server::{Claim, KeyAndValue, Lane, Operation, Verb},
 };
-use bytes::Bytes;
 use std::{
     future::poll_fn,
     sync::Arc,
@@ -31,7 +30,7 @@ pub(crate) struct Electorate {
 /// A key that a majority holds for us.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
-    pub(crate) value: Bytes,
+    pub(crate) value: Arc<str>,
     pub(crate) claim: Arc<Claim>,
     pub(crate) term: Term,
 }
@@ -60,10 +59,10 @@ impl Electorate {
     /// # Cancel safety
     ///
     /// If the round fails, or the future is dropped, an unlock is sent after every SET that was sent.
-    pub(crate) async fn lock(&self, key: &Bytes, ttl: Ttl, limit: Duration) -> Result<Grant, Failed> {
-        let value = Bytes::from(fresh(&self.id, SystemTime::now()));
+    pub(crate) async fn lock(&self, key: &Arc<[u8]>, ttl: Ttl, limit: Duration) -> Result<Grant, Failed> {
+        let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let claim = Arc::new(Claim::default());
-        let (set, start) = self.operation(Verb::Lock, (key, &value), &claim, ttl, limit);
+        let (set, start) = self.operation(Verb::Lock, (Arc::clone(key), Arc::clone(&value)), &claim, ttl, limit);
         let undo = Undo {
             electorate: self,
             set: &set,
@@ -78,7 +77,7 @@ impl Electorate {
     /// A key that was put back is not counted: its server may have granted the resource to another in between.
     pub(crate) async fn renew(
         &self,
-        key_and_value: (&Bytes, &Bytes),
+        key_and_value: KeyAndValue,
         claim: &Arc<Claim>,
         ttl: Ttl,
         limit: Duration,
@@ -90,13 +89,19 @@ impl Electorate {
     }
 
     /// Sends an unlock to all servers. Where it cannot be sent now it is kept until `expires`.
-    pub(crate) fn unlock(&self, key_and_value: (Bytes, Bytes), claim: &Arc<Claim>, expires: Instant) -> Arc<Operation> {
+    pub(crate) fn unlock(
+        &self,
+        key_and_value: KeyAndValue,
+        claim: &Arc<Claim>,
+        now: Instant,
+        expires: Instant,
+    ) -> Arc<Operation> {
         // A key may have been set later than its lock was counted from.
-        let expires = expires.max(Instant::now() + SHORTEST_UNLOCK);
+        let times = (now, expires.max(now + SHORTEST_UNLOCK));
         let unlock = Arc::new(Operation::unlock(
             key_and_value,
             Arc::clone(claim),
-            expires,
+            times,
             self.lanes.len(),
         ));
         self.submit(&unlock);
@@ -120,16 +125,15 @@ impl Electorate {
     fn operation(
         &self,
         verb: Verb,
-        (key, value): (&Bytes, &Bytes),
+        key_and_value: KeyAndValue,
         claim: &Arc<Claim>,
         ttl: Ttl,
         limit: Duration,
     ) -> (Arc<Operation>, Instant) {
         let start = Instant::now();
         let until = start.checked_add(limit).unwrap_or(start + FAR);
-        let key_and_value = (key.clone(), value.clone());
-        let servers = self.lanes.len();
-        let operation = Operation::vote_by(until, verb, key_and_value, Arc::clone(claim), ttl.millis(), servers);
+        let (ttl, servers) = (ttl.duration(), self.lanes.len());
+        let operation = Operation::vote_by((start, until), verb, key_and_value, Arc::clone(claim), ttl, servers);
         (Arc::new(operation), start)
     }
 

@@ -3,10 +3,9 @@
 use crate::error::InvalidTtl;
 use std::time::Duration;
 
-/// The longest ttl that is accepted, in milliseconds.
-///
-/// Redis adds the ttl to its clock in an `i64` of milliseconds; this leaves room for a clock until the year 2248.
-const LONGEST_MS: u64 = (i64::MAX - (1 << 43)) as u64;
+/// The longest ttl that is accepted, in milliseconds: the largest whole number that a script of Redis holds exactly,
+/// some 285,000 years.
+const LONGEST_MS: u64 = 1 << 53;
 
 /// The shortest validity that a lock can be granted for.
 const SHORTEST_VALIDITY: Duration = Duration::from_millis(1);
@@ -95,10 +94,6 @@ impl Ttl {
         }
     }
 
-    pub(crate) fn millis(self) -> u64 {
-        self.millis
-    }
-
     pub(crate) fn duration(self) -> Duration {
         Duration::from_millis(self.millis)
     }
@@ -150,7 +145,7 @@ mod tests {
     #[test]
     fn sub_millisecond_parts_round_down() {
         let zero = Drift::fixed(Duration::ZERO);
-        assert_eq!(Ttl::new(Duration::from_micros(1_999), zero).unwrap().millis(), 1);
+        assert_eq!(Ttl::new(Duration::from_micros(1_999), zero).unwrap().duration(), ms(1));
         assert!(Ttl::new(Duration::from_micros(999), zero).is_err());
     }
 

@@ -1,11 +1,11 @@
 //! The lane of operations to one server: many callers, few commands, in the order in which they were submitted.
 //!
 //! Callers push their operation; while fewer than [`COMMANDS_IN_FLIGHT`] commands are unanswered, whoever pushes sends
-//! everything that has gathered as one command. The task that awaits an answer sends what gathered meanwhile.
+//! everything that has gathered as one command. An answer sends what gathered meanwhile.
 
 use super::{
     DownReason, Refusal,
-    link::{Answer, Link, Outcome, Reply},
+    link::{Answer, Command, Link, Outcome},
     operation::{Operation, Verb},
 };
 use crate::engine::{
@@ -17,10 +17,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{runtime, sync::Notify, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 /// With fewer, the server idles while an answer travels; with many more, nothing gathers into batches.
-const COMMANDS_IN_FLIGHT: usize = 4;
+const COMMANDS_IN_FLIGHT: usize = 2;
 
 /// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
 const LARGEST_BATCH: usize = 1024;
@@ -31,7 +31,6 @@ const CAPACITY: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct Lane {
     server: usize,
-    runtime: runtime::Handle,
     state: Mutex<State>,
     idle: Notify,
 }
@@ -53,10 +52,9 @@ struct State {
 }
 
 impl Lane {
-    pub(crate) fn new(server: usize, runtime: runtime::Handle) -> Self {
+    pub(crate) fn new(server: usize) -> Self {
         Self {
             server,
-            runtime,
             state: Mutex::new(State {
                 link: Err(DownReason::NotYet),
                 epoch: 0,
@@ -166,62 +164,48 @@ impl Lane {
     /// Sends what has gathered. The lock is held until the command is queued on the connection, which is what keeps
     /// the order.
     fn send_pending(self: &Arc<Self>, state: &mut State) {
-        let now = Instant::now();
         while state.in_flight < COMMANDS_IN_FLIGHT && !state.pending.is_empty() {
+            let now = Instant::now();
             let size = state.pending.len().min(LARGEST_BATCH);
-            let batch: Vec<_> = state
-                .pending
-                .drain(..size)
-                .filter(|operation| !operation.is_stale(now))
-                .collect();
-            self.send(state, batch, false);
+            let batch = state.pending.drain(..size).filter(|operation| !operation.is_stale(now));
+            let batch = batch.collect();
+            self.send(state, now, batch, false);
         }
     }
 
-    fn send(self: &Arc<Self>, state: &mut State, batch: Vec<Arc<Operation>>, with_source: bool) {
+    fn send(self: &Arc<Self>, state: &mut State, now: Instant, batch: Vec<Arc<Operation>>, with_source: bool) {
         let Ok(link) = &state.link else { return };
         if batch.is_empty() {
             return;
         }
-        let reply = link.send(&batch, with_source);
+        let (lane, epoch) = (Arc::clone(self), state.epoch);
+        let done = move |batch, answer| lane.answered(epoch, now, batch, answer);
+        link.send(Command::new(batch, with_source, done));
         state.in_flight += 1;
-        let lane = Arc::clone(self);
-        let epoch = state.epoch;
-        self.runtime.spawn(lane.deliver(epoch, batch, reply, Instant::now()));
     }
 
-    /// Awaits the answers to a batch, sends what has gathered meanwhile, and hands the votes out.
-    async fn deliver(self: Arc<Self>, epoch: u64, batch: Vec<Arc<Operation>>, reply: Reply, sent: Instant) {
-        let answer = reply.await;
+    /// Sends what has gathered while a command travelled, and hands its votes out.
+    fn answered(self: Arc<Self>, epoch: u64, sent: Instant, batch: Vec<Arc<Operation>>, answer: Answer) {
+        let now = Instant::now();
         {
             let mut state = self.state();
+            if matches!(answer, Answer::Lost) {
+                state.keep_lost(epoch, &batch, now);
+            }
             if state.epoch == epoch {
                 state.in_flight -= 1;
                 if !matches!(answer, Answer::Lost) {
-                    state.heard = Instant::now();
-                    state.round_trip = Some(sent.elapsed());
+                    state.heard = now;
+                    state.round_trip = Some(now - sent);
                 }
                 if matches!(answer, Answer::NoScript) {
-                    let now = Instant::now();
-                    let again = batch.into_iter().filter(|operation| !operation.is_stale(now)).collect();
-                    self.send(&mut state, again, true);
+                    let again = batch.into_iter().filter(|operation| !operation.is_stale(now));
+                    let again = again.collect();
+                    self.send(&mut state, now, again, true);
                     return;
                 }
-                self.send_pending(&mut state);
             }
-            if matches!(answer, Answer::Lost) {
-                let is_back = state.epoch != epoch && state.link.is_ok();
-                for operation in &batch {
-                    match operation.verb {
-                        Verb::Unlock if is_back => state.pending.push_back(Arc::clone(operation)),
-                        Verb::Lock | Verb::Restore if is_back => state.pending.push_back(Arc::new(operation.undo())),
-                        Verb::Lock | Verb::Restore => state.keep_set(operation),
-                        Verb::Unlock => state.keep_unlock(operation),
-                        Verb::Renew => {}
-                    }
-                }
-                self.send_pending(&mut state);
-            }
+            self.send_pending(&mut state);
             if state.is_idle() {
                 self.idle.notify_waiters();
             }
@@ -269,16 +253,27 @@ impl State {
         self.link.is_err() || (self.pending.is_empty() && self.in_flight == 0)
     }
 
+    /// Keeps what a command of a connection that ended may have left, and the unlocks it carried.
+    fn keep_lost(&mut self, epoch: u64, batch: &[Arc<Operation>], now: Instant) {
+        let is_back = self.epoch != epoch && self.link.is_ok();
+        for operation in batch {
+            match operation.verb {
+                Verb::Unlock if is_back => self.pending.push_back(Arc::clone(operation)),
+                Verb::Unlock => self.keep_unlock(operation),
+                Verb::Lock | Verb::Restore if !is_back => keep(&mut self.unanswered, operation),
+                Verb::Lock | Verb::Restore if operation.is_orphaned(now) => {
+                    self.pending.push_back(Arc::new(operation.undo()));
+                }
+                Verb::Lock | Verb::Restore | Verb::Renew => {}
+            }
+        }
+    }
+
     /// Keeps an unlock for when the server is back.
     fn keep_unlock(&mut self, operation: &Arc<Operation>) {
         if operation.verb == Verb::Unlock && !matches!(self.link, Err(DownReason::Closed)) {
             keep(&mut self.late, operation);
         }
-    }
-
-    /// Remembers that a key may appear on the server.
-    fn keep_set(&mut self, operation: &Arc<Operation>) {
-        keep(&mut self.unanswered, operation);
     }
 }
 

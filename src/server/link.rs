@@ -1,16 +1,15 @@
 //! What a connection to a server can do, whatever kind of server it is.
 
 use super::{DownReason, Refusal, operation::Operation};
-use bytes::Bytes;
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
 /// A connection, until it ends.
 pub(crate) trait Link: Debug + Send + Sync {
-    /// Sends the operations as one command.
+    /// Sends a command.
     ///
-    /// The command is queued on the connection when this returns: whatever is sent later reaches the server later.
-    /// `with_source` also teaches the server the script.
-    fn send(&self, batch: &[Arc<Operation>], with_source: bool) -> Reply;
+    /// It is queued on the connection when this returns: whatever is sent later reaches the server later. The command is
+    /// answered once, and never before this returns, since its sender may hold a lock that answering takes.
+    fn send(&self, command: Command);
 
     /// Asks for a sign of life.
     fn ping(&self) -> Task<Result<(), DownReason>>;
@@ -20,7 +19,34 @@ pub(crate) trait Link: Debug + Send + Sync {
 }
 
 pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(crate) type Reply = Task<Answer>;
+
+/// Operations that travel together, in order.
+pub(crate) struct Command {
+    pub(crate) operations: Vec<Arc<Operation>>,
+    /// Whether the server is to learn the script.
+    pub(crate) with_source: bool,
+    done: Done,
+}
+
+type Done = Box<dyn FnOnce(Vec<Arc<Operation>>, Answer) + Send>;
+
+impl Command {
+    pub(crate) fn new(
+        operations: Vec<Arc<Operation>>,
+        with_source: bool,
+        done: impl FnOnce(Vec<Arc<Operation>>, Answer) + Send + 'static,
+    ) -> Self {
+        Self {
+            operations,
+            with_source,
+            done: Box::new(done),
+        }
+    }
+
+    pub(crate) fn answer(self, answer: Answer) {
+        (self.done)(self.operations, answer);
+    }
+}
 
 /// What became of a command.
 #[derive(Debug)]
@@ -42,7 +68,7 @@ pub(crate) enum Outcome {
     Missing,
     /// `pttl` as Redis counts it: milliseconds, or -1 for a key that never expires.
     Held {
-        value: Bytes,
+        value: Vec<u8>,
         pttl: i64,
     },
     Failed(String),

@@ -2,11 +2,10 @@
 
 use super::{
     DownReason,
-    link::{Answer, Connected, Ended, Facts, Link, Outcome, Reply, Task},
+    link::{Answer, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::{Operation, Verb},
 };
 use crate::config::Server;
-use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
@@ -17,6 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    runtime,
     sync::{oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
@@ -59,7 +59,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    keys: HashMap<Bytes, Entry>,
+    keys: HashMap<Arc<[u8]>, Entry>,
     /// When to look for expired keys again: whenever there are twice as many as were left the last time.
     sweep_at: usize,
     frozen: bool,
@@ -72,7 +72,7 @@ struct State {
 
 #[derive(Debug)]
 struct Entry {
-    value: Bytes,
+    value: Arc<str>,
     expires: Instant,
 }
 
@@ -183,8 +183,7 @@ impl MemoryServer {
     /// Returns the value that a key holds, if it has not expired.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<String> {
         let now = Instant::now();
-        let entry = self.state().live(key.as_ref(), now)?.value.clone();
-        Some(String::from_utf8_lossy(&entry).into_owned())
+        Some(self.state().live(key.as_ref(), now)?.value.to_string())
     }
 
     /// Returns how many keys have not expired.
@@ -206,6 +205,7 @@ impl MemoryServer {
         let link = Arc::new(MemoryLink {
             server: self.clone(),
             life,
+            runtime: runtime::Handle::current(),
             open: watch::Sender::new(true),
         });
         match timeout(limit, link.ping()).await {
@@ -290,8 +290,8 @@ impl State {
         let holder = self.live(&operation.key, now);
         match (operation.verb, holder) {
             (Verb::Lock | Verb::Restore, None) => {
-                let value = operation.value.clone();
-                self.keys.insert(operation.key.clone(), Entry { value, expires });
+                let value = Arc::clone(&operation.value);
+                self.keys.insert(Arc::clone(&operation.key), Entry { value, expires });
                 self.sweep(now);
             }
             (_, None) => return Outcome::Missing,
@@ -302,7 +302,7 @@ impl State {
             (_, Some(entry)) => {
                 let left = entry.expires - now;
                 return Outcome::Held {
-                    value: entry.value.clone(),
+                    value: entry.value.as_bytes().to_vec(),
                     pttl: i64::try_from(left.as_millis()).unwrap_or(i64::MAX),
                 };
             }
@@ -327,6 +327,7 @@ impl State {
 struct MemoryLink {
     server: MemoryServer,
     life: u64,
+    runtime: runtime::Handle,
     open: watch::Sender<bool>,
 }
 
@@ -366,9 +367,12 @@ impl MemoryLink {
 }
 
 impl Link for MemoryLink {
-    fn send(&self, batch: &[Arc<Operation>], _with_source: bool) -> Reply {
-        let request = self.request(batch.to_vec());
-        Box::pin(async move { request.await.map_or(Answer::Lost, Answer::Outcomes) })
+    fn send(&self, command: Command) {
+        let request = self.request(command.operations.clone());
+        self.runtime.spawn(async move {
+            let answer = request.await.map_or(Answer::Lost, Answer::Outcomes);
+            command.answer(answer);
+        });
     }
 
     fn ping(&self) -> Task<Result<(), DownReason>> {

@@ -9,7 +9,7 @@ mod redis;
 mod supervisor;
 
 pub(crate) use lane::Lane;
-pub(crate) use operation::{Claim, Operation, Verb};
+pub(crate) use operation::{Claim, KeyAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
 pub(crate) use supervisor::{Connector, Supervisor};

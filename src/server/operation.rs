@@ -1,7 +1,6 @@
 //! One operation of a caller on one key of all servers, and where their votes gather.
 
 use crate::engine::ballot::{Ballot, Decision, Vote};
-use bytes::Bytes;
 use std::{
     fmt,
     sync::{
@@ -25,6 +24,9 @@ pub(crate) enum Verb {
     Unlock,
 }
 
+/// The Redis key, and the value that proves who owns it.
+pub(crate) type KeyAndValue = (Arc<[u8]>, Arc<str>);
+
 /// Whether a key may still be set for a value: not once its round failed or its lock was unlocked.
 ///
 /// All operations of one lock share it. It is released before the unlock is submitted, and read while the lane decides
@@ -47,10 +49,8 @@ impl Claim {
 /// An operation that is shared by the lanes of all servers.
 pub(crate) struct Operation {
     pub(crate) verb: Verb,
-    pub(crate) key: Bytes,
-    pub(crate) value: Bytes,
-    /// Milliseconds in decimal, as the script takes them.
-    pub(crate) ttl: Bytes,
+    pub(crate) key: Arc<[u8]>,
+    pub(crate) value: Arc<str>,
     /// When it stops mattering: the end of its round, or for an unlock the end of the ttl.
     until: Instant,
     submitted: Instant,
@@ -66,24 +66,22 @@ struct Votes {
 }
 
 impl Operation {
-    /// A vote on a key that lives for `ttl_ms`, of which nobody wants to hear after `until`.
+    /// A vote on a key that lives for `ttl` from now, of which nobody wants to hear after `until`.
     pub(crate) fn vote_by(
-        until: Instant,
+        (now, until): (Instant, Instant),
         verb: Verb,
-        (key, value): (Bytes, Bytes),
+        (key, value): KeyAndValue,
         claim: Arc<Claim>,
-        ttl_ms: u64,
+        ttl: Duration,
         servers: usize,
     ) -> Self {
-        let submitted = Instant::now();
         Self {
             verb,
             key,
             value,
-            ttl: ttl_ms.to_string().into(),
             until,
-            submitted,
-            expires: submitted + Duration::from_millis(ttl_ms),
+            submitted: now,
+            expires: now + ttl,
             claim,
             votes: Mutex::new(Votes {
                 ballot: Ballot::new(servers),
@@ -93,42 +91,41 @@ impl Operation {
     }
 
     /// An unlock, which is of use until the key has expired anyway. It releases the claim.
-    pub(crate) fn unlock(key_and_value: (Bytes, Bytes), claim: Arc<Claim>, expires: Instant, servers: usize) -> Self {
+    pub(crate) fn unlock(
+        key_and_value: KeyAndValue,
+        claim: Arc<Claim>,
+        (now, expires): (Instant, Instant),
+        servers: usize,
+    ) -> Self {
         claim.release();
-        Self {
-            ttl: Bytes::from_static(b"0"),
-            expires,
-            ..Self::vote_by(expires, Verb::Unlock, key_and_value, claim, 0, servers)
-        }
+        let ttl = expires.saturating_duration_since(now);
+        Self::vote_by((now, expires), Verb::Unlock, key_and_value, claim, ttl, servers)
     }
 
     /// The unlock that undoes this operation, whose key may appear only now.
     pub(crate) fn undo(&self) -> Self {
-        let expires = Instant::now() + self.ttl();
-        Self::unlock(self.key_and_value(), Arc::clone(&self.claim), expires, self.servers())
+        let now = Instant::now();
+        let times = (now, now + self.ttl());
+        Self::unlock(self.key_and_value(), Arc::clone(&self.claim), times, self.servers())
     }
 
     /// The SET that puts a key back which a won renewal found missing.
     pub(crate) fn restore(&self) -> Self {
-        let left = self.expires.saturating_duration_since(Instant::now());
-        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-        let claim = Arc::clone(&self.claim);
-        Self::vote_by(
-            self.expires,
-            Verb::Restore,
-            self.key_and_value(),
-            claim,
-            left_ms,
-            self.servers(),
-        )
+        let now = Instant::now();
+        let left = self
+            .expires
+            .saturating_duration_since(now)
+            .max(Duration::from_millis(1));
+        let (times, claim) = ((now, self.expires), Arc::clone(&self.claim));
+        Self::vote_by(times, Verb::Restore, self.key_and_value(), claim, left, self.servers())
     }
 
-    fn key_and_value(&self) -> (Bytes, Bytes) {
-        (self.key.clone(), self.value.clone())
+    fn key_and_value(&self) -> KeyAndValue {
+        (Arc::clone(&self.key), Arc::clone(&self.value))
     }
 
     fn servers(&self) -> usize {
-        self.votes().ballot.votes().len()
+        self.look_at_votes(<[Vote]>::len)
     }
 
     /// When it stops mattering.
@@ -182,7 +179,11 @@ impl Operation {
 
     /// Returns the votes so far.
     pub(crate) fn votes_so_far(&self) -> Vec<Vote> {
-        self.votes().ballot.votes().to_vec()
+        self.look_at_votes(<[Vote]>::to_vec)
+    }
+
+    pub(crate) fn look_at_votes<T>(&self, look: impl FnOnce(&[Vote]) -> T) -> T {
+        look(self.votes().ballot.votes())
     }
 
     /// Whether a key that it sets belongs to no lock.

@@ -4,6 +4,7 @@
 //! client that is thrown away when its connection ends.
 
 mod info;
+mod inline;
 mod preflight;
 #[cfg(feature = "tls")]
 mod tls;
@@ -11,8 +12,7 @@ mod wire;
 
 use super::{
     DownReason, Refusal, Text,
-    link::{Answer, Connected, Ended, Facts, Link, Reply, Task},
-    operation::Operation,
+    link::{Answer, Command, Connected, Ended, Facts, Link, Task},
 };
 use crate::config::{ConnectionConfig, Endpoint, Server};
 use fred::{
@@ -27,14 +27,8 @@ use fred::{
         },
     },
 };
-use std::{
-    fmt,
-    future::Future,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
-use tokio::{task::AbortHandle, time::timeout};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+use tokio::{runtime, task::AbortHandle, time::timeout};
 
 /// Makes connections to one server.
 #[derive(Debug)]
@@ -83,6 +77,7 @@ impl Connector {
         let link = RedisLink {
             client,
             router: router.handle(),
+            runtime: runtime::Handle::current(),
         };
         let facts = match timeout(self.timeout, self.probe(&link)).await {
             Ok(facts) => facts?,
@@ -287,6 +282,7 @@ impl Drop for Router {
 struct RedisLink {
     client: Client,
     router: AbortHandle,
+    runtime: runtime::Handle,
 }
 
 impl fmt::Debug for RedisLink {
@@ -296,28 +292,21 @@ impl fmt::Debug for RedisLink {
 }
 
 impl RedisLink {
-    /// Queues a command on the connection before it returns.
-    fn start(&self, name: &'static str, args: Vec<Value>) -> impl Future<Output = Result<Resp3Frame, Error>> + use<> {
+    /// The command is queued on the connection at the first poll.
+    fn start(
+        &self,
+        name: &'static str,
+        args: Vec<Value>,
+    ) -> impl Future<Output = Result<Resp3Frame, Error>> + Send + use<> {
         let client = self.client.clone();
         let ended = self.router.is_finished();
-        let mut command = Box::pin(async move {
+        async move {
             if ended {
                 // fred would keep the command for ever.
                 return Err(Error::new(ErrorKind::Canceled, "connection lost"));
             }
             let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
             client.custom_raw(command, args).await
-        });
-        // fred hands a command to its router at the first poll.
-        let first = match command.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => Some(result),
-            Poll::Pending => None,
-        };
-        async move {
-            match first {
-                Some(result) => result,
-                None => command.await,
-            }
         }
     }
 
@@ -331,15 +320,16 @@ impl RedisLink {
 }
 
 impl Link for RedisLink {
-    fn send(&self, batch: &[Arc<Operation>], with_source: bool) -> Reply {
-        let name = if with_source { "EVAL" } else { "EVALSHA" };
-        let reply = self.start(name, wire::arguments(batch, with_source));
-        Box::pin(async move {
-            match reply.await {
-                Ok(frame) => wire::answer(&frame, with_source),
+    fn send(&self, command: Command) {
+        let name = if command.with_source { "EVAL" } else { "EVALSHA" };
+        let reply = self.start(name, wire::arguments(&command.operations, command.with_source));
+        inline::when_ready(&self.runtime, reply, |reply| {
+            let answer = match reply {
+                Ok(frame) => wire::answer(&frame, command.with_source),
                 Err(_) => Answer::Lost,
-            }
-        })
+            };
+            command.answer(answer);
+        });
     }
 
     fn ping(&self) -> Task<Result<(), DownReason>> {

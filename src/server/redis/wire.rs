@@ -5,8 +5,7 @@ use crate::server::{
     link::{Answer, Outcome},
     operation::{Operation, Verb},
 };
-use bytes::Bytes;
-use fred::{interfaces::Resp3Frame, types::Value};
+use fred::{bytes::Bytes, interfaces::Resp3Frame, types::Value};
 use rmp::{
     Marker,
     decode::{self, RmpRead},
@@ -35,20 +34,22 @@ pub(super) fn arguments(batch: &[Arc<Operation>], with_source: bool) -> Vec<Valu
 
 /// The batch as MessagePack.
 fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
-    let size = |operation: &Arc<Operation>| operation.key.len() + operation.value.len() + operation.ttl.len() + 20;
+    let size = |operation: &Arc<Operation>| operation.key.len() + operation.value.len() + 30;
     let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());
     // Writing to a `Vec` does not fail.
     let _ = encode::write_array_len(&mut list, u32::try_from(4 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
-        let verb: &[u8] = match operation.verb {
-            Verb::Lock | Verb::Restore => b"lock",
-            Verb::Renew => b"renew",
-            Verb::Unlock => b"unlock",
+        let verb = match operation.verb {
+            Verb::Lock | Verb::Restore => "lock",
+            Verb::Renew => "renew",
+            Verb::Unlock => "unlock",
         };
-        for text in [&operation.key, verb, &operation.value, &operation.ttl] {
+        for text in [&operation.key[..], verb.as_bytes(), operation.value.as_bytes()] {
             let _ = encode::write_str_len(&mut list, u32::try_from(text.len()).unwrap_or(u32::MAX));
             list.extend_from_slice(text);
         }
+        let ttl_ms = u64::try_from(operation.ttl().as_millis()).unwrap_or(u64::MAX);
+        let _ = encode::write_uint(&mut list, ttl_ms);
     }
     list
 }
@@ -99,7 +100,7 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
             let value = bytes(list)?;
             Some(Outcome::Held {
                 pttl,
-                value: Bytes::copy_from_slice(value),
+                value: value.to_vec(),
             })
         }
         _ => bytes(list).map(|error| Outcome::Failed(String::from_utf8_lossy(error).into_owned())),
