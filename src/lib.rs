@@ -1,9 +1,41 @@
-//! Distributed locks on a majority of independent Redis servers.
+//! Distributed locks on a majority of independent Redis or Valkey servers.
 //!
-//! A resource is locked when a majority of N servers granted it, ⌊N/2⌋ + 1, so that locking survives the loss of the
-//! others. A [`Redlock`] also tells, as events, whether a majority can be reached at all.
+//! A resource is locked when a majority of N servers granted it, ⌊N/2⌋ + 1, so that locking goes on while fewer than half
+//! of them are down. A [`Redlock`] also tells, as events, whether a majority can be reached at all.
 //!
-//! Futures of this crate are cancel-safe: each says what dropping it leaves behind.
+//! ```
+//! use multiredlock::Redlock;
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
+//! redlock.wait_connected().await;
+//!
+//! let lock = redlock.lock("console", Duration::from_secs(10)).await?;
+//! assert!(lock.is_valid());
+//! redlock.unlock(&lock);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! While a lock is [valid](Lock::validity) nobody else is granted its resource, as long as the clocks of client and servers
+//! run at rates that differ by no more than the [drift](Drift) over a ttl, and as long as servers do not forget the keys
+//! that they granted: by a restart without their data, eviction, or a failover to a replica that lags. A process that is
+//! suspended past the end of its lock is not stopped by it.
+//!
+//! The algorithm is the one of the
+//! [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/).
+//!
+//! # Cancel safety
+//!
+//! Every future of this crate can be dropped at any point; each says what that leaves behind.
+//!
+//! # Features
+//!
+//! - `tls` (default): servers with `rediss://` and `valkeys://` addresses.
 
 mod config;
 mod server;
@@ -35,3 +67,8 @@ pub use quorum::Quorum;
 pub use redlock::Redlock;
 pub use request::{LockRequest, RenewRequest, Unlocked, Unlocking};
 pub use server::{DownReason, Refusal, Text};
+
+/// The README's example is compiled and run with the other documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
