@@ -3,6 +3,8 @@
 //! Without arguments all workers are in this process, and so are the three servers. With the addresses of servers as
 //! arguments it can run several times at once: the runs share the file and exclude each other.
 
+mod common;
+
 use multiredlock::{LockError, Redlock, Retry};
 use std::{
     env,
@@ -18,18 +20,14 @@ const INCREMENTS: usize = 25;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut servers: Vec<String> = env::args().skip(1).collect();
+    let servers: Vec<String> = env::args().skip(1).collect();
     let alone = servers.is_empty();
     let file = env::temp_dir().join("multiredlock-counter");
     if alone {
-        servers = ["memory://a", "memory://b", "memory://c"].map(String::from).into();
         fs::write(&file, "0")?;
     }
-    let redlock = Redlock::builder()
-        .servers(&servers)
-        .retry(Retry::new(10_000, Duration::from_millis(5)))
-        .build()?;
-    redlock.wait_connected().await;
+    let patient = Retry::new(10_000, Duration::from_millis(5));
+    let redlock = common::connect(&servers, |builder| builder.retry(patient)).await?;
 
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {

@@ -3,7 +3,9 @@
 //! Without arguments both are in this process, and so are the three servers. With the addresses of servers as arguments it
 //! locks and prints the command that takes the lock over in another process, where `value=…` comes first.
 
-use multiredlock::{Lock, Redlock, testing::MemoryServer};
+mod common;
+
+use multiredlock::Lock;
 use std::{env, error::Error, time::Duration};
 
 const TTL: Duration = Duration::from_secs(60);
@@ -11,56 +13,37 @@ const TTL: Duration = Duration::from_secs(60);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut servers: Vec<String> = env::args().skip(1).collect();
-    let value = servers
-        .first()
-        .and_then(|first| first.strip_prefix("value="))
-        .map(String::from);
-    if value.is_some() {
-        servers.remove(0);
+    if let Some(value) = servers.first().and_then(|first| first.strip_prefix("value=")) {
+        let value = value.to_owned();
+        return take_over(&servers.split_off(1), value).await;
     }
-    // Servers within the process live as long as somebody has them.
-    let in_memory = ["a", "b", "c"].map(MemoryServer::named);
-    let alone = servers.is_empty();
-    if alone {
-        servers = in_memory
-            .iter()
-            .map(|server| server.server().address().to_string())
-            .collect();
-    }
-    match value {
-        Some(value) => take_over(&servers, value).await,
-        None => {
-            let value = lock(&servers).await?;
-            if alone {
-                return take_over(&servers, value).await;
-            }
-            println!("take it over within {TTL:?} by:");
-            println!("  cargo run --example hand_over -- value={value} {}", servers.join(" "));
-            Ok(())
-        }
-    }
-}
-
-async fn lock(servers: &[String]) -> Result<String, Box<dyn Error>> {
-    let redlock = Redlock::builder().servers(servers).id("first").build()?;
-    redlock.wait_connected().await;
-    let lock = redlock.lock("baton", TTL).await?;
+    let first = common::connect(&servers, |builder| builder.id("first")).await?;
+    let lock = first.lock("baton", TTL).await?;
     println!("first locked `baton`: {lock:?}");
-    redlock.close().await;
-    Ok(lock.value().to_owned())
+    if servers.is_empty() {
+        return take_over(&servers, lock.value().to_owned()).await;
+    }
+    println!("take it over within {TTL:?} by:");
+    println!(
+        "  cargo run --example hand_over -- value={} {}",
+        lock.value(),
+        servers.join(" ")
+    );
+    first.close().await;
+    Ok(())
 }
 
 async fn take_over(servers: &[String], value: String) -> Result<(), Box<dyn Error>> {
-    let redlock = Redlock::builder().servers(servers).id("second").build()?;
-    redlock.wait_connected().await;
-    let refused = redlock.try_lock("baton", TTL).await.unwrap_err();
-    println!("second cannot lock it: {refused}");
-
+    let second = common::connect(servers, |builder| builder.id("second")).await?;
+    match second.try_lock("baton", TTL).await {
+        Err(refused) => println!("second cannot lock it: {refused}"),
+        Ok(_) => return Err("nobody held the baton any more".into()),
+    }
     // How long it is still valid is not known here, until it is renewed.
-    let lock = redlock.renew(&Lock::from_parts("baton", value), TTL).await?;
+    let lock = second.renew(&Lock::from_parts("baton", value), TTL).await?;
     println!("second took it over: {lock:?}");
-    let unlocked = redlock.unlock(&lock).await;
+    let unlocked = second.unlock(&lock).await;
     println!("second unlocked it on {} servers", unlocked.removed);
-    redlock.close().await;
+    second.close().await;
     Ok(())
 }

@@ -2,18 +2,15 @@
 //!
 //! Uses three servers within the process, or those whose addresses are given as arguments.
 
-use multiredlock::Redlock;
+mod common;
+
 use std::{env, error::Error, time::Duration};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut servers: Vec<String> = env::args().skip(1).collect();
-    if servers.is_empty() {
-        servers = ["memory://a", "memory://b", "memory://c"].map(String::from).into();
-    }
-    let redlock = Redlock::builder().servers(&servers).build()?;
-    redlock.wait_connected().await;
-    println!("connected to a majority of {} servers", servers.len());
+    let servers: Vec<String> = env::args().skip(1).collect();
+    let redlock = common::connect(&servers, |builder| builder).await?;
+    println!("connected to a majority of {} servers", redlock.servers().len());
 
     let lock = redlock.lock("console", Duration::from_secs(10)).await?;
     println!(

@@ -5,7 +5,7 @@ use crate::{
     engine::{Owner, Vote},
 };
 use std::{
-    fmt::{self, Display},
+    fmt::{self, Display, Write},
     time::Duration,
 };
 
@@ -194,7 +194,8 @@ impl Failure {
                 Vote::Granted | Vote::Held { .. } | Vote::Missing | Vote::Pending => continue,
             };
             text += if text.is_empty() { " (" } else { "; " };
-            text += &format!("{server}: {trouble}");
+            // Writing to a string does not fail.
+            let _ = write!(text, "{server}: {trouble}");
         }
         if !text.is_empty() {
             text.push(')');

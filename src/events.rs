@@ -159,12 +159,13 @@ impl Stream for Crossings {
             let Some(Notice { event, crossing }) = ready!(self.events.poll_notice(cx)) else {
                 return Poll::Ready(None);
             };
-            let quorum = match (event, self.wanted) {
-                (Event::Connected(quorum), Connection::Connected)
-                | (Event::Disconnected(quorum), Connection::Disconnected) => quorum,
+            let (connection, quorum) = match event {
+                Event::Connected(quorum) => (Connection::Connected, quorum),
+                Event::Disconnected(quorum) => (Connection::Disconnected, quorum),
                 _ => continue,
             };
-            if crossing > self.told {
+            // A state that is replayed after a lag may have been told before.
+            if connection == self.wanted && crossing > self.told {
                 self.told = crossing;
                 return Poll::Ready(Some(quorum));
             }

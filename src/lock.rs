@@ -94,6 +94,7 @@ impl Lock {
     }
 }
 
+#[expect(clippy::missing_fields_in_debug, reason = "the others say nothing to a user")]
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")

@@ -110,7 +110,7 @@ impl LockRequest {
 
 /// Says why the last round failed.
 fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) -> LockError {
-    let failure = |votes| core.electorate.failure(resource, rounds, votes);
+    let failure = |votes| Box::new(core.electorate.failure(resource, rounds, votes));
     match failed {
         Failed::Expired { elapsed, votes } => LockError::Expired {
             elapsed,
@@ -247,7 +247,7 @@ impl RenewRequest {
             }
             Err(failed) => failed,
         };
-        let failure = |votes| core.electorate.failure(resource, 1, votes);
+        let failure = |votes| Box::new(core.electorate.failure(resource, 1, votes));
         Err(match failed {
             _ if core.is_closed() => RenewError::Closed,
             Failed::Expired { elapsed, votes } => RenewError::Expired {
@@ -310,7 +310,7 @@ impl Unlocked {
                 Vote::Granted => unlocked.removed += 1,
                 Vote::Missing | Vote::Held { .. } => unlocked.not_ours += 1,
                 Vote::Refused(_) | Vote::Unreachable(_) | Vote::Unknown | Vote::Silent | Vote::Pending => {
-                    unlocked.unreachable += 1
+                    unlocked.unreachable += 1;
                 }
             }
         }

@@ -188,7 +188,7 @@ impl fmt::Debug for Server {
         server.field("database", &self.database);
         #[cfg(feature = "tls")]
         server.field("tls", &self.tls);
-        server.finish()
+        server.finish_non_exhaustive()
     }
 }
 

@@ -109,9 +109,9 @@ impl Electorate {
     }
 
     /// Names the votes of a failed round.
-    pub(crate) fn failure(&self, resource: &[u8], rounds: u32, votes: Vec<Vote>) -> Box<Failure> {
+    pub(crate) fn failure(&self, resource: &[u8], rounds: u32, votes: Vec<Vote>) -> Failure {
         let servers = self.addresses.iter().cloned();
-        Box::new(Failure {
+        Failure {
             resource: String::from_utf8_lossy(resource).into_owned(),
             rounds,
             needed: majority(self.lanes.len()),
@@ -119,7 +119,7 @@ impl Electorate {
                 .zip(votes)
                 .map(|(server, vote)| ServerVote { server, vote })
                 .collect(),
-        })
+        }
     }
 
     fn operation(

@@ -73,6 +73,7 @@ impl Default for Drift {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ttl {
     millis: u64,
+    /// Less than the ttl.
     drift: Duration,
 }
 
@@ -100,7 +101,7 @@ impl Ttl {
 
     /// The ttl less its drift: what a lock that took no time at all would be valid for.
     pub(crate) fn promised(self) -> Duration {
-        self.duration() - self.drift
+        self.duration().saturating_sub(self.drift)
     }
 
     /// What is left after `elapsed`, or nothing if the round took too long to be of use.

@@ -1,6 +1,6 @@
 //! The lane of operations to one server: many callers, few commands, in the order in which they were submitted.
 //!
-//! Callers push their operation; while fewer than [`COMMANDS_IN_FLIGHT`] commands are unanswered, whoever pushes sends
+//! Callers push their operation; while few enough commands are unanswered ([`commands_in_flight`]), whoever pushes sends
 //! everything that has gathered as one command. An answer sends what gathered meanwhile.
 
 use super::{
@@ -18,9 +18,6 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
-
-/// With fewer, the server idles while an answer travels; with many more, nothing gathers into batches.
-const COMMANDS_IN_FLIGHT: usize = 2;
 
 /// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
 const LARGEST_BATCH: usize = 1024;
@@ -49,6 +46,8 @@ struct State {
     unanswered: VecDeque<Arc<Operation>>,
     heard: Instant,
     round_trip: Option<Duration>,
+    /// The shortest of this connection: what a command takes on its way.
+    shortest_round_trip: Duration,
 }
 
 impl Lane {
@@ -64,6 +63,7 @@ impl Lane {
                 unanswered: VecDeque::new(),
                 heard: Instant::now(),
                 round_trip: None,
+                shortest_round_trip: Duration::MAX,
             }),
             idle: Notify::new(),
         }
@@ -102,6 +102,7 @@ impl Lane {
         state.link = Ok(link);
         state.epoch += 1;
         state.in_flight = 0;
+        state.shortest_round_trip = Duration::MAX;
         state.heard = Instant::now();
         let now = state.heard;
         let orphans = std::mem::take(&mut state.unanswered)
@@ -148,9 +149,7 @@ impl Lane {
 
     /// Notes that the server answered something.
     pub(crate) fn heard(&self, round_trip: Duration) {
-        let mut state = self.state();
-        state.heard = Instant::now();
-        state.round_trip = Some(round_trip);
+        self.state().note_answer(Instant::now(), round_trip);
     }
 
     pub(crate) fn last_heard(&self) -> Instant {
@@ -164,7 +163,7 @@ impl Lane {
     /// Sends what has gathered. The lock is held until the command is queued on the connection, which is what keeps
     /// the order.
     fn send_pending(self: &Arc<Self>, state: &mut State) {
-        while state.in_flight < COMMANDS_IN_FLIGHT && !state.pending.is_empty() {
+        while state.in_flight < commands_in_flight(state.shortest_round_trip) && !state.pending.is_empty() {
             let now = Instant::now();
             let size = state.pending.len().min(LARGEST_BATCH);
             let batch = state.pending.drain(..size).filter(|operation| !operation.is_stale(now));
@@ -195,8 +194,7 @@ impl Lane {
             if state.epoch == epoch {
                 state.in_flight -= 1;
                 if !matches!(answer, Answer::Lost) {
-                    state.heard = now;
-                    state.round_trip = Some(now - sent);
+                    state.note_answer(now, now - sent);
                 }
                 if matches!(answer, Answer::NoScript) {
                     let again = batch.into_iter().filter(|operation| !operation.is_stale(now));
@@ -253,6 +251,12 @@ impl State {
         self.link.is_err() || (self.pending.is_empty() && self.in_flight == 0)
     }
 
+    fn note_answer(&mut self, now: Instant, round_trip: Duration) {
+        self.heard = now;
+        self.round_trip = Some(round_trip);
+        self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
+    }
+
     /// Keeps what a command of a connection that ended may have left, and the unlocks it carried.
     fn keep_lost(&mut self, epoch: u64, batch: &[Arc<Operation>], now: Instant) {
         let is_back = self.epoch != epoch && self.link.is_ok();
@@ -277,6 +281,17 @@ impl State {
     }
 }
 
+/// How many commands to one server may be unanswered: one, and one more for each 150 µs that a command takes on its way.
+///
+/// With one, large batches gather, which is cheapest; but the server idles while an answer travels, and who comes second
+/// waits for the answer of the first. Both matter only if the way is long.
+fn commands_in_flight(round_trip: Duration) -> usize {
+    const STEP: Duration = Duration::from_micros(150);
+    const MOST: usize = 8;
+    let more = usize::try_from(round_trip.as_micros() / STEP.as_micros()).unwrap_or(MOST);
+    MOST.min(more.saturating_add(1))
+}
+
 /// Keeps an operation in place of the oldest, whose ttl is likely to end first, if there are too many.
 fn keep(kept: &mut VecDeque<Arc<Operation>>, operation: &Arc<Operation>) {
     if kept.len() >= CAPACITY {
@@ -296,5 +311,20 @@ impl From<Outcome> for Vote {
             },
             Outcome::Failed(error) => Self::Refused(Refusal::parse(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_the_way_the_more_commands_are_on_it() {
+        let commands = |micros| commands_in_flight(Duration::from_micros(micros));
+        assert_eq!(
+            [0, 149, 150, 500, 1_000, 1_050, 50_000].map(commands),
+            [1, 1, 2, 4, 7, 8, 8]
+        );
+        assert_eq!(commands_in_flight(Duration::MAX), 8);
     }
 }

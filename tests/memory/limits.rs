@@ -1,7 +1,7 @@
 //! What ends, and what stays bounded.
 
 use crate::{builder, connect, eventually, ms, secs, start, up};
-use multiredlock::{ConfigError, DownReason, LockError, Redlock, RenewError, Vote};
+use multiredlock::{ConfigError, DownReason, LockError, Redlock, RenewError, Vote, testing::MemoryServer};
 use std::future::IntoFuture;
 use tokio::runtime::Handle;
 
@@ -33,7 +33,7 @@ async fn close_sends_what_was_submitted_before() {
         redlock.unlock(&lock);
     }
     redlock.close().await;
-    assert!(servers.iter().all(|server| server.is_empty()));
+    assert!(servers.iter().all(MemoryServer::is_empty));
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +87,7 @@ fn the_last_clone_may_be_dropped_and_a_lock_unlocked_outside_a_runtime() {
         (redlock, lock)
     });
     redlock.unlock(&lock);
-    assert!(servers.iter().all(|server| server.is_empty()));
+    assert!(servers.iter().all(MemoryServer::is_empty));
     drop(redlock);
     let redlock = runtime.block_on(connect(&servers));
     drop(runtime);

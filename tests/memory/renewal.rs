@@ -1,7 +1,7 @@
 //! Renewals count only servers where our value still stood.
 
 use crate::{builder, connect, ms, secs, start, up};
-use multiredlock::{Lock, RenewError};
+use multiredlock::{Lock, RenewError, testing::MemoryServer};
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +53,7 @@ async fn a_key_is_not_put_back_after_its_lock_was_unlocked() {
         redlock.unlock(&lock);
         sleep(ms(50)).await;
         assert!(
-            servers.iter().all(|server| server.is_empty()),
+            servers.iter().all(MemoryServer::is_empty),
             "unlocked after {unlocked_after} ms"
         );
     }

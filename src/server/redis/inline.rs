@@ -31,7 +31,9 @@ where
 }
 
 /// The future and what follows it, until it is ready.
-struct Inline<F, T>(Mutex<Option<(Pin<Box<Unconstrained<F>>>, T)>>);
+struct Inline<F, T>(Mutex<Option<Running<F, T>>>);
+
+type Running<F, T> = (Pin<Box<Unconstrained<F>>>, T);
 
 impl<F, T> Inline<F, T>
 where

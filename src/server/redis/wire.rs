@@ -32,7 +32,7 @@ pub(super) fn arguments(batch: &[Arc<Operation>], with_source: bool) -> Vec<Valu
     ]
 }
 
-/// The batch as MessagePack.
+/// The batch in the form that the script reads.
 fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
     let size = |operation: &Arc<Operation>| operation.key.len() + operation.value.len() + 30;
     let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());

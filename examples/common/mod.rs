@@ -1,0 +1,30 @@
+//! What the examples share.
+
+use multiredlock::{Builder, Redlock, ServerState};
+use std::{error::Error, fmt::Write, time::Duration};
+use tokio::time::timeout;
+
+/// Connects to the servers with these addresses, or to three within the process if there are none. If that takes longer
+/// than 5 s, the error says which server is down and why.
+pub(crate) async fn connect(
+    addresses: &[String],
+    adjust: impl FnOnce(Builder) -> Builder,
+) -> Result<Redlock, Box<dyn Error>> {
+    let builder = if addresses.is_empty() {
+        Redlock::builder().servers(["memory://a", "memory://b", "memory://c"])
+    } else {
+        Redlock::builder().servers(addresses)
+    };
+    let redlock = adjust(builder).build()?;
+    if timeout(Duration::from_secs(5), redlock.wait_connected()).await.is_ok() {
+        return Ok(redlock);
+    }
+    let mut why = String::from("no majority of the servers can be reached");
+    for server in redlock.servers() {
+        match server.state {
+            ServerState::Down(reason) => write!(why, "\n  {}: {reason}", server.address)?,
+            _ => write!(why, "\n  {}: up", server.address)?,
+        }
+    }
+    Err(why.into())
+}
