@@ -5,7 +5,7 @@
 
 use super::{
     DownReason, Refusal,
-    link::{Answer, Command, Link, Outcome},
+    link::{Answer, Command, Form, Link, Outcome},
     operation::{Operation, Verb},
 };
 use crate::engine::{
@@ -168,18 +168,18 @@ impl Lane {
             let size = state.pending.len().min(LARGEST_BATCH);
             let batch = state.pending.drain(..size).filter(|operation| !operation.is_stale(now));
             let batch = batch.collect();
-            self.send(state, now, batch, false);
+            self.send(state, now, batch, Form::Cheapest);
         }
     }
 
-    fn send(self: &Arc<Self>, state: &mut State, now: Instant, batch: Vec<Arc<Operation>>, with_source: bool) {
+    fn send(self: &Arc<Self>, state: &mut State, now: Instant, batch: Vec<Arc<Operation>>, form: Form) {
         let Ok(link) = &state.link else { return };
         if batch.is_empty() {
             return;
         }
         let (lane, epoch) = (Arc::clone(self), state.epoch);
         let done = move |batch, answer| lane.answered(epoch, now, batch, answer);
-        link.send(Command::new(batch, with_source, done));
+        link.send(Command::new(batch, form, done));
         state.in_flight += 1;
     }
 
@@ -196,10 +196,10 @@ impl Lane {
                 if !matches!(answer, Answer::Lost) {
                     state.note_answer(now, now - sent);
                 }
-                if matches!(answer, Answer::NoScript) {
+                if let Answer::Again(form) = answer {
                     let again = batch.into_iter().filter(|operation| !operation.is_stale(now));
                     let again = again.collect();
-                    self.send(&mut state, now, again, true);
+                    self.send(&mut state, now, again, form);
                     return;
                 }
             }
@@ -232,7 +232,7 @@ impl Lane {
                     operation.vote(self.server, Vote::Refused(refusal.clone()));
                 }
             }
-            Answer::NoScript | Answer::Lost => {
+            Answer::Again(_) | Answer::Lost => {
                 for operation in batch {
                     operation.vote(self.server, Vote::Unknown);
                 }

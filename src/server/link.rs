@@ -23,9 +23,19 @@ pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Operations that travel together, in order.
 pub(crate) struct Command {
     pub(crate) operations: Vec<Arc<Operation>>,
-    /// Whether the server is to learn the script.
-    pub(crate) with_source: bool,
+    pub(crate) form: Form,
     done: Done,
+}
+
+/// How operations are put to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In whatever form costs least.
+    Cheapest,
+    /// As a script that the server knows.
+    Script,
+    /// As a script that the server learns.
+    Source,
 }
 
 type Done = Box<dyn FnOnce(Vec<Arc<Operation>>, Answer) + Send>;
@@ -33,12 +43,12 @@ type Done = Box<dyn FnOnce(Vec<Arc<Operation>>, Answer) + Send>;
 impl Command {
     pub(crate) fn new(
         operations: Vec<Arc<Operation>>,
-        with_source: bool,
+        form: Form,
         done: impl FnOnce(Vec<Arc<Operation>>, Answer) + Send + 'static,
     ) -> Self {
         Self {
             operations,
-            with_source,
+            form,
             done: Box::new(done),
         }
     }
@@ -53,8 +63,8 @@ impl Command {
 pub(crate) enum Answer {
     /// It ran: one outcome for each operation, in order.
     Outcomes(Vec<Outcome>),
-    /// The server does not know the script, so nothing was done.
-    NoScript,
+    /// Nothing was done, and it takes this form to do it or to say why not.
+    Again(Form),
     /// The server refused to run it, so nothing was done.
     Rejected(Refusal),
     /// The answer was lost with the connection: it may or may not have run, or may yet.

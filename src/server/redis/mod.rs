@@ -12,7 +12,7 @@ mod wire;
 
 use super::{
     DownReason, Refusal, Text,
-    link::{Answer, Command, Connected, Ended, Facts, Link, Task},
+    link::{Answer, Command, Connected, Ended, Facts, Form, Link, Task},
 };
 use crate::config::{ConnectionConfig, Endpoint, Server};
 use fred::{
@@ -144,10 +144,8 @@ impl Connector {
         facts.old_connection_lives = !self.end_previous(link, &facts).await?;
         self.previous = facts.run_id.clone().zip(id);
         if !facts.is_replica && !facts.is_loading {
-            let answer = link
-                .command("EVAL", wire::arguments(&[], true))
-                .await?
-                .map_err(|error| rejected(&error))?;
+            let (name, args) = wire::command(&[], Form::Source);
+            let answer = link.command(name, args).await?.map_err(|error| rejected(&error))?;
             if !wire::is_empty_answer(&answer) {
                 return Err(not_redis("it does not run scripts"));
             }
@@ -321,11 +319,11 @@ impl RedisLink {
 
 impl Link for RedisLink {
     fn send(&self, command: Command) {
-        let name = if command.with_source { "EVAL" } else { "EVALSHA" };
-        let reply = self.start(name, wire::arguments(&command.operations, command.with_source));
-        inline::when_ready(&self.runtime, reply, |reply| {
+        let (name, args) = wire::command(&command.operations, command.form);
+        let reply = self.start(name, args);
+        inline::when_ready(&self.runtime, reply, move |reply| {
             let answer = match reply {
-                Ok(frame) => wire::answer(&frame, command.with_source),
+                Ok(frame) => wire::answer(&frame, name),
                 Err(_) => Answer::Lost,
             };
             command.answer(answer);

@@ -2,7 +2,7 @@
 
 use crate::server::{
     Refusal,
-    link::{Answer, Outcome},
+    link::{Answer, Form, Outcome},
     operation::{Operation, Verb},
 };
 use fred::{bytes::Bytes, interfaces::Resp3Frame, types::Value};
@@ -18,18 +18,38 @@ const SCRIPT: &str = include_str!("../scripts/batch.lua");
 /// What the server knows the script by.
 static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCRIPT).into());
 
-/// The arguments of EVALSHA, or of EVAL if the server is to learn the script.
-pub(super) fn arguments(batch: &[Arc<Operation>], with_source: bool) -> Vec<Value> {
-    let script = if with_source {
-        Bytes::from_static(SCRIPT.as_bytes())
-    } else {
-        SCRIPT_HASH.clone()
-    };
-    vec![
-        Value::Bytes(script),
-        Value::Integer(0),
-        Value::Bytes(packed(batch).into()),
-    ]
+const SET: &str = "SET";
+const EVAL: &str = "EVAL";
+const EVALSHA: &str = "EVALSHA";
+
+/// The name and the arguments of the command that carries out a batch.
+///
+/// A lone lock needs no script as long as it is granted: that is what most locks are, and a sixth faster.
+pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Vec<Value>) {
+    match (form, batch) {
+        (Form::Cheapest, [lock]) if lock.verb == Verb::Lock => {
+            let key = Bytes::copy_from_slice(&lock.key);
+            let ttl_ms = i64::try_from(ttl_ms(lock)).unwrap_or(i64::MAX);
+            let args = [
+                key.into(),
+                lock.value.as_ref().into(),
+                "PX".into(),
+                ttl_ms.into(),
+                "NX".into(),
+            ];
+            (SET, args.into())
+        }
+        (Form::Cheapest | Form::Script, _) => (EVALSHA, script(SCRIPT_HASH.clone(), batch)),
+        (Form::Source, _) => (EVAL, script(Bytes::from_static(SCRIPT.as_bytes()), batch)),
+    }
+}
+
+fn script(script: Bytes, batch: &[Arc<Operation>]) -> Vec<Value> {
+    vec![script.into(), 0.into(), Bytes::from(packed(batch)).into()]
+}
+
+fn ttl_ms(operation: &Operation) -> u64 {
+    u64::try_from(operation.ttl().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The batch in the form that the script reads.
@@ -48,24 +68,26 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
             let _ = encode::write_str_len(&mut list, u32::try_from(text.len()).unwrap_or(u32::MAX));
             list.extend_from_slice(text);
         }
-        let ttl_ms = u64::try_from(operation.ttl().as_millis()).unwrap_or(u64::MAX);
-        let _ = encode::write_uint(&mut list, ttl_ms);
+        let _ = encode::write_uint(&mut list, ttl_ms(operation));
     }
     list
 }
 
-/// Reads the answer to a batch. What is not of the script's form counts as a failed operation, never as a grant.
-pub(super) fn answer(frame: &Resp3Frame, with_source: bool) -> Answer {
+/// Reads the answer to a command. What is not of the expected form counts as a refusal, never as a grant.
+pub(super) fn answer(frame: &Resp3Frame, name: &str) -> Answer {
     if let Some(error) = error(frame) {
-        return if error.starts_with("NOSCRIPT") && !with_source {
-            Answer::NoScript
+        return if error.starts_with("NOSCRIPT") && name == EVALSHA {
+            Answer::Again(Form::Source)
         } else {
             Answer::Rejected(Refusal::parse(&error))
         };
     }
     match frame {
-        Resp3Frame::BlobString { data, .. } => Answer::Outcomes(unpacked(data)),
-        _ => Answer::Rejected(Refusal::parse("the answer is no list of outcomes")),
+        Resp3Frame::SimpleString { data, .. } if name == SET && data == "OK" => Answer::Outcomes(vec![Outcome::Done]),
+        // The script tells who holds it.
+        Resp3Frame::Null if name == SET => Answer::Again(Form::Script),
+        Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data)),
+        _ => Answer::Rejected(Refusal::parse("the answer is none of those expected")),
     }
 }
 
@@ -150,7 +172,7 @@ mod tests {
     }
 
     fn outcomes(list: &[u8]) -> Vec<Outcome> {
-        match answer(&blob(list), false) {
+        match answer(&blob(list), EVALSHA) {
             Answer::Outcomes(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -187,7 +209,11 @@ mod tests {
             data: 1,
             attributes: None,
         };
-        assert!(matches!(answer(&number, false), Answer::Rejected(_)));
+        for name in [SET, EVAL, EVALSHA] {
+            assert!(matches!(answer(&number, name), Answer::Rejected(_)));
+        }
+        assert!(matches!(answer(&blob(b"OK"), SET), Answer::Rejected(_)));
+        assert!(matches!(answer(&Resp3Frame::Null, EVALSHA), Answer::Rejected(_)));
     }
 
     #[test]
@@ -196,8 +222,18 @@ mod tests {
             data: "NOSCRIPT No matching script.".into(),
             attributes: None,
         };
-        assert!(matches!(answer(&frame, false), Answer::NoScript));
-        assert!(matches!(answer(&frame, true), Answer::Rejected(_)));
+        assert!(matches!(answer(&frame, EVALSHA), Answer::Again(Form::Source)));
+        assert!(matches!(answer(&frame, EVAL), Answer::Rejected(_)));
+    }
+
+    #[test]
+    fn a_lone_lock_that_is_not_granted_asks_the_script_who_holds_it() {
+        let ok = Resp3Frame::SimpleString {
+            data: Bytes::from_static(b"OK"),
+            attributes: None,
+        };
+        assert!(matches!(answer(&ok, SET), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done]));
+        assert!(matches!(answer(&Resp3Frame::Null, SET), Answer::Again(Form::Script)));
     }
 
     proptest! {

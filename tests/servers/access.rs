@@ -1,0 +1,209 @@
+//! Ways in: passwords, users, databases, sockets, certificates, and servers that may not vote.
+
+use multiredlock::{DownReason, Redlock, Server};
+use tokio_stream::StreamExt;
+
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, quick, reason, up};
+
+/// Locks, renews and unlocks on every server.
+pub(crate) async fn works(redlock: &Redlock, servers: usize) {
+    all_up(redlock).await;
+    // An unlock may overtake a SET that a majority did not wait for, and is then sent in its place.
+    eventually("every server grants, renews and unlocks", async || {
+        let lock = redlock.lock("console", LONG).await.unwrap();
+        let lock = redlock.renew(&lock, LONG).await.unwrap();
+        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        assert_eq!(unlocked.unreachable, 0, "{unlocked:?}");
+        unlocked.removed == servers
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_lets_us_in() {
+    let server = RedisServer::builder().password("open-sesame").start();
+    let in_the_url = quick().servers([server.url_as(":open-sesame")]).build().unwrap();
+    works(&in_the_url, 1).await;
+    let typed = Server::parse(&server.url()).unwrap().password("open-sesame");
+    works(&quick().servers([typed]).build().unwrap(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_costs_one_server_until_it_is_put_right() {
+    let servers: Servers = ["right", "right", "wrong"]
+        .map(|password| RedisServer::builder().password(password).start())
+        .into_iter()
+        .collect();
+    let redlock = quick()
+        .servers(servers.iter().map(|server| server.url_as(":right")))
+        .build()
+        .unwrap();
+
+    eventually("the third server refuses us", async || {
+        matches!(reason(&redlock, 2), Some(DownReason::Auth(_)))
+    })
+    .await;
+    assert!(finishes("the other two", redlock.wait_connected()).await);
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+
+    servers[2].command(&["CONFIG", "SET", "requirepass", "right"]);
+    works(&redlock, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_never_told() {
+    let server = RedisServer::builder().password("open-sesame").start();
+    let redlock = quick().servers([server.url_as(":sesame-close")]).build().unwrap();
+    let mut events = redlock.events();
+    let told = finishes("the refusal is told", events.next()).await;
+    let refused = redlock.lock("console", LONG).await.unwrap_err();
+    let text = format!("{redlock:?} {:?} {told:?} {refused:?} {refused}", redlock.servers());
+    assert!(!text.contains("sesame"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_missing() {
+    let server = RedisServer::builder().password("open-sesame").start();
+    let redlock = quick().servers([server.url()]).build().unwrap();
+    eventually("the server refuses us", async || {
+        matches!(reason(&redlock, 0), Some(DownReason::Auth(_)))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_needs_few_permissions() {
+    let rules = "on >secret ~locks:* resetchannels -@all \
+                 +ping +info +client|id +client|kill +eval +evalsha +set +get +pttl +pexpire +del";
+    let servers: Servers = (0..3)
+        .map(|_| RedisServer::builder().user("locker", rules).start())
+        .collect();
+    let urls = servers.iter().map(|server| server.url_as("locker:secret"));
+    let redlock = quick().key_prefix("locks:").servers(urls).build().unwrap();
+    works(&redlock, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_run_nothing_cannot_vote() {
+    let server = RedisServer::builder().user("guest", "on >secret ~* -@all").start();
+    let redlock = quick().servers([server.url_as("guest:secret")]).build().unwrap();
+    eventually("the server says so", async || {
+        matches!(reason(&redlock, 0), Some(DownReason::NoPermission(_)))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_live_in_the_database_named() {
+    let server = RedisServer::start();
+    let redlock = quick().servers([format!("{}/3", server.url())]).build().unwrap();
+    all_up(&redlock).await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    let keyspace = server.command(&["INFO", "keyspace"]).text();
+    assert!(keyspace.contains("db3:") && !keyspace.contains("db0:"), "{keyspace}");
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_have_the_prefix_named() {
+    let servers = Servers::start(1);
+    let redlock = servers.builder().key_prefix("locks:").build().unwrap();
+    all_up(&redlock).await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    assert_eq!(servers[0].keys(), ["locks:console"]);
+    assert_eq!(lock.resource(), b"console");
+    redlock.unlock(&lock);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_may_be_any_bytes() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock(b"\x00\xff\r\n$5 \"'", LONG).await.unwrap();
+    assert_eq!(servers[0].command(&["DBSIZE"]).integer(), 1);
+    redlock.unlock(&lock);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_will_do() {
+    let server = RedisServer::start();
+    let path = server.socket();
+    let in_the_url = quick()
+        .servers([format!("redis+unix://{}", path.display())])
+        .build()
+        .unwrap();
+    works(&in_the_url, 1).await;
+    works(&quick().servers([Server::unix(&path)]).build().unwrap(), 1).await;
+    server.crash();
+    eventually("it is down", async || up(&in_the_url) == 0).await;
+    server.restart();
+    works(&in_the_url, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_hello_is_spoken_to_in_the_old_protocol() {
+    let servers: Servers = (0..3)
+        .map(|_| RedisServer::builder().line("rename-command HELLO \"\"").start())
+        .collect();
+    works(&servers.redlock(), 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_does_not_vote() {
+    let mut servers = vec![RedisServer::start(), RedisServer::start()];
+    servers.push(RedisServer::builder().replica_of(&servers[0]).start());
+    let servers: Servers = servers.into_iter().collect();
+    let redlock = servers.redlock();
+
+    eventually("the replica is found out", async || {
+        reason(&redlock, 2) == Some(DownReason::Replica)
+    })
+    .await;
+    assert!(finishes("the other two", redlock.wait_connected()).await);
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+
+    servers[2].command(&["REPLICAOF", "NO", "ONE"]);
+    works(&redlock, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_given_twice_votes_once() {
+    let servers = Servers::start(2);
+    let twice = format!("redis+unix://{}", servers[0].socket().display());
+    let redlock = quick()
+        .servers([servers[0].url(), twice, servers[1].url()])
+        .build()
+        .unwrap();
+
+    eventually("one of both addresses is found out", async || {
+        let found_out = [0, 1].map(|server| matches!(reason(&redlock, server), Some(DownReason::Duplicate { .. })));
+        found_out[0] != found_out[1] && up(&redlock) == 2
+    })
+    .await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 2);
+
+    servers[1].crash();
+    eventually("its majority is gone", async || !redlock.is_connected()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_loads_its_data_votes_when_it_is_done() {
+    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let redlock = servers.connected().await;
+
+    servers[2].restart_loading();
+    eventually("it is loading", async || {
+        reason(&redlock, 2) == Some(DownReason::Loading)
+    })
+    .await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+    servers[2].finish_loading();
+
+    works(&redlock, 3).await;
+}

@@ -1,0 +1,198 @@
+//! What is left when a handle goes: nothing.
+
+use multiredlock::{LockError, Redlock, RenewError};
+use tokio::runtime::{Builder, Handle};
+use tokio_stream::StreamExt;
+
+use crate::support::{FakeServer, LONG, Manner, RedisServer, Servers, eventually, finishes, quick};
+
+fn tasks() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+async fn nothing_is_left(servers: &Servers, tasks_before: usize) {
+    eventually("every task has ended", async || tasks() == tasks_before).await;
+    eventually("every connection has ended", async || {
+        servers.iter().all(|server| server.clients().is_empty())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_leaves_no_task_and_no_connection() {
+    let servers = Servers::start(3);
+    let before = tasks();
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+    assert!(tasks() > before, "otherwise this test could not fail");
+    assert!(servers.iter().all(|server| !server.clients().is_empty()));
+
+    finishes("closing", redlock.close()).await;
+
+    nothing_is_left(&servers, before).await;
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_does_not_wait_for_a_server_that_is_frozen_down_or_silent() {
+    let servers = Servers::start(3);
+    let silent = FakeServer::start(Manner::Silent).await;
+    let before = tasks();
+    let urls = servers.iter().map(RedisServer::url).chain([silent.url()]);
+    let redlock = quick().servers(urls).build().unwrap();
+    eventually("three servers are up", async || crate::support::up(&redlock) == 3).await;
+    eventually("the fourth is being connected to", async || silent.visits() > 0).await;
+    servers[0].freeze();
+    servers[1].crash();
+    let pending = redlock.clone();
+    let pending = tokio::spawn(async move { pending.lock("console", LONG).await });
+
+    finishes("closing", redlock.close()).await;
+
+    assert!(finishes("the lock", pending).await.unwrap().is_err());
+    servers[0].thaw();
+    servers[1].restart();
+    nothing_is_left(&servers, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_twice_or_from_two_handles_is_closing_once() {
+    let servers = Servers::start(1);
+    let before = tasks();
+    let redlock = servers.connected().await;
+    let other = redlock.clone();
+    finishes("both", async { tokio::join!(redlock.close(), other.close()) }).await;
+    finishes("again", redlock.close()).await;
+    nothing_is_left(&servers, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_last_handle_leaves_no_task_and_no_connection() {
+    let servers = Servers::start(3);
+    let before = tasks();
+    let redlock = servers.connected().await;
+    let clone = redlock.clone();
+    drop(redlock);
+    let lock = clone.lock("console", LONG).await.unwrap();
+    clone.unlock(&lock);
+
+    drop(clone);
+
+    nothing_is_left(&servers, before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_may_be_dropped_on_a_thread_without_a_runtime() {
+    let servers = Servers::start(3);
+    let before = tasks();
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+
+    std::thread::spawn(move || drop((redlock, lock))).join().unwrap();
+
+    nothing_is_left(&servers, before).await;
+}
+
+#[test]
+fn a_handle_may_outlive_its_runtime() {
+    let servers = Servers::start(3);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (redlock, lock) = runtime.block_on(async {
+        let redlock = servers.connected().await;
+        let lock = redlock.lock("console", LONG).await.unwrap();
+        (redlock, lock)
+    });
+    drop(runtime);
+
+    drop(redlock.unlock(&lock));
+    drop(redlock);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(nothing_is_left(&servers, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_sent_just_before_the_handle_is_dropped_arrives() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+    drop(redlock);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_sent_just_before_closing_arrives() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+    finishes("closing", redlock.close()).await;
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_handle_says_so() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    finishes("closing", redlock.close()).await;
+
+    says_that_it_is_closed(&redlock, &lock).await;
+    assert_eq!(servers.holding(&lock), 1, "closing unlocks nothing");
+}
+
+async fn says_that_it_is_closed(redlock: &Redlock, lock: &multiredlock::Lock) {
+    let refused = redlock.lock("another", LONG).await;
+    assert!(matches!(refused, Err(LockError::Closed)), "{refused:?}");
+    let refused = redlock.try_lock("another", LONG).await;
+    assert!(matches!(refused, Err(LockError::Closed)), "{refused:?}");
+    let refused = redlock.renew(lock, LONG).await;
+    assert!(matches!(refused, Err(RenewError::Closed)), "{refused:?}");
+    let unlocked = finishes("the unlock", redlock.unlock(lock)).await;
+    assert_eq!((unlocked.removed, unlocked.unreachable), (0, 1));
+    assert!(!redlock.is_connected());
+    assert!(!finishes("waiting", redlock.wait_connected()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
+    let servers = Servers::down(1);
+    let redlock = servers.redlock();
+    let connected = redlock.connected();
+    let disconnected = redlock.disconnected();
+    let events = redlock.events();
+    let waiting = redlock.clone();
+    let waiting = tokio::spawn(async move { waiting.wait_connected().await });
+
+    finishes("closing", redlock.close()).await;
+
+    finishes("the streams", async {
+        tokio::join!(
+            count(connected),
+            count(disconnected),
+            count(events),
+            count(redlock.events())
+        )
+    })
+    .await;
+    assert!(!finishes("waiting", waiting).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_when_the_last_handle_is_dropped() {
+    let servers = Servers::start(1);
+    let redlock = quick().servers([servers[0].url()]).build().unwrap();
+    let connected = redlock.connected();
+    let events = redlock.events();
+    drop(redlock);
+    finishes("the streams", async { tokio::join!(count(connected), count(events)) }).await;
+}
+
+async fn count<T>(stream: impl tokio_stream::Stream<Item = T>) -> usize {
+    stream.fold(0, |seen, _| seen + 1).await
+}

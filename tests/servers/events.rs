@@ -1,0 +1,243 @@
+//! What a user is told about the servers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use multiredlock::{DownReason, Event, Quorum, Redlock, ServerState};
+use tokio::task::JoinHandle;
+use tokio_stream::{Stream, StreamExt};
+
+use crate::support::{FakeServer, Manner, RedisServer, Servers, all_up, eventually, finishes, quick, reason, up};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_crosses_the_majority_once_each_way() {
+    tells_each_crossing_once(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_cross_the_majority_once_each_way() {
+    tells_each_crossing_once(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_servers_cross_the_majority_once_each_way() {
+    tells_each_crossing_once(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_servers_cross_the_majority_once_each_way() {
+    tells_each_crossing_once(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_servers_cross_the_majority_once_each_way() {
+    tells_each_crossing_once(5).await;
+}
+
+/// Starts the servers one by one, stops them one by one, and starts them again.
+async fn tells_each_crossing_once(count: usize) {
+    let servers = Servers::down(count);
+    let redlock = servers.redlock();
+    let connected = collect(redlock.connected());
+    let disconnected = collect(redlock.disconnected());
+    let events = collect(redlock.events());
+    let needed = count / 2 + 1;
+
+    for (already, server) in servers.iter().enumerate() {
+        server.restart();
+        is_told(&redlock, already + 1, needed).await;
+    }
+    for (gone, server) in servers.iter().enumerate() {
+        server.crash();
+        is_told(&redlock, count - gone - 1, needed).await;
+    }
+    for (already, server) in servers.iter().enumerate() {
+        server.restart();
+        is_told(&redlock, already + 1, needed).await;
+    }
+    // The streams end with the handle, so nothing can follow what was collected.
+    redlock.close().await;
+
+    let reached = [needed, needed].map(|reachable| (reachable, needed, count));
+    assert_eq!(numbers(connected.await.unwrap()), reached);
+    assert_eq!(numbers(disconnected.await.unwrap()), [(needed - 1, needed, count)]);
+    let (crossings, per_server) = sort(finishes("the events", events).await.unwrap());
+    assert_eq!(crossings, ["connected", "disconnected", "connected"]);
+    assert_eq!(per_server.len(), count);
+    for (server, mut told) in per_server {
+        assert!(
+            told.is_sorted_by(|one, next| one != next),
+            "nothing is told twice: {told:?}"
+        );
+        // A server may be down for one reason after another, and before its first start, too.
+        told.dedup_by_key(|reason| reason.is_none());
+        let told: Vec<_> = told.iter().map(Option::is_none).collect();
+        assert_eq!(
+            told.strip_prefix(&[false]).unwrap_or(told.as_slice()),
+            [true, false, true],
+            "{server}"
+        );
+    }
+}
+
+async fn is_told(redlock: &Redlock, servers_up: usize, needed: usize) {
+    eventually("the server's new state is known", async || up(redlock) == servers_up).await;
+    eventually("and whether that is a majority", async || {
+        redlock.is_connected() == (servers_up >= needed)
+    })
+    .await;
+}
+
+fn collect<T: Send + 'static>(stream: impl Stream<Item = T> + Send + 'static) -> JoinHandle<Vec<T>> {
+    tokio::spawn(stream.collect())
+}
+
+fn numbers(quorums: Vec<Quorum>) -> Vec<(usize, usize, usize)> {
+    quorums
+        .into_iter()
+        .map(|quorum| (quorum.reachable, quorum.needed, quorum.servers))
+        .collect()
+}
+
+/// The crossings of the majority, and for each server why it was told to be down, or nothing when it was up.
+fn sort(events: Vec<Event>) -> (Vec<&'static str>, BTreeMap<String, Vec<Option<DownReason>>>) {
+    let mut crossings = Vec::new();
+    let mut per_server = BTreeMap::<_, Vec<_>>::new();
+    for event in events {
+        match event {
+            Event::Connected(_) => crossings.push("connected"),
+            Event::Disconnected(_) => crossings.push("disconnected"),
+            Event::ServerUp { server, .. } => per_server.entry(server.to_string()).or_default().push(None),
+            Event::ServerDown { server, reason, .. } => {
+                per_server.entry(server.to_string()).or_default().push(Some(reason));
+            }
+            Event::Warning { .. } => {}
+            other => panic!("nothing else happened, but {other:?}"),
+        }
+    }
+    (crossings, per_server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_subscriber_is_told_the_current_state_first() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+
+    let told = finishes("the current state", redlock.connected().next()).await.unwrap();
+    assert!(told.is_reached());
+
+    servers.iter().for_each(RedisServer::crash);
+    eventually("the majority is lost", async || !redlock.is_connected()).await;
+    let told = finishes("the current state", redlock.disconnected().next())
+        .await
+        .unwrap();
+    assert!(!told.is_reached());
+
+    // The state that does not hold is not replayed: the next item is the next crossing.
+    let mut connected = redlock.connected();
+    servers.iter().for_each(RedisServer::restart);
+    let told = finishes("the next crossing", connected.next()).await.unwrap();
+    assert!(told.is_reached());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_down_until_it_thaws() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut events = redlock.events();
+    let log = told.clone();
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::ServerDown { reason, .. } => log.lock().unwrap().push(Some(reason)),
+                Event::ServerUp { .. } => log.lock().unwrap().push(None),
+                _ => {}
+            }
+        }
+    });
+
+    servers[1].freeze();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    assert_eq!(reason(&redlock, 1), Some(DownReason::Unresponsive));
+    assert!(redlock.is_connected(), "the other two are a majority");
+    servers[1].thaw();
+    all_up(&redlock).await;
+
+    eventually("both are told", async || {
+        let told = told.lock().unwrap();
+        told.contains(&Some(DownReason::Unresponsive)) && told.last() == Some(&None)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_majority_disconnects_until_it_thaws() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let mut disconnected = redlock.disconnected();
+    servers[0].freeze();
+    servers[2].freeze();
+
+    let told = finishes("the crossing", disconnected.next()).await.unwrap();
+    assert_eq!(numbers(vec![told]), [(1, 2, 3)]);
+    servers[0].thaw();
+    servers[2].thaw();
+
+    assert!(finishes("the majority is back", redlock.wait_connected()).await);
+    all_up(&redlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_to_be_connected_ends_with_the_majority() {
+    let servers = Servers::down(3);
+    let redlock = servers.redlock();
+    let waiting = redlock.clone();
+    let waiting = tokio::spawn(async move { waiting.wait_connected().await });
+
+    servers[2].restart();
+    eventually("one server is up", async || up(&redlock) == 1).await;
+    assert!(!waiting.is_finished(), "one of three is no majority");
+    servers[1].restart();
+
+    assert!(finishes("the majority", waiting).await.unwrap());
+    assert!(finishes("it is there already", redlock.wait_connected()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_server_is_listed_with_its_state_in_the_order_given() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    servers[1].crash();
+    eventually("it refuses connections", async || {
+        reason(&redlock, 1) == Some(DownReason::ConnectionRefused)
+    })
+    .await;
+
+    let listed = redlock.servers();
+    let addresses: Vec<_> = listed.iter().map(|server| server.address.to_string()).collect();
+    for (address, server) in addresses.iter().zip(servers.iter()) {
+        assert!(
+            address.contains(&server.address().to_string()),
+            "{address} is not {}",
+            server.address()
+        );
+    }
+    assert_eq!(listed[0].state, ServerState::Up);
+    assert_eq!(listed[2].state, ServerState::Up);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_has_a_round_trip_time() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    eventually("it is measured", async || redlock.servers()[0].round_trip.is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_does_not_wait_for_servers_to_be_built() {
+    let silent = FakeServer::start(Manner::Silent).await;
+    let redlock = quick().servers([silent.url()]).build().unwrap();
+    assert!(!redlock.is_connected());
+    assert_eq!(up(&redlock), 0);
+}

@@ -1,0 +1,258 @@
+//! What goes wrong on a minority costs nobody anything, and what goes wrong on a majority is told.
+
+use std::future::IntoFuture;
+use std::task::{Context, Poll, Waker};
+
+use multiredlock::{LockError, Redlock, RenewError};
+
+use tokio::task::JoinSet;
+
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, unhurried, up};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_minority_does_not_slow_a_lock_down() {
+    let (servers, redlock) = five_with_two_frozen().await;
+
+    // Rounds and heartbeats last longer than this test may, so only three votes can have ended these.
+    let lock = finishes("the lock", redlock.lock("console", LONG)).await.unwrap();
+    let lock = finishes("the renewal", redlock.renew(&lock, LONG)).await.unwrap();
+
+    assert_eq!(up(&redlock), 5, "nothing was noticed yet");
+    redlock.unlock(&lock);
+    servers[..2].iter().for_each(RedisServer::thaw);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_minority_does_not_slow_a_refusal_down() {
+    let (servers, redlock) = five_with_two_frozen().await;
+    for server in &servers[2..] {
+        server.command(&["SET", "console", "somebody else", "PX", "60000"]);
+    }
+
+    let refused = finishes("the refusal", redlock.lock("console", LONG)).await;
+
+    let Err(LockError::Held { failure, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(failure.held(), 3);
+    servers[..2].iter().for_each(RedisServer::thaw);
+    eventually("no key of ours is left", async || {
+        servers[..2].iter().all(|server| server.keys().is_empty())
+    })
+    .await;
+}
+
+async fn five_with_two_frozen() -> (Servers, Redlock) {
+    let servers = Servers::start(5);
+    let redlock = unhurried()
+        .servers(servers.iter().map(RedisServer::url))
+        .build()
+        .unwrap();
+    all_up(&redlock).await;
+    servers[..2].iter().for_each(RedisServer::freeze);
+    (servers, redlock)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushing_the_scripts_costs_nothing() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    for _ in 0..10 {
+        servers.iter().for_each(|server| {
+            server.command(&["SCRIPT", "FLUSH"]);
+        });
+        let lock = redlock.try_lock("console", LONG).await.unwrap();
+        servers.iter().for_each(|server| {
+            server.command(&["SCRIPT", "FLUSH"]);
+        });
+        let lock = redlock.renew(&lock, LONG).await.unwrap();
+        servers.iter().for_each(|server| {
+            server.command(&["SCRIPT", "FLUSH"]);
+        });
+        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        // A minority that has to be taught the script first may learn it only after the decision, so it sets no key.
+        assert!(unlocked.removed >= 2, "{unlocked:?}");
+    }
+    assert_eq!(up(&redlock), 3);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushing_the_scripts_all_the_time_leaves_no_key() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let mut tasks = JoinSet::new();
+    for task in 0..16 {
+        let redlock = redlock.clone();
+        tasks.spawn(async move {
+            for _ in 0..50 {
+                let resource = format!("resource {task}");
+                let lock = redlock.lock(resource, LONG).retry(patient()).await.unwrap();
+                redlock.unlock(&lock);
+            }
+        });
+    }
+    let tasks = tokio::spawn(tasks.join_all());
+    eventually("every task has ended", async || {
+        servers.iter().for_each(|server| {
+            server.command(&["SCRIPT", "FLUSH"]);
+        });
+        tasks.is_finished()
+    })
+    .await;
+    tasks.await.unwrap();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_lock_outlives_its_connections() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let mut disconnected = redlock.disconnected();
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+
+    servers.iter().for_each(RedisServer::kill_clients);
+    finishes("the loss is told", tokio_stream::StreamExt::next(&mut disconnected))
+        .await
+        .unwrap();
+    all_up(&redlock).await;
+
+    let lock = redlock.renew(&lock, LONG).await.unwrap();
+    let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+    assert_eq!(unlocked.removed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_whose_keys_were_flushed_is_lost() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+
+    servers[0].command(&["FLUSHALL"]);
+    let lock = redlock.renew(&lock, LONG).await.unwrap();
+    eventually("a minority gets its key back", async || servers.holding(&lock) == 3).await;
+
+    servers[..2].iter().for_each(|server| {
+        server.command(&["FLUSHALL"]);
+    });
+    let lost = redlock.renew(&lock, LONG).await;
+    assert!(matches!(lost, Err(RenewError::Lost { .. })), "{lost:?}");
+    assert_eq!(servers.holding(&lock), 1, "a lost lock is not put back, nor removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_puts_back_the_key_that_a_minority_lost() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    for server in servers.iter() {
+        eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+        server.command(&["FLUSHALL"]);
+        let _renewed = redlock.renew(&lock, LONG).await.unwrap();
+    }
+    eventually("every server has the key again", async || servers.holding(&lock) == 3).await;
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_not_put_back_behind_its_unlock() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    for server in servers.iter().cycle().take(30) {
+        let lock = redlock.lock("console", LONG).await.unwrap();
+        eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+        server.command(&["FLUSHALL"]);
+        let lock = redlock.renew(&lock, LONG).await.unwrap();
+        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        assert!(unlocked.removed >= 2, "{unlocked:?}");
+        servers.empty().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_that_grants_too_late_grants_nothing() {
+    let servers = Servers::start(3);
+    let redlock = unhurried()
+        .servers(servers.iter().map(RedisServer::url))
+        .build()
+        .unwrap();
+    all_up(&redlock).await;
+    servers[1..].iter().for_each(RedisServer::freeze);
+    let late = redlock.clone();
+    let late = tokio::spawn(async move { late.try_lock("console", ms(500)).await });
+
+    eventually("the first server granted it", async || servers[0].calls("set") > 0).await;
+    eventually("and it expired there", async || servers[0].keys().is_empty()).await;
+    servers[1..].iter().for_each(RedisServer::thaw);
+
+    let refused = finishes("the lock", late).await.unwrap();
+    let Err(LockError::Expired { elapsed, ttl, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(ttl == ms(500) && elapsed >= ms(400), "{elapsed:?} of {ttl:?}");
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_without_a_majority_is_unknown_and_leaves_the_keys() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    servers[..2].iter().for_each(RedisServer::crash);
+    eventually("they are down", async || up(&redlock) == 1).await;
+
+    let unknown = redlock.renew(&lock, LONG).await;
+
+    let Err(RenewError::Unknown { remaining, .. }) = unknown else {
+        panic!("{unknown:?}")
+    };
+    assert!(remaining <= lock.validity() + LONG && !remaining.is_zero());
+    assert_eq!(servers[2].get("console").as_deref(), Some(lock.value()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let mut forgotten: Vec<_> = (0..20)
+        .map(|number| redlock.lock(format!("forgotten {number}"), LONG).into_future())
+        .collect();
+    for future in &mut forgotten {
+        // Rarely, three answers are there before the first poll is over.
+        if let Poll::Ready(lock) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            redlock.unlock(&lock.unwrap());
+        }
+    }
+
+    for _ in 0..20 {
+        let lock = finishes("the lock", redlock.lock("console", LONG)).await.unwrap();
+        let lock = finishes("the renewal", redlock.renew(&lock, LONG)).await.unwrap();
+        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        assert_eq!(unlocked.unreachable, 0, "{unlocked:?}");
+    }
+    let beats = servers[0].calls("ping");
+    eventually("heartbeats go on", async || servers[0].calls("ping") > beats + 5).await;
+    assert_eq!(up(&redlock), 3);
+    drop(forgotten);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_lock_outlives_the_crash_of_every_server() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let first = redlock.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&first) == 3).await;
+    let waiting = redlock.clone();
+    let second = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+
+    servers.iter().for_each(RedisServer::crash);
+    servers.iter().for_each(RedisServer::restart);
+
+    let second = finishes("the second lock", second).await.unwrap().unwrap();
+    assert_ne!(second.value(), first.value());
+}

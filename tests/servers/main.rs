@@ -1,0 +1,16 @@
+//! The library against real servers, each a process of its own that a test may crash, freeze and restart.
+//!
+//! The program is taken from `REDIS_SERVER`, or else is the `redis-server` on the search path.
+
+mod access;
+mod close;
+mod events;
+mod exclusion;
+mod faults;
+mod hostile;
+mod original;
+mod refusals;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
+mod undo;

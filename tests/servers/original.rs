@@ -1,0 +1,181 @@
+//! The scenarios in which node's `multiredlock` was tested, on one, three and five servers.
+
+use std::time::Duration;
+
+use multiredlock::{LockError, Retry};
+
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, up};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retrying_acquires_a_lock_once_the_first_has_expired() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    let first = redlock.lock("console", ms(800)).round_timeout(ms(600)).await.unwrap();
+
+    let second = redlock.lock("console", LONG).retry(patient()).await.unwrap();
+
+    assert!(
+        !first.is_valid(),
+        "{:?} of the first lock's validity was left",
+        first.validity()
+    );
+    assert_eq!(servers.holding(&second), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    let first = redlock.lock("console", LONG).await.unwrap();
+    let refused = redlock.lock("console", LONG).retry(Retry::none()).await;
+    assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+
+    let waiting = redlock.clone();
+    let second = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+    redlock.unlock(&first);
+
+    let second = finishes("the second lock", second).await.unwrap().unwrap();
+    assert_eq!(servers.holding(&second), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retrying_acquires_a_lock_once_the_server_comes_back() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    servers[0].crash();
+    eventually("the server is down", async || up(&redlock) == 0).await;
+    let refused = redlock.try_lock("console", LONG).await;
+    assert!(
+        matches!(refused, Err(LockError::NoQuorum { reachable: 0, .. })),
+        "{refused:?}"
+    );
+
+    let waiting = redlock.clone();
+    let lock = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+    servers[0].restart();
+
+    let lock = finishes("the lock", lock).await.unwrap().unwrap();
+    assert_eq!(servers.holding(&lock), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewing_extends_the_ttl_on_the_server() {
+    let servers = Servers::start(1);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", Duration::from_secs(5)).await.unwrap();
+    assert!((1..=5_000).contains(&servers[0].pttl("console")));
+
+    let renewed = redlock.renew(&lock, LONG).await.unwrap();
+
+    assert!((5_001..=60_000).contains(&servers[0].pttl("console")));
+    assert!(renewed.validity() > Duration::from_secs(5));
+    assert_eq!(servers.holding(&renewed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_servers_lock_with_one_of_them_crashed() {
+    locks_without(3, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_servers_lock_with_two_of_them_crashed() {
+    locks_without(5, 2).await;
+}
+
+async fn locks_without(count: usize, crashed: usize) {
+    let servers = Servers::start(count);
+    let redlock = servers.connected().await;
+    servers[..crashed].iter().for_each(RedisServer::crash);
+
+    let lock = redlock.lock("console", LONG).await.unwrap();
+
+    let alive = &servers[crashed..];
+    eventually("every server that is left has the key", async || {
+        alive
+            .iter()
+            .all(|server| server.get("console").as_deref() == Some(lock.value()))
+    })
+    .await;
+    redlock.unlock(&lock);
+    eventually("the key is gone", async || {
+        alive.iter().all(|server| server.keys().is_empty())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_servers_do_not_lock_with_two_of_them_crashed() {
+    does_not_lock_without(3, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_servers_do_not_lock_with_three_of_them_crashed() {
+    does_not_lock_without(5, 3).await;
+}
+
+async fn does_not_lock_without(count: usize, crashed: usize) {
+    let servers = Servers::start(count);
+    let redlock = servers.connected().await;
+    servers[..crashed].iter().for_each(RedisServer::crash);
+    eventually("they are down", async || up(&redlock) == count - crashed).await;
+
+    let refused = redlock.lock("console", LONG).await;
+
+    let Err(LockError::NoQuorum { reachable, failure, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(
+        (reachable, failure.needed, failure.rounds),
+        (count - crashed, count / 2 + 1, 4)
+    );
+    let alive = &servers[crashed..];
+    eventually("no key is left behind", async || {
+        alive.iter().all(|server| server.keys().is_empty())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_lock_is_refused_although_one_server_crashed() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+
+    let refused = redlock.lock("console", LONG).await;
+
+    let Err(LockError::Held { owner, failure, .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(
+        failure.held() >= 1,
+        "one of the two that are left settles it: {failure:?}"
+    );
+    assert_eq!((failure.granted(), failure.rounds), (0, 4));
+    assert!(owner.is_some(), "our own value tells who we are");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_free_again_although_other_servers_were_up_when_it_was_unlocked() {
+    let servers = Servers::start(3);
+    let [_, b, c] = &*servers else {
+        unreachable!("three servers were started")
+    };
+    let redlock = servers.connected().await;
+
+    c.crash();
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    c.restart();
+    all_up(&redlock).await;
+    b.crash();
+    let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+    assert_eq!(unlocked.removed, 1, "only the first server was up both times");
+    b.restart();
+    all_up(&redlock).await;
+    c.crash();
+
+    let again = redlock.lock("console", LONG).await.unwrap();
+    assert_ne!(again.value(), lock.value());
+}

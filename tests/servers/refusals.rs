@@ -1,0 +1,120 @@
+//! Servers that are up and say no.
+
+use std::fmt::Debug;
+
+use multiredlock::{DownReason, LockError, Refusal, Vote};
+use tokio::task::JoinSet;
+
+use crate::support::{LONG, RedisServer, Reply, Servers, all_up, eventually, quick, reason};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_no_lock_refuses_and_stays() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    servers[0].command(&["RPUSH", "console", "an item"]);
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
+    eventually("only the list is left", async || {
+        servers[0].keys() == ["console"] && servers[1..].iter().all(|server| server.keys().is_empty())
+    })
+    .await;
+
+    servers[1].command(&["RPUSH", "console", "an item"]);
+    let refused = redlock.lock("console", LONG).await;
+
+    assert_eq!(refusals(refused), [Refusal::WrongType, Refusal::WrongType]);
+    for server in &servers[..2] {
+        assert_eq!(server.command(&["LLEN", "console"]), Reply::Integer(1));
+    }
+    eventually("the third server's grant is undone", async || {
+        servers[2].keys().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_out_of_memory_refuses_and_still_unlocks() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let held = redlock.lock("held", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&held) == 3).await;
+
+    servers[0].command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    assert_eq!(servers[0].get("console"), None);
+
+    servers[1].command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = redlock.lock("another", LONG).await;
+    assert_eq!(refusals(refused), [Refusal::OutOfMemory, Refusal::OutOfMemory]);
+
+    redlock.unlock(&held);
+    redlock.unlock(&lock);
+    servers.empty().await;
+    for server in &servers[..2] {
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    }
+    let again = redlock.lock("another", LONG).await.unwrap();
+    eventually("every server grants again", async || servers.holding(&again) == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_access_to_a_key_is_refused_and_other_keys_are_not() {
+    let rules = "on >secret ~allowed* &* +@all";
+    let servers: Servers = (0..3)
+        .map(|_| RedisServer::builder().user("locker", rules).start())
+        .collect();
+    let urls = servers.iter().map(|server| server.url_as("locker:secret"));
+    let redlock = quick().servers(urls).build().unwrap();
+    all_up(&redlock).await;
+
+    let refusals = refusals(redlock.lock("forbidden", LONG).await);
+    assert!(refusals.len() >= 2 && refusals.iter().all(|refusal| *refusal == Refusal::NoPermission));
+
+    // So many at once that they travel in batches: a forbidden key spoils no vote but its own.
+    let mut locks = JoinSet::new();
+    for number in 0..64 {
+        let (allowed, forbidden) = (format!("allowed {number}"), format!("forbidden {number}"));
+        locks.spawn(redlock.try_lock(allowed, LONG).into_future());
+        let refused = redlock.try_lock(forbidden, LONG).into_future();
+        tokio::spawn(async move { assert!(refused.await.is_err()) });
+    }
+    while let Some(lock) = locks.join_next().await {
+        redlock.unlock(&lock.unwrap().unwrap());
+    }
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_becomes_a_replica_no_longer_grants() {
+    let servers = Servers::start(3);
+    let elsewhere = RedisServer::start();
+    let redlock = servers.connected().await;
+    let primary = elsewhere.address();
+    servers[0].command(&["REPLICAOF", &primary.ip().to_string(), &primary.port().to_string()]);
+
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    let granted = servers[1..]
+        .iter()
+        .filter(|server| server.get("console").as_deref() == Some(lock.value()));
+    assert_eq!(granted.count(), 2);
+
+    servers[0].kill_clients();
+    eventually("it is a replica", async || {
+        reason(&redlock, 0) == Some(DownReason::Replica)
+    })
+    .await;
+    servers[0].command(&["REPLICAOF", "NO", "ONE"]);
+    all_up(&redlock).await;
+}
+
+/// The reasons of the servers that refused; the lock must have failed for lack of servers.
+fn refusals<T: Debug>(outcome: Result<T, LockError>) -> Vec<Refusal> {
+    let Err(LockError::NoQuorum { failure, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    let refused = failure.votes.into_iter().filter_map(|vote| match vote.vote {
+        Vote::Refused(refusal) => Some(refusal),
+        _ => None,
+    });
+    refused.collect()
+}

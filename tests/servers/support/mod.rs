@@ -1,0 +1,136 @@
+//! What all tests share: servers, handles on them, and waiting.
+
+mod daemon;
+mod fake;
+mod place;
+mod process;
+mod redis;
+mod resp;
+mod setup;
+#[cfg(feature = "tls")]
+mod tls;
+mod wait;
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use multiredlock::{Builder, DownReason, Lock, Redlock, Retry, ServerState};
+
+pub(crate) use fake::{FakeServer, Manner};
+pub(crate) use process::SecondProcess;
+pub(crate) use redis::RedisServer;
+pub(crate) use resp::Reply;
+#[cfg(feature = "tls")]
+pub(crate) use tls::{Certificates, ClientCertificate};
+pub(crate) use wait::{eventually, finishes};
+
+/// A ttl that outlasts every test, so that no key goes away by itself.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Rounds until something changes, a hundred a second.
+pub(crate) fn patient() -> Retry {
+    Retry::new(2_000, ms(20))
+}
+
+/// Several servers that know nothing of each other.
+#[derive(Debug)]
+pub(crate) struct Servers(Vec<RedisServer>);
+
+impl Servers {
+    pub(crate) fn start(count: usize) -> Self {
+        (0..count).map(|_| RedisServer::start()).collect()
+    }
+
+    /// Servers that have an address and are down.
+    pub(crate) fn down(count: usize) -> Self {
+        (0..count).map(|_| RedisServer::builder().prepare()).collect()
+    }
+
+    /// A handle's settings, quick to notice what happens to a server.
+    pub(crate) fn builder(&self) -> Builder {
+        quick().servers(self.iter().map(RedisServer::url))
+    }
+
+    /// A handle that has not reached a server yet.
+    pub(crate) fn redlock(&self) -> Redlock {
+        self.builder().build().expect("the settings are valid")
+    }
+
+    /// A handle that has reached every server.
+    pub(crate) async fn connected(&self) -> Redlock {
+        let redlock = self.redlock();
+        all_up(&redlock).await;
+        redlock
+    }
+
+    /// On how many servers the resource has this lock's value.
+    pub(crate) fn holding(&self, lock: &Lock) -> usize {
+        let resource = std::str::from_utf8(lock.resource()).expect("the tests name resources in text");
+        self.iter()
+            .filter(|server| server.get(resource).as_deref() == Some(lock.value()))
+            .count()
+    }
+
+    /// Waits until no server has any key.
+    pub(crate) async fn empty(&self) {
+        eventually("no server has a key", async || {
+            self.iter().all(|server| server.keys().is_empty())
+        })
+        .await;
+    }
+}
+
+impl FromIterator<RedisServer> for Servers {
+    fn from_iter<I: IntoIterator<Item = RedisServer>>(servers: I) -> Self {
+        Self(servers.into_iter().collect())
+    }
+}
+
+impl Deref for Servers {
+    type Target = [RedisServer];
+
+    fn deref(&self) -> &[RedisServer] {
+        &self.0
+    }
+}
+
+/// Settings without servers: a frozen server is noticed in a second, a restarted one at once.
+pub(crate) fn quick() -> Builder {
+    Redlock::builder()
+        .heartbeat_interval(ms(50))
+        .heartbeat_timeout(ms(800))
+        .reconnect(ms(10), ms(50))
+}
+
+/// Settings without servers under which only an answer, or a broken connection, tells anything about a server.
+pub(crate) fn unhurried() -> Builder {
+    Redlock::builder()
+        .heartbeat_interval(LONG)
+        .heartbeat_timeout(LONG)
+        .round_timeout(LONG)
+        .reconnect(ms(10), ms(50))
+}
+
+pub(crate) fn up(redlock: &Redlock) -> usize {
+    redlock
+        .servers()
+        .iter()
+        .filter(|server| server.state == ServerState::Up)
+        .count()
+}
+
+pub(crate) async fn all_up(redlock: &Redlock) {
+    eventually("every server is up", async || up(redlock) == redlock.servers().len()).await;
+}
+
+/// Why a server is down, if it is.
+pub(crate) fn reason(redlock: &Redlock, server: usize) -> Option<DownReason> {
+    match &redlock.servers()[server].state {
+        ServerState::Down(reason) => Some(reason.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! Servers with TLS, and certificates made for one test.
+
+use std::fs;
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+
+use super::redis::RedisServer;
+use super::setup::RedisServerBuilder;
+use super::wait::block_until;
+
+/// Whether a server with TLS asks its clients for a certificate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ClientCertificate {
+    Needed,
+    Ignored,
+}
+
+impl RedisServerBuilder {
+    /// Only encrypted connections, and only from clients with a certificate when `clients` says so.
+    pub(crate) fn tls(mut self, certificates: &Certificates, clients: ClientCertificate) -> Self {
+        self.tls = true;
+        let directory = self.directory.path();
+        certificates.write_to(directory);
+        let wanted = match clients {
+            ClientCertificate::Needed => "yes",
+            ClientCertificate::Ignored => "no",
+        };
+        self.line("tls-cert-file server.crt")
+            .line("tls-key-file server.key")
+            .line("tls-ca-cert-file ca.crt")
+            .line(format!("tls-auth-clients {wanted}"))
+    }
+
+    /// The server, or none if this program was built without TLS.
+    pub(crate) fn start_if_built_with_tls(self) -> Option<RedisServer> {
+        let server = self.prepare();
+        server.spawn();
+        let mut words = None;
+        block_until("the server is ready or has ended", || {
+            words = server.last_words();
+            words.is_some() || server.try_command(&["PING"]).is_ok()
+        });
+        let Some(words) = words else { return Some(server) };
+        let signs = ["Bad directive", "Failed finding TLS support"];
+        assert!(
+            signs.iter().any(|sign| words.contains(sign)),
+            "the server did not start:\n{words}"
+        );
+        None
+    }
+}
+
+/// An authority, and what it signed for a server on the loopback and for one client.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    pub(crate) authority: String,
+    pub(crate) server: Identity,
+    pub(crate) client: Identity,
+}
+
+/// A certificate and its private key, both in PEM.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Certificates {
+    pub(crate) fn new() -> Self {
+        let mut params = named("multiredlock test authority", &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("the system gives randomness");
+        let authority = params.self_signed(&key).expect("an authority signs itself").pem();
+        let issuer = Issuer::new(params, key);
+        Self {
+            authority,
+            server: signed(
+                &issuer,
+                named("server", &["localhost", "127.0.0.1"]),
+                ExtendedKeyUsagePurpose::ServerAuth,
+            ),
+            client: signed(&issuer, named("client", &[]), ExtendedKeyUsagePurpose::ClientAuth),
+        }
+    }
+
+    fn write_to(&self, directory: &Path) {
+        let files = [
+            ("ca.crt", &self.authority),
+            ("server.crt", &self.server.certificate),
+            ("server.key", &self.server.key),
+        ];
+        for (name, content) in files {
+            fs::write(directory.join(name), content).expect("the directory is writable");
+        }
+    }
+}
+
+fn named(name: &str, hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(hosts).expect("the names are plain");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn signed(issuer: &Issuer<'_, KeyPair>, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Identity {
+    params.extended_key_usages = vec![usage];
+    let key = KeyPair::generate().expect("the system gives randomness");
+    let certificate = params.signed_by(&key, issuer).expect("the authority may sign");
+    Identity {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    }
+}
