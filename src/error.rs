@@ -73,6 +73,9 @@ pub enum AddressProblem {
     /// There is no host, or no path of a socket, or no name of an in-memory server.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded.
+    #[error("`/`, `?` and `#` in a user name or password have to be percent-encoded")]
+    Credentials,
     /// The port is not between 1 and 65535.
     #[error("port {0} is not between 1 and 65535")]
     Port(String),

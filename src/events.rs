@@ -62,6 +62,10 @@ pub enum Warning {
         /// The policy, as Redis names it.
         policy: String,
     },
+    /// The server did not let us look at it (`INFO`). It may be a replica, or another address of a server that votes
+    /// already, and our previous connection to it is not ended, as with [`OldConnectionLives`](Self::OldConnectionLives).
+    #[error("no permission to look at it, so that it may be a replica, or vote twice")]
+    Hidden,
     /// The server did not let us end our previous connection (`CLIENT KILL`). If it was stopped rather than
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
     #[error("no permission to end our previous connection, whose commands may still run")]

@@ -62,13 +62,14 @@ impl Lock {
         &self.value
     }
 
-    /// Returns how much longer the lock is valid, zero if it no longer is.
+    /// Returns how much longer the lock is valid, zero if it no longer is or was unlocked here.
     ///
     /// That is the ttl, less what has passed since before the first byte was sent, less the drift.
     pub fn validity(&self) -> Duration {
-        self.term.map_or(Duration::ZERO, |term| {
-            term.valid_until.saturating_duration_since(Instant::now())
-        })
+        match self.term {
+            Some(term) if !self.claim.is_released() => term.valid_until.saturating_duration_since(Instant::now()),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Returns whether the lock is valid at this moment.

@@ -21,8 +21,8 @@ use std::{
 };
 use tokio::{runtime, sync::watch, time::Instant};
 
-/// The longest key that Redis takes, in bytes: 512 MB.
-const LONGEST_KEY: usize = 512 << 20;
+/// The longest key, in bytes. Redis takes arguments of 512 MB; the key shares one with its value.
+const LONGEST_KEY: usize = (512 << 20) - (64 << 10);
 
 /// How long an unlock is kept for a server that is down if it is not known when the key expires.
 const KEEP_UNLOCK: Duration = Duration::from_secs(60);
@@ -87,7 +87,8 @@ impl Redlock {
 
     /// Sets a new ttl for a lock, counted from now.
     ///
-    /// Only servers that still hold this lock's value count. Where the key went missing on a minority it is put back.
+    /// Use the lock that it returns from then on: with a shorter ttl it ends sooner than the one before tells. Only
+    /// servers that still hold this lock's value count. Where the key went missing on a minority it is put back.
     /// See [`RenewRequest`] for the errors and the cancel safety.
     pub fn renew(&self, lock: &Lock, ttl: Duration) -> RenewRequest {
         RenewRequest::new(Arc::clone(&self.core), lock.clone(), ttl)
@@ -95,9 +96,10 @@ impl Redlock {
 
     /// Unlocks a resource, as far as the lock's value still stands there.
     ///
-    /// It is best effort, and already sent when this returns. To a server that is down it is sent when the server
-    /// comes back before the key has expired (within 60 s if that is unknown, for a lock made by
-    /// [`Lock::from_parts`]). Awaiting the answer is optional.
+    /// It is best effort, and already on its way when this returns: awaiting the answer is optional, also outside a
+    /// runtime. To a server that is down it is sent when the server comes back before the key has expired (within 60 s if
+    /// that is unknown, for a lock made by [`Lock::from_parts`]). A program that ends right after this should await the
+    /// answer or [`close`](Self::close), lest the runtime ends before the bytes are written.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
         let key = self.core.key(lock.shared_resource());
         let now = Instant::now();
@@ -190,6 +192,7 @@ impl Builder {
                 connector,
                 lane: Arc::clone(&core.electorate.lanes[server]),
                 monitor: Arc::clone(&core.monitor),
+                rounds: Arc::clone(&core.electorate.rounds),
                 config: config.connection,
                 closed: core.shutdown.subscribe(),
             };
@@ -238,6 +241,7 @@ impl Core {
                 id: config.id.clone(),
                 lanes: lanes.collect(),
                 addresses: addresses.clone(),
+                rounds: Arc::default(),
             },
             defaults: Defaults {
                 drift: config.drift,

@@ -267,8 +267,13 @@ fn with_tls(_: Server) -> Result<Server, AddressProblem> {
 }
 
 fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
+    let authority = authority(url);
+    if url.contains('@') && !authority.contains('@') {
+        // What looks like a port or a path would be a part of the password, which no error may show.
+        return Err(AddressProblem::Credentials);
+    }
     let url = Url::parse(url).map_err(|error| match error {
-        url::ParseError::InvalidPort => AddressProblem::Port(port_text(url).into()),
+        url::ParseError::InvalidPort => AddressProblem::Port(port_text(authority).into()),
         url::ParseError::EmptyHost => AddressProblem::Missing("the host"),
         error => AddressProblem::Syntax(error.to_string()),
     })?;
@@ -316,9 +321,8 @@ fn unexpected(part: &'static str, value: &str) -> AddressProblem {
     }
 }
 
-/// The port of an address whose port the URL parser did not take.
-fn port_text(url: &str) -> &str {
-    let authority = authority(url);
+/// The port that the URL parser did not take.
+fn port_text(authority: &str) -> &str {
     authority.rsplit_once(':').map_or("", |(_, port)| port)
 }
 
@@ -434,6 +438,10 @@ mod tests {
             "ftp://u:hunter2@h",
             "u:hunter2@h:99999",
             "redis://u:hunter2@",
+            "redis://u:/hunter2@h",
+            "redis://u:1?hunter2@h",
+            "u:1#hunter2@h",
+            "redis://u:hunter2/@h/1",
         ] {
             let error = Server::parse(wrong).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

@@ -9,7 +9,7 @@ use crate::{
     config::Address,
     error::{Failure, ServerVote},
     quorum::majority,
-    server::{Claim, KeyAndValue, Lane, Operation, Verb},
+    server::{Claim, KeyAndValue, Lane, Operation, Rounds, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -25,6 +25,7 @@ pub(crate) struct Electorate {
     pub(crate) id: String,
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) rounds: Arc<Rounds>,
 }
 
 /// A key that a majority holds for us.
@@ -63,6 +64,7 @@ impl Electorate {
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let claim = Arc::new(Claim::default());
         let (set, start) = self.operation(Verb::Lock, (Arc::clone(key), Arc::clone(&value)), &claim, ttl, limit);
+        let _under_way = self.rounds.begin();
         let undo = Undo {
             electorate: self,
             set: &set,
@@ -96,14 +98,9 @@ impl Electorate {
         now: Instant,
         expires: Instant,
     ) -> Arc<Operation> {
-        // A key may have been set later than its lock was counted from.
-        let times = (now, expires.max(now + SHORTEST_UNLOCK));
-        let unlock = Arc::new(Operation::unlock(
-            key_and_value,
-            Arc::clone(claim),
-            times,
-            self.lanes.len(),
-        ));
+        claim.release();
+        let (claim, servers) = (Arc::clone(claim), self.lanes.len());
+        let unlock = Arc::new(Operation::unlock(key_and_value, claim, (now, expires), servers));
         self.submit(&unlock);
         unlock
     }
@@ -131,7 +128,7 @@ impl Electorate {
         limit: Duration,
     ) -> (Arc<Operation>, Instant) {
         let start = Instant::now();
-        let until = start.checked_add(limit).unwrap_or(start + FAR);
+        let until = later(start, limit);
         let (ttl, servers) = (ttl.duration(), self.lanes.len());
         let operation = Operation::vote_by((start, until), verb, key_and_value, Arc::clone(claim), ttl, servers);
         (Arc::new(operation), start)
@@ -174,12 +171,6 @@ impl Electorate {
     }
 }
 
-/// How long an unlock is of use at the least.
-const SHORTEST_UNLOCK: Duration = Duration::from_secs(1);
-
-/// Far enough for a round that was told to wait for ever.
-const FAR: Duration = Duration::from_secs(86_400 * 365);
-
 /// Sends unlocks after the SETs of a round unless it was won.
 struct Undo<'a> {
     electorate: &'a Electorate,
@@ -194,6 +185,7 @@ impl Undo<'_> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
+        self.set.claim.release();
         let unlock = Arc::new(self.set.undo());
         for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
             // The others have told that they did nothing.

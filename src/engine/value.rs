@@ -6,13 +6,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+/// How many characters of an owner's id are read.
+const LONGEST_ID: usize = 256;
+
 /// Who holds a resource and since when, as told by the value that is stored there.
 ///
 /// Only values of the form `{id}_{unix_ms}_{random}` tell this; `since` is the wall clock of the owner's machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
-    /// The id of the owner's handle: its hostname, unless it was given another.
+    /// The id of the owner's handle: its hostname, unless it was given another. Control characters are left out, and what
+    /// comes after 256 characters.
     pub id: String,
     /// When the owner's winning round began, by the owner's clock.
     pub since: SystemTime,
@@ -29,7 +33,8 @@ impl Owner {
         }
         let since = Duration::from_millis(unix_ms.parse().ok()?);
         Some(Self {
-            id: id.to_owned(),
+            // It may be anybody's, and ends up in messages.
+            id: id.chars().filter(|c| !c.is_control()).take(LONGEST_ID).collect(),
             since: UNIX_EPOCH.checked_add(since)?,
         })
     }
@@ -107,10 +112,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whoever_made_a_value_is_found_in_it(id in ".*", ms in 0_u64..1 << 43) {
+        fn whoever_made_a_value_is_found_in_it(id in "[^\\p{Cc}]{0,256}", ms in 0_u64..1 << 43) {
             let since = UNIX_EPOCH + Duration::from_millis(ms);
             let owner = Owner::parse(fresh(&id, since).as_bytes()).unwrap();
             prop_assert_eq!(owner, Owner { id, since });
+        }
+
+        #[test]
+        fn an_owner_is_safe_to_print(id in "(?s).*") {
+            let owner = Owner::parse(format!("{id}_1_a").as_bytes()).unwrap();
+            prop_assert!(owner.id.chars().count() <= LONGEST_ID);
+            prop_assert!(!owner.id.chars().any(char::is_control));
         }
 
         #[test]

@@ -22,7 +22,11 @@ use tokio::{sync::Notify, time::Instant};
 /// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
 const LARGEST_BATCH: usize = 1024;
 
-/// The most operations that wait for one server, and the most unlocks that are kept for one that is down.
+/// The most bytes of keys in one command, which a command exceeds only for a single key. Redis takes 512 MB.
+const LARGEST_COMMAND: usize = 1 << 20;
+
+/// The most votes that wait for one server, and the most unlocks that are kept for one that is down. Unlocks may wait
+/// twice as many.
 const CAPACITY: usize = 100_000;
 
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl Lane {
         let refused = {
             let mut state = self.state();
             match &state.link {
-                Ok(_) if state.pending.len() >= CAPACITY => {
+                Ok(_) if state.is_full_for(operation.verb) => {
                     state.keep_unlock(operation);
                     Some(DownReason::Busy)
                 }
@@ -109,9 +113,17 @@ impl Lane {
             .into_iter()
             .filter(|set| set.is_orphaned(now));
         state.pending.extend(orphans.map(|set| Arc::new(set.undo())));
-        let late = std::mem::take(&mut state.late);
-        state.pending.extend(late);
+        state.take_up_late(now);
         self.send_pending(&mut state);
+    }
+
+    /// Delivers the unlocks that could not be carried out: the server was busy, or too many operations waited for it.
+    pub(crate) fn deliver_late(self: &Arc<Self>) {
+        let mut state = self.state();
+        if state.link.is_ok() && !state.late.is_empty() {
+            state.take_up_late(Instant::now());
+            self.send_pending(&mut state);
+        }
     }
 
     /// Closes the lane: what waits is answered with the reason, and unlocks are kept.
@@ -165,9 +177,7 @@ impl Lane {
     fn send_pending(self: &Arc<Self>, state: &mut State) {
         while state.in_flight < commands_in_flight(state.shortest_round_trip) && !state.pending.is_empty() {
             let now = Instant::now();
-            let size = state.pending.len().min(LARGEST_BATCH);
-            let batch = state.pending.drain(..size).filter(|operation| !operation.is_stale(now));
-            let batch = batch.collect();
+            let batch = state.next_batch(now);
             self.send(state, now, batch, Form::Cheapest);
         }
     }
@@ -178,18 +188,18 @@ impl Lane {
             return;
         }
         let (lane, epoch) = (Arc::clone(self), state.epoch);
-        let done = move |batch, answer| lane.answered(epoch, now, batch, answer);
+        let done = move |batch: Vec<_>, answer| lane.answered(epoch, now, &batch, answer);
         link.send(Command::new(batch, form, done));
         state.in_flight += 1;
     }
 
     /// Sends what has gathered while a command travelled, and hands its votes out.
-    fn answered(self: Arc<Self>, epoch: u64, sent: Instant, batch: Vec<Arc<Operation>>, answer: Answer) {
+    fn answered(self: &Arc<Self>, epoch: u64, sent: Instant, batch: &[Arc<Operation>], answer: Answer) {
         let now = Instant::now();
         {
             let mut state = self.state();
             if matches!(answer, Answer::Lost) {
-                state.keep_lost(epoch, &batch, now);
+                state.keep_lost(epoch, batch, now);
             }
             if state.epoch == epoch {
                 state.in_flight -= 1;
@@ -197,18 +207,22 @@ impl Lane {
                     state.note_answer(now, now - sent);
                 }
                 if let Answer::Again(form) = answer {
-                    let again = batch.into_iter().filter(|operation| !operation.is_stale(now));
-                    let again = again.collect();
+                    let again = batch.iter().filter(|operation| !operation.is_stale(now));
+                    let again = again.cloned().collect();
                     self.send(&mut state, now, again, form);
-                    return;
+                }
+            }
+            if matches!(answer, Answer::Rejected(_)) {
+                for operation in batch {
+                    state.keep_unlock(operation);
                 }
             }
             self.send_pending(&mut state);
-            if state.is_idle() {
-                self.idle.notify_waiters();
-            }
         }
-        self.hand_out(&batch, answer);
+        self.hand_out(batch, answer);
+        if self.state().is_idle() {
+            self.idle.notify_waiters();
+        }
     }
 
     fn hand_out(self: &Arc<Self>, batch: &[Arc<Operation>], answer: Answer) {
@@ -232,11 +246,13 @@ impl Lane {
                     operation.vote(self.server, Vote::Refused(refusal.clone()));
                 }
             }
-            Answer::Again(_) | Answer::Lost => {
+            Answer::Lost => {
                 for operation in batch {
                     operation.vote(self.server, Vote::Unknown);
                 }
             }
+            // They are on their way again, or nobody waits for them any more.
+            Answer::Again(_) => {}
         }
     }
 
@@ -249,6 +265,33 @@ impl Lane {
 impl State {
     fn is_idle(&self) -> bool {
         self.link.is_err() || (self.pending.is_empty() && self.in_flight == 0)
+    }
+
+    /// Votes give way to unlocks, without which keys would stay.
+    fn is_full_for(&self, verb: Verb) -> bool {
+        let most = if verb == Verb::Unlock { 2 * CAPACITY } else { CAPACITY };
+        self.pending.len() >= most
+    }
+
+    /// Lets the unlocks that were kept wait for their turn again, unless their keys have expired.
+    fn take_up_late(&mut self, now: Instant) {
+        let late = std::mem::take(&mut self.late);
+        self.pending
+            .extend(late.into_iter().filter(|unlock| !unlock.is_over(now)));
+    }
+
+    /// Takes what is to be sent next, without what is of no use any more.
+    fn next_batch(&mut self, now: Instant) -> Vec<Arc<Operation>> {
+        let mut batch = Vec::with_capacity(self.pending.len().min(LARGEST_BATCH));
+        let mut bytes = 0;
+        while let Some(operation) = self.pending.front() {
+            bytes += operation.key.len();
+            if batch.len() == LARGEST_BATCH || (bytes > LARGEST_COMMAND && !batch.is_empty()) {
+                break;
+            }
+            batch.extend(self.pending.pop_front().filter(|operation| !operation.is_stale(now)));
+        }
+        batch
     }
 
     fn note_answer(&mut self, now: Instant, round_trip: Duration) {
@@ -317,6 +360,174 @@ impl From<Outcome> for Vote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::{link::Task, operation::Claim};
+
+    /// A connection that keeps what it is sent until the test answers.
+    #[derive(Default)]
+    struct Script(Mutex<VecDeque<Command>>);
+
+    impl std::fmt::Debug for Script {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Script")
+        }
+    }
+
+    impl Link for Script {
+        fn send(&self, command: Command) {
+            self.0.lock().unwrap().push_back(command);
+        }
+
+        fn ping(&self) -> Task<Result<(), DownReason>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn end(&self) {}
+    }
+
+    impl Script {
+        fn next(&self) -> Command {
+            self.0.lock().unwrap().pop_front().expect("a command is under way")
+        }
+
+        fn is_empty(&self) -> bool {
+            self.0.lock().unwrap().is_empty()
+        }
+    }
+
+    fn lane() -> (Arc<Lane>, Arc<Script>) {
+        let (lane, script) = (Arc::new(Lane::new(0)), Arc::new(Script::default()));
+        lane.attach(Arc::clone(&script) as Arc<dyn Link>);
+        // A short way: one command at a time.
+        lane.heard(Duration::ZERO);
+        (lane, script)
+    }
+
+    fn operation(verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
+        let now = Instant::now();
+        let times = (now, now + Duration::from_secs(60));
+        let key_and_value = (b"r"[..].into(), "v".into());
+        let ttl = Duration::from_secs(60);
+        Arc::new(Operation::vote_by(
+            times,
+            verb,
+            key_and_value,
+            Arc::clone(claim),
+            ttl,
+            1,
+        ))
+    }
+
+    fn verbs(command: &Command) -> Vec<Verb> {
+        command.operations.iter().map(|operation| operation.verb).collect()
+    }
+
+    #[test]
+    fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
+        let (lane, script) = lane();
+        let claim = Arc::default();
+        for verb in [Verb::Lock, Verb::Renew, Verb::Lock, Verb::Unlock] {
+            lane.submit(&operation(verb, &claim));
+        }
+        let first = script.next();
+        assert_eq!(verbs(&first), [Verb::Lock]);
+        assert!(script.is_empty());
+        first.answer(Answer::Outcomes(vec![Outcome::Done]));
+        assert_eq!(verbs(&script.next()), [Verb::Renew, Verb::Lock, Verb::Unlock]);
+    }
+
+    #[test]
+    fn a_set_is_not_sent_once_its_claim_is_released_and_what_waits_behind_it_is() {
+        for answer in [Form::Script, Form::Source] {
+            let (lane, script) = lane();
+            let claim = Arc::<Claim>::default();
+            lane.submit(&operation(Verb::Lock, &claim));
+            lane.submit(&operation(Verb::Lock, &claim));
+            claim.release();
+            lane.submit(&operation(Verb::Unlock, &claim));
+            script.next().answer(Answer::Again(answer));
+            assert_eq!(verbs(&script.next()), [Verb::Unlock]);
+        }
+    }
+
+    #[test]
+    fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
+        let (lane, script) = lane();
+        let claim = Arc::default();
+        lane.submit(&operation(Verb::Lock, &claim));
+        lane.submit(&operation(Verb::Renew, &claim));
+        script.next().answer(Answer::Again(Form::Source));
+        let again = script.next();
+        assert_eq!((verbs(&again), again.form), (vec![Verb::Lock], Form::Source));
+        again.answer(Answer::Outcomes(vec![Outcome::Done]));
+        assert_eq!(verbs(&script.next()), [Verb::Renew]);
+    }
+
+    #[test]
+    fn an_unlock_that_was_refused_is_sent_again_with_a_heartbeat() {
+        let (lane, script) = lane();
+        lane.submit(&operation(Verb::Unlock, &Arc::default()));
+        script.next().answer(Answer::Rejected(Refusal::Loading));
+        assert!(script.is_empty());
+        lane.deliver_late();
+        assert_eq!(verbs(&script.next()), [Verb::Unlock]);
+    }
+
+    #[test]
+    fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_owner() {
+        for is_released in [false, true] {
+            let (lane, script) = lane();
+            let claim = Arc::<Claim>::default();
+            lane.submit(&operation(Verb::Lock, &claim));
+            lane.submit(&operation(Verb::Renew, &claim));
+            let lost = script.next();
+            lane.detach(&DownReason::Unresponsive);
+            lost.answer(Answer::Lost);
+            if is_released {
+                claim.release();
+            }
+            let next = Arc::new(Script::default());
+            lane.attach(Arc::clone(&next) as Arc<dyn Link>);
+            assert_eq!(next.is_empty(), !is_released);
+            if is_released {
+                assert_eq!(verbs(&next.next()), [Verb::Unlock]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
+        let (lane, script) = lane();
+        lane.submit(&operation(Verb::Lock, &Arc::default()));
+        let old = script.next();
+        lane.detach(&DownReason::ConnectionLost);
+        let next = Arc::new(Script::default());
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>);
+        lane.heard(Duration::ZERO);
+        lane.submit(&operation(Verb::Renew, &Arc::default()));
+        old.answer(Answer::Lost);
+        lane.submit(&operation(Verb::Renew, &Arc::default()));
+        assert_eq!(verbs(&next.next()), [Verb::Renew]);
+        assert!(next.is_empty(), "one command at a time");
+    }
+
+    #[test]
+    fn a_large_key_does_not_travel_with_others() {
+        let (lane, script) = lane();
+        let claim = Arc::default();
+        lane.submit(&operation(Verb::Renew, &claim));
+        let now = Instant::now();
+        let large = (vec![0; LARGEST_COMMAND].into(), "v".into());
+        let times = (now, now + Duration::from_secs(60));
+        let large = Operation::vote_by(times, Verb::Lock, large, Arc::default(), Duration::from_secs(60), 1);
+        lane.submit(&operation(Verb::Renew, &claim));
+        lane.submit(&Arc::new(large));
+        lane.submit(&operation(Verb::Unlock, &claim));
+        for expected in [Verb::Renew, Verb::Renew, Verb::Lock, Verb::Unlock] {
+            let command = script.next();
+            assert_eq!(verbs(&command), [expected]);
+            command.answer(Answer::Outcomes(vec![Outcome::Done]));
+        }
+    }
 
     #[test]
     fn the_longer_the_way_the_more_commands_are_on_it() {

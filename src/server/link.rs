@@ -125,10 +125,13 @@ impl Debug for Ended {
 
 /// What is known about the server at the other end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(crate) struct Facts {
     /// Tells one start of one server from any other; `None` if the server does not let us know.
     pub(crate) run_id: Option<String>,
     pub(crate) version: Option<String>,
+    /// Whether the server did not let us look, so that the rest of this is a guess.
+    pub(crate) is_hidden: bool,
     pub(crate) is_replica: bool,
     pub(crate) is_loading: bool,
     /// The eviction policy, if it could make the server drop a lock.

@@ -6,10 +6,21 @@ pub(crate) mod memory;
 mod operation;
 mod reason;
 mod redis;
+mod rounds;
 mod supervisor;
 
 pub(crate) use lane::Lane;
 pub(crate) use operation::{Claim, KeyAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
+pub(crate) use rounds::Rounds;
 pub(crate) use supervisor::{Connector, Supervisor};
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The moment after a duration, or one that is far enough away if the clock does not reach that far.
+pub(crate) fn later(now: Instant, after: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(86_400 * 365);
+    now.checked_add(after).unwrap_or(now + FAR)
+}

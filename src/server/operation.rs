@@ -29,8 +29,8 @@ pub(crate) type KeyAndValue = (Arc<[u8]>, Arc<str>);
 
 /// Whether a key may still be set for a value: not once its round failed or its lock was unlocked.
 ///
-/// All operations of one lock share it. It is released before the unlock is submitted, and read while the lane decides
-/// what to send, so that no SET is sent after its unlock.
+/// All operations of one lock share it. Whoever unlocks releases it before the unlock is submitted, and the lane reads it
+/// while it decides what to send, so that no SET is sent after its unlock.
 #[derive(Debug, Default)]
 pub(crate) struct Claim {
     released: AtomicBool,
@@ -90,14 +90,13 @@ impl Operation {
         }
     }
 
-    /// An unlock, which is of use until the key has expired anyway. It releases the claim.
+    /// An unlock, which is of use to a server that is away until the key has expired there.
     pub(crate) fn unlock(
         key_and_value: KeyAndValue,
         claim: Arc<Claim>,
         (now, expires): (Instant, Instant),
         servers: usize,
     ) -> Self {
-        claim.release();
         let ttl = expires.saturating_duration_since(now);
         Self::vote_by((now, expires), Verb::Unlock, key_and_value, claim, ttl, servers)
     }
@@ -191,9 +190,20 @@ impl Operation {
         now >= self.expires || self.claim.is_released()
     }
 
-    /// Whether sending it would be of no use.
+    /// Whether sending it would be of no use, or harm.
+    ///
+    /// An unlock is always of use: the SET before it may have waited, and be carried out only now.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
-        now >= self.until || (self.verb != Verb::Unlock && self.claim.is_released())
+        match self.verb {
+            Verb::Lock | Verb::Restore => self.is_over(now) || self.claim.is_released(),
+            Verb::Renew => self.is_over(now),
+            Verb::Unlock => false,
+        }
+    }
+
+    /// Whether the time is over in which it matters.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        now >= self.until
     }
 
     fn votes(&self) -> MutexGuard<'_, Votes> {

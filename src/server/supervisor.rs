@@ -1,10 +1,11 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    DownReason, Lane, Text,
+    DownReason, Lane, Text, later,
     link::{Connected, Ended, Link},
     memory::MemoryServer,
     redis,
+    rounds::Rounds,
 };
 use crate::{
     config::{ConnectionConfig, Endpoint, Server},
@@ -49,6 +50,7 @@ pub(crate) struct Supervisor {
     pub(crate) connector: Connector,
     pub(crate) lane: Arc<Lane>,
     pub(crate) monitor: Arc<Monitor>,
+    pub(crate) rounds: Arc<Rounds>,
     pub(crate) config: ConnectionConfig,
     /// Says that the handle was closed, by its value or by being dropped.
     pub(crate) closed: watch::Receiver<bool>,
@@ -98,6 +100,9 @@ impl Supervisor {
         self.lane.attach(Arc::clone(&link));
         debug!(server = %self.monitor.address(self.server), version = facts.version, "up");
         self.monitor.up(self.server);
+        if facts.is_hidden {
+            self.monitor.warn(self.server, Warning::Hidden);
+        }
         if let Some(policy) = facts.eviction {
             self.monitor.warn(self.server, Warning::Eviction { policy });
         }
@@ -108,11 +113,17 @@ impl Supervisor {
         let reason = tokio::select! {
             reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
             () = is_closed(&mut self.closed) => {
-                // What was submitted before the handle was closed, an unlock say, still goes out.
-                let _ = timeout(self.config.heartbeat_timeout, self.lane.idle()).await;
+                // What was submitted before the handle was closed still goes out: unlocks, also those of rounds under way.
+                let last_words = async {
+                    self.rounds.are_over().await;
+                    self.lane.idle().await;
+                };
+                let _ = timeout(self.config.heartbeat_timeout, last_words).await;
                 DownReason::Closed
             }
         };
+        // What is unanswered is told as lost by the end, when nothing can be sent behind it any more.
+        self.lane.detach(&reason);
         link.end();
         ended.wait().await;
         reason
@@ -122,15 +133,17 @@ impl Supervisor {
 /// Returns why the connection is of no use any more: it ended, or a heartbeat was not answered in time.
 ///
 /// Any answer counts as a heartbeat, so that PINGs are sent only while the connection is silent.
-async fn watch_over(lane: &Lane, link: &dyn Link, ended: &mut Ended, config: &ConnectionConfig) -> DownReason {
+async fn watch_over(lane: &Arc<Lane>, link: &dyn Link, ended: &mut Ended, config: &ConnectionConfig) -> DownReason {
     loop {
-        let beat = lane.last_heard() + config.heartbeat_interval;
-        tokio::select! {
-            reason = ended.wait() => return reason,
-            () = sleep_until(beat) => {}
-        }
-        if lane.last_heard() + config.heartbeat_interval > Instant::now() {
-            continue;
+        let beat = later(lane.last_heard(), config.heartbeat_interval);
+        if beat > Instant::now() {
+            tokio::select! {
+                reason = ended.wait() => return reason,
+                () = sleep_until(beat) => {
+                    lane.deliver_late();
+                    continue;
+                }
+            }
         }
         let sent = Instant::now();
         tokio::select! {

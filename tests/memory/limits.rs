@@ -37,6 +37,19 @@ async fn close_sends_what_was_submitted_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn close_lets_a_round_under_way_undo_what_it_did() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[1].freeze();
+    servers[2].freeze();
+    let round = tokio::spawn(redlock.try_lock("r", secs(600)).round_timeout(ms(500)).into_future());
+    eventually("the first server has granted it", async || !servers[0].is_empty()).await;
+    redlock.close().await;
+    assert_eq!(round.await.unwrap().unwrap_err(), LockError::Closed);
+    assert!(servers[0].is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn close_does_not_wait_for_ever_for_a_frozen_server() {
     let servers = start(3);
     let redlock = connect(&servers).await;
@@ -131,4 +144,27 @@ async fn a_round_that_nobody_waits_for_any_more_is_not_sent() {
     servers[0].thaw();
     eventually("the key is gone", async || servers[0].is_empty()).await;
     let _lock = redlock.try_lock("r", secs(600)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_durations_there_are_overflow_no_clock() {
+    let servers = start(3);
+    let forever = std::time::Duration::MAX;
+    let redlock = builder(&servers)
+        .round_timeout(forever)
+        .heartbeat_interval(forever)
+        .heartbeat_timeout(forever)
+        .reconnect(forever, forever)
+        .retry(multiredlock::Retry::new(u32::MAX, forever))
+        .build()
+        .unwrap();
+    up(&redlock, 3).await;
+    let longest = std::time::Duration::from_millis(1 << 53);
+    let lock = redlock.lock("r", longest).await.unwrap();
+    assert_eq!(lock.validity(), longest.checked_sub(ms(100)).unwrap());
+    let lock = redlock.renew(&lock, longest).await.unwrap();
+    servers[0].crash();
+    up(&redlock, 2).await;
+    assert_eq!(redlock.unlock(&lock).await.removed, 2);
+    redlock.close().await;
 }

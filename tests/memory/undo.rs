@@ -53,6 +53,54 @@ async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_set_that_lands_when_its_ttl_would_be_over_is_undone() {
+    let servers = start(3);
+    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
+    up(&redlock, 3).await;
+    servers[0].freeze();
+    servers[1].freeze();
+    redlock.try_lock("r", ms(500)).await.unwrap_err();
+    sleep(secs(2)).await;
+    servers[0].thaw();
+    servers[1].thaw();
+    // The key would live for another 500 ms.
+    sleep(ms(10)).await;
+    assert!(servers.iter().all(MemoryServer::is_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_set_of_a_lock_that_was_renewed_costs_the_lock_nothing() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[2].freeze();
+    let lock = redlock.lock("r", secs(5)).await.unwrap();
+    up(&redlock, 2).await;
+    let lock = redlock.renew(&lock, secs(600)).await.unwrap();
+    sleep(secs(10)).await;
+    servers[2].thaw();
+    up(&redlock, 3).await;
+    sleep(ms(10)).await;
+    assert!(lock.is_valid());
+    let lock = redlock.renew(&lock, secs(600)).await.unwrap();
+    sleep(ms(10)).await;
+    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_unlocked_is_neither_valid_nor_renewed() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let clone = lock.clone();
+    redlock.unlock(&lock);
+    assert!(!lock.is_valid() && !clone.is_valid());
+    let before = tokio::time::Instant::now();
+    let error = redlock.renew(&clone, secs(60)).await.unwrap_err();
+    assert!(matches!(error, multiredlock::RenewError::Lost { .. }), "{error}");
+    assert!(before.elapsed().is_zero(), "it is known at once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_set_of_a_lock_that_is_held_stays_until_the_unlock() {
     let servers = start(3);
     let redlock = connect(&servers).await;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use multiredlock::{DownReason, Event, Quorum, Redlock, ServerState};
+use multiredlock::{DownReason, Event, Quorum, Redlock, ServerState, Warning};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 
 use crate::support::{FakeServer, Manner, RedisServer, Servers, all_up, eventually, finishes, quick, reason, up};
@@ -240,4 +242,43 @@ async fn a_handle_does_not_wait_for_servers_to_be_built() {
     let redlock = quick().servers([silent.url()]).build().unwrap();
     assert!(!redlock.is_connected());
     assert_eq!(up(&redlock), 0);
+}
+
+/// The warnings that a handle gives about its one server.
+async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&RedisServer)) -> Vec<Warning> {
+    let redlock = quick().servers([url]).build().unwrap();
+    let mut events = redlock.events();
+    all_up(&redlock).await;
+    disturb(server);
+    let mut warnings = Vec::new();
+    while let Ok(Some(event)) = timeout(Duration::from_secs(1), events.next()).await {
+        if let Event::Warning { warning, .. } = event {
+            warnings.push(warning);
+        }
+    }
+    warnings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_a_server_less_trustworthy_is_a_warning() {
+    let commands = "+ping +client|id +eval +evalsha +set +get +pttl +pexpire +del";
+    let server = RedisServer::builder()
+        .user("blind", &format!("on >secret ~* -@all {commands}"))
+        .user("powerless", &format!("on >secret ~* -@all {commands} +info"))
+        .start();
+    let url = |user| server.url_as(&format!("{user}:secret"));
+
+    let nothing = |_: &RedisServer| ();
+    assert_eq!(warnings(&server, server.url(), nothing).await, []);
+    assert_eq!(warnings(&server, url("blind"), nothing).await, [Warning::Hidden]);
+    let reconnected = warnings(&server, url("powerless"), RedisServer::kill_clients).await;
+    assert_eq!(reconnected, [Warning::OldConnectionLives]);
+
+    server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let policy = String::from("allkeys-lru");
+    assert_eq!(
+        warnings(&server, server.url(), nothing).await,
+        [Warning::Eviction { policy }]
+    );
 }

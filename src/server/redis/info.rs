@@ -16,6 +16,7 @@ pub(super) fn parse(info: &str) -> Option<Facts> {
     Some(Facts {
         run_id: field("run_id").filter(|id| !id.is_empty()).map(bounded),
         version: Some(bounded(version)),
+        is_hidden: false,
         is_replica: matches!(field("role"), Some("slave" | "replica")),
         is_loading: field("loading").is_some_and(|loading| loading != "0"),
         eviction: field("maxmemory_policy")

@@ -27,11 +27,11 @@ use fred::{
         },
     },
 };
+use inline::Replies;
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tokio::{runtime, task::AbortHandle, time::timeout};
 
 /// Makes connections to one server.
-#[derive(Debug)]
 pub(crate) struct Connector {
     config: Config,
     endpoint: Endpoint,
@@ -77,7 +77,7 @@ impl Connector {
         let link = RedisLink {
             client,
             router: router.handle(),
-            runtime: runtime::Handle::current(),
+            replies: Replies::new(runtime::Handle::current()),
         };
         let facts = match timeout(self.timeout, self.probe(&link)).await {
             Ok(facts) => facts?,
@@ -134,7 +134,10 @@ impl Connector {
     async fn probe(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = match link.command("INFO", vec![]).await? {
             Ok(frame) => info::parse(&wire::text(&frame)).ok_or_else(|| not_redis("INFO tells no version"))?,
-            Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts::default(),
+            Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts {
+                is_hidden: true,
+                ..Facts::default()
+            },
             Err(error) => return Err(rejected(&error)),
         };
         let id = match link.command("CLIENT", vec!["ID".into()]).await? {
@@ -188,6 +191,15 @@ impl Connector {
             ErrorKind::Canceled => DownReason::ConnectionLost,
             _ => DownReason::Refused(Text::new(details)),
         }
+    }
+}
+
+/// fred's own `Debug` of the settings shows the password.
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -280,7 +292,7 @@ impl Drop for Router {
 struct RedisLink {
     client: Client,
     router: AbortHandle,
-    runtime: runtime::Handle,
+    replies: Replies,
 }
 
 impl fmt::Debug for RedisLink {
@@ -321,10 +333,10 @@ impl Link for RedisLink {
     fn send(&self, command: Command) {
         let (name, args) = wire::command(&command.operations, command.form);
         let reply = self.start(name, args);
-        inline::when_ready(&self.runtime, reply, move |reply| {
+        self.replies.when_ready(reply, move |reply| {
             let answer = match reply {
-                Ok(frame) => wire::answer(&frame, name),
-                Err(_) => Answer::Lost,
+                Some(Ok(frame)) => wire::answer(&frame, name),
+                Some(Err(_)) | None => Answer::Lost,
             };
             command.answer(answer);
         });
@@ -337,5 +349,6 @@ impl Link for RedisLink {
 
     fn end(&self) {
         self.router.abort();
+        self.replies.cancel();
     }
 }

@@ -31,7 +31,8 @@ local function run(key, verb, value, ttl)
     if type(pttl) == 'table' then
       return pttl.err
     end
-    return { pttl, holder }
+    -- No value of ours is that long, and whatever else it is nobody wants to be sent.
+    return { pttl, #holder <= 1024 and holder or '' }
   end
 
   local reply
