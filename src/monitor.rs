@@ -209,6 +209,12 @@ impl Monitor {
         settled.await.is_ok_and(|now| now.is_some())
     }
 
+    /// Waits for the handle to be closed.
+    pub(crate) async fn closed(&self) {
+        // The sender lives as long as `self`, so that this does not fail.
+        let _ = self.connection.subscribe().wait_for(Option::is_none).await;
+    }
+
     /// Ends every subscription.
     pub(crate) fn close(&self) {
         self.state().sender = None;

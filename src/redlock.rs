@@ -219,7 +219,7 @@ pub(crate) struct Core {
     pub(crate) defaults: Defaults,
     key_prefix: Vec<u8>,
     retry: Mutex<Retry>,
-    monitor: Arc<Monitor>,
+    pub(crate) monitor: Arc<Monitor>,
     closed: AtomicBool,
     /// Tells the supervisors to end, by its value or by being dropped.
     shutdown: watch::Sender<bool>,

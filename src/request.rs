@@ -99,7 +99,10 @@ impl LockRequest {
             // Most locks are granted at once and need no random numbers.
             let waits = waits.get_or_insert_with(|| self.retry.waits(SmallRng::from_entropy()));
             match waits.next() {
-                Some(wait) => sleep(wait).await,
+                Some(wait) => tokio::select! {
+                    () = sleep(wait) => {}
+                    () = core.monitor.closed() => break,
+                },
                 None if core.is_closed() => break,
                 None => return Err(refused(&core, &resource, ttl, round, failed)),
             }
