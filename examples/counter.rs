@@ -5,11 +5,10 @@
 
 mod common;
 
+use common::Failed;
 use multiredlock::{LockError, Redlock, Retry};
 use std::{
-    env,
-    error::Error,
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,7 +18,7 @@ const WORKERS: usize = 8;
 const INCREMENTS: usize = 25;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failed> {
     let servers: Vec<String> = env::args().skip(1).collect();
     let alone = servers.is_empty();
     let file = env::temp_dir().join("multiredlock-counter");

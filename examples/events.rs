@@ -3,13 +3,16 @@
 //! Without arguments it stops and starts three servers within the process. With the addresses of servers as arguments it
 //! watches those until Ctrl-C: stop and start them meanwhile.
 
+mod common;
+
+use common::Failed;
 use multiredlock::{Event, Events, Redlock, testing::MemoryServer};
-use std::{env, error::Error, time::Duration};
+use std::{env, time::Duration};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failed> {
     let servers: Vec<String> = env::args().skip(1).collect();
     if servers.is_empty() {
         return stop_and_start().await;
@@ -26,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn stop_and_start() -> Result<(), Box<dyn Error>> {
+async fn stop_and_start() -> Result<(), Failed> {
     let servers = ["a", "b", "c"].map(MemoryServer::named);
     let short = Duration::from_millis(50);
     let redlock = Redlock::builder()

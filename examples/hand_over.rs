@@ -5,13 +5,14 @@
 
 mod common;
 
+use common::Failed;
 use multiredlock::Lock;
-use std::{env, error::Error, time::Duration};
+use std::{env, time::Duration};
 
 const TTL: Duration = Duration::from_secs(60);
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failed> {
     let mut servers: Vec<String> = env::args().skip(1).collect();
     if let Some(value) = servers.first().and_then(|first| first.strip_prefix("value=")) {
         let value = value.to_owned();
@@ -33,11 +34,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn take_over(servers: &[String], value: String) -> Result<(), Box<dyn Error>> {
+async fn take_over(servers: &[String], value: String) -> Result<(), Failed> {
     let second = common::connect(servers, |builder| builder.id("second")).await?;
     match second.try_lock("baton", TTL).await {
         Err(refused) => println!("second cannot lock it: {refused}"),
-        Ok(_) => return Err("nobody held the baton any more".into()),
+        Ok(lock) => {
+            second.unlock(&lock).await;
+            return Err("nobody held the baton any more".into());
+        }
     }
     // How long it is still valid is not known here, until it is renewed.
     let lock = second.renew(&Lock::from_parts("baton", value), TTL).await?;

@@ -4,10 +4,11 @@
 
 mod common;
 
-use std::{env, error::Error, time::Duration};
+use common::Failed;
+use std::{env, time::Duration};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Failed> {
     let servers: Vec<String> = env::args().skip(1).collect();
     let redlock = common::connect(&servers, |builder| builder).await?;
     println!("connected to a majority of {} servers", redlock.servers().len());

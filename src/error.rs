@@ -82,14 +82,15 @@ pub enum AddressProblem {
     /// The database is not between 0 and 255.
     #[error("database {0} is not between 0 and 255")]
     Database(String),
-    /// The URL has a part that means nothing here.
-    #[error("{part} `{value}` is not understood")]
-    Unexpected {
-        /// Which part it is.
-        part: &'static str,
-        /// What it says.
-        value: String,
-    },
+    /// The host is neither a name nor an IP address.
+    #[error("the host is neither a name nor an IP address")]
+    Host,
+    /// The URL has a query parameter, of which none means anything here: its name.
+    #[error("query parameter `{0}` is not understood")]
+    Parameter(String),
+    /// The URL has a fragment, which means nothing here.
+    #[error("a fragment is not understood")]
+    Fragment,
     /// The address asks for TLS, which this build does not have. It is never replaced by plaintext.
     #[error("TLS is asked for, but the crate was built without its feature `tls`")]
     NoTls,
@@ -226,7 +227,8 @@ impl Display for Holder<'_> {
     }
 }
 
-/// Why a resource was not locked. No server keeps a key for it.
+/// Why a resource was not locked. An unlock follows every key that a server granted, and reaches a server that is away
+/// when it comes back.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
@@ -241,10 +243,16 @@ pub enum LockError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// Too few servers could vote.
+    /// Enough servers were reached, but too many of them answered with an error.
+    #[error("{}{}", failure.could_not_lock(), failure.troubles())]
+    Refused {
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Too few servers could be reached.
     #[error("{}{}", failure.could_not_lock(), failure.troubles())]
     NoQuorum {
-        /// How many servers could vote.
+        /// How many servers could be reached.
         reachable: usize,
         /// The resource and the votes.
         failure: Box<Failure>,
@@ -280,7 +288,8 @@ pub enum LockError {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenewError {
-    /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now.
+    /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now. If it
+    /// was unlocked by this handle no server was asked.
     #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
     Lost {
         /// The resource and the votes.

@@ -64,7 +64,7 @@ pub enum Warning {
     },
     /// The server did not let us look at it (`INFO`). It may be a replica, or another address of a server that votes
     /// already, and our previous connection to it is not ended, as with [`OldConnectionLives`](Self::OldConnectionLives).
-    #[error("no permission to look at it, so that it may be a replica, or vote twice")]
+    #[error("no permission for INFO, so that it may be a replica, or vote twice")]
     Hidden,
     /// The server did not let us end our previous connection (`CLIENT KILL`). If it was stopped rather than
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
@@ -133,7 +133,8 @@ impl fmt::Debug for Events {
 /// One kind of crossing of the majority, from [`Redlock::connected`](crate::Redlock::connected) or
 /// [`Redlock::disconnected`](crate::Redlock::disconnected).
 ///
-/// If that state holds at the subscription it is the first item; then each crossing into that state is one item. A
+/// If that state holds at the subscription it is the first item (before a majority was reached for the first time neither
+/// holds); then each crossing into that state is one item. A
 /// subscriber that is more than 256 events behind misses the crossings in between, but not the state that holds then. The
 /// stream ends when the handle is closed or its last clone is dropped.
 #[must_use = "streams do nothing unless polled"]

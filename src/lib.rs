@@ -15,6 +15,7 @@
 //! let lock = redlock.lock("console", Duration::from_secs(10)).await?;
 //! assert!(lock.is_valid());
 //! redlock.unlock(&lock);
+//! redlock.close().await;
 //! # Ok(())
 //! # }
 //! ```

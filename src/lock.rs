@@ -64,7 +64,8 @@ impl Lock {
 
     /// Returns how much longer the lock is valid, zero if it no longer is or was unlocked here.
     ///
-    /// That is the ttl, less what has passed since before the first byte was sent, less the drift.
+    /// That is the ttl, less what has passed since before the first byte was sent, less the drift. The clock is monotonic,
+    /// and stands still while the whole machine sleeps.
     pub fn validity(&self) -> Duration {
         match self.term {
             Some(term) if !self.claim.is_released() => term.valid_until.saturating_duration_since(Instant::now()),

@@ -139,6 +139,8 @@ impl Redlock {
     }
 
     /// Returns a stream of the moments at which a majority ceased to be reachable.
+    ///
+    /// It tells nothing before a majority was reached for the first time.
     pub fn disconnected(&self) -> Crossings {
         Crossings::new(Arc::clone(&self.core.monitor), Connection::Disconnected)
     }
@@ -173,7 +175,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if a setting makes no sense or if there is no tokio runtime. Nothing was connected then.
+    /// [`ConfigError`] if a setting makes no sense or if there is no tokio runtime. Nothing was connected then. The runtime
+    /// needs its timers and its I/O (`enable_all`).
     pub fn build(self) -> Result<Redlock, ConfigError> {
         let config = self.check()?;
         let runtime = runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
@@ -192,7 +195,7 @@ impl Builder {
                 connector,
                 lane: Arc::clone(&core.electorate.lanes[server]),
                 monitor: Arc::clone(&core.monitor),
-                rounds: Arc::clone(&core.electorate.rounds),
+                under_way: Arc::clone(&core.electorate.under_way),
                 config: config.connection,
                 closed: core.shutdown.subscribe(),
             };
@@ -241,7 +244,7 @@ impl Core {
                 id: config.id.clone(),
                 lanes: lanes.collect(),
                 addresses: addresses.clone(),
-                rounds: Arc::default(),
+                under_way: Arc::default(),
             },
             defaults: Defaults {
                 drift: config.drift,

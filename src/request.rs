@@ -34,8 +34,8 @@ fn default_round_timeout(ttl: Duration) -> Duration {
 ///
 /// # Errors
 ///
-/// [`LockError`] after the last round: `Held` if somebody else holds the resource, `NoQuorum` if too few servers could
-/// vote, `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
+/// [`LockError`] after the last round: `Held` if somebody else holds the resource, `Refused` if too many servers answered
+/// with an error, `NoQuorum` if too few servers could be reached, `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
 /// sent. `Closed` if the handle is closed.
 ///
 /// # Cancel safety
@@ -89,6 +89,8 @@ impl LockRequest {
         let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
         let mut waits = None;
         for round in 1.. {
+            // First, so that a close that is not seen here waits for this round.
+            let under_way = core.electorate.under_way.begin();
             if core.is_closed() {
                 return Err(LockError::Closed);
             }
@@ -96,6 +98,7 @@ impl LockRequest {
                 Ok(grant) => return Ok(Lock::new(resource, grant)),
                 Err(failed) => failed,
             };
+            drop(under_way);
             // Most locks are granted at once and need no random numbers.
             let waits = waits.get_or_insert_with(|| self.retry.waits(SmallRng::from_entropy()));
             match waits.next() {
@@ -123,6 +126,9 @@ fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) 
         Failed::Outvoted(votes) if is_held(&votes) => LockError::Held {
             owner: most_named_owner(&votes),
             retry_after: retry_after(&votes),
+            failure: failure(votes),
+        },
+        Failed::Outvoted(votes) if reachable(&votes) >= majority(votes.len()) => LockError::Refused {
             failure: failure(votes),
         },
         Failed::Outvoted(votes) => LockError::NoQuorum {
@@ -184,7 +190,7 @@ impl fmt::Debug for LockRequest {
 ///
 /// # Errors
 ///
-/// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, `Unknown` if too few servers answered to tell,
+/// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, or if it was unlocked here, `Unknown` if too few servers answered to tell,
 /// `Expired` if the votes came too late. The keys are left as they are in each case, since the owner may still be within
 /// the validity that it had. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is sent. `Closed` if
 /// the handle is closed.
@@ -236,12 +242,15 @@ impl RenewRequest {
             return Err(RenewError::Closed);
         }
         let key_and_value = (key, Arc::clone(lock.shared_value()));
-        // What was unlocked is asked for all the same, so that it is known to be lost.
-        let claim = if lock.claim().is_released() {
-            &Arc::default()
-        } else {
-            lock.claim()
-        };
+        let claim = lock.claim();
+        let failure = |votes| Box::new(core.electorate.failure(resource, 1, votes));
+        if claim.is_released() {
+            // Its unlock may still be on its way.
+            let not_asked = vec![Vote::Pending; core.electorate.lanes.len()];
+            return Err(RenewError::Lost {
+                failure: failure(not_asked),
+            });
+        }
         let start = Instant::now();
         let failed = match core.electorate.renew(key_and_value, claim, ttl, limit).await {
             Ok(term) => {
@@ -250,7 +259,6 @@ impl RenewRequest {
             }
             Err(failed) => failed,
         };
-        let failure = |votes| Box::new(core.electorate.failure(resource, 1, votes));
         Err(match failed {
             _ if core.is_closed() => RenewError::Closed,
             Failed::Expired { elapsed, votes } => RenewError::Expired {

@@ -6,6 +6,7 @@ use crate::error::{AddressProblem, ConfigError};
 use std::{
     convert::Infallible,
     fmt,
+    net::Ipv6Addr,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -167,13 +168,14 @@ impl Server {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let problem = match &self.endpoint {
             Endpoint::Tcp { host, .. } if host.is_empty() => AddressProblem::Missing("the host"),
+            Endpoint::Tcp { host, .. } if !is_host(host) => AddressProblem::Host,
             Endpoint::Tcp { port: 0, .. } => AddressProblem::Port("0".into()),
             Endpoint::Unix(path) if path.as_os_str().is_empty() => AddressProblem::Missing("the path of the socket"),
             Endpoint::Memory(name) if name.is_empty() => AddressProblem::Missing("the name"),
             _ => return Ok(()),
         };
         Err(ConfigError::Address {
-            address: self.address().to_string(),
+            address: without_credentials(self.address().as_str()),
             problem,
         })
     }
@@ -247,7 +249,7 @@ fn parse(address: &str) -> Result<Server, AddressProblem> {
 /// Reads what stands for itself after the scheme: a path or a name.
 fn parse_path<'a>(rest: &'a str, what: &'static str) -> Result<&'a str, AddressProblem> {
     if let Some((_, query)) = rest.split_once('?') {
-        return Err(unexpected("query parameter", query));
+        return Err(unexpected_query(query));
     }
     match rest {
         "" | "/" => Err(AddressProblem::Missing(what)),
@@ -286,10 +288,10 @@ fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
         return Err(AddressProblem::Missing("the host"));
     }
     if let Some(query) = url.query() {
-        return Err(unexpected("query parameter", query));
+        return Err(unexpected_query(query));
     }
-    if let Some(fragment) = url.fragment() {
-        return Err(unexpected("fragment", fragment));
+    if url.fragment().is_some() {
+        return Err(AddressProblem::Fragment);
     }
     let mut server = Server::new(host);
     if let Some(port) = url.port() {
@@ -314,11 +316,14 @@ fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
     Ok(server)
 }
 
-fn unexpected(part: &'static str, value: &str) -> AddressProblem {
-    AddressProblem::Unexpected {
-        part,
-        value: value.into(),
-    }
+fn is_host(host: &str) -> bool {
+    let has_other_parts = host.contains([':', '/', '@', '?', '#', '[', ']']) || host.contains(char::is_whitespace);
+    !has_other_parts || host.parse::<Ipv6Addr>().is_ok()
+}
+
+/// Names the first parameter, but not its value, which may be a password.
+fn unexpected_query(query: &str) -> AddressProblem {
+    AddressProblem::Parameter(query.split(['=', '&']).next().unwrap_or_default().into())
 }
 
 /// The port that the URL parser did not take.
@@ -334,13 +339,16 @@ fn authority(url: &str) -> &str {
 
 /// The address with what could be a password taken out, whatever else is wrong with it.
 fn without_credentials(address: &str) -> String {
-    match address.rsplit_once('@') {
-        None => address.into(),
-        Some((before, rest)) => match before.split_once("://") {
-            Some((scheme, _)) => format!("{scheme}://…@{rest}"),
-            None => format!("…@{rest}"),
-        },
-    }
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let rest = match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => rest.into(),
+    };
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    scheme + &rest[..end]
 }
 
 fn decoded(text: &str) -> String {
@@ -399,9 +407,6 @@ mod tests {
             ("redis://h/256", "database 256 is not between 0 and 255"),
             ("redis://h/-1", "database -1 is not between 0 and 255"),
             ("redis://h/zero", "database zero is not between 0 and 255"),
-            ("redis://h?timeout=3", "query parameter `timeout=3` is not understood"),
-            ("redis+unix:///s?db=3", "query parameter `db=3` is not understood"),
-            ("redis://h#1", "fragment `1` is not understood"),
             ("", "the host is missing"),
             ("redis://", "the host is missing"),
             ("redis:///1", "the host is missing"),
@@ -410,6 +415,36 @@ mod tests {
         ] {
             let error = Server::parse(address).unwrap_err();
             assert_eq!(error.to_string(), format!("server address `{address}`: {problem}"));
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_named_without_its_value() {
+        for (address, error) in [
+            (
+                "redis://h?timeout=3",
+                "`redis://h`: query parameter `timeout` is not understood",
+            ),
+            (
+                "redis+unix:///s?db=3&a=b",
+                "`redis+unix:///s`: query parameter `db` is not understood",
+            ),
+            ("redis://h#1", "`redis://h`: a fragment is not understood"),
+        ] {
+            assert_eq!(
+                Server::parse(address).unwrap_err().to_string(),
+                format!("server address {error}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for host in ["10.0.0.1", "::1", "redis-1.example.com"] {
+            assert_eq!(Server::new(host).check(), Ok(()), "{host}");
+        }
+        for host in ["", "10.0.0.1:6380", "redis://h", "[::1]", "a b", "u:p@h"] {
+            assert!(Server::new(host).check().is_err(), "{host}");
         }
     }
 
@@ -442,6 +477,10 @@ mod tests {
             "redis://u:1?hunter2@h",
             "u:1#hunter2@h",
             "redis://u:hunter2/@h/1",
+            "redis://h?password=hunter2",
+            "redis://h#hunter2",
+            "redis+unix:///s?db=1&pass=hunter2",
+            "unix:///s?pass=hunter2",
         ] {
             let error = Server::parse(wrong).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

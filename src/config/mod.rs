@@ -231,7 +231,7 @@ mod tests {
         let builder = Builder::default;
         assert_eq!(error(builder().servers([] as [&str; 0])), "no server is configured");
         assert_eq!(
-            error(builder().servers(["redis://a/1", "rediss://user:secret@A:6379/2"])),
+            error(builder().servers(["redis://a/1", "valkey://user:secret@A:6379/2"])),
             "server a:6379 is configured twice"
         );
         assert_eq!(

@@ -101,10 +101,11 @@ pub(crate) fn silent(mut votes: Vec<Vote>) -> Vec<Vote> {
     votes
 }
 
-/// How many servers could vote. One that did not answer before the decision is among them: nothing is known against it.
+/// How many servers were reached, whatever they said. One that did not answer before the decision is among them: nothing
+/// is known against it.
 pub(crate) fn reachable(votes: &[Vote]) -> usize {
     count(votes, |vote| {
-        matches!(vote, Vote::Granted | Vote::Held { .. } | Vote::Missing | Vote::Pending)
+        !matches!(vote, Vote::Unreachable(_) | Vote::Unknown | Vote::Silent)
     })
 }
 
@@ -116,7 +117,9 @@ pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
 /// Whether the round failed because somebody holds the resource, rather than for lack of servers: whether the servers
 /// that could vote are a majority, and at least one of them says that it is held.
 pub(crate) fn is_held(votes: &[Vote]) -> bool {
-    count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && reachable(votes) >= majority(votes.len())
+    let refused = count(votes, |vote| matches!(vote, Vote::Refused(_)));
+    let could_vote = reachable(votes) - refused;
+    count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && could_vote >= majority(votes.len())
 }
 
 /// Whether a majority can no longer hold our value: so many servers hold another or none that the rest is no majority.

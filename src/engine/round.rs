@@ -9,7 +9,7 @@ use crate::{
     config::Address,
     error::{Failure, ServerVote},
     quorum::majority,
-    server::{Claim, KeyAndValue, Lane, Operation, Rounds, Verb, later},
+    server::{Claim, KeyAndValue, Lane, Operation, UnderWay, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -25,7 +25,7 @@ pub(crate) struct Electorate {
     pub(crate) id: String,
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) addresses: Vec<Address>,
-    pub(crate) rounds: Arc<Rounds>,
+    pub(crate) under_way: Arc<UnderWay>,
 }
 
 /// A key that a majority holds for us.
@@ -64,7 +64,6 @@ impl Electorate {
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let claim = Arc::new(Claim::default());
         let (set, start) = self.operation(Verb::Lock, (Arc::clone(key), Arc::clone(&value)), &claim, ttl, limit);
-        let _under_way = self.rounds.begin();
         let undo = Undo {
             electorate: self,
             set: &set,

@@ -29,11 +29,15 @@ const LARGEST_COMMAND: usize = 1 << 20;
 /// twice as many.
 const CAPACITY: usize = 100_000;
 
+/// Operations that travel as one command.
+type Batch = Arc<[Arc<Operation>]>;
+
 #[derive(Debug)]
 pub(crate) struct Lane {
     server: usize,
     state: Mutex<State>,
     idle: Notify,
+    demoted: Notify,
 }
 
 #[derive(Debug)]
@@ -42,7 +46,7 @@ struct State {
     link: Result<Arc<dyn Link>, DownReason>,
     /// Counts the connections, so that an answer is never taken for one of a later connection.
     epoch: u64,
-    in_flight: usize,
+    in_flight: Vec<Batch>,
     pending: VecDeque<Arc<Operation>>,
     /// Unlocks for the time the server is back.
     late: VecDeque<Arc<Operation>>,
@@ -61,7 +65,7 @@ impl Lane {
             state: Mutex::new(State {
                 link: Err(DownReason::NotYet),
                 epoch: 0,
-                in_flight: 0,
+                in_flight: Vec::new(),
                 pending: VecDeque::new(),
                 late: VecDeque::new(),
                 unanswered: VecDeque::new(),
@@ -70,6 +74,7 @@ impl Lane {
                 shortest_round_trip: Duration::MAX,
             }),
             idle: Notify::new(),
+            demoted: Notify::new(),
         }
     }
 
@@ -105,7 +110,7 @@ impl Lane {
         let mut state = self.state();
         state.link = Ok(link);
         state.epoch += 1;
-        state.in_flight = 0;
+        state.in_flight.clear();
         state.shortest_round_trip = Duration::MAX;
         state.heard = Instant::now();
         let now = state.heard;
@@ -148,6 +153,30 @@ impl Lane {
         self.idle.notify_waiters();
     }
 
+    /// Decides the rounds that wait for this server, as far as that depends on it: their callers undo what they did.
+    pub(crate) fn end_rounds(&self) {
+        let (waiting, unanswered) = {
+            let mut state = self.state();
+            let (unlocks, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut state.pending)
+                .into_iter()
+                .partition(|operation| operation.verb == Verb::Unlock);
+            state.pending = unlocks;
+            (waiting, state.in_flight.clone())
+        };
+        for operation in waiting {
+            operation.vote(self.server, Vote::Unreachable(DownReason::Closed));
+        }
+        let votes = unanswered.iter().flat_map(|batch| batch.iter());
+        for operation in votes.filter(|operation| operation.verb != Verb::Unlock) {
+            operation.vote(self.server, Vote::Unknown);
+        }
+    }
+
+    /// Resolves when the server said that it is a replica.
+    pub(crate) async fn demoted(&self) {
+        self.demoted.notified().await;
+    }
+
     /// Resolves when nothing waits and nothing is unanswered.
     pub(crate) async fn idle(&self) {
         loop {
@@ -175,34 +204,39 @@ impl Lane {
     /// Sends what has gathered. The lock is held until the command is queued on the connection, which is what keeps
     /// the order.
     fn send_pending(self: &Arc<Self>, state: &mut State) {
-        while state.in_flight < commands_in_flight(state.shortest_round_trip) && !state.pending.is_empty() {
+        while state.in_flight.len() < commands_in_flight(state.shortest_round_trip) && !state.pending.is_empty() {
             let now = Instant::now();
             let batch = state.next_batch(now);
             self.send(state, now, batch, Form::Cheapest);
         }
     }
 
-    fn send(self: &Arc<Self>, state: &mut State, now: Instant, batch: Vec<Arc<Operation>>, form: Form) {
+    fn send(self: &Arc<Self>, state: &mut State, now: Instant, batch: Batch, form: Form) {
         let Ok(link) = &state.link else { return };
         if batch.is_empty() {
             return;
         }
         let (lane, epoch) = (Arc::clone(self), state.epoch);
-        let done = move |batch: Vec<_>, answer| lane.answered(epoch, now, &batch, answer);
-        link.send(Command::new(batch, form, done));
-        state.in_flight += 1;
+        let sent = Arc::clone(&batch);
+        let done = move |answer| lane.answered(epoch, now, &sent, answer);
+        link.send(Command::new(Arc::clone(&batch), form, done));
+        state.in_flight.push(batch);
     }
 
     /// Sends what has gathered while a command travelled, and hands its votes out.
-    fn answered(self: &Arc<Self>, epoch: u64, sent: Instant, batch: &[Arc<Operation>], answer: Answer) {
+    fn answered(self: &Arc<Self>, epoch: u64, sent: Instant, batch: &Batch, mut answer: Answer) {
         let now = Instant::now();
         {
             let mut state = self.state();
+            let is_current = state.epoch == epoch && state.link.is_ok();
+            if matches!(answer, Answer::Again(_)) && !is_current {
+                answer = Answer::Lost;
+            }
             if matches!(answer, Answer::Lost) {
                 state.keep_lost(epoch, batch, now);
             }
             if state.epoch == epoch {
-                state.in_flight -= 1;
+                state.in_flight.retain(|other| !Arc::ptr_eq(other, batch));
                 if !matches!(answer, Answer::Lost) {
                     state.note_answer(now, now - sent);
                 }
@@ -212,12 +246,11 @@ impl Lane {
                     self.send(&mut state, now, again, form);
                 }
             }
-            if matches!(answer, Answer::Rejected(_)) {
-                for operation in batch {
-                    state.keep_unlock(operation);
-                }
-            }
+            state.keep_refused(batch, &answer);
             self.send_pending(&mut state);
+        }
+        if says_replica(&answer) {
+            self.demoted.notify_one();
         }
         self.hand_out(batch, answer);
         if self.state().is_idle() {
@@ -264,7 +297,7 @@ impl Lane {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.link.is_err() || (self.pending.is_empty() && self.in_flight == 0)
+        self.link.is_err() || (self.pending.is_empty() && self.in_flight.is_empty())
     }
 
     /// Votes give way to unlocks, without which keys would stay.
@@ -281,7 +314,7 @@ impl State {
     }
 
     /// Takes what is to be sent next, without what is of no use any more.
-    fn next_batch(&mut self, now: Instant) -> Vec<Arc<Operation>> {
+    fn next_batch(&mut self, now: Instant) -> Batch {
         let mut batch = Vec::with_capacity(self.pending.len().min(LARGEST_BATCH));
         let mut bytes = 0;
         while let Some(operation) = self.pending.front() {
@@ -291,7 +324,7 @@ impl State {
             }
             batch.extend(self.pending.pop_front().filter(|operation| !operation.is_stale(now)));
         }
-        batch
+        batch.into()
     }
 
     fn note_answer(&mut self, now: Instant, round_trip: Duration) {
@@ -316,11 +349,40 @@ impl State {
         }
     }
 
+    /// Keeps the unlocks that the server refused for a reason that passes.
+    fn keep_refused(&mut self, batch: &[Arc<Operation>], answer: &Answer) {
+        match answer {
+            Answer::Rejected(refusal) if refusal.passes() => {
+                for operation in batch {
+                    self.keep_unlock(operation);
+                }
+            }
+            Answer::Outcomes(outcomes) => {
+                for (operation, outcome) in batch.iter().zip(outcomes) {
+                    if matches!(outcome, Outcome::Failed(error) if Refusal::parse(error).passes()) {
+                        self.keep_unlock(operation);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Keeps an unlock for when the server is back.
     fn keep_unlock(&mut self, operation: &Arc<Operation>) {
         if operation.verb == Verb::Unlock && !matches!(self.link, Err(DownReason::Closed)) {
             keep(&mut self.late, operation);
         }
+    }
+}
+
+fn says_replica(answer: &Answer) -> bool {
+    match answer {
+        Answer::Rejected(refusal) => *refusal == Refusal::ReadOnly,
+        Answer::Outcomes(outcomes) => outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Outcome::Failed(error) if Refusal::parse(error) == Refusal::ReadOnly)),
+        Answer::Again(_) | Answer::Lost => false,
     }
 }
 
@@ -361,6 +423,7 @@ impl From<Outcome> for Vote {
 mod tests {
     use super::*;
     use crate::server::{link::Task, operation::Claim};
+    use std::future::Future;
 
     /// A connection that keeps what it is sent until the test answers.
     #[derive(Default)]
@@ -470,6 +533,45 @@ mod tests {
         assert!(script.is_empty());
         lane.deliver_late();
         assert_eq!(verbs(&script.next()), [Verb::Unlock]);
+    }
+
+    #[test]
+    fn an_unlock_that_failed_is_sent_again_unless_it_would_fail_for_ever() {
+        for (error, again) in [
+            ("NOREPLICAS Not enough", true),
+            ("WRONGTYPE", false),
+            ("NOPERM", false),
+            ("ERR odd", false),
+        ] {
+            let (lane, script) = lane();
+            lane.submit(&operation(Verb::Unlock, &Arc::default()));
+            script
+                .next()
+                .answer(Answer::Outcomes(vec![Outcome::Failed(error.into())]));
+            lane.deliver_late();
+            assert_eq!(script.is_empty(), !again, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
+        let (lane, script) = lane();
+        lane.submit(&operation(Verb::Lock, &Arc::default()));
+        let error = String::from("READONLY You can't write against a read only replica.");
+        script.next().answer(Answer::Outcomes(vec![Outcome::Failed(error)]));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::pin::pin!(lane.demoted()).as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn an_answer_that_asks_for_another_form_too_late_is_a_lost_one() {
+        let (lane, script) = lane();
+        let set = operation(Verb::Lock, &Arc::default());
+        lane.submit(&set);
+        let command = script.next();
+        lane.detach(&DownReason::Unresponsive);
+        command.answer(Answer::Again(Form::Source));
+        assert_eq!(set.votes_so_far(), [Vote::Unknown]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Operations that travel together, in order.
 pub(crate) struct Command {
-    pub(crate) operations: Vec<Arc<Operation>>,
+    pub(crate) operations: Arc<[Arc<Operation>]>,
     pub(crate) form: Form,
     done: Done,
 }
@@ -38,13 +38,13 @@ pub(crate) enum Form {
     Source,
 }
 
-type Done = Box<dyn FnOnce(Vec<Arc<Operation>>, Answer) + Send>;
+type Done = Box<dyn FnOnce(Answer) + Send>;
 
 impl Command {
     pub(crate) fn new(
-        operations: Vec<Arc<Operation>>,
+        operations: Arc<[Arc<Operation>]>,
         form: Form,
-        done: impl FnOnce(Vec<Arc<Operation>>, Answer) + Send + 'static,
+        done: impl FnOnce(Answer) + Send + 'static,
     ) -> Self {
         Self {
             operations,
@@ -54,7 +54,7 @@ impl Command {
     }
 
     pub(crate) fn answer(self, answer: Answer) {
-        (self.done)(self.operations, answer);
+        (self.done)(answer);
     }
 }
 

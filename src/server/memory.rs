@@ -79,7 +79,7 @@ struct Entry {
 #[derive(Debug)]
 struct Request {
     due: Instant,
-    operations: Vec<Arc<Operation>>,
+    operations: Arc<[Arc<Operation>]>,
     answer: oneshot::Sender<Vec<Outcome>>,
 }
 
@@ -332,7 +332,7 @@ struct MemoryLink {
 }
 
 impl MemoryLink {
-    fn request(&self, operations: Vec<Arc<Operation>>) -> Task<Option<Vec<Outcome>>> {
+    fn request(&self, operations: Arc<[Arc<Operation>]>) -> Task<Option<Vec<Outcome>>> {
         let (answer, answered) = oneshot::channel();
         let mut state = self.server.state();
         let now = Instant::now();
@@ -368,7 +368,7 @@ impl MemoryLink {
 
 impl Link for MemoryLink {
     fn send(&self, command: Command) {
-        let request = self.request(command.operations.clone());
+        let request = self.request(Arc::clone(&command.operations));
         self.runtime.spawn(async move {
             let answer = request.await.map_or(Answer::Lost, Answer::Outcomes);
             command.answer(answer);
@@ -376,7 +376,7 @@ impl Link for MemoryLink {
     }
 
     fn ping(&self) -> Task<Result<(), DownReason>> {
-        let request = self.request(Vec::new());
+        let request = self.request([].into());
         Box::pin(async move { request.await.map(|_| ()).ok_or(DownReason::ConnectionLost) })
     }
 

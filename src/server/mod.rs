@@ -6,15 +6,15 @@ pub(crate) mod memory;
 mod operation;
 mod reason;
 mod redis;
-mod rounds;
 mod supervisor;
+mod under_way;
 
 pub(crate) use lane::Lane;
 pub(crate) use operation::{Claim, KeyAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
-pub(crate) use rounds::Rounds;
 pub(crate) use supervisor::{Connector, Supervisor};
+pub(crate) use under_way::UnderWay;
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -100,7 +100,7 @@ pub enum Refusal {
     /// The server reached its memory limit.
     #[error("out of memory")]
     OutOfMemory,
-    /// The server does not take writes: it became a replica, or its disk is in trouble.
+    /// The server does not take writes: it became a replica.
     #[error("read-only")]
     ReadOnly,
     /// The server is loading its data.
@@ -122,7 +122,7 @@ impl Refusal {
             Self::WrongType
         } else if says(&["OOM "]) {
             Self::OutOfMemory
-        } else if says(&["READONLY", "MISCONF"]) {
+        } else if says(&["READONLY"]) {
             Self::ReadOnly
         } else if says(&["LOADING"]) {
             Self::Loading
@@ -135,6 +135,16 @@ impl Refusal {
             Self::NoPermission
         } else {
             Self::Other(Text::new(error))
+        }
+    }
+
+    /// Whether the same operation may succeed a little later.
+    pub(crate) fn passes(&self) -> bool {
+        const PASSING: [&str; 4] = ["BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
+        match self {
+            Self::OutOfMemory | Self::ReadOnly | Self::Loading => true,
+            Self::WrongType | Self::NoPermission => false,
+            Self::Other(text) => PASSING.iter().any(|code| text.as_str().contains(code)),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     link::{Connected, Ended, Link},
     memory::MemoryServer,
     redis,
-    rounds::Rounds,
+    under_way::UnderWay,
 };
 use crate::{
     config::{ConnectionConfig, Endpoint, Server},
@@ -50,7 +50,7 @@ pub(crate) struct Supervisor {
     pub(crate) connector: Connector,
     pub(crate) lane: Arc<Lane>,
     pub(crate) monitor: Arc<Monitor>,
-    pub(crate) rounds: Arc<Rounds>,
+    pub(crate) under_way: Arc<UnderWay>,
     pub(crate) config: ConnectionConfig,
     /// Says that the handle was closed, by its value or by being dropped.
     pub(crate) closed: watch::Receiver<bool>,
@@ -80,6 +80,7 @@ impl Supervisor {
             }
         }
         self.lane.detach(&DownReason::Closed);
+        self.monitor.down(self.server, DownReason::Closed);
     }
 
     /// Uses a connection until it ends, and returns why it did. A connection of no use ends at once.
@@ -113,9 +114,10 @@ impl Supervisor {
         let reason = tokio::select! {
             reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
             () = is_closed(&mut self.closed) => {
-                // What was submitted before the handle was closed still goes out: unlocks, also those of rounds under way.
+                // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
-                    self.rounds.are_over().await;
+                    self.lane.end_rounds();
+                    self.under_way.are_over().await;
                     self.lane.idle().await;
                 };
                 let _ = timeout(self.config.heartbeat_timeout, last_words).await;
@@ -139,6 +141,7 @@ async fn watch_over(lane: &Arc<Lane>, link: &dyn Link, ended: &mut Ended, config
         if beat > Instant::now() {
             tokio::select! {
                 reason = ended.wait() => return reason,
+                () = lane.demoted() => return DownReason::Replica,
                 () = sleep_until(beat) => {
                     lane.deliver_late();
                     continue;

@@ -1,7 +1,7 @@
 //! What ends, and what stays bounded.
 
 use crate::{builder, connect, eventually, ms, secs, start, up};
-use multiredlock::{ConfigError, DownReason, LockError, Redlock, RenewError, Vote, testing::MemoryServer};
+use multiredlock::{ConfigError, DownReason, LockError, Redlock, RenewError, ServerState, Vote, testing::MemoryServer};
 use std::future::IntoFuture;
 use tokio::runtime::Handle;
 
@@ -37,16 +37,21 @@ async fn close_sends_what_was_submitted_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_lets_a_round_under_way_undo_what_it_did() {
+async fn close_ends_a_round_under_way_which_undoes_what_it_did() {
     let servers = start(3);
     let redlock = connect(&servers).await;
     servers[1].freeze();
     servers[2].freeze();
-    let round = tokio::spawn(redlock.try_lock("r", secs(600)).round_timeout(ms(500)).into_future());
+    let round = tokio::spawn(redlock.try_lock("r", secs(600)).round_timeout(secs(300)).into_future());
     eventually("the first server has granted it", async || !servers[0].is_empty()).await;
     redlock.close().await;
     assert_eq!(round.await.unwrap().unwrap_err(), LockError::Closed);
     assert!(servers[0].is_empty());
+    let closed = ServerState::Down(DownReason::Closed);
+    eventually("each server is down", async || {
+        redlock.servers().iter().all(|server| server.state == closed)
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Ways in: passwords, users, databases, sockets, certificates, and servers that may not vote.
 
-use multiredlock::{DownReason, Redlock, Server};
+use multiredlock::{DownReason, LockError, Redlock, Server};
 use tokio_stream::StreamExt;
 
 use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, quick, reason, up};
@@ -82,6 +82,17 @@ async fn a_user_needs_few_permissions() {
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
     let redlock = quick().key_prefix("locks:").servers(urls).build().unwrap();
     works(&redlock, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_a_password_is_named_to_the_server() {
+    let server = RedisServer::builder().user("open", "on nopass ~open:* +@all").start();
+    let redlock = quick().servers([server.url_as("open")]).build().unwrap();
+    all_up(&redlock).await;
+    let refused = redlock.try_lock("closed:console", LONG).await.unwrap_err();
+    assert!(matches!(refused, LockError::Refused { .. }), "{refused}");
+    let lock = redlock.try_lock("open:console", LONG).await.unwrap();
+    redlock.unlock(&lock).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,7 +55,7 @@ impl Connector {
             fail_fast: true,
             server: target,
             username: server.username.clone(),
-            password: server.password.clone(),
+            password: password(server),
             database: Some(server.database).filter(|database| *database != 0),
             version: RespVersion::RESP3,
             ..Config::default()
@@ -236,6 +236,13 @@ fn lacks_resp3(error: &Error) -> bool {
     ["unknown command", "NOPROTO", "NOPERM"]
         .iter()
         .any(|words| details.contains(words))
+}
+
+/// fred names the user to the server only beside a password, and we would be the default user. A user without a password
+/// accepts any.
+fn password(server: &Server) -> Option<String> {
+    let any = || server.username.as_ref().map(|_| String::from("-"));
+    server.password.clone().or_else(any)
 }
 
 #[cfg(feature = "tls")]

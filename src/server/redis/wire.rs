@@ -94,8 +94,8 @@ pub(super) fn answer(frame: &Resp3Frame, name: &str) -> Answer {
 /// The outcomes in a list, up to the first that makes no sense.
 fn unpacked(mut list: &[u8]) -> Vec<Outcome> {
     let length = decode::read_array_len(&mut list).unwrap_or(0) as usize;
-    // An outcome has at least a byte, so a length cannot make us reserve more than was sent.
-    let mut outcomes = Vec::with_capacity(length.min(list.len()));
+    // What the server says of the length is no reason to reserve memory.
+    let mut outcomes = Vec::with_capacity(length.min(64));
     for _ in 0..length {
         match outcome(&mut list) {
             Some(outcome) => outcomes.push(outcome),

@@ -7,15 +7,15 @@ use std::sync::{
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
-pub(crate) struct Rounds {
-    under_way: AtomicUsize,
+pub(crate) struct UnderWay {
+    rounds: AtomicUsize,
     over: Notify,
 }
 
-impl Rounds {
+impl UnderWay {
     /// Notes a round, until the value is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Round {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.rounds.fetch_add(1, Ordering::Relaxed);
         Round(Arc::clone(self))
     }
 
@@ -23,7 +23,7 @@ impl Rounds {
     pub(crate) async fn are_over(&self) {
         loop {
             let over = self.over.notified();
-            if self.under_way.load(Ordering::Acquire) == 0 {
+            if self.rounds.load(Ordering::Acquire) == 0 {
                 return;
             }
             over.await;
@@ -33,11 +33,11 @@ impl Rounds {
 
 /// A round under way.
 #[derive(Debug)]
-pub(crate) struct Round(Arc<Rounds>);
+pub(crate) struct Round(Arc<UnderWay>);
 
 impl Drop for Round {
     fn drop(&mut self) {
-        if self.0.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.0.rounds.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.over.notify_waiters();
         }
     }
