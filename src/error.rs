@@ -130,7 +130,7 @@ pub enum InvalidResource {
     TooLong {
         /// Its length in bytes, with the key prefix.
         length: usize,
-        /// The most that Redis takes, in bytes.
+        /// The most that a lock can have, in bytes: what Redis takes, less room for the value beside it.
         longest: usize,
     },
 }

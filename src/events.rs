@@ -75,7 +75,8 @@ pub enum Warning {
 /// Every [`Event`], from [`Redlock::events`](crate::Redlock::events).
 ///
 /// The first items are the state that holds at the subscription: one `ServerUp` or `ServerDown` for each server that was
-/// tried, then `Connected` or `Disconnected` unless neither was reached yet. Then each event in order. A subscriber that
+/// tried, then `Connected` or `Disconnected` unless neither was reached yet. Then each event in order; warnings are told as
+/// they come up, and not again. A subscriber that
 /// is more than 256 events behind gets `Lagged` and the state that holds then. The stream ends when the handle is closed
 /// or its last clone is dropped.
 #[must_use = "streams do nothing unless polled"]

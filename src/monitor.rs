@@ -37,7 +37,7 @@ pub struct ServerStatus {
     /// Whether it can vote.
     pub state: ServerState,
     /// For how long that has been so.
-    pub since: Duration,
+    pub unchanged_for: Duration,
     /// How long it took to answer the last command, if it is up and has answered one.
     pub round_trip: Option<Duration>,
 }
@@ -192,7 +192,7 @@ impl Monitor {
             .map(|(server, known)| ServerStatus {
                 address: self.addresses[server].clone(),
                 state: known.state.clone(),
-                since: known.since.elapsed(),
+                unchanged_for: known.since.elapsed(),
                 round_trip: round_trip(server),
             })
             .collect()

@@ -56,7 +56,7 @@ pub struct Redlock {
 }
 
 impl Redlock {
-    /// Locks on one server, `redis://localhost:6379`, as the original does without arguments.
+    /// Locks on one server, `redis://localhost:6379`, as node `multiredlock` does without arguments.
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@
 
 use crate::{
     engine::{
-        Drift, Owner, Retry, Ttl, Vote,
-        ballot::{is_held, is_lost, reachable},
+        Drift, Retry, Ttl, Vote,
+        ballot::{is_held, is_lost, most_named_owner, reachable, retry_after},
         round::{Failed, Grant},
     },
     error::{LockError, RenewError},
@@ -136,35 +136,6 @@ fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) 
             failure: failure(votes),
         },
     }
-}
-
-/// The owner that most of the servers name.
-fn most_named_owner(votes: &[Vote]) -> Option<Owner> {
-    let owners = || {
-        votes.iter().filter_map(|vote| match vote {
-            Vote::Held { owner, .. } => owner.as_ref(),
-            _ => None,
-        })
-    };
-    owners()
-        .max_by_key(|owner| owners().filter(|other| other == owner).count())
-        .cloned()
-}
-
-/// When enough keys will have expired for a majority to be free, if their owners do nothing.
-fn retry_after(votes: &[Vote]) -> Option<Duration> {
-    let free = votes.iter().filter(|vote| **vote == Vote::Granted).count();
-    let mut left: Vec<_> = votes
-        .iter()
-        .filter_map(|vote| match vote {
-            // A key without a ttl is the last to be waited for.
-            Vote::Held { remaining, .. } => Some(remaining.unwrap_or(Duration::MAX)),
-            _ => None,
-        })
-        .collect();
-    left.sort_unstable();
-    let needed = majority(votes.len()).saturating_sub(free).clamp(1, left.len());
-    left.get(needed - 1).copied().filter(|left| *left != Duration::MAX)
 }
 
 impl IntoFuture for LockRequest {
@@ -368,46 +339,11 @@ impl Future for Unlocking {
 mod tests {
     use super::*;
 
-    fn held(id: &str, remaining: Option<u64>) -> Vote {
-        Vote::Held {
-            owner: Some(Owner {
-                id: id.into(),
-                since: std::time::UNIX_EPOCH,
-            }),
-            remaining: remaining.map(Duration::from_millis),
-        }
-    }
-
     #[test]
     fn a_round_lasts_a_tenth_of_the_ttl_within_bounds() {
         let ms = Duration::from_millis;
         assert_eq!(default_round_timeout(ms(200)), ms(50));
         assert_eq!(default_round_timeout(ms(2_000)), ms(200));
         assert_eq!(default_round_timeout(ms(60_000)), ms(1_000));
-    }
-
-    #[test]
-    fn retrying_pays_once_enough_keys_have_expired() {
-        let after = |votes: &[Vote]| retry_after(votes).map(|left| left.as_millis());
-        assert_eq!(
-            after(&[held("a", Some(30)), held("a", Some(10)), Vote::Granted]),
-            Some(10)
-        );
-        assert_eq!(
-            after(&[held("a", Some(30)), held("a", Some(10)), held("b", Some(20))]),
-            Some(20)
-        );
-        assert_eq!(after(&[held("a", None), held("a", None), held("b", Some(20))]), None);
-        assert_eq!(after(&[held("a", Some(5)), Vote::Pending, Vote::Pending]), Some(5));
-    }
-
-    #[test]
-    fn the_owner_is_the_one_that_most_servers_name() {
-        let owner = |votes: &[Vote]| most_named_owner(votes).map(|owner| owner.id);
-        assert_eq!(
-            owner(&[held("a", None), held("b", None), held("b", None)]).as_deref(),
-            Some("b")
-        );
-        assert_eq!(owner(&[Vote::Granted, Vote::Pending]), None);
     }
 }

@@ -218,6 +218,20 @@ impl TryFrom<String> for Server {
     }
 }
 
+impl TryFrom<&&str> for Server {
+    type Error = ConfigError;
+
+    fn try_from(address: &&str) -> Result<Self, ConfigError> {
+        Self::parse(address)
+    }
+}
+
+impl From<&Server> for Server {
+    fn from(server: &Server) -> Self {
+        server.clone()
+    }
+}
+
 impl TryFrom<&String> for Server {
     type Error = ConfigError;
 

@@ -128,6 +128,35 @@ pub(crate) fn is_lost(votes: &[Vote]) -> bool {
     gone > votes.len() - majority(votes.len())
 }
 
+/// The owner that most of the servers name.
+pub(crate) fn most_named_owner(votes: &[Vote]) -> Option<Owner> {
+    let owners = || {
+        votes.iter().filter_map(|vote| match vote {
+            Vote::Held { owner, .. } => owner.as_ref(),
+            _ => None,
+        })
+    };
+    owners()
+        .max_by_key(|owner| owners().filter(|other| other == owner).count())
+        .cloned()
+}
+
+/// When enough keys will have expired for a majority to be free, if their owners do nothing.
+pub(crate) fn retry_after(votes: &[Vote]) -> Option<Duration> {
+    let free = votes.iter().filter(|vote| **vote == Vote::Granted).count();
+    let mut left: Vec<_> = votes
+        .iter()
+        .filter_map(|vote| match vote {
+            // A key without a ttl is the last to be waited for.
+            Vote::Held { remaining, .. } => Some(remaining.unwrap_or(Duration::MAX)),
+            _ => None,
+        })
+        .collect();
+    left.sort_unstable();
+    let needed = majority(votes.len()).saturating_sub(free).clamp(1, left.len());
+    left.get(needed - 1).copied().filter(|left| *left != Duration::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +166,16 @@ mod tests {
         Vote::Held {
             owner: None,
             remaining: None,
+        }
+    }
+
+    fn held_by(id: &str, remaining: Option<u64>) -> Vote {
+        Vote::Held {
+            owner: Some(Owner {
+                id: id.into(),
+                since: std::time::UNIX_EPOCH,
+            }),
+            remaining: remaining.map(Duration::from_millis),
         }
     }
 
@@ -188,6 +227,34 @@ mod tests {
         assert!(is_lost(&[held(), Vote::Missing, down()]));
         assert!(is_lost(&[held(), Vote::Missing, Vote::Granted, Vote::Granted]));
         assert!(!is_lost(&[Vote::Missing, Vote::Granted, Vote::Granted, down()]));
+    }
+
+    #[test]
+    fn retrying_pays_once_enough_keys_have_expired() {
+        let after = |votes: &[Vote]| retry_after(votes).map(|left| left.as_millis());
+        assert_eq!(
+            after(&[held_by("a", Some(30)), held_by("a", Some(10)), Vote::Granted]),
+            Some(10)
+        );
+        assert_eq!(
+            after(&[held_by("a", Some(30)), held_by("a", Some(10)), held_by("b", Some(20))]),
+            Some(20)
+        );
+        assert_eq!(
+            after(&[held_by("a", None), held_by("a", None), held_by("b", Some(20))]),
+            None
+        );
+        assert_eq!(after(&[held_by("a", Some(5)), Vote::Pending, Vote::Pending]), Some(5));
+    }
+
+    #[test]
+    fn the_owner_is_the_one_that_most_servers_name() {
+        let owner = |votes: &[Vote]| most_named_owner(votes).map(|owner| owner.id);
+        assert_eq!(
+            owner(&[held_by("a", None), held_by("b", None), held_by("b", None)]).as_deref(),
+            Some("b")
+        );
+        assert_eq!(owner(&[Vote::Granted, Vote::Pending]), None);
     }
 
     fn any_vote() -> impl Strategy<Value = Vote> {

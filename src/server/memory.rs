@@ -248,6 +248,12 @@ impl fmt::Debug for MemoryServer {
     }
 }
 
+impl From<MemoryServer> for Server {
+    fn from(server: MemoryServer) -> Self {
+        server.server()
+    }
+}
+
 impl From<&MemoryServer> for Server {
     fn from(server: &MemoryServer) -> Self {
         server.server()

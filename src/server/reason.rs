@@ -1,5 +1,6 @@
 //! Why a server is down, and why a server that is up refused an operation.
 
+use crate::config::Address;
 use std::{fmt, sync::Arc};
 
 /// How much of a server's own words is kept: a hostile server must not fill our memory or a log.
@@ -71,7 +72,7 @@ pub enum DownReason {
     #[error("it is the same server as {of}")]
     Duplicate {
         /// The address that votes.
-        of: Text,
+        of: Address,
     },
     /// What listens there does not speak the Redis protocol.
     #[error("not a Redis server: {0}")]

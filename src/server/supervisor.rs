@@ -1,7 +1,7 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    DownReason, Lane, Text, later,
+    DownReason, Lane, later,
     link::{Connected, Ended, Link},
     memory::MemoryServer,
     redis,
@@ -93,9 +93,7 @@ impl Supervisor {
             return DownReason::Replica;
         }
         if let Err(of) = self.monitor.claim(self.server, facts.run_id.as_deref()) {
-            return DownReason::Duplicate {
-                of: Text::new(of.as_str()),
-            };
+            return DownReason::Duplicate { of };
         }
         backoff.reset();
         self.lane.attach(Arc::clone(&link));

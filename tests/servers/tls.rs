@@ -2,7 +2,7 @@
 //!
 //! Not every server is built with TLS. Without it only what needs no such server is tested.
 
-use multiredlock::{DownReason, Redlock, Server, Tls};
+use multiredlock::{ConfigError, DownReason, Redlock, Server, Tls};
 
 use crate::access::works;
 use crate::support::{Certificates, ClientCertificate, RedisServer, eventually, quick, reason};
@@ -89,4 +89,23 @@ async fn is_refused(redlock: &Redlock) {
         matches!(reason(redlock, 0), Some(DownReason::Tls(_)))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_cannot_be_read_are_a_wrong_configuration() {
+    let certificates = Certificates::new();
+    let (authority, client) = (certificates.authority.as_str(), &certificates.client);
+    for tls in [
+        Tls::new().ca_pem("no certificate"),
+        Tls::new()
+            .ca_pem(authority)
+            .identity_pem("no certificate", client.key.as_str()),
+        Tls::new()
+            .ca_pem(authority)
+            .identity_pem(client.certificate.as_str(), "no key"),
+    ] {
+        let server = Server::new("localhost").tls(tls);
+        let error = quick().servers([server]).build().unwrap_err();
+        assert!(matches!(error, ConfigError::Tls { .. }), "{error}");
+    }
 }
