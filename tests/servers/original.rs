@@ -70,11 +70,18 @@ async fn renewing_extends_the_ttl_on_the_server() {
         let servers = Servers::start(count);
         let redlock = servers.connected().await;
         let lock = redlock.lock("console", Duration::from_secs(5)).await.unwrap();
-        assert!((1..=5_000).contains(&servers[0].pttl("console")));
+        // A majority decides, so the others may be a little behind.
+        let all_within = async |range: std::ops::RangeInclusive<i64>| {
+            eventually("every server has the ttl", async || {
+                servers.iter().all(|server| range.contains(&server.pttl("console")))
+            })
+            .await;
+        };
+        all_within(1..=5_000).await;
 
         let renewed = redlock.renew(&lock, LONG).await.unwrap();
 
-        assert!((5_001..=60_000).contains(&servers[0].pttl("console")));
+        all_within(5_001..=60_000).await;
         assert!(renewed.validity() > Duration::from_secs(5));
         eventually("every server holds it", async || servers.holding(&renewed) == count).await;
     }
