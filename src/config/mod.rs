@@ -1,11 +1,12 @@
 //! What a handle is built from. A `Config` that exists is valid.
 
 mod address;
+mod server;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use address::Endpoint;
-pub use address::{Address, Server};
+pub(crate) use server::Endpoint;
+pub use server::{Address, Server};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 

@@ -1,0 +1,271 @@
+//! The lane of operations to one server: many callers, few commands, in the order in which they were submitted.
+//!
+//! Callers push their operation; while few enough commands are unanswered ([`Queue::has_room_on_the_way`]), whoever pushes sends
+//! everything that has gathered as one command. An answer sends what gathered meanwhile.
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    DownReason, Refusal,
+    link::{Answer, Command, Form, Link, Outcome},
+    operation::{Operation, Verb},
+};
+use crate::engine::{
+    Owner,
+    ballot::{Decision, Vote},
+};
+use queue::{Batch, Queue, says_replica};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    server: usize,
+    queue: Mutex<Queue>,
+    idle: Notify,
+    demoted: Notify,
+}
+
+impl Lane {
+    pub(crate) fn new(server: usize) -> Self {
+        Self {
+            server,
+            queue: Mutex::new(Queue::new()),
+            idle: Notify::new(),
+            demoted: Notify::new(),
+        }
+    }
+
+    /// Sends an operation, now or behind those before it. If the server is down it votes so at once, and an unlock is
+    /// kept until the server is back or the ttl is over.
+    pub(crate) fn submit(self: &Arc<Self>, operation: &Arc<Operation>) {
+        let refused = {
+            let mut queue = self.queue();
+            match &queue.link {
+                Ok(_) if queue.is_full_for(operation.verb) => {
+                    queue.keep_unlock(operation);
+                    Some(DownReason::Busy)
+                }
+                Ok(_) => {
+                    queue.pending.push_back(Arc::clone(operation));
+                    self.send_pending(&mut queue);
+                    None
+                }
+                Err(reason) => {
+                    let reason = reason.clone();
+                    queue.keep_unlock(operation);
+                    Some(reason)
+                }
+            }
+        };
+        if let Some(reason) = refused {
+            operation.vote(self.server, Vote::Unreachable(reason));
+        }
+    }
+
+    /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
+    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>) {
+        let mut queue = self.queue();
+        queue.open(link);
+        self.send_pending(&mut queue);
+    }
+
+    /// Delivers the unlocks that could not be carried out: the server was busy, or too many operations waited for it.
+    pub(crate) fn deliver_late(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        if queue.link.is_ok() && !queue.late.is_empty() {
+            queue.take_up_late(Instant::now());
+            self.send_pending(&mut queue);
+        }
+    }
+
+    /// Closes the lane: what waits is answered with the reason, and unlocks are kept.
+    pub(crate) fn detach(&self, reason: &DownReason) {
+        let waiting = {
+            let mut queue = self.queue();
+            queue.link = Err(reason.clone());
+            queue.round_trip = None;
+            let waiting = std::mem::take(&mut queue.pending);
+            for operation in &waiting {
+                queue.keep_unlock(operation);
+            }
+            if *reason == DownReason::Closed {
+                queue.late.clear();
+                queue.unanswered.clear();
+            }
+            waiting
+        };
+        for operation in waiting {
+            operation.vote(self.server, Vote::Unreachable(reason.clone()));
+        }
+        self.idle.notify_waiters();
+    }
+
+    /// Decides the rounds that wait for this server, as far as that depends on it: their callers undo what they did.
+    pub(crate) fn end_rounds(&self) {
+        let (waiting, unanswered) = {
+            let mut queue = self.queue();
+            let (unlocks, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut queue.pending)
+                .into_iter()
+                .partition(|operation| operation.verb == Verb::Unlock);
+            queue.pending = unlocks;
+            (waiting, queue.in_flight.clone())
+        };
+        for operation in waiting {
+            operation.vote(self.server, Vote::Unreachable(DownReason::Closed));
+        }
+        let votes = unanswered.iter().flat_map(|batch| batch.iter());
+        for operation in votes.filter(|operation| operation.verb != Verb::Unlock) {
+            operation.vote(self.server, Vote::Unknown);
+        }
+    }
+
+    /// Resolves when the server said that it is a replica.
+    pub(crate) async fn demoted(&self) {
+        loop {
+            let notified = self.demoted.notified();
+            if self.queue().is_demoted {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Resolves when nothing waits and nothing is unanswered.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let notified = self.idle.notified();
+            if self.queue().is_idle() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Notes that the server answered something.
+    pub(crate) fn heard(&self, round_trip: Duration) {
+        self.queue().note_answer(Instant::now(), round_trip);
+    }
+
+    pub(crate) fn last_heard(&self) -> Instant {
+        self.queue().heard
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.queue().round_trip
+    }
+
+    /// Sends what has gathered. The lock is held until the command is queued on the connection, which is what keeps
+    /// the order.
+    fn send_pending(self: &Arc<Self>, queue: &mut Queue) {
+        while queue.has_room_on_the_way() && !queue.pending.is_empty() {
+            let now = Instant::now();
+            let batch = queue.next_batch(now);
+            self.send(queue, now, batch, Form::Cheapest);
+        }
+    }
+
+    fn send(self: &Arc<Self>, queue: &mut Queue, now: Instant, batch: Batch, form: Form) {
+        let Ok(link) = &queue.link else { return };
+        if batch.is_empty() {
+            return;
+        }
+        let (lane, epoch) = (Arc::clone(self), queue.epoch);
+        let sent = Arc::clone(&batch);
+        let done = move |answer| lane.answered(epoch, now, &sent, answer);
+        link.send(Command::new(Arc::clone(&batch), form, done));
+        queue.in_flight.push(batch);
+    }
+
+    /// Sends what has gathered while a command travelled, and hands its votes out.
+    fn answered(self: &Arc<Self>, epoch: u64, sent: Instant, batch: &Batch, mut answer: Answer) {
+        let now = Instant::now();
+        {
+            let mut queue = self.queue();
+            let is_current = queue.epoch == epoch && queue.link.is_ok();
+            if matches!(answer, Answer::Again(_)) && !is_current {
+                answer = Answer::Lost;
+            }
+            if matches!(answer, Answer::Lost) {
+                queue.keep_lost(epoch, batch, now);
+            }
+            if queue.epoch == epoch {
+                queue.in_flight.retain(|other| !Arc::ptr_eq(other, batch));
+                if !matches!(answer, Answer::Lost) {
+                    queue.note_answer(now, now - sent);
+                }
+                if let Answer::Again(form) = answer {
+                    let again = batch.iter().filter(|operation| !operation.is_stale(now));
+                    let again = again.cloned().collect();
+                    self.send(&mut queue, now, again, form);
+                }
+            }
+            queue.keep_refused(batch, &answer);
+            if is_current && says_replica(&answer) {
+                queue.is_demoted = true;
+                self.demoted.notify_waiters();
+            }
+            self.send_pending(&mut queue);
+        }
+        self.hand_out(batch, answer);
+        if self.queue().is_idle() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn hand_out(self: &Arc<Self>, batch: &[Arc<Operation>], answer: Answer) {
+        match answer {
+            Answer::Outcomes(outcomes) => {
+                let answered = outcomes.len();
+                for (operation, outcome) in batch.iter().zip(outcomes) {
+                    let is_missing = outcome == Outcome::Missing;
+                    let decided = operation.vote(self.server, outcome.into());
+                    if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
+                        // The round put back what it knew to be missing when it was decided. This came later.
+                        self.submit(&Arc::new(operation.restore()));
+                    }
+                }
+                for operation in batch.iter().skip(answered) {
+                    operation.vote(self.server, Vote::Unknown);
+                }
+            }
+            Answer::Rejected(refusal) => {
+                for operation in batch {
+                    operation.vote(self.server, Vote::Refused(refusal.clone()));
+                }
+            }
+            Answer::Lost => {
+                for operation in batch {
+                    operation.vote(self.server, Vote::Unknown);
+                }
+            }
+            // They are on their way again, or nobody waits for them any more.
+            Answer::Again(_) => {}
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing in here panics between two statements that belong together.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Outcome> for Vote {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Granted,
+            Outcome::Missing => Self::Missing,
+            Outcome::Held { value, pttl } => Self::Held {
+                owner: Owner::parse(&value),
+                remaining: u64::try_from(pttl).ok().map(Duration::from_millis),
+            },
+            Outcome::Failed(error) => Self::Refused(Refusal::parse(&error)),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What waits for one server, what travels to it, and what is kept while it is away.
+
+use crate::server::{
+    DownReason, Refusal,
+    link::{Answer, Link, Outcome},
+    operation::{Operation, Verb},
+};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
+const LARGEST_BATCH: usize = 1024;
+
+/// The most bytes of keys in one command, which a command exceeds only for a single key. Redis takes 512 MB.
+pub(super) const LARGEST_COMMAND: usize = 1 << 20;
+
+/// The most votes that wait for one server, and the most unlocks that are kept for one that is down. Unlocks may wait
+/// twice as many.
+const CAPACITY: usize = 100_000;
+
+/// Operations that travel as one command.
+pub(super) type Batch = Arc<[Arc<Operation>]>;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// The connection, or why there is none.
+    pub(super) link: Result<Arc<dyn Link>, DownReason>,
+    /// Counts the connections, so that an answer is never taken for one of a later connection.
+    pub(super) epoch: u64,
+    pub(super) in_flight: Vec<Batch>,
+    pub(super) pending: VecDeque<Arc<Operation>>,
+    /// Unlocks for the time the server is back.
+    pub(super) late: VecDeque<Arc<Operation>>,
+    /// SETs whose answer was lost with a connection. A server that was stopped carries them out when it goes on.
+    pub(super) unanswered: VecDeque<Arc<Operation>>,
+    pub(super) heard: Instant,
+    pub(super) round_trip: Option<Duration>,
+    /// The shortest of this connection: what a command takes on its way.
+    pub(super) shortest_round_trip: Duration,
+    /// Whether the server said that it is a replica now.
+    pub(super) is_demoted: bool,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            link: Err(DownReason::NotYet),
+            epoch: 0,
+            in_flight: Vec::new(),
+            pending: VecDeque::new(),
+            late: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            heard: Instant::now(),
+            round_trip: None,
+            shortest_round_trip: Duration::MAX,
+            is_demoted: false,
+        }
+    }
+
+    /// Starts over with a new connection.
+    pub(super) fn open(&mut self, link: Arc<dyn Link>) {
+        let now = Instant::now();
+        self.link = Ok(link);
+        self.epoch += 1;
+        self.in_flight.clear();
+        self.heard = now;
+        self.shortest_round_trip = Duration::MAX;
+        self.is_demoted = false;
+        let unanswered = std::mem::take(&mut self.unanswered);
+        let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
+        self.pending.extend(orphans.map(|set| Arc::new(set.undo())));
+        self.take_up_late(now);
+    }
+
+    /// Whether one more command may be sent.
+    pub(super) fn has_room_on_the_way(&self) -> bool {
+        self.in_flight.len() < commands_in_flight(self.shortest_round_trip)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.link.is_err() || (self.pending.is_empty() && self.in_flight.is_empty())
+    }
+
+    /// Votes give way to unlocks, without which keys would stay.
+    pub(super) fn is_full_for(&self, verb: Verb) -> bool {
+        let most = if verb == Verb::Unlock { 2 * CAPACITY } else { CAPACITY };
+        self.pending.len() >= most
+    }
+
+    /// Lets the unlocks that were kept wait for their turn again, unless their keys have expired.
+    pub(super) fn take_up_late(&mut self, now: Instant) {
+        let late = std::mem::take(&mut self.late);
+        self.pending
+            .extend(late.into_iter().filter(|unlock| !unlock.is_over(now)));
+    }
+
+    /// Takes what is to be sent next, without what is of no use any more.
+    pub(super) fn next_batch(&mut self, now: Instant) -> Batch {
+        let mut batch = Vec::with_capacity(self.pending.len().min(LARGEST_BATCH));
+        let mut bytes = 0;
+        while let Some(operation) = self.pending.front() {
+            bytes += operation.key.len();
+            if batch.len() == LARGEST_BATCH || (bytes > LARGEST_COMMAND && !batch.is_empty()) {
+                break;
+            }
+            batch.extend(self.pending.pop_front().filter(|operation| !operation.is_stale(now)));
+        }
+        batch.into()
+    }
+
+    pub(super) fn note_answer(&mut self, now: Instant, round_trip: Duration) {
+        self.heard = now;
+        self.round_trip = Some(round_trip);
+        self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
+    }
+
+    /// Keeps what a command of a connection that ended may have left, and the unlocks it carried.
+    pub(super) fn keep_lost(&mut self, epoch: u64, batch: &[Arc<Operation>], now: Instant) {
+        let is_back = self.epoch != epoch && self.link.is_ok();
+        for operation in batch {
+            match operation.verb {
+                Verb::Unlock if is_back => self.pending.push_back(Arc::clone(operation)),
+                Verb::Unlock => self.keep_unlock(operation),
+                Verb::Lock | Verb::Restore if !is_back => keep(&mut self.unanswered, operation),
+                Verb::Lock | Verb::Restore if operation.is_orphaned(now) => {
+                    self.pending.push_back(Arc::new(operation.undo()));
+                }
+                Verb::Lock | Verb::Restore | Verb::Renew => {}
+            }
+        }
+    }
+
+    /// Keeps the unlocks that the server refused for a reason that passes.
+    pub(super) fn keep_refused(&mut self, batch: &[Arc<Operation>], answer: &Answer) {
+        match answer {
+            Answer::Rejected(refusal) if refusal.passes() => {
+                for operation in batch {
+                    self.keep_unlock(operation);
+                }
+            }
+            Answer::Outcomes(outcomes) => {
+                for (operation, outcome) in batch.iter().zip(outcomes) {
+                    let may_succeed = |error: &str| Refusal::parse(error).passes();
+                    if matches!(outcome, Outcome::Failed(error) if may_succeed(error)) {
+                        self.keep_unlock(operation);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Keeps an unlock for when the server is back.
+    pub(super) fn keep_unlock(&mut self, operation: &Arc<Operation>) {
+        if operation.verb == Verb::Unlock && !matches!(self.link, Err(DownReason::Closed)) {
+            keep(&mut self.late, operation);
+        }
+    }
+}
+
+pub(super) fn says_replica(answer: &Answer) -> bool {
+    match answer {
+        Answer::Rejected(refusal) => *refusal == Refusal::ReadOnly,
+        Answer::Outcomes(outcomes) => outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Outcome::Failed(error) if Refusal::parse(error) == Refusal::ReadOnly)),
+        Answer::Again(_) | Answer::Lost => false,
+    }
+}
+
+/// How many commands to one server may be unanswered: one, and one more for each 150 µs that a command takes on its way.
+///
+/// With one, large batches gather, which is cheapest; but the server idles while an answer travels, and who comes second
+/// waits for the answer of the first. Both matter only if the way is long.
+pub(super) fn commands_in_flight(round_trip: Duration) -> usize {
+    const STEP: Duration = Duration::from_micros(150);
+    const MOST: usize = 8;
+    let more = usize::try_from(round_trip.as_micros() / STEP.as_micros()).unwrap_or(MOST);
+    MOST.min(more.saturating_add(1))
+}
+
+/// Keeps an operation in place of the oldest, whose ttl is likely to end first, if there are too many.
+fn keep(kept: &mut VecDeque<Arc<Operation>>, operation: &Arc<Operation>) {
+    if kept.len() >= CAPACITY {
+        kept.pop_front();
+    }
+    kept.push_back(Arc::clone(operation));
+}
