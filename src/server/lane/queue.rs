@@ -8,6 +8,9 @@ use crate::server::{
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// How many operations are worth a second command on any way.
+pub(super) const LARGE_BATCH: usize = 128;
+
 /// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
 const LARGEST_BATCH: usize = 1024;
 
@@ -72,9 +75,11 @@ impl Queue {
         self.take_up_late(now);
     }
 
-    /// Whether one more command may be sent.
+    /// Whether one more command may be sent. A large batch need not wait for another: it is cheap already, and the server
+    /// has work while the answer to the first is read.
     pub(super) fn has_room_on_the_way(&self) -> bool {
-        self.in_flight.len() < commands_in_flight(self.shortest_round_trip)
+        let commands = self.in_flight.len();
+        commands < commands_in_flight(self.shortest_round_trip) || (commands < 2 && self.pending.len() >= LARGE_BATCH)
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The lane on a connection that answers when the test says so.
 
 use super::{
-    queue::{LARGEST_COMMAND, commands_in_flight},
+    queue::{LARGE_BATCH, LARGEST_COMMAND, commands_in_flight},
     *,
 };
 use crate::server::{link::Task, operation::Claim};
@@ -78,6 +78,20 @@ fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
     assert!(script.is_empty());
     first.answer(Answer::Outcomes(vec![Outcome::Done]));
     assert_eq!(verbs(&script.next()), [Verb::Renew, Verb::Lock, Verb::Unlock]);
+}
+
+#[test]
+fn a_large_batch_does_not_wait_for_the_answer_to_another() {
+    let (lane, script) = lane();
+    for _ in 0..1 + LARGE_BATCH {
+        lane.submit(&operation(Verb::Renew, &Arc::default()));
+    }
+    let sizes = [script.next(), script.next()].map(|command| command.operations.len());
+    assert_eq!(sizes, [1, LARGE_BATCH]);
+    for _ in 0..2 * LARGE_BATCH {
+        lane.submit(&operation(Verb::Renew, &Arc::default()));
+    }
+    assert!(script.is_empty(), "two commands are enough");
 }
 
 #[test]
