@@ -83,7 +83,7 @@ fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
 #[test]
 fn a_large_batch_does_not_wait_for_the_answer_to_another() {
     let (lane, script) = lane();
-    for _ in 0..1 + LARGE_BATCH {
+    for _ in 0..=LARGE_BATCH {
         lane.submit(&operation(Verb::Renew, &Arc::default()));
     }
     let sizes = [script.next(), script.next()].map(|command| command.operations.len());
