@@ -193,7 +193,7 @@ impl Lane {
                 answer = Answer::Lost;
             }
             if matches!(answer, Answer::Lost) {
-                queue.keep_lost(epoch, batch, now);
+                queue.keep_lost(epoch, batch);
             }
             if queue.epoch == epoch {
                 queue.in_flight.retain(|other| !Arc::ptr_eq(other, batch));

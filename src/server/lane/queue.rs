@@ -120,14 +120,15 @@ impl Queue {
     }
 
     /// Keeps what a command of a connection that ended may have left, and the unlocks it carried.
-    pub(super) fn keep_lost(&mut self, epoch: u64, batch: &[Arc<Operation>], now: Instant) {
+    pub(super) fn keep_lost(&mut self, epoch: u64, batch: &[Arc<Operation>]) {
         let is_back = self.epoch != epoch && self.link.is_ok();
         for operation in batch {
             match operation.verb {
                 Verb::Unlock if is_back => self.pending.push_back(Arc::clone(operation)),
                 Verb::Unlock => self.keep_unlock(operation),
                 Verb::Lock | Verb::Restore if !is_back => keep(&mut self.unanswered, operation),
-                Verb::Lock | Verb::Restore if operation.is_orphaned(now) => {
+                // That its ttl is over is no reason here: a renewal may have counted this server since it is back.
+                Verb::Lock | Verb::Restore if operation.claim.is_released() => {
                     self.pending.push_back(Arc::new(operation.undo()));
                 }
                 Verb::Lock | Verb::Restore | Verb::Renew => {}

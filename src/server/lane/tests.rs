@@ -193,6 +193,29 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
 }
 
 #[test]
+fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been_renewed_there() {
+    for is_released in [false, true] {
+        let (lane, script) = lane();
+        let claim = Arc::<Claim>::default();
+        let now = Instant::now();
+        // Its ttl is over already, but a renewal may have been granted by this server since.
+        let key_and_value = (b"r"[..].into(), "v".into());
+        let times = (now, now + Duration::from_secs(60));
+        let set = Operation::vote_by(times, Verb::Lock, key_and_value, Arc::clone(&claim), Duration::ZERO, 1);
+        lane.submit(&Arc::new(set));
+        let lost = script.next();
+        lane.detach(&DownReason::ConnectionLost);
+        let next = Arc::new(Script::default());
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>);
+        if is_released {
+            claim.release();
+        }
+        lost.answer(Answer::Lost);
+        assert_eq!(next.is_empty(), !is_released);
+    }
+}
+
+#[test]
 fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
     let (lane, script) = lane();
     lane.submit(&operation(Verb::Lock, &Arc::default()));
