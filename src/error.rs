@@ -5,7 +5,7 @@ use crate::{
     engine::{Owner, Vote},
 };
 use std::{
-    fmt::{self, Display, Write},
+    fmt::{Display, Write},
     time::Duration,
 };
 
@@ -125,10 +125,21 @@ pub enum InvalidResource {
     /// The resource is empty.
     #[error("the resource is empty")]
     Empty,
-    /// The resource, with the key prefix, is longer than a Redis key can be.
+    /// The list of resources is empty.
+    #[error("no resource is named")]
+    None,
+    /// More resources than one lock can have.
+    #[error("{count} resources are too many for one lock, {most} are the most")]
+    TooMany {
+        /// How many there are, each counted once.
+        count: usize,
+        /// How many there can be.
+        most: usize,
+    },
+    /// The resource, with the key prefix, is longer than a Redis key can be; or several together are.
     #[error("the resource with its prefix is {length} bytes long, {longest} is the most")]
     TooLong {
-        /// Its length in bytes, with the key prefix.
+        /// The length in bytes, with the key prefix.
         length: usize,
         /// The most that a lock can have, in bytes: what Redis takes, less room for the value beside it.
         longest: usize,
@@ -149,7 +160,7 @@ pub struct ServerVote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The resource, with bytes that are not UTF-8 replaced.
+    /// The resource, with bytes that are not UTF-8 replaced; several are separated by commas.
     pub resource: String,
     /// How many rounds were made.
     pub rounds: u32,
@@ -209,21 +220,11 @@ impl Failure {
 }
 
 /// Who holds a resource, and until when, for a message.
-struct Holder<'a> {
-    owner: Option<&'a Owner>,
-    retry_after: Option<Duration>,
-}
-
-impl Display for Holder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.owner {
-            Some(owner) => write!(f, "{owner}")?,
-            None => write!(f, "an unknown owner")?,
-        }
-        match self.retry_after {
-            Some(left) => write!(f, ", {:.1} s left", left.as_secs_f64()),
-            None => write!(f, ", without a ttl"),
-        }
+fn holder(owner: Option<&Owner>, retry_after: Option<Duration>) -> String {
+    let owner = owner.map_or_else(|| "an unknown owner".into(), Owner::to_string);
+    match retry_after {
+        Some(left) => format!("{owner}, {:.1} s left", left.as_secs_f64()),
+        None => format!("{owner}, without a ttl"),
     }
 }
 
@@ -233,7 +234,7 @@ impl Display for Holder<'_> {
 #[non_exhaustive]
 pub enum LockError {
     /// Somebody else holds the resource.
-    #[error("{}; held by {}", failure.could_not_lock(), Holder { owner: owner.as_ref(), retry_after: *retry_after })]
+    #[error("{}; held by {}", failure.could_not_lock(), holder(owner.as_ref(), *retry_after))]
     Held {
         /// Who holds it on most of the servers that told, if the value tells.
         owner: Option<Owner>,

@@ -38,6 +38,8 @@
 //!
 //! - `tls` (default): servers with `rediss://` and `valkeys://` addresses.
 
+mod resource;
+
 mod config;
 mod server;
 
@@ -59,7 +61,7 @@ pub mod testing;
 #[cfg(feature = "tls")]
 pub use config::Tls;
 pub use config::{Address, Builder, Server};
-pub use engine::{Drift, Owner, Retry, Vote};
+pub use engine::{Drift, Holder, Owner, Retry, Vote};
 pub use error::{AddressProblem, ConfigError, Failure, InvalidResource, InvalidTtl, LockError, RenewError, ServerVote};
 pub use events::{Crossings, Event, Events, Warning};
 pub use lock::Lock;
@@ -67,6 +69,7 @@ pub use monitor::{ServerState, ServerStatus};
 pub use quorum::Quorum;
 pub use redlock::Redlock;
 pub use request::{LockRequest, RenewRequest, Unlocked, Unlocking};
+pub use resource::IntoResources;
 pub use server::{DownReason, Refusal, Text};
 
 /// The README's example is compiled and run with the other documentation.

@@ -5,12 +5,13 @@ use crate::{
         Shortened,
         round::{Grant, Term},
     },
+    resource::{IntoResources, Resources},
     server::Claim,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A resource that is locked.
+/// A resource that is locked, or several that are locked together.
 ///
 /// Dropping it does nothing: the resource stays locked until [`unlock`](crate::Redlock::unlock) or the end of the ttl.
 ///
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 #[derive(Clone)]
 #[must_use = "the resource stays locked until it is unlocked or its ttl is over"]
 pub struct Lock {
-    resource: Arc<[u8]>,
+    resources: Resources,
     value: Arc<str>,
     claim: Arc<Claim>,
     /// Nothing for a lock that was put together from its parts.
@@ -27,10 +28,10 @@ pub struct Lock {
 }
 
 impl Lock {
-    pub(crate) fn new(resource: Arc<[u8]>, grant: Grant) -> Self {
+    pub(crate) fn new(resources: Resources, grant: Grant) -> Self {
         let Grant { value, claim, term } = grant;
         Self {
-            resource,
+            resources,
             value,
             claim,
             term: Some(term),
@@ -41,18 +42,23 @@ impl Lock {
     ///
     /// How long it is valid is not known here: [`validity`](Self::validity) is zero until it is
     /// [renewed](crate::Redlock::renew).
-    pub fn from_parts(resource: impl AsRef<[u8]>, value: impl Into<String>) -> Self {
+    pub fn from_parts(resource: impl IntoResources, value: impl Into<String>) -> Self {
         Self {
-            resource: resource.as_ref().into(),
+            resources: resource.into_resources(),
             value: value.into().into(),
             claim: Arc::default(),
             term: None,
         }
     }
 
-    /// Returns what is locked.
+    /// Returns what is locked; of several resources the first in order.
     pub fn resource(&self) -> &[u8] {
-        &self.resource
+        self.resources.as_slice().first().map_or(&[], |resource| resource)
+    }
+
+    /// Returns all that is locked, in order.
+    pub fn resources(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.resources.as_slice().iter().map(|resource| &resource[..])
     }
 
     /// Returns the unique proof of ownership that is stored on the servers: `{id}_{unix_ms}_{random}`.
@@ -78,8 +84,8 @@ impl Lock {
         !self.validity().is_zero()
     }
 
-    pub(crate) fn shared_resource(&self) -> &Arc<[u8]> {
-        &self.resource
+    pub(crate) fn shared_resources(&self) -> &Resources {
+        &self.resources
     }
 
     pub(crate) fn shared_value(&self) -> &Arc<str> {
@@ -100,7 +106,7 @@ impl Lock {
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")
-            .field("resource", &String::from_utf8_lossy(&self.resource))
+            .field("resource", &self.resources)
             .field("value", &Shortened(self.value()))
             .field("validity", &self.validity())
             .finish()

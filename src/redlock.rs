@@ -9,20 +9,15 @@ use crate::{
     monitor::{Monitor, ServerStatus},
     quorum::Connection,
     request::{LockRequest, RenewRequest, Unlocking},
-    server::{Connector, Lane, Supervisor},
+    resource::{IntoResources, Resources},
+    server::{Connector, Lane, Operation, Supervisor, UnderWay},
 };
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{runtime, sync::watch, time::Instant};
-
-/// The longest key, in bytes. Redis takes arguments of 512 MB; the key shares one with its value.
-const LONGEST_KEY: usize = (512 << 20) - (64 << 10);
 
 /// How long an unlock is kept for a server that is down if it is not known when the key expires.
 const KEEP_UNLOCK: Duration = Duration::from_secs(60);
@@ -74,14 +69,14 @@ impl Redlock {
     ///
     /// The request is awaited as it is or adjusted first; see [`LockRequest`] for its errors and its cancel safety.
     /// Sub-millisecond parts of the ttl are dropped.
-    pub fn lock(&self, resource: impl AsRef<[u8]>, ttl: Duration) -> LockRequest {
-        LockRequest::new(Arc::clone(&self.core), resource.as_ref(), ttl, self.retry())
+    pub fn lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
+        LockRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, self.retry())
     }
 
     /// Locks a resource for `ttl` if that succeeds in a single round.
     ///
     /// This is [`lock`](Self::lock) without retries.
-    pub fn try_lock(&self, resource: impl AsRef<[u8]>, ttl: Duration) -> LockRequest {
+    pub fn try_lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
         self.lock(resource, ttl).retry(Retry::none())
     }
 
@@ -101,12 +96,7 @@ impl Redlock {
     /// that is unknown, for a lock made by [`Lock::from_parts`]). A program that ends right after this should await the
     /// answer or [`close`](Self::close), lest the runtime ends before the bytes are written.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
-        let key = self.core.key(lock.shared_resource());
-        let now = Instant::now();
-        let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);
-        let key_and_value = (key, Arc::clone(lock.shared_value()));
-        let operation = self.core.electorate.unlock(key_and_value, lock.claim(), now, expires);
-        Unlocking::new(operation, self.core.defaults.round_timeout)
+        Unlocking::new(self.core.unlock(lock), self.core.defaults.round_timeout)
     }
 
     /// Sets the retry policy of all later locks of this handle and its clones.
@@ -152,8 +142,7 @@ impl Redlock {
 
     /// Returns each server, in the order in which they were configured, and whether it can vote.
     pub fn servers(&self) -> Vec<ServerStatus> {
-        let lanes = &self.core.electorate.lanes;
-        self.core.monitor.servers(|server| lanes[server].round_trip())
+        self.core.monitor.servers(|server| self.core.lane(server).round_trip())
     }
 
     /// Ends every task and connection of this handle and all its clones.
@@ -193,9 +182,9 @@ impl Builder {
             let supervisor = Supervisor {
                 server,
                 connector,
-                lane: Arc::clone(&core.electorate.lanes[server]),
+                lane: Arc::clone(core.lane(server)),
                 monitor: Arc::clone(&core.monitor),
-                under_way: Arc::clone(&core.electorate.under_way),
+                under_way: Arc::clone(&core.under_way),
                 config: config.connection,
                 closed: core.shutdown.subscribe(),
             };
@@ -208,8 +197,8 @@ impl Builder {
 impl fmt::Debug for Redlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redlock")
-            .field("id", &self.core.electorate.id)
-            .field("servers", &self.core.electorate.addresses)
+            .field("id", &self.core.groups[0].id)
+            .field("servers", &self.servers())
             .field("is_connected", &self.is_connected())
             .finish_non_exhaustive()
     }
@@ -218,12 +207,13 @@ impl fmt::Debug for Redlock {
 /// What all clones of a handle share. The tasks share only its parts, so that it is dropped with the last clone.
 #[derive(Debug)]
 pub(crate) struct Core {
-    pub(crate) electorate: Electorate,
+    /// At least one.
+    groups: Vec<Arc<Electorate>>,
+    under_way: Arc<UnderWay>,
     pub(crate) defaults: Defaults,
     key_prefix: Vec<u8>,
     retry: Mutex<Retry>,
     pub(crate) monitor: Arc<Monitor>,
-    closed: AtomicBool,
     /// Tells the supervisors to end, by its value or by being dropped.
     shutdown: watch::Sender<bool>,
 }
@@ -239,13 +229,16 @@ impl Core {
     fn new(config: &Config) -> Self {
         let addresses: Vec<Address> = config.servers.iter().map(crate::Server::address).collect();
         let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server)));
+        let under_way = Arc::<UnderWay>::default();
+        let electorate = Electorate {
+            id: config.id.clone(),
+            lanes: lanes.collect(),
+            addresses: addresses.clone(),
+            under_way: Arc::clone(&under_way),
+        };
         Self {
-            electorate: Electorate {
-                id: config.id.clone(),
-                lanes: lanes.collect(),
-                addresses: addresses.clone(),
-                under_way: Arc::default(),
-            },
+            groups: vec![Arc::new(electorate)],
+            under_way,
             defaults: Defaults {
                 drift: config.drift,
                 round_timeout: config.round_timeout,
@@ -253,42 +246,37 @@ impl Core {
             key_prefix: config.key_prefix.clone(),
             retry: Mutex::new(config.retry),
             monitor: Arc::new(Monitor::new(addresses)),
-            closed: AtomicBool::new(false),
             shutdown: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.under_way.is_closed()
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.under_way.close();
         self.monitor.close();
         self.shutdown.send_replace(true);
     }
 
-    /// The Redis key of a resource.
-    pub(crate) fn key(&self, resource: &Arc<[u8]>) -> Arc<[u8]> {
-        if self.key_prefix.is_empty() {
-            Arc::clone(resource)
-        } else {
-            [&self.key_prefix, &resource[..]].concat().into()
-        }
+    /// The group that resources belong to, and their Redis keys.
+    pub(crate) fn locate(&self, resources: &Resources) -> Result<(&Arc<Electorate>, Resources), InvalidResource> {
+        resources.check(self.key_prefix.len())?;
+        Ok((&self.groups[0], resources.with_prefix(&self.key_prefix)))
     }
 
-    pub(crate) fn check_resource(&self, resource: &[u8]) -> Result<(), InvalidResource> {
-        let length = self.key_prefix.len().saturating_add(resource.len());
-        if resource.is_empty() {
-            Err(InvalidResource::Empty)
-        } else if length > LONGEST_KEY {
-            Err(InvalidResource::TooLong {
-                length,
-                longest: LONGEST_KEY,
-            })
-        } else {
-            Ok(())
-        }
+    pub(crate) fn unlock(&self, lock: &Lock) -> Arc<Operation> {
+        let keys = lock.shared_resources().with_prefix(&self.key_prefix);
+        let now = Instant::now();
+        let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);
+        let keys_and_value = (keys, Arc::clone(lock.shared_value()));
+        self.groups[0].unlock(keys_and_value, lock.claim(), now, expires)
+    }
+
+    /// The lane of a server, counted through all groups.
+    fn lane(&self, server: usize) -> &Arc<Lane> {
+        &self.groups[0].lanes[server]
     }
 
     /// Checks a ttl against the drift of a call.

@@ -3,13 +3,14 @@
 use crate::{
     engine::{
         Drift, Retry, Ttl, Vote,
-        ballot::{is_held, is_lost, most_named_owner, reachable, retry_after},
-        round::{Failed, Grant},
+        ballot::{is_held, is_lost, leading_holder, reachable, retry_after},
+        round::{Electorate, Failed, Grant},
     },
     error::{LockError, RenewError},
     lock::Lock,
     quorum::majority,
     redlock::Core,
+    resource::Resources,
     server::Operation,
 };
 use rand::{SeedableRng, rngs::SmallRng};
@@ -44,7 +45,7 @@ fn default_round_timeout(ttl: Duration) -> Duration {
 #[must_use = "requests do nothing unless awaited"]
 pub struct LockRequest {
     core: Arc<Core>,
-    resource: Arc<[u8]>,
+    resources: Resources,
     ttl: Duration,
     retry: Retry,
     drift: Option<Drift>,
@@ -52,9 +53,9 @@ pub struct LockRequest {
 }
 
 impl LockRequest {
-    pub(crate) fn new(core: Arc<Core>, resource: &[u8], ttl: Duration, retry: Retry) -> Self {
+    pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, retry: Retry) -> Self {
         Self {
-            resource: resource.into(),
+            resources,
             ttl,
             retry,
             drift: None,
@@ -82,23 +83,19 @@ impl LockRequest {
     }
 
     async fn run(self) -> Result<Lock, LockError> {
-        let Self { core, resource, .. } = self;
-        core.check_resource(&resource)?;
+        let Self { core, resources, .. } = self;
+        let (electorate, keys) = core.locate(&resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
-        let key = core.key(&resource);
         let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
         let mut waits = None;
         for round in 1.. {
-            // First, so that a close that is not seen here waits for this round.
-            let under_way = core.electorate.under_way.begin();
-            if core.is_closed() {
-                return Err(LockError::Closed);
-            }
-            let failed = match core.electorate.lock(&key, ttl, limit).await {
-                Ok(grant) => return Ok(Lock::new(resource, grant)),
+            let Some(attempt) = electorate.attempt(&keys, ttl, limit) else {
+                break;
+            };
+            let failed = match attempt.decide().await {
+                Ok(grant) => return Ok(Lock::new(resources, grant)),
                 Err(failed) => failed,
             };
-            drop(under_way);
             // Most locks are granted at once and need no random numbers.
             let waits = waits.get_or_insert_with(|| self.retry.waits(SmallRng::from_entropy()));
             match waits.next() {
@@ -107,7 +104,7 @@ impl LockRequest {
                     () = core.monitor.closed() => break,
                 },
                 None if core.is_closed() => break,
-                None => return Err(refused(&core, &resource, ttl, round, failed)),
+                None => return Err(refused(electorate, &resources, ttl, round, failed)),
             }
         }
         Err(LockError::Closed)
@@ -115,8 +112,8 @@ impl LockRequest {
 }
 
 /// Says why the last round failed.
-fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) -> LockError {
-    let failure = |votes| Box::new(core.electorate.failure(resource, rounds, votes));
+fn refused(electorate: &Electorate, resources: &Resources, ttl: Ttl, rounds: u32, failed: Failed) -> LockError {
+    let failure = |votes| Box::new(electorate.failure(resources, rounds, votes));
     match failed {
         Failed::Expired { elapsed, votes } => LockError::Expired {
             elapsed,
@@ -124,7 +121,7 @@ fn refused(core: &Core, resource: &[u8], ttl: Ttl, rounds: u32, failed: Failed) 
             failure: failure(votes),
         },
         Failed::Outvoted(votes) if is_held(&votes) => LockError::Held {
-            owner: most_named_owner(&votes),
+            owner: leading_holder(&votes).and_then(|(holder, _)| holder.owner.clone()),
             retry_after: retry_after(&votes),
             failure: failure(votes),
         },
@@ -150,7 +147,7 @@ impl IntoFuture for LockRequest {
 impl fmt::Debug for LockRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockRequest")
-            .field("resource", &String::from_utf8_lossy(&self.resource))
+            .field("resource", &self.resources)
             .field("ttl", &self.ttl)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
@@ -204,29 +201,28 @@ impl RenewRequest {
 
     async fn run(self) -> Result<Lock, RenewError> {
         let Self { core, lock, .. } = self;
-        let resource = lock.shared_resource();
-        core.check_resource(resource)?;
+        let resources = lock.shared_resources();
+        let (electorate, keys) = core.locate(resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
-        let key = core.key(resource);
         let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
-        let key_and_value = (key, Arc::clone(lock.shared_value()));
+        let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         let claim = lock.claim();
-        let failure = |votes| Box::new(core.electorate.failure(resource, 1, votes));
+        let failure = |votes| Box::new(electorate.failure(resources, 1, votes));
         if claim.is_released() {
             // Its unlock may still be on its way.
-            let not_asked = vec![Vote::Pending; core.electorate.lanes.len()];
+            let not_asked = vec![Vote::Pending; electorate.lanes.len()];
             return Err(RenewError::Lost {
                 failure: failure(not_asked),
             });
         }
         let start = Instant::now();
-        let failed = match core.electorate.renew(key_and_value, claim, ttl, limit).await {
+        let failed = match electorate.renew(keys_and_value, claim, ttl, limit).await {
             Ok(term) => {
                 let (value, claim) = (Arc::clone(lock.shared_value()), Arc::clone(claim));
-                return Ok(Lock::new(Arc::clone(resource), Grant { value, claim, term }));
+                return Ok(Lock::new(resources.clone(), Grant { value, claim, term }));
             }
             Err(failed) => failed,
         };

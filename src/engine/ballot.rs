@@ -1,6 +1,6 @@
 //! The votes of one round, and what they decide.
 
-use super::value::Owner;
+use super::value::Holder;
 use crate::{
     quorum::majority,
     server::{DownReason, Refusal},
@@ -14,12 +14,7 @@ pub enum Vote {
     /// The server did it: the key was set, renewed or removed.
     Granted,
     /// The key holds another value, so somebody else holds the resource.
-    Held {
-        /// Who holds it, if the value tells.
-        owner: Option<Owner>,
-        /// How long the key will stand if its owner does nothing; `None` if it never expires.
-        remaining: Option<Duration>,
-    },
+    Held(Holder),
     /// The key is not there, so there was nothing to renew or to unlock.
     Missing,
     /// The server answered with an error, so it did nothing.
@@ -128,17 +123,17 @@ pub(crate) fn is_lost(votes: &[Vote]) -> bool {
     gone > votes.len() - majority(votes.len())
 }
 
-/// The owner that most of the servers name.
-pub(crate) fn most_named_owner(votes: &[Vote]) -> Option<Owner> {
-    let owners = || {
+/// The holder that most of the servers name, and how many do.
+pub(crate) fn leading_holder(votes: &[Vote]) -> Option<(&Holder, usize)> {
+    let holders = || {
         votes.iter().filter_map(|vote| match vote {
-            Vote::Held { owner, .. } => owner.as_ref(),
+            Vote::Held(holder) => Some(holder),
             _ => None,
         })
     };
-    owners()
-        .max_by_key(|owner| owners().filter(|other| other == owner).count())
-        .cloned()
+    holders()
+        .map(|holder| (holder, holders().filter(|other| other.is(holder)).count()))
+        .max_by_key(|(_, count)| *count)
 }
 
 /// When enough keys will have expired for a majority to be free, if their owners do nothing.
@@ -148,7 +143,7 @@ pub(crate) fn retry_after(votes: &[Vote]) -> Option<Duration> {
         .iter()
         .filter_map(|vote| match vote {
             // A key without a ttl is the last to be waited for.
-            Vote::Held { remaining, .. } => Some(remaining.unwrap_or(Duration::MAX)),
+            Vote::Held(holder) => Some(holder.remaining.unwrap_or(Duration::MAX)),
             _ => None,
         })
         .collect();
@@ -163,20 +158,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn held() -> Vote {
-        Vote::Held {
-            owner: None,
-            remaining: None,
-        }
+        Vote::Held(Holder::new(b"?", None))
     }
 
     fn held_by(id: &str, remaining: Option<u64>) -> Vote {
-        Vote::Held {
-            owner: Some(Owner {
-                id: id.into(),
-                since: std::time::UNIX_EPOCH,
-            }),
-            remaining: remaining.map(Duration::from_millis),
-        }
+        let value = format!("{id}_0_random");
+        Vote::Held(Holder::new(value.as_bytes(), remaining.map(Duration::from_millis)))
     }
 
     fn down() -> Vote {
@@ -249,12 +236,15 @@ mod tests {
 
     #[test]
     fn the_owner_is_the_one_that_most_servers_name() {
-        let owner = |votes: &[Vote]| most_named_owner(votes).map(|owner| owner.id);
+        let leading = |votes: &[Vote]| {
+            let (holder, count) = leading_holder(votes)?;
+            Some((holder.owner.clone()?.id, count))
+        };
         assert_eq!(
-            owner(&[held_by("a", None), held_by("b", None), held_by("b", None)]).as_deref(),
-            Some("b")
+            leading(&[held_by("a", None), held_by("b", None), held_by("b", None)]),
+            Some(("b".into(), 2))
         );
-        assert_eq!(owner(&[Vote::Granted, Vote::Pending]), None);
+        assert_eq!(leading(&[Vote::Granted, Vote::Pending]), None);
     }
 
     fn any_vote() -> impl Strategy<Value = Vote> {

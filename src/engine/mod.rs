@@ -10,5 +10,5 @@ pub use ballot::Vote;
 pub use retry::Retry;
 pub use validity::Drift;
 pub(crate) use validity::Ttl;
-pub use value::Owner;
+pub use value::{Holder, Owner};
 pub(crate) use value::{Shortened, fresh};

@@ -9,7 +9,8 @@ use crate::{
     config::Address,
     error::{Failure, ServerVote},
     quorum::majority,
-    server::{Claim, KeyAndValue, Lane, Operation, UnderWay, Verb, later},
+    resource::Resources,
+    server::{Claim, KeysAndValue, Lane, Operation, Round, UnderWay, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -28,7 +29,7 @@ pub(crate) struct Electorate {
     pub(crate) under_way: Arc<UnderWay>,
 }
 
-/// A key that a majority holds for us.
+/// Keys that a majority holds for us.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) value: Arc<str>,
@@ -36,12 +37,12 @@ pub(crate) struct Grant {
     pub(crate) term: Term,
 }
 
-/// Until when a majority holds a key for us.
+/// Until when a majority holds keys for us.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Term {
     /// Until then nobody else can be granted the resource.
     pub(crate) valid_until: Instant,
-    /// By then every server has dropped the key.
+    /// By then every server has dropped the keys.
     pub(crate) expires: Instant,
 }
 
@@ -54,37 +55,84 @@ pub(crate) enum Failed {
     Expired { elapsed: Duration, votes: Vec<Vote> },
 }
 
+/// A round that asks all servers for keys.
+///
+/// Unless it leads to a grant, also if it is dropped before it is decided, an unlock is sent after every SET that was sent.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    electorate: Arc<Electorate>,
+    set: Arc<Operation>,
+    start: Instant,
+    ttl: Ttl,
+    is_won: bool,
+    /// Whoever closes the handle waits for it, and so for the unlocks.
+    _under_way: Round,
+}
+
+impl Attempt {
+    /// Waits for the vote that decides or for the end of the round.
+    pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
+        let term = self.electorate.decide(&self.set, self.start, self.ttl).await?;
+        self.is_won = true;
+        Ok(Grant {
+            value: Arc::clone(&self.set.value),
+            claim: Arc::clone(&self.set.claim),
+            term,
+        })
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.is_won {
+            return;
+        }
+        self.set.claim.release();
+        let unlock = Arc::new(self.set.undo());
+        for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
+            // The others have told that they did nothing.
+            if matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown) {
+                lane.submit(&[&unlock]);
+            }
+        }
+    }
+}
+
 impl Electorate {
-    /// Asks all servers for a key.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the round fails, or the future is dropped, an unlock is sent after every SET that was sent.
-    pub(crate) async fn lock(&self, key: &Arc<[u8]>, ttl: Ttl, limit: Duration) -> Result<Grant, Failed> {
-        let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
-        let claim = Arc::new(Claim::default());
-        let (set, start) = self.operation(Verb::Lock, (Arc::clone(key), Arc::clone(&value)), &claim, ttl, limit);
-        let undo = Undo {
-            electorate: self,
-            set: &set,
-        };
-        let term = self.vote(&set, start, ttl).await?;
-        undo.disarm();
-        Ok(Grant { value, claim, term })
+    /// Asks all servers for keys, unless the handle is closed.
+    pub(crate) fn attempt(self: &Arc<Self>, keys: &Resources, ttl: Ttl, limit: Duration) -> Option<Attempt> {
+        let attempt = self.prepare(keys, ttl, limit)?;
+        self.submit(&[&attempt.set]);
+        Some(attempt)
     }
 
-    /// Asks all servers to let our key live on, and puts it back where it went missing if a majority still had it.
+    fn prepare(self: &Arc<Self>, keys: &Resources, ttl: Ttl, limit: Duration) -> Option<Attempt> {
+        let under_way = self.under_way.begin()?;
+        let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
+        let (set, start) = self.operation(Verb::Lock, (keys.clone(), value), &Arc::default(), ttl, limit);
+        Some(Attempt {
+            electorate: Arc::clone(self),
+            set,
+            start,
+            ttl,
+            is_won: false,
+            _under_way: under_way,
+        })
+    }
+
+    /// Asks all servers to let our keys live on, and puts them back where they went missing if a majority still had them.
     ///
-    /// A key that was put back is not counted: its server may have granted the resource to another in between.
+    /// Keys that were put back are not counted: their server may have granted the resource to another in between.
     pub(crate) async fn renew(
         &self,
-        key_and_value: KeyAndValue,
+        keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
         ttl: Ttl,
         limit: Duration,
     ) -> Result<Term, Failed> {
-        let (renewal, start) = self.operation(Verb::Renew, key_and_value, claim, ttl, limit);
-        let term = self.vote(&renewal, start, ttl).await?;
+        let (renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl, limit);
+        self.submit(&[&renewal]);
+        let term = self.decide(&renewal, start, ttl).await?;
         self.restore_missing(&renewal);
         Ok(term)
     }
@@ -92,23 +140,23 @@ impl Electorate {
     /// Sends an unlock to all servers. Where it cannot be sent now it is kept until `expires`.
     pub(crate) fn unlock(
         &self,
-        key_and_value: KeyAndValue,
+        keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
         now: Instant,
         expires: Instant,
     ) -> Arc<Operation> {
         claim.release();
         let (claim, servers) = (Arc::clone(claim), self.lanes.len());
-        let unlock = Arc::new(Operation::unlock(key_and_value, claim, (now, expires), servers));
-        self.submit(&unlock);
+        let unlock = Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), servers));
+        self.submit(&[&unlock]);
         unlock
     }
 
     /// Names the votes of a failed round.
-    pub(crate) fn failure(&self, resource: &[u8], rounds: u32, votes: Vec<Vote>) -> Failure {
+    pub(crate) fn failure(&self, resources: &Resources, rounds: u32, votes: Vec<Vote>) -> Failure {
         let servers = self.addresses.iter().cloned();
         Failure {
-            resource: String::from_utf8_lossy(resource).into_owned(),
+            resource: resources.to_string(),
             rounds,
             needed: majority(self.lanes.len()),
             votes: servers
@@ -121,7 +169,7 @@ impl Electorate {
     fn operation(
         &self,
         verb: Verb,
-        key_and_value: KeyAndValue,
+        keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
         ttl: Ttl,
         limit: Duration,
@@ -129,13 +177,12 @@ impl Electorate {
         let start = Instant::now();
         let until = later(start, limit);
         let (ttl, servers) = (ttl.duration(), self.lanes.len());
-        let operation = Operation::vote_by((start, until), verb, key_and_value, Arc::clone(claim), ttl, servers);
+        let operation = Operation::vote_by((start, until), verb, keys_and_value, Arc::clone(claim), ttl, servers);
         (Arc::new(operation), start)
     }
 
-    /// Sends the operation to all servers, and waits for the vote that decides or for the end of the round.
-    async fn vote(&self, operation: &Arc<Operation>, start: Instant, ttl: Ttl) -> Result<Term, Failed> {
-        self.submit(operation);
+    /// Waits for the vote that decides or for the end of the round.
+    async fn decide(&self, operation: &Operation, start: Instant, ttl: Ttl) -> Result<Term, Failed> {
         let decided = poll_fn(|cx| operation.poll_decision(cx));
         let decision = timeout_at(operation.until(), decided).await;
         let elapsed = start.elapsed();
@@ -158,39 +205,15 @@ impl Electorate {
     fn restore_missing(&self, renewal: &Operation) {
         for (lane, vote) in self.lanes.iter().zip(renewal.votes_so_far()) {
             if vote == Vote::Missing {
-                lane.submit(&Arc::new(renewal.restore()));
+                lane.submit(&[&Arc::new(renewal.restore())]);
             }
         }
     }
 
-    fn submit(&self, operation: &Arc<Operation>) {
+    /// Sends operations to all servers, each with the one before it.
+    fn submit(&self, operations: &[&Arc<Operation>]) {
         for lane in &self.lanes {
-            lane.submit(operation);
-        }
-    }
-}
-
-/// Sends unlocks after the SETs of a round unless it was won.
-struct Undo<'a> {
-    electorate: &'a Electorate,
-    set: &'a Arc<Operation>,
-}
-
-impl Undo<'_> {
-    fn disarm(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        self.set.claim.release();
-        let unlock = Arc::new(self.set.undo());
-        for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
-            // The others have told that they did nothing.
-            if matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown) {
-                lane.submit(&unlock);
-            }
+            lane.submit(operations);
         }
     }
 }

@@ -3,6 +3,7 @@
 use rand::RngCore;
 use std::{
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -45,6 +46,35 @@ impl fmt::Display for Owner {
         let seconds = self.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (hours, minutes) = (seconds / 3600 % 24, seconds / 60 % 60);
         write!(f, "{} since {hours:02}:{minutes:02}:{:02} UTC", self.id, seconds % 60)
+    }
+}
+
+/// What a server tells of a resource that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Who holds it, if the value tells.
+    pub owner: Option<Owner>,
+    /// How long the key will stand if its owner does nothing; `None` if it never expires.
+    pub remaining: Option<Duration>,
+    /// Tells values apart that are not kept, since whoever knows one can unlock.
+    fingerprint: u64,
+}
+
+impl Holder {
+    pub(crate) fn new(value: &[u8], remaining: Option<Duration>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        Self {
+            owner: Owner::parse(value),
+            remaining,
+            fingerprint: hasher.finish(),
+        }
+    }
+
+    /// Whether two servers tell of one lock.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
     }
 }
 

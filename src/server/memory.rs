@@ -291,33 +291,46 @@ impl State {
         }
     }
 
+    /// Does what the script of real servers does.
     fn run(&mut self, operation: &Operation, now: Instant) -> Outcome {
-        let expires = now + operation.ttl();
-        let holder = self.live(&operation.key, now);
-        match (operation.verb, holder) {
-            (Verb::Lock | Verb::Restore, None) => {
-                let value = Arc::clone(&operation.value);
-                self.keys.insert(Arc::clone(&operation.key), Entry { value, expires });
-                self.sweep(now);
-            }
-            (_, None) => return Outcome::Missing,
-            (Verb::Renew, Some(entry)) if entry.value == operation.value => entry.expires = expires,
-            (Verb::Unlock, Some(entry)) if entry.value == operation.value => {
-                self.keys.remove(&operation.key);
-            }
-            (_, Some(entry)) => {
-                let left = entry.expires - now;
-                return Outcome::Held {
-                    value: entry.value.as_bytes().to_vec(),
-                    pttl: i64::try_from(left.as_millis()).unwrap_or(i64::MAX),
-                };
+        let keys = operation.keys.as_slice();
+        let (mut ours, mut missing, mut blocked) = (Vec::new(), Vec::new(), None::<&Entry>);
+        for key in keys {
+            match self.live(key, now) {
+                None => missing.push(key),
+                Some(entry) if entry.value == operation.value && operation.verb != Verb::Lock => ours.push(key),
+                Some(entry) if blocked.is_none_or(|other| entry.expires > other.expires) => blocked = Some(entry),
+                Some(_) => {}
             }
         }
-        Outcome::Done
+        let held = blocked.map(|entry| Outcome::Held {
+            value: entry.value.as_bytes().to_vec(),
+            pttl: i64::try_from((entry.expires - now).as_millis()).unwrap_or(i64::MAX),
+        });
+        if operation.verb == Verb::Unlock {
+            for key in ours {
+                self.keys.remove(key);
+            }
+        } else if let Some(held) = held {
+            return held;
+        } else if operation.verb.sets_keys() || (operation.verb == Verb::Renew && missing.is_empty()) {
+            let expires = now + operation.ttl();
+            for key in keys {
+                let value = Arc::clone(&operation.value);
+                self.keys.insert(Arc::clone(key), Entry { value, expires });
+            }
+            self.sweep(now);
+            return Outcome::Done;
+        }
+        match held {
+            Some(held) => held,
+            None if missing.is_empty() => Outcome::Done,
+            None => Outcome::Missing,
+        }
     }
 
-    fn live(&mut self, key: &[u8], now: Instant) -> Option<&mut Entry> {
-        self.keys.get_mut(key).filter(|entry| entry.expires > now)
+    fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
+        self.keys.get(key).filter(|entry| entry.expires > now)
     }
 
     fn sweep(&mut self, now: Instant) {

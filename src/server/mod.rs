@@ -10,11 +10,11 @@ mod supervisor;
 mod under_way;
 
 pub(crate) use lane::Lane;
-pub(crate) use operation::{Claim, KeyAndValue, Operation, Verb};
+pub(crate) use operation::{Claim, KeysAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
 pub(crate) use supervisor::{Connector, Supervisor};
-pub(crate) use under_way::UnderWay;
+pub(crate) use under_way::{Round, UnderWay};
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,6 +1,9 @@
-//! One operation of a caller on one key of all servers, and where their votes gather.
+//! One operation of a caller on the keys of one lock, on all servers, and where their votes gather.
 
-use crate::engine::ballot::{Ballot, Decision, Vote};
+use crate::{
+    engine::ballot::{Ballot, Decision, Vote},
+    resource::Resources,
+};
 use std::{
     fmt,
     sync::{
@@ -14,18 +17,26 @@ use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// Sets the key to our value unless it is there.
+    /// Sets the keys to our value unless any of them is there.
     Lock,
-    /// Sets a key that went missing on a minority again. Nobody waits for the answer.
+    /// Sets keys that went missing on a minority again. Nobody waits for the answer.
     Restore,
-    /// Sets a new ttl if the key still holds our value.
+    /// Sets a new ttl if the keys still hold our value.
     Renew,
-    /// Removes the key if it still holds our value.
+    /// Changes nothing.
+    Look,
+    /// Removes the keys that still hold our value.
     Unlock,
 }
 
-/// The Redis key, and the value that proves who owns it.
-pub(crate) type KeyAndValue = (Arc<[u8]>, Arc<str>);
+impl Verb {
+    pub(crate) fn sets_keys(self) -> bool {
+        matches!(self, Self::Lock | Self::Restore)
+    }
+}
+
+/// The Redis keys, and the value that proves who owns them.
+pub(crate) type KeysAndValue = (Resources, Arc<str>);
 
 /// Whether a key may still be set for a value: not once its round failed or its lock was unlocked.
 ///
@@ -49,7 +60,7 @@ impl Claim {
 /// An operation that is shared by the lanes of all servers.
 pub(crate) struct Operation {
     pub(crate) verb: Verb,
-    pub(crate) key: Arc<[u8]>,
+    pub(crate) keys: Resources,
     pub(crate) value: Arc<str>,
     /// When it stops mattering: the end of its round, or for an unlock the end of the ttl.
     until: Instant,
@@ -70,14 +81,14 @@ impl Operation {
     pub(crate) fn vote_by(
         (now, until): (Instant, Instant),
         verb: Verb,
-        (key, value): KeyAndValue,
+        (keys, value): KeysAndValue,
         claim: Arc<Claim>,
         ttl: Duration,
         servers: usize,
     ) -> Self {
         Self {
             verb,
-            key,
+            keys,
             value,
             until,
             submitted: now,
@@ -92,20 +103,20 @@ impl Operation {
 
     /// An unlock, which is of use to a server that is away until the key has expired there.
     pub(crate) fn unlock(
-        key_and_value: KeyAndValue,
+        keys_and_value: KeysAndValue,
         claim: Arc<Claim>,
         (now, expires): (Instant, Instant),
         servers: usize,
     ) -> Self {
         let ttl = expires.saturating_duration_since(now);
-        Self::vote_by((now, expires), Verb::Unlock, key_and_value, claim, ttl, servers)
+        Self::vote_by((now, expires), Verb::Unlock, keys_and_value, claim, ttl, servers)
     }
 
     /// The unlock that undoes this operation, whose key may appear only now.
     pub(crate) fn undo(&self) -> Self {
         let now = Instant::now();
         let times = (now, now + self.ttl());
-        Self::unlock(self.key_and_value(), Arc::clone(&self.claim), times, self.servers())
+        Self::unlock(self.keys_and_value(), Arc::clone(&self.claim), times, self.servers())
     }
 
     /// The SET that puts a key back which a won renewal found missing.
@@ -116,11 +127,11 @@ impl Operation {
             .saturating_duration_since(now)
             .max(Duration::from_millis(1));
         let (times, claim) = ((now, self.expires), Arc::clone(&self.claim));
-        Self::vote_by(times, Verb::Restore, self.key_and_value(), claim, left, self.servers())
+        Self::vote_by(times, Verb::Restore, self.keys_and_value(), claim, left, self.servers())
     }
 
-    fn key_and_value(&self) -> KeyAndValue {
-        (Arc::clone(&self.key), Arc::clone(&self.value))
+    fn keys_and_value(&self) -> KeysAndValue {
+        (self.keys.clone(), Arc::clone(&self.value))
     }
 
     fn servers(&self) -> usize {
@@ -196,7 +207,7 @@ impl Operation {
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         match self.verb {
             Verb::Lock | Verb::Restore => self.is_over(now) || self.claim.is_released(),
-            Verb::Renew => self.is_over(now),
+            Verb::Renew | Verb::Look => self.is_over(now),
             Verb::Unlock => false,
         }
     }

@@ -13,7 +13,7 @@ use super::{
     operation::{Operation, Verb},
 };
 use crate::engine::{
-    Owner,
+    Holder,
     ballot::{Decision, Vote},
 };
 use queue::{Batch, Queue, says_replica};
@@ -42,29 +42,27 @@ impl Lane {
         }
     }
 
-    /// Sends an operation, now or behind those before it. If the server is down it votes so at once, and an unlock is
-    /// kept until the server is back or the ttl is over.
-    pub(crate) fn submit(self: &Arc<Self>, operation: &Arc<Operation>) {
-        let refused = {
+    /// Sends operations, now or behind those before them, and if possible as one command. If the server is down they vote so
+    /// at once, and unlocks are kept until the server is back or the ttl is over.
+    pub(crate) fn submit(self: &Arc<Self>, operations: &[&Arc<Operation>]) {
+        let mut refused = Vec::new();
+        {
             let mut queue = self.queue();
-            match &queue.link {
-                Ok(_) if queue.is_full_for(operation.verb) => {
-                    queue.keep_unlock(operation);
-                    Some(DownReason::Busy)
-                }
-                Ok(_) => {
-                    queue.pending.push_back(Arc::clone(operation));
-                    self.send_pending(&mut queue);
-                    None
-                }
-                Err(reason) => {
-                    let reason = reason.clone();
-                    queue.keep_unlock(operation);
-                    Some(reason)
-                }
+            for operation in operations {
+                let reason = match &queue.link {
+                    Ok(_) if queue.is_full_for(operation.verb) => DownReason::Busy,
+                    Ok(_) => {
+                        queue.pending.push_back(Arc::clone(operation));
+                        continue;
+                    }
+                    Err(reason) => reason.clone(),
+                };
+                queue.keep_unlock(operation);
+                refused.push((operation, reason));
             }
-        };
-        if let Some(reason) = refused {
+            self.send_pending(&mut queue);
+        }
+        for (operation, reason) in refused {
             operation.vote(self.server, Vote::Unreachable(reason));
         }
     }
@@ -228,7 +226,7 @@ impl Lane {
                     let decided = operation.vote(self.server, outcome.into());
                     if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
                         // The round put back what it knew to be missing when it was decided. This came later.
-                        self.submit(&Arc::new(operation.restore()));
+                        self.submit(&[&Arc::new(operation.restore())]);
                     }
                 }
                 for operation in batch.iter().skip(answered) {
@@ -261,10 +259,10 @@ impl From<Outcome> for Vote {
         match outcome {
             Outcome::Done => Self::Granted,
             Outcome::Missing => Self::Missing,
-            Outcome::Held { value, pttl } => Self::Held {
-                owner: Owner::parse(&value),
-                remaining: u64::try_from(pttl).ok().map(Duration::from_millis),
-            },
+            Outcome::Held { value, pttl } => {
+                let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);
+                Self::Held(Holder::new(&value, remaining))
+            }
             Outcome::Failed(error) => Self::Refused(Refusal::parse(&error)),
         }
     }

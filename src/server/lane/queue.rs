@@ -104,7 +104,7 @@ impl Queue {
         let mut batch = Vec::with_capacity(self.pending.len().min(LARGEST_BATCH));
         let mut bytes = 0;
         while let Some(operation) = self.pending.front() {
-            bytes += operation.key.len();
+            bytes += operation.keys.bytes();
             if batch.len() == LARGEST_BATCH || (bytes > LARGEST_COMMAND && !batch.is_empty()) {
                 break;
             }
@@ -131,7 +131,7 @@ impl Queue {
                 Verb::Lock | Verb::Restore if operation.claim.is_released() => {
                     self.pending.push_back(Arc::new(operation.undo()));
                 }
-                Verb::Lock | Verb::Restore | Verb::Renew => {}
+                Verb::Lock | Verb::Restore | Verb::Renew | Verb::Look => {}
             }
         }
     }

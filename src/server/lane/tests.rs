@@ -4,6 +4,7 @@ use super::{
     queue::{LARGE_BATCH, LARGEST_COMMAND, commands_in_flight},
     *,
 };
+use crate::resource::Resources;
 use crate::server::{link::Task, operation::Claim};
 use std::future::Future;
 
@@ -50,12 +51,12 @@ fn lane() -> (Arc<Lane>, Arc<Script>) {
 fn operation(verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
     let now = Instant::now();
     let times = (now, now + Duration::from_secs(60));
-    let key_and_value = (b"r"[..].into(), "v".into());
+    let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
     let ttl = Duration::from_secs(60);
     Arc::new(Operation::vote_by(
         times,
         verb,
-        key_and_value,
+        keys_and_value,
         Arc::clone(claim),
         ttl,
         1,
@@ -71,7 +72,7 @@ fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
     let (lane, script) = lane();
     let claim = Arc::default();
     for verb in [Verb::Lock, Verb::Renew, Verb::Lock, Verb::Unlock] {
-        lane.submit(&operation(verb, &claim));
+        lane.submit(&[&operation(verb, &claim)]);
     }
     let first = script.next();
     assert_eq!(verbs(&first), [Verb::Lock]);
@@ -84,12 +85,12 @@ fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
 fn a_large_batch_does_not_wait_for_the_answer_to_another() {
     let (lane, script) = lane();
     for _ in 0..=LARGE_BATCH {
-        lane.submit(&operation(Verb::Renew, &Arc::default()));
+        lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
     }
     let sizes = [script.next(), script.next()].map(|command| command.operations.len());
     assert_eq!(sizes, [1, LARGE_BATCH]);
     for _ in 0..2 * LARGE_BATCH {
-        lane.submit(&operation(Verb::Renew, &Arc::default()));
+        lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
     }
     assert!(script.is_empty(), "two commands are enough");
 }
@@ -99,10 +100,10 @@ fn a_set_is_not_sent_once_its_claim_is_released_and_what_waits_behind_it_is() {
     for answer in [Form::Script, Form::Source] {
         let (lane, script) = lane();
         let claim = Arc::<Claim>::default();
-        lane.submit(&operation(Verb::Lock, &claim));
-        lane.submit(&operation(Verb::Lock, &claim));
+        lane.submit(&[&operation(Verb::Lock, &claim)]);
+        lane.submit(&[&operation(Verb::Lock, &claim)]);
         claim.release();
-        lane.submit(&operation(Verb::Unlock, &claim));
+        lane.submit(&[&operation(Verb::Unlock, &claim)]);
         script.next().answer(Answer::Again(answer));
         assert_eq!(verbs(&script.next()), [Verb::Unlock]);
     }
@@ -112,8 +113,8 @@ fn a_set_is_not_sent_once_its_claim_is_released_and_what_waits_behind_it_is() {
 fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
     let (lane, script) = lane();
     let claim = Arc::default();
-    lane.submit(&operation(Verb::Lock, &claim));
-    lane.submit(&operation(Verb::Renew, &claim));
+    lane.submit(&[&operation(Verb::Lock, &claim)]);
+    lane.submit(&[&operation(Verb::Renew, &claim)]);
     script.next().answer(Answer::Again(Form::Source));
     let again = script.next();
     assert_eq!((verbs(&again), again.form), (vec![Verb::Lock], Form::Source));
@@ -124,7 +125,7 @@ fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
 #[test]
 fn an_unlock_that_was_refused_is_sent_again_with_a_heartbeat() {
     let (lane, script) = lane();
-    lane.submit(&operation(Verb::Unlock, &Arc::default()));
+    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
     script.next().answer(Answer::Rejected(Refusal::Loading));
     assert!(script.is_empty());
     lane.deliver_late();
@@ -140,7 +141,7 @@ fn an_unlock_that_failed_is_sent_again_unless_it_would_fail_for_ever() {
         ("ERR odd", false),
     ] {
         let (lane, script) = lane();
-        lane.submit(&operation(Verb::Unlock, &Arc::default()));
+        lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
         script
             .next()
             .answer(Answer::Outcomes(vec![Outcome::Failed(error.into())]));
@@ -152,7 +153,7 @@ fn an_unlock_that_failed_is_sent_again_unless_it_would_fail_for_ever() {
 #[test]
 fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
     let (lane, script) = lane();
-    lane.submit(&operation(Verb::Lock, &Arc::default()));
+    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
     let error = String::from("READONLY You can't write against a read only replica.");
     script.next().answer(Answer::Outcomes(vec![Outcome::Failed(error)]));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -163,7 +164,7 @@ fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
 fn an_answer_that_asks_for_another_form_too_late_is_a_lost_one() {
     let (lane, script) = lane();
     let set = operation(Verb::Lock, &Arc::default());
-    lane.submit(&set);
+    lane.submit(&[&set]);
     let command = script.next();
     lane.detach(&DownReason::Unresponsive);
     command.answer(Answer::Again(Form::Source));
@@ -175,8 +176,8 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
     for is_released in [false, true] {
         let (lane, script) = lane();
         let claim = Arc::<Claim>::default();
-        lane.submit(&operation(Verb::Lock, &claim));
-        lane.submit(&operation(Verb::Renew, &claim));
+        lane.submit(&[&operation(Verb::Lock, &claim)]);
+        lane.submit(&[&operation(Verb::Renew, &claim)]);
         let lost = script.next();
         lane.detach(&DownReason::Unresponsive);
         lost.answer(Answer::Lost);
@@ -199,10 +200,10 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         let claim = Arc::<Claim>::default();
         let now = Instant::now();
         // Its ttl is over already, but a renewal may have been granted by this server since.
-        let key_and_value = (b"r"[..].into(), "v".into());
+        let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
         let times = (now, now + Duration::from_secs(60));
-        let set = Operation::vote_by(times, Verb::Lock, key_and_value, Arc::clone(&claim), Duration::ZERO, 1);
-        lane.submit(&Arc::new(set));
+        let set = Operation::vote_by(times, Verb::Lock, keys_and_value, Arc::clone(&claim), Duration::ZERO, 1);
+        lane.submit(&[&Arc::new(set)]);
         let lost = script.next();
         lane.detach(&DownReason::ConnectionLost);
         let next = Arc::new(Script::default());
@@ -218,15 +219,15 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
 #[test]
 fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
     let (lane, script) = lane();
-    lane.submit(&operation(Verb::Lock, &Arc::default()));
+    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
     let old = script.next();
     lane.detach(&DownReason::ConnectionLost);
     let next = Arc::new(Script::default());
     lane.attach(Arc::clone(&next) as Arc<dyn Link>);
     lane.heard(Duration::ZERO);
-    lane.submit(&operation(Verb::Renew, &Arc::default()));
+    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
     old.answer(Answer::Lost);
-    lane.submit(&operation(Verb::Renew, &Arc::default()));
+    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
     assert_eq!(verbs(&next.next()), [Verb::Renew]);
     assert!(next.is_empty(), "one command at a time");
 }
@@ -235,14 +236,14 @@ fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
 fn a_large_key_does_not_travel_with_others() {
     let (lane, script) = lane();
     let claim = Arc::default();
-    lane.submit(&operation(Verb::Renew, &claim));
+    lane.submit(&[&operation(Verb::Renew, &claim)]);
     let now = Instant::now();
-    let large = (vec![0; LARGEST_COMMAND].into(), "v".into());
+    let large = (Resources::One(vec![0; LARGEST_COMMAND].into()), "v".into());
     let times = (now, now + Duration::from_secs(60));
     let large = Operation::vote_by(times, Verb::Lock, large, Arc::default(), Duration::from_secs(60), 1);
-    lane.submit(&operation(Verb::Renew, &claim));
-    lane.submit(&Arc::new(large));
-    lane.submit(&operation(Verb::Unlock, &claim));
+    lane.submit(&[&operation(Verb::Renew, &claim)]);
+    lane.submit(&[&Arc::new(large)]);
+    lane.submit(&[&operation(Verb::Unlock, &claim)]);
     for expected in [Verb::Renew, Verb::Renew, Verb::Lock, Verb::Unlock] {
         let command = script.next();
         assert_eq!(verbs(&command), [expected]);

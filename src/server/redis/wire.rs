@@ -1,9 +1,12 @@
 //! How a batch of operations looks as a command, and how its answer is read.
 
-use crate::server::{
-    Refusal,
-    link::{Answer, Form, Outcome},
-    operation::{Operation, Verb},
+use crate::{
+    resource::Resources,
+    server::{
+        Refusal,
+        link::{Answer, Form, Outcome},
+        operation::{Operation, Verb},
+    },
 };
 use fred::{bytes::Bytes, interfaces::Resp3Frame, types::Value};
 use rmp::{
@@ -27,8 +30,8 @@ const EVALSHA: &str = "EVALSHA";
 /// A lone lock needs no script as long as it is granted: that is what most locks are, and a sixth faster.
 pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Vec<Value>) {
     match (form, batch) {
-        (Form::Cheapest, [lock]) if lock.verb == Verb::Lock => {
-            let key = Bytes::copy_from_slice(&lock.key);
+        (Form::Cheapest, [lock]) if is_plain(lock) => {
+            let key = Bytes::copy_from_slice(&lock.keys.as_slice()[0]);
             let ttl_ms = i64::try_from(ttl_ms(lock)).unwrap_or(i64::MAX);
             let args = [
                 key.into(),
@@ -44,6 +47,10 @@ pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Ve
     }
 }
 
+fn is_plain(operation: &Operation) -> bool {
+    operation.verb == Verb::Lock && matches!(operation.keys, Resources::One(_))
+}
+
 fn script(script: Bytes, batch: &[Arc<Operation>]) -> Vec<Value> {
     vec![script.into(), 0.into(), Bytes::from(packed(batch)).into()]
 }
@@ -54,23 +61,36 @@ fn ttl_ms(operation: &Operation) -> u64 {
 
 /// The batch in the form that the script reads.
 fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
-    let size = |operation: &Arc<Operation>| operation.key.len() + operation.value.len() + 30;
+    let size = |operation: &Arc<Operation>| {
+        operation.keys.bytes() + 5 * operation.keys.as_slice().len() + operation.value.len() + 30
+    };
     let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());
     // Writing to a `Vec` does not fail.
     let _ = encode::write_array_len(&mut list, u32::try_from(4 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
         let verb = match operation.verb {
-            Verb::Lock | Verb::Restore => "lock",
+            Verb::Lock => "lock",
+            Verb::Restore => "restore",
             Verb::Renew => "renew",
+            Verb::Look => "look",
             Verb::Unlock => "unlock",
         };
-        for text in [&operation.key[..], verb.as_bytes(), operation.value.as_bytes()] {
-            let _ = encode::write_str_len(&mut list, u32::try_from(text.len()).unwrap_or(u32::MAX));
-            list.extend_from_slice(text);
+        if let Resources::Many(keys) = &operation.keys {
+            let _ = encode::write_array_len(&mut list, u32::try_from(keys.len()).unwrap_or(u32::MAX));
         }
+        for key in operation.keys.as_slice() {
+            write_text(&mut list, key);
+        }
+        write_text(&mut list, verb.as_bytes());
+        write_text(&mut list, operation.value.as_bytes());
         let _ = encode::write_uint(&mut list, ttl_ms(operation));
     }
     list
+}
+
+fn write_text(list: &mut Vec<u8>, text: &[u8]) {
+    let _ = encode::write_str_len(list, u32::try_from(text.len()).unwrap_or(u32::MAX));
+    list.extend_from_slice(text);
 }
 
 /// Reads the answer to a command. What is not of the expected form counts as a refusal, never as a grant.

@@ -1,17 +1,35 @@
--- Carries out a batch of operations in order, each on one key.
+-- Carries out a batch of operations in order, each on the keys of one lock.
 --
--- ARGV[1] is a MessagePack list. Operation i has from index 4 * i - 3 on its key, its verb, the lock's value, and its ttl in
--- milliseconds. One argument for all of them costs client and server less than one for each. The keys are no KEYS: Redis
--- would check the user's access to all of them first, and refuse the batch for one.
+-- ARGV[1] is a MessagePack list. Operation i has from index 4 * i - 3 on its key (or a list of its keys), its verb, the lock's
+-- value, and its ttl in milliseconds. One argument for all of them costs client and server less than one for each. The keys
+-- are no KEYS: Redis would check the user's access to all of them first, and refuse the batch for one.
+--
+-- The verbs:
+--   lock     sets the keys unless any of them is there
+--   restore  sets the keys that are missing, and the ttl of those that are ours, unless another has any of them
+--   renew    sets the ttl if all keys are ours
+--   look     changes nothing
+--   unlock   removes the keys that are ours
 --
 -- The answer is a MessagePack list with one entry for each operation, in the same order:
---   1               it was done
---   0               the key is missing
---   {pttl, value}   the key holds another value, and for how long (-1: it never expires)
+--   1               it was done; to look: all keys are ours
+--   0               a key is missing
+--   {pttl, value}   a key holds another value, and for how long (-1: it never expires); of several the one that stays longest
 --   text            it failed with this error
 -- Every command goes through pcall, so that one bad key spoils only its own operation.
 
-local function run(key, verb, value, ttl)
+-- An entry for a key that another value holds.
+local function held(key, holder)
+  local pttl = redis.pcall('PTTL', key)
+  if type(pttl) == 'table' then
+    return pttl.err
+  end
+  -- No value of ours is that long, and whatever else it is nobody wants to be sent.
+  return { pttl, #holder <= 1024 and holder or '' }
+end
+
+-- Most locks have one key. It is what `run_all` does, in fewer steps.
+local function run_one(key, verb, value, ttl)
   if verb == 'lock' then
     local reply = redis.pcall('SET', key, value, 'NX', 'PX', ttl)
     if reply then
@@ -21,25 +39,27 @@ local function run(key, verb, value, ttl)
 
   local holder = redis.pcall('GET', key)
   if not holder then
+    if verb == 'restore' then
+      local reply = redis.pcall('SET', key, value, 'PX', ttl)
+      return reply.err or 1
+    end
     return 0
   end
   if type(holder) == 'table' then
     return holder.err
   end
   if holder ~= value or verb == 'lock' then
-    local pttl = redis.pcall('PTTL', key)
-    if type(pttl) == 'table' then
-      return pttl.err
-    end
-    -- No value of ours is that long, and whatever else it is nobody wants to be sent.
-    return { pttl, #holder <= 1024 and holder or '' }
+    return held(key, holder)
+  end
+  if verb == 'look' then
+    return 1
   end
 
   local reply
-  if verb == 'renew' then
-    reply = redis.pcall('PEXPIRE', key, ttl)
-  else
+  if verb == 'unlock' then
     reply = redis.pcall('DEL', key)
+  else
+    reply = redis.pcall('PEXPIRE', key, ttl)
   end
   if type(reply) == 'table' then
     return reply.err
@@ -47,9 +67,66 @@ local function run(key, verb, value, ttl)
   return reply
 end
 
+-- Sets all keys, or none if one fails.
+local function set_all(keys, value, ttl)
+  for i, key in ipairs(keys) do
+    local reply = redis.pcall('SET', key, value, 'PX', ttl)
+    if reply.err then
+      for j = 1, i - 1 do
+        redis.pcall('DEL', keys[j])
+      end
+      return reply.err
+    end
+  end
+end
+
+local function run_all(keys, verb, value, ttl)
+  local ours, missing, blocked = {}, {}, nil
+  for _, key in ipairs(keys) do
+    local holder = redis.pcall('GET', key)
+    if type(holder) == 'table' then
+      return holder.err
+    elseif not holder then
+      missing[#missing + 1] = key
+    elseif holder == value and verb ~= 'lock' then
+      ours[#ours + 1] = key
+    else
+      local entry = held(key, holder)
+      if type(entry) == 'string' then
+        return entry
+      end
+      if not blocked or entry[1] == -1 or (blocked[1] ~= -1 and entry[1] > blocked[1]) then
+        blocked = entry
+      end
+    end
+  end
+
+  local failed
+  if verb == 'unlock' then
+    for _, key in ipairs(ours) do
+      local reply = redis.pcall('DEL', key)
+      failed = failed or (type(reply) == 'table' and reply.err)
+    end
+  elseif blocked then
+    return blocked
+  elseif verb == 'lock' or verb == 'restore' then
+    failed = set_all(missing, value, ttl)
+    missing = {}
+  end
+  if not failed and #missing == 0 and (verb == 'renew' or verb == 'restore') then
+    for _, key in ipairs(ours) do
+      local reply = redis.pcall('PEXPIRE', key, ttl)
+      failed = failed or (type(reply) == 'table' and reply.err)
+    end
+  end
+  return failed or blocked or (#missing == 0 and 1 or 0)
+end
+
 local operations = cmsgpack.unpack(ARGV[1])
 local answers = {}
 for i = 1, #operations, 4 do
-  answers[#answers + 1] = run(operations[i], operations[i + 1], operations[i + 2], operations[i + 3])
+  local keys = operations[i]
+  local run = type(keys) == 'table' and run_all or run_one
+  answers[#answers + 1] = run(keys, operations[i + 1], operations[i + 2], operations[i + 3])
 end
 return cmsgpack.pack(answers)

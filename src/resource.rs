@@ -1,0 +1,254 @@
+//! What one lock locks: a resource, or several at once.
+
+use crate::error::InvalidResource;
+use std::{borrow::Cow, fmt, sync::Arc};
+
+/// The most resources that one lock can have.
+const MOST: usize = 128;
+
+/// The most bytes that all keys of a lock can have. Redis takes arguments of 512 MB; the keys share one with their value.
+const LONGEST: usize = (512 << 20) - (64 << 10);
+
+/// The resources of one lock, or with their prefix its Redis keys: in order, and each once.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Resources {
+    /// Most locks have one, which is shared as it is.
+    One(Arc<[u8]>),
+    Many(Arc<[Arc<[u8]>]>),
+}
+
+impl Resources {
+    fn new(mut names: Vec<Arc<[u8]>>) -> Self {
+        names.sort_unstable();
+        names.dedup();
+        if names.len() == 1 {
+            Self::One(names.swap_remove(0))
+        } else {
+            Self::Many(names.into())
+        }
+    }
+
+    /// Checks what is to be locked, with a prefix of this length.
+    pub(crate) fn check(&self, prefix: usize) -> Result<(), InvalidResource> {
+        let names = self.as_slice();
+        match names.len() {
+            0 => return Err(InvalidResource::None),
+            count if count > MOST => return Err(InvalidResource::TooMany { count, most: MOST }),
+            _ => {}
+        }
+        if names.iter().any(|name| name.is_empty()) {
+            return Err(InvalidResource::Empty);
+        }
+        let length = names.iter().map(|name| prefix.saturating_add(name.len())).sum();
+        if length > LONGEST {
+            return Err(InvalidResource::TooLong {
+                length,
+                longest: LONGEST,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Arc<[u8]>] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+
+    /// How many bytes they have together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.as_slice().iter().map(|name| name.len()).sum()
+    }
+
+    /// The Redis keys of these resources.
+    pub(crate) fn with_prefix(&self, prefix: &[u8]) -> Self {
+        if prefix.is_empty() {
+            return self.clone();
+        }
+        let prefixed = |name: &Arc<[u8]>| [prefix, name].concat().into();
+        match self {
+            Self::One(name) => Self::One(prefixed(name)),
+            Self::Many(names) => Self::Many(names.iter().map(prefixed).collect()),
+        }
+    }
+}
+
+/// Bytes that are not UTF-8 are replaced.
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.as_slice().iter().enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{}", String::from_utf8_lossy(name))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+/// What can be locked: a name, or several names that are locked together.
+///
+/// A name is text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, … Several are an array, a slice, or a `Vec` of
+/// names: 1 to 128, in any order; a name that is there twice counts once.
+pub trait IntoResources: several::Sealed {}
+
+impl<T: several::Sealed> IntoResources for T {}
+
+/// One name.
+pub(crate) trait Name {
+    fn bytes(&self) -> Arc<[u8]>;
+}
+
+macro_rules! names {
+    ($($name:ty),*) => {$(
+        impl Name for $name {
+            fn bytes(&self) -> Arc<[u8]> {
+                let bytes: &[u8] = AsRef::<[u8]>::as_ref(&**self);
+                bytes.into()
+            }
+        }
+    )*};
+}
+
+names!(String, Box<str>, Arc<str>, Vec<u8>, Box<[u8]>);
+
+impl Name for str {
+    fn bytes(&self) -> Arc<[u8]> {
+        self.as_bytes().into()
+    }
+}
+
+impl Name for [u8] {
+    fn bytes(&self) -> Arc<[u8]> {
+        self.into()
+    }
+}
+
+impl<const N: usize> Name for [u8; N] {
+    fn bytes(&self) -> Arc<[u8]> {
+        self[..].into()
+    }
+}
+
+impl Name for Arc<[u8]> {
+    fn bytes(&self) -> Self {
+        Self::clone(self)
+    }
+}
+
+impl Name for Cow<'_, str> {
+    fn bytes(&self) -> Arc<[u8]> {
+        self.as_bytes().into()
+    }
+}
+
+impl<T: Name + ?Sized> Name for &T {
+    fn bytes(&self) -> Arc<[u8]> {
+        (**self).bytes()
+    }
+}
+
+pub(crate) mod several {
+    use super::{Name, Resources};
+
+    /// Kept from being implemented elsewhere, so that what a name is can grow.
+    pub trait Sealed {
+        #[doc(hidden)]
+        #[expect(private_interfaces, reason = "it is called only here")]
+        fn into_resources(self) -> Resources;
+    }
+
+    #[expect(private_interfaces, reason = "it is called only here")]
+    impl<T: Name> Sealed for T {
+        fn into_resources(self) -> Resources {
+            Resources::One(self.bytes())
+        }
+    }
+
+    fn all<T: Name>(names: &[T]) -> Resources {
+        Resources::new(names.iter().map(Name::bytes).collect())
+    }
+
+    #[expect(private_interfaces, reason = "it is called only here")]
+    impl<T: Name> Sealed for Vec<T> {
+        fn into_resources(self) -> Resources {
+            all(&self)
+        }
+    }
+
+    #[expect(private_interfaces, reason = "it is called only here")]
+    impl<T: Name, const N: usize> Sealed for [T; N] {
+        fn into_resources(self) -> Resources {
+            all(&self)
+        }
+    }
+
+    #[expect(private_interfaces, reason = "it is called only here")]
+    impl<T: Name> Sealed for &[T] {
+        fn into_resources(self) -> Resources {
+            all(self)
+        }
+    }
+
+    #[expect(private_interfaces, reason = "it is called only here")]
+    impl<T: Name> Sealed for &Vec<T> {
+        fn into_resources(self) -> Resources {
+            all(self)
+        }
+    }
+
+    #[expect(private_interfaces, reason = "it is called only here")]
+    impl<T: Name, const N: usize> Sealed for &[T; N] {
+        fn into_resources(self) -> Resources {
+            all(self)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{several::Sealed, *};
+
+    fn shown(resources: impl Sealed) -> String {
+        resources.into_resources().to_string()
+    }
+
+    #[test]
+    fn one_name_has_many_forms() {
+        let text = String::from("a");
+        assert_eq!(shown("a"), "a");
+        assert_eq!(shown(&text), "a");
+        assert_eq!(shown(text.as_bytes()), "a");
+        assert_eq!(shown(b"a"), "a");
+        assert_eq!(shown(Cow::from("a")), "a");
+        assert_eq!(shown(text.clone().into_bytes()), "a");
+        assert_eq!(shown(text), "a");
+    }
+
+    #[test]
+    fn several_names_are_ordered_and_each_counts_once() {
+        assert_eq!(shown(["b", "a", "b"]), "a, b");
+        assert_eq!(shown(vec![String::from("b"), String::from("a")]), "a, b");
+        assert_eq!(shown(&["b", "a"][..]), "a, b");
+        assert_eq!(shown([&b"b"[..], b"a"]), "a, b");
+        assert_eq!(["a", "a"].into_resources(), "a".into_resources());
+    }
+
+    #[test]
+    fn none_and_too_many_are_errors_that_name_the_count() {
+        let none: [&str; 0] = [];
+        assert_eq!(none.into_resources().check(0), Err(InvalidResource::None));
+        let names: Vec<_> = (0..129).map(|i| i.to_string()).collect();
+        let error = names.clone().into_resources().check(0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "129 resources are too many for one lock, 128 are the most"
+        );
+        assert_eq!(names[..128].into_resources().check(0), Ok(()));
+    }
+}
