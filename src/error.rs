@@ -271,6 +271,18 @@ pub enum LockError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
+    /// The time was up that [`within`](crate::AcquireRequest::within) had set.
+    #[error("could not lock `{resource}` within {waited:?}")]
+    TimedOut {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+        /// How long it waited.
+        waited: Duration,
+        /// Why the last round in its line failed; nothing if nobody in its line asked the servers, because this handle had
+        /// the lock all the time.
+        #[source]
+        cause: Option<Box<LockError>>,
+    },
     /// The ttl cannot lead to a lock.
     #[error(transparent)]
     InvalidTtl(#[from] InvalidTtl),
@@ -280,6 +292,124 @@ pub enum LockError {
     /// The drift factor of this call is not at least 0 and below 1.
     #[error("drift factor {0} must be at least 0 and below 1")]
     DriftFactor(f64),
+    /// The guard is to be held for no longer than less than its ttl, for which it is held at any rate.
+    #[error("max_hold ({max_hold:?}) must not be less than the ttl ({ttl:?})")]
+    MaxHold {
+        /// The longest time that was asked for.
+        max_hold: Duration,
+        /// The ttl that was asked for.
+        ttl: Duration,
+    },
+    /// The handle was closed.
+    #[error("the handle is closed")]
+    Closed,
+}
+
+/// Why a guard no longer holds its lock.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Loss {
+    /// A majority no longer holds its value: the keys were removed, or somebody else has the resource now.
+    #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
+    Gone {
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Its validity was over before it could be renewed.
+    #[error("lost `{resource}`: its validity was over before it could be renewed")]
+    Expired {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+        /// Why the last renewal failed, if one did.
+        #[source]
+        cause: Option<Box<RenewError>>,
+    },
+    /// It was held for as long as [`max_hold`](crate::AcquireRequest::max_hold) allows, and its validity is over.
+    #[error("lost `{resource}`: it was not renewed any more after {max_hold:?}")]
+    MaxHold {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+        /// How long it was renewed.
+        max_hold: Duration,
+    },
+}
+
+/// Why a guard does not vouch for what is about to be done.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnsureError {
+    /// The lock is lost.
+    #[error(transparent)]
+    Lost(#[from] Loss),
+    /// Less validity is left than was asked for.
+    #[error("{remaining:?} of the validity is left, {at_least:?} is needed")]
+    TooLittle {
+        /// How much is left.
+        remaining: Duration,
+        /// How much was asked for.
+        at_least: Duration,
+    },
+    /// More was asked for than the ttl ever leaves.
+    #[error("{at_least:?} can never be left of the ttl ({ttl:?}) less the drift ({drift:?})")]
+    Never {
+        /// How much was asked for.
+        at_least: Duration,
+        /// The ttl of the guard.
+        ttl: Duration,
+        /// The drift at that ttl.
+        drift: Duration,
+    },
+}
+
+/// Why it is not certain that a guard's lock was released.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// A majority did not hold its value any more, so the lock was lost before.
+    #[error("`{resource}` was gone already: {removed} of {servers} servers still held it, {needed} had to")]
+    Gone {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+        /// How many servers removed it now.
+        removed: usize,
+        /// How many servers there are.
+        servers: usize,
+        /// How many are a majority.
+        needed: usize,
+    },
+    /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
+    #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} needed")]
+    Unknown {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+        /// How many servers removed it.
+        removed: usize,
+        /// How many servers there are.
+        servers: usize,
+        /// How many are a majority.
+        needed: usize,
+    },
+}
+
+/// Why work under a guard did not come to its end.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsingError {
+    /// There was no lock, so the work was not begun.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The lock was lost, so the work was stopped.
+    #[error(transparent)]
+    Lost(#[from] Loss),
+}
+
+/// Why nobody was asked who holds a resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnerError {
+    /// The resource cannot be a Redis key.
+    #[error(transparent)]
+    InvalidResource(#[from] InvalidResource),
     /// The handle was closed.
     #[error("the handle is closed")]
     Closed,

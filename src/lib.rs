@@ -50,6 +50,7 @@ mod monitor;
 
 mod engine;
 
+mod guard;
 mod lock;
 mod redlock;
 mod request;
@@ -62,13 +63,17 @@ pub mod testing;
 pub use config::Tls;
 pub use config::{Address, Builder, Server};
 pub use engine::{Drift, Holder, Owner, Retry, Vote};
-pub use error::{AddressProblem, ConfigError, Failure, InvalidResource, InvalidTtl, LockError, RenewError, ServerVote};
+pub use error::{
+    AddressProblem, ConfigError, EnsureError, Failure, InvalidResource, InvalidTtl, LockError, Loss, OwnerError,
+    ReleaseError, RenewError, ServerVote, UsingError,
+};
 pub use events::{Crossings, Event, Events, Warning};
+pub use guard::Guard;
 pub use lock::Lock;
 pub use monitor::{ServerState, ServerStatus};
 pub use quorum::Quorum;
 pub use redlock::Redlock;
-pub use request::{LockRequest, RenewRequest, Unlocked, Unlocking};
+pub use request::{AcquireRequest, LockRequest, OwnerRequest, Ownership, Releasing, RenewRequest, Unlocked, Unlocking};
 pub use resource::IntoResources;
 pub use server::{DownReason, Refusal, Text};
 

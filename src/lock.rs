@@ -84,6 +84,11 @@ impl Lock {
         !self.validity().is_zero()
     }
 
+    /// When the validity is over; a time that has passed if nothing is known of it.
+    pub(crate) fn valid_until(&self) -> Instant {
+        self.term.map_or_else(Instant::now, |term| term.valid_until)
+    }
+
     pub(crate) fn shared_resources(&self) -> &Resources {
         &self.resources
     }

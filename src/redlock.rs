@@ -2,15 +2,16 @@
 
 use crate::{
     config::{Address, Builder, Config},
-    engine::{Drift, Retry, Ttl, round::Electorate},
-    error::{ConfigError, InvalidResource},
+    engine::{Drift, Retry, Ttl, room::Room, round::Electorate},
+    error::{ConfigError, InvalidResource, UsingError},
     events::{Crossings, Events},
+    guard::Guard,
     lock::Lock,
     monitor::{Monitor, ServerStatus},
     quorum::Connection,
-    request::{LockRequest, RenewRequest, Unlocking},
+    request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
-    server::{Connector, Lane, Operation, Supervisor, UnderWay},
+    server::{Changes, Connector, Lane, Operation, Supervisor, UnderWay},
 };
 use std::{
     fmt,
@@ -99,6 +100,56 @@ impl Redlock {
         Unlocking::new(self.core.unlock(lock), self.core.defaults.round_timeout)
     }
 
+    /// Waits in line for a resource, and gives a [`Guard`](crate::Guard) that renews the lock until it is released.
+    ///
+    /// It waits as long as it takes, also for servers to be reached; see [`AcquireRequest`] for limits, errors and cancel
+    /// safety.
+    pub fn acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
+        AcquireRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, true)
+    }
+
+    /// Gives a [`Guard`](crate::Guard) for a resource if it can be locked in a single round.
+    pub fn try_acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
+        AcquireRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, false)
+    }
+
+    /// Waits in line for a resource, runs `work` under a guard, and releases it: `acquire(resource, ttl).using(work)`.
+    ///
+    /// ```
+    /// # use multiredlock::{Redlock, UsingError};
+    /// # use std::time::Duration;
+    /// # async fn f(redlock: Redlock) -> Result<(), UsingError> {
+    /// let sum = redlock
+    ///     .using("console", Duration::from_secs(10), async |guard| {
+    ///         // Nobody else has the console; `guard` tells for how long.
+    ///         1 + 1
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`AcquireRequest::using`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`AcquireRequest::using`].
+    pub async fn using<T>(
+        &self,
+        resource: impl IntoResources,
+        ttl: Duration,
+        work: impl AsyncFnOnce(&Guard) -> T,
+    ) -> Result<T, UsingError> {
+        self.acquire(resource, ttl).using(work).await
+    }
+
+    /// Asks who holds a resource.
+    pub fn owner(&self, resource: impl IntoResources) -> OwnerRequest {
+        OwnerRequest::new(Arc::clone(&self.core), resource.into_resources())
+    }
+
     /// Sets the retry policy of all later locks of this handle and its clones.
     pub fn set_retry(&self, retry: Retry) {
         *self.core.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
@@ -177,7 +228,7 @@ impl Builder {
         });
         let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
 
-        let core = Core::new(&config);
+        let core = Core::new(&config, runtime.clone());
         for (server, connector) in connectors.into_iter().enumerate() {
             let supervisor = Supervisor {
                 server,
@@ -210,6 +261,8 @@ pub(crate) struct Core {
     /// At least one.
     groups: Vec<Arc<Electorate>>,
     under_way: Arc<UnderWay>,
+    /// Where the tasks of the handle run.
+    pub(crate) runtime: runtime::Handle,
     pub(crate) defaults: Defaults,
     key_prefix: Vec<u8>,
     retry: Mutex<Retry>,
@@ -226,19 +279,23 @@ pub(crate) struct Defaults {
 }
 
 impl Core {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, runtime: runtime::Handle) -> Self {
         let addresses: Vec<Address> = config.servers.iter().map(crate::Server::address).collect();
-        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server)));
+        let changes = Arc::<Changes>::default();
+        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server, Arc::clone(&changes))));
         let under_way = Arc::<UnderWay>::default();
         let electorate = Electorate {
             id: config.id.clone(),
             lanes: lanes.collect(),
             addresses: addresses.clone(),
             under_way: Arc::clone(&under_way),
+            room: Arc::new(Room::new(addresses.len(), Arc::clone(&changes))),
+            changes,
         };
         Self {
             groups: vec![Arc::new(electorate)],
             under_way,
+            runtime,
             defaults: Defaults {
                 drift: config.drift,
                 round_timeout: config.round_timeout,
@@ -256,6 +313,9 @@ impl Core {
 
     fn close(&self) {
         self.under_way.close();
+        for group in &self.groups {
+            group.room.close();
+        }
         self.monitor.close();
         self.shutdown.send_replace(true);
     }

@@ -132,7 +132,14 @@ pub(crate) fn leading_holder(votes: &[Vote]) -> Option<(&Holder, usize)> {
         })
     };
     holders()
-        .map(|holder| (holder, holders().filter(|other| other.is(holder)).count()))
+        .map(|holder| {
+            (
+                holder,
+                holders()
+                    .filter(|other| other.fingerprint() == holder.fingerprint())
+                    .count(),
+            )
+        })
         .max_by_key(|(_, count)| *count)
 }
 

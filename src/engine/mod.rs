@@ -1,10 +1,13 @@
 //! How a majority is asked. The pure parts decide; [`round`] does what they say.
 
 pub(crate) mod ballot;
+mod line;
 mod retry;
+pub(crate) mod room;
 pub(crate) mod round;
 mod validity;
 mod value;
+pub(crate) mod wait;
 
 pub use ballot::Vote;
 pub use retry::Retry;

@@ -4,13 +4,15 @@ use super::{
     Ttl, Vote,
     ballot::{self, Decision},
     fresh,
+    line::Weather,
+    room::{Room, Terms, Unlocked},
 };
 use crate::{
     config::Address,
     error::{Failure, ServerVote},
     quorum::majority,
     resource::Resources,
-    server::{Claim, KeysAndValue, Lane, Operation, Round, UnderWay, Verb, later},
+    server::{Changes, Claim, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -27,6 +29,10 @@ pub(crate) struct Electorate {
     pub(crate) lanes: Vec<Arc<Lane>>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) under_way: Arc<UnderWay>,
+    /// Who wants to hear of changes of keys.
+    pub(crate) changes: Arc<Changes>,
+    /// Who waits for resources.
+    pub(crate) room: Arc<Room>,
 }
 
 /// Keys that a majority holds for us.
@@ -64,16 +70,27 @@ pub(crate) struct Attempt {
     set: Arc<Operation>,
     start: Instant,
     ttl: Ttl,
-    is_won: bool,
+    outcome: Outcome,
+    /// The line it is made for.
+    line: Option<Arc<Listener>>,
     /// Whoever closes the handle waits for it, and so for the unlocks.
     _under_way: Round,
+}
+
+/// What became of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Open,
+    Won,
+    Failed,
 }
 
 impl Attempt {
     /// Waits for the vote that decides or for the end of the round.
     pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
-        let term = self.electorate.decide(&self.set, self.start, self.ttl).await?;
-        self.is_won = true;
+        let decided = self.electorate.decide(&self.set, self.start, self.ttl).await;
+        self.outcome = if decided.is_ok() { Outcome::Won } else { Outcome::Failed };
+        let term = decided?;
         Ok(Grant {
             value: Arc::clone(&self.set.value),
             claim: Arc::clone(&self.set.claim),
@@ -84,38 +101,73 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.is_won {
+        if self.outcome == Outcome::Won {
             return;
         }
         self.set.claim.release();
         let unlock = Arc::new(self.set.undo());
+        let mut is_undone = false;
         for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
             // The others have told that they did nothing.
             if matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown) {
                 lane.submit(&[&unlock]);
+                is_undone = true;
             }
+        }
+        if is_undone {
+            // The line that it was made for knows, unless whoever stood there is gone.
+            let knows = self.line.as_ref().filter(|_| self.outcome == Outcome::Failed);
+            self.electorate.changes.removed_here(&self.set.keys, knows);
         }
     }
 }
 
 impl Electorate {
     /// Asks all servers for keys, unless the handle is closed.
-    pub(crate) fn attempt(self: &Arc<Self>, keys: &Resources, ttl: Ttl, limit: Duration) -> Option<Attempt> {
-        let attempt = self.prepare(keys, ttl, limit)?;
+    pub(crate) fn attempt(self: &Arc<Self>, keys: &Resources, terms: Terms) -> Option<Attempt> {
+        let attempt = self.prepare(keys, terms, false, None)?;
         self.submit(&[&attempt.set]);
         Some(attempt)
     }
 
-    fn prepare(self: &Arc<Self>, keys: &Resources, ttl: Ttl, limit: Duration) -> Option<Attempt> {
+    /// The same for the front of a line.
+    pub(crate) fn attempt_in_line(
+        self: &Arc<Self>,
+        keys: &Resources,
+        terms: Terms,
+        line: &Arc<Listener>,
+        watches: bool,
+    ) -> Option<Attempt> {
+        let attempt = self.prepare(keys, terms, watches, Some(line))?;
+        self.submit(&[&attempt.set]);
+        Some(attempt)
+    }
+
+    fn prepare(
+        self: &Arc<Self>,
+        keys: &Resources,
+        terms: Terms,
+        watches: bool,
+        line: Option<&Arc<Listener>>,
+    ) -> Option<Attempt> {
+        let Terms { ttl, limit } = terms;
         let under_way = self.under_way.begin()?;
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
-        let (set, start) = self.operation(Verb::Lock, (keys.clone(), value), &Arc::default(), ttl, limit);
+        let (mut set, start) = self.operation(
+            Verb::Lock,
+            (keys.clone(), value),
+            &Arc::default(),
+            ttl.duration(),
+            limit,
+        );
+        set.watches = watches;
         Some(Attempt {
             electorate: Arc::clone(self),
-            set,
+            set: Arc::new(set),
             start,
             ttl,
-            is_won: false,
+            outcome: Outcome::Open,
+            line: line.cloned(),
             _under_way: under_way,
         })
     }
@@ -130,7 +182,8 @@ impl Electorate {
         ttl: Ttl,
         limit: Duration,
     ) -> Result<Term, Failed> {
-        let (renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl, limit);
+        let (renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), limit);
+        let renewal = Arc::new(renewal);
         self.submit(&[&renewal]);
         let term = self.decide(&renewal, start, ttl).await?;
         self.restore_missing(&renewal);
@@ -138,18 +191,84 @@ impl Electorate {
     }
 
     /// Sends an unlock to all servers. Where it cannot be sent now it is kept until `expires`.
+    ///
+    /// Whoever is next in line here gets a round that travels right behind it.
     pub(crate) fn unlock(
-        &self,
+        self: &Arc<Self>,
         keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
         now: Instant,
         expires: Instant,
     ) -> Arc<Operation> {
         claim.release();
+        let keys = keys_and_value.0.clone();
         let (claim, servers) = (Arc::clone(claim), self.lanes.len());
         let unlock = Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), servers));
-        self.submit(&[&unlock]);
+        match self.room.unlocked(&keys) {
+            Unlocked::Call(waiter, line) => {
+                let next = self.prepare(&keys, waiter.terms, false, Some(&line));
+                match &next {
+                    Some(next) => self.submit(&[&unlock, &next.set]),
+                    None => self.submit(&[&unlock]),
+                }
+                if let Some(next) = next {
+                    waiter.call(next);
+                }
+                self.changes.removed_here(&keys, Some(&line));
+            }
+            Unlocked::Known(line) => {
+                self.submit(&[&unlock]);
+                self.changes.removed_here(&keys, Some(&line));
+            }
+            Unlocked::Unknown => {
+                self.submit(&[&unlock]);
+                self.changes.removed_here(&keys, None);
+            }
+        }
         unlock
+    }
+
+    /// What the servers are like at present.
+    pub(crate) fn weather(&self) -> Weather {
+        let needed = majority(self.lanes.len());
+        let mut round_trips: Vec<_> = self.lanes.iter().filter_map(|lane| lane.round_trip()).collect();
+        round_trips.sort_unstable();
+        let tracked = self.lanes.iter().filter(|lane| lane.is_tracked());
+        Weather {
+            round_trip: round_trips.get(needed - 1).copied().unwrap_or_default(),
+            is_tracked: tracked.count() >= needed,
+        }
+    }
+
+    /// Asks the servers to tell of changes of keys that are watched from now on.
+    pub(crate) fn track(&self) {
+        for lane in &self.lanes {
+            lane.track();
+        }
+    }
+
+    /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. A value of ours is
+    /// granted where it stands, and the servers tell of the next change there. Without one nobody's value is ours.
+    pub(crate) async fn look(
+        &self,
+        keys: Resources,
+        value: Option<&Arc<str>>,
+        limit: Duration,
+        is_settled: impl Fn(&[Vote]) -> bool,
+    ) -> Vec<Vote> {
+        let is_ours = value.is_some();
+        let nobodys = || fresh(&self.id, SystemTime::now()).into();
+        let value = value.map_or_else(nobodys, Arc::clone);
+        let (mut look, _) = self.operation(Verb::Look, (keys, value), &Arc::default(), limit, limit);
+        look.watches = is_ours;
+        let look = Arc::new(look);
+        self.submit(&[&look]);
+        let is_over = |votes: &[Vote]| is_settled(votes) || !votes.contains(&Vote::Pending);
+        let settled = poll_fn(|cx| look.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
+        match timeout_at(look.until(), settled).await {
+            Ok(votes) => votes,
+            Err(_) => ballot::silent(look.votes_so_far()),
+        }
     }
 
     /// Names the votes of a failed round.
@@ -171,14 +290,14 @@ impl Electorate {
         verb: Verb,
         keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
-        ttl: Ttl,
+        ttl: Duration,
         limit: Duration,
-    ) -> (Arc<Operation>, Instant) {
+    ) -> (Operation, Instant) {
         let start = Instant::now();
         let until = later(start, limit);
-        let (ttl, servers) = (ttl.duration(), self.lanes.len());
+        let servers = self.lanes.len();
         let operation = Operation::vote_by((start, until), verb, keys_and_value, Arc::clone(claim), ttl, servers);
-        (Arc::new(operation), start)
+        (operation, start)
     }
 
     /// Waits for the vote that decides or for the end of the round.

@@ -2,6 +2,7 @@
 
 use super::{DownReason, Refusal, operation::Operation};
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+use tokio_stream::Stream;
 
 /// A connection, until it ends.
 pub(crate) trait Link: Debug + Send + Sync {
@@ -10,6 +11,10 @@ pub(crate) trait Link: Debug + Send + Sync {
     /// It is queued on the connection when this returns: whatever is sent later reaches the server later. The command is
     /// answered once, and never before this returns, since its sender may hold a lock that answering takes.
     fn send(&self, command: Command);
+
+    /// Asks the server to tell of changes of keys that operations watch from now on, and tells `done` later whether it does. Returns
+    /// false if it certainly will not.
+    fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool;
 
     /// Asks for a sign of life.
     fn ping(&self) -> Task<Result<(), DownReason>>;
@@ -20,6 +25,18 @@ pub(crate) trait Link: Debug + Send + Sync {
 
 pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What a server tells of its own accord, on a connection that tracks.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// These keys may have changed.
+    Keys(Vec<Box<[u8]>>),
+    /// So much changed that some of it is not told.
+    Anything,
+}
+
+/// All that a server tells of its own accord.
+pub(crate) type Feed = Pin<Box<dyn Stream<Item = Change> + Send>>;
+
 /// Operations that travel together, in order.
 pub(crate) struct Command {
     pub(crate) operations: Arc<[Arc<Operation>]>,
@@ -29,11 +46,19 @@ pub(crate) struct Command {
 
 /// How operations are put to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) struct Form {
+    pub(crate) script: Script,
+    /// Whether the keys of operations that watch are declared, without which a server does not tell of changes. Redis then
+    /// refuses the whole command if the user may not access one of them.
+    pub(crate) declares: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
     /// In whatever form costs least.
     Cheapest,
     /// As a script that the server knows.
-    Script,
+    Known,
     /// As a script that the server learns.
     Source,
 }
@@ -85,10 +110,10 @@ pub(crate) enum Outcome {
 }
 
 /// A connection that was made and probed.
-#[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) link: Arc<dyn Link>,
     pub(crate) facts: Facts,
+    pub(crate) feed: Feed,
     pub(crate) ended: Ended,
 }
 

@@ -2,12 +2,12 @@
 
 use super::{
     DownReason,
-    link::{Answer, Command, Connected, Ended, Facts, Link, Outcome, Task},
+    link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::{Operation, Verb},
 };
 use crate::config::Server;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
@@ -17,9 +17,16 @@ use std::{
 };
 use tokio::{
     runtime,
-    sync::{oneshot, watch},
+    sync::{broadcast, oneshot, watch},
     time::{Instant, sleep_until, timeout},
 };
+use tokio_stream::{
+    StreamExt,
+    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
+};
+
+/// How many changes of keys are kept for a connection that does not read them.
+const CHANGES_KEPT: usize = 512;
 
 /// The servers of this process by name, as long as somebody uses them.
 static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(Mutex::default);
@@ -68,6 +75,16 @@ struct State {
     queue: VecDeque<Request>,
     /// When the server last thawed: nothing that waited then was carried out before.
     thawed: Instant,
+    /// The connections that want to hear of changes of the keys they read.
+    trackers: HashMap<u64, Tracker>,
+    connections: u64,
+}
+
+/// A connection that wants to hear of changes.
+#[derive(Debug)]
+struct Tracker {
+    read: HashSet<Arc<[u8]>>,
+    tell: broadcast::Sender<Arc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +97,7 @@ struct Entry {
 struct Request {
     due: Instant,
     operations: Arc<[Arc<Operation>]>,
+    connection: u64,
     answer: oneshot::Sender<Vec<Outcome>>,
 }
 
@@ -116,6 +134,8 @@ impl MemoryServer {
                 delay: Duration::ZERO,
                 queue: VecDeque::new(),
                 thawed: Instant::now(),
+                trackers: HashMap::new(),
+                connections: 0,
             }),
             life: watch::Sender::new(1),
         }));
@@ -134,6 +154,7 @@ impl MemoryServer {
     pub fn crash(&self) {
         let mut state = self.state();
         state.queue.clear();
+        state.trackers.clear();
         state.frozen = false;
         self.0.life.send_modify(|life| *life += *life % 2);
     }
@@ -172,10 +193,12 @@ impl MemoryServer {
 
     /// Drops a key, as eviction or an operator would.
     pub fn forget(&self, key: impl AsRef<[u8]>) {
-        self.state().keys.remove(key.as_ref());
+        let mut state = self.state();
+        state.keys.remove(key.as_ref());
+        state.tell(key.as_ref(), None);
     }
 
-    /// Drops every key.
+    /// Drops every key, of which Redis tells waiters nothing that they understand.
     pub fn forget_all(&self) {
         self.state().keys.clear();
     }
@@ -202,9 +225,17 @@ impl MemoryServer {
         if !is_running(life) {
             return Err(DownReason::ConnectionRefused);
         }
+        let (tell, told) = broadcast::channel(CHANGES_KEPT);
+        let id = {
+            let mut state = self.state();
+            state.connections += 1;
+            state.connections
+        };
         let link = Arc::new(MemoryLink {
             server: self.clone(),
             life,
+            id,
+            tell,
             runtime: runtime::Handle::current(),
             open: watch::Sender::new(true),
         });
@@ -221,8 +252,13 @@ impl MemoryServer {
             }
             DownReason::ConnectionLost
         };
+        let feed = BroadcastStream::new(told).map(|told| match told {
+            Ok(key) => Change::Keys(vec![key[..].into()]),
+            Err(BroadcastStreamRecvError::Lagged(_)) => Change::Anything,
+        });
         Ok(Connected {
             link,
+            feed: Box::pin(feed),
             facts: Facts {
                 run_id: Some(format!("{}-{life}", self.0.name)),
                 ..Facts::default()
@@ -284,7 +320,7 @@ impl State {
             let outcomes = request
                 .operations
                 .iter()
-                .map(|operation| self.run(operation, then))
+                .map(|operation| self.run(operation, request.connection, then))
                 .collect();
             // Nobody listens at a connection that ended.
             let _ = request.answer.send(outcomes);
@@ -292,7 +328,7 @@ impl State {
     }
 
     /// Does what the script of real servers does.
-    fn run(&mut self, operation: &Operation, now: Instant) -> Outcome {
+    fn run(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
         let keys = operation.keys.as_slice();
         let (mut ours, mut missing, mut blocked) = (Vec::new(), Vec::new(), None::<&Entry>);
         for key in keys {
@@ -307,9 +343,13 @@ impl State {
             value: entry.value.as_bytes().to_vec(),
             pttl: i64::try_from((entry.expires - now).as_millis()).unwrap_or(i64::MAX),
         });
+        if let Some(tracker) = self.trackers.get_mut(&connection).filter(|_| operation.watches) {
+            tracker.read.extend(keys.iter().cloned());
+        }
         if operation.verb == Verb::Unlock {
             for key in ours {
                 self.keys.remove(key);
+                self.tell(key, Some(connection));
             }
         } else if let Some(held) = held {
             return held;
@@ -318,6 +358,7 @@ impl State {
             for key in keys {
                 let value = Arc::clone(&operation.value);
                 self.keys.insert(Arc::clone(key), Entry { value, expires });
+                self.tell(key, Some(connection));
             }
             self.sweep(now);
             return Outcome::Done;
@@ -326,6 +367,18 @@ impl State {
             Some(held) => held,
             None if missing.is_empty() => Outcome::Done,
             None => Outcome::Missing,
+        }
+    }
+
+    /// Tells of a change to who has read the key, once, except to who made it.
+    fn tell(&mut self, key: &[u8], except: Option<u64>) {
+        for (connection, tracker) in &mut self.trackers {
+            if let Some(key) = tracker.read.take(key)
+                && Some(*connection) != except
+            {
+                // Nobody listens at a connection that ended.
+                let _ = tracker.tell.send(key);
+            }
         }
     }
 
@@ -346,6 +399,8 @@ impl State {
 struct MemoryLink {
     server: MemoryServer,
     life: u64,
+    id: u64,
+    tell: broadcast::Sender<Arc<[u8]>>,
     runtime: runtime::Handle,
     open: watch::Sender<bool>,
 }
@@ -361,6 +416,7 @@ impl MemoryLink {
             state.queue.push_back(Request {
                 due,
                 operations,
+                connection: self.id,
                 answer,
             });
             state.carry_out();
@@ -394,6 +450,15 @@ impl Link for MemoryLink {
         });
     }
 
+    fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
+        let tracker = Tracker {
+            read: HashSet::new(),
+            tell: self.tell.clone(),
+        };
+        self.server.state().trackers.insert(self.id, tracker);
+        true
+    }
+
     fn ping(&self) -> Task<Result<(), DownReason>> {
         let request = self.request([].into());
         Box::pin(async move { request.await.map(|_| ()).ok_or(DownReason::ConnectionLost) })
@@ -401,5 +466,6 @@ impl Link for MemoryLink {
 
     fn end(&self) {
         self.open.send_replace(false);
+        self.server.state().trackers.remove(&self.id);
     }
 }

@@ -1,5 +1,6 @@
 //! One server: its connections one after the other, its heartbeat, and its lane of operations.
 
+mod changes;
 mod lane;
 mod link;
 pub(crate) mod memory;
@@ -9,6 +10,7 @@ mod redis;
 mod supervisor;
 mod under_way;
 
+pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use lane::Lane;
 pub(crate) use operation::{Claim, KeysAndValue, Operation, Verb};
 

@@ -68,6 +68,8 @@ pub(crate) struct Operation {
     /// When a key that it sets at once would expire.
     expires: Instant,
     pub(crate) claim: Arc<Claim>,
+    /// Whether the server is to tell of the next change of the keys, if they are held.
+    pub(crate) watches: bool,
     votes: Mutex<Votes>,
 }
 
@@ -94,6 +96,7 @@ impl Operation {
             submitted: now,
             expires: now + ttl,
             claim,
+            watches: false,
             votes: Mutex::new(Votes {
                 ballot: Ballot::new(servers),
                 waker: None,
@@ -154,8 +157,8 @@ impl Operation {
         let before = votes.ballot.decision();
         votes.ballot.cast(server, vote);
         let settled = match self.verb {
-            Verb::Unlock => votes.ballot.is_complete(),
-            _ => votes.ballot.decision().is_some(),
+            Verb::Lock | Verb::Restore | Verb::Renew => votes.ballot.decision().is_some(),
+            Verb::Unlock | Verb::Look => true,
         };
         let waker = if settled { votes.waker.take() } else { None };
         drop(votes);
@@ -168,6 +171,11 @@ impl Operation {
     /// Resolves at the vote that decides.
     pub(crate) fn poll_decision(&self, cx: &mut Context<'_>) -> Poll<Decision> {
         self.poll(cx, Ballot::decision)
+    }
+
+    /// Resolves once `settled` finds what it looks for, which it does at the latest when every server answered.
+    pub(crate) fn poll_votes<T>(&self, cx: &mut Context<'_>, settled: impl Fn(&[Vote]) -> Option<T>) -> Poll<T> {
+        self.poll(cx, |ballot| settled(ballot.votes()))
     }
 
     /// Resolves once every server answered.
@@ -206,8 +214,8 @@ impl Operation {
     /// An unlock is always of use: the SET before it may have waited, and be carried out only now.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         match self.verb {
-            Verb::Lock | Verb::Restore => self.is_over(now) || self.claim.is_released(),
-            Verb::Renew | Verb::Look => self.is_over(now),
+            Verb::Lock | Verb::Restore | Verb::Renew => self.is_over(now) || self.claim.is_released(),
+            Verb::Look => self.is_over(now),
             Verb::Unlock => false,
         }
     }

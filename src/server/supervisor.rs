@@ -2,7 +2,7 @@
 
 use super::{
     DownReason, Lane, later,
-    link::{Connected, Ended, Link},
+    link::{Connected, Ended, Feed, Link},
     memory::MemoryServer,
     redis,
     under_way::UnderWay,
@@ -18,6 +18,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tokio_stream::StreamExt;
 use tracing::debug;
 
 /// Makes connections to a server of either kind.
@@ -85,7 +86,12 @@ impl Supervisor {
 
     /// Uses a connection until it ends, and returns why it did. A connection of no use ends at once.
     async fn hold(&mut self, connected: Connected, backoff: &mut Backoff) -> DownReason {
-        let Connected { link, facts, mut ended } = connected;
+        let Connected {
+            link,
+            facts,
+            mut feed,
+            mut ended,
+        } = connected;
         if facts.is_loading {
             return DownReason::Loading;
         }
@@ -111,6 +117,7 @@ impl Supervisor {
 
         let reason = tokio::select! {
             reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
+            reason = pass_on(&mut feed, &self.lane) => reason,
             () = is_closed(&mut self.closed) => {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
@@ -156,6 +163,14 @@ async fn watch_over(lane: &Arc<Lane>, link: &dyn Link, ended: &mut Ended, config
             }
         }
     }
+}
+
+/// Passes on what the server tells. That ends no sooner than the connection.
+async fn pass_on(feed: &mut Feed, lane: &Lane) -> DownReason {
+    while let Some(change) = feed.next().await {
+        lane.note(&change);
+    }
+    std::future::pending().await
 }
 
 /// Resolves once the handle was closed or dropped.

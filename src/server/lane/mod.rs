@@ -8,8 +8,8 @@ mod queue;
 mod tests;
 
 use super::{
-    DownReason, Refusal,
-    link::{Answer, Command, Form, Link, Outcome},
+    Changes, DownReason, Refusal,
+    link::{Answer, Change, Command, Form, Link, Outcome, Script},
     operation::{Operation, Verb},
 };
 use crate::engine::{
@@ -27,15 +27,18 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug)]
 pub(crate) struct Lane {
     server: usize,
+    /// Who wants to hear of changes on this server.
+    changes: Arc<Changes>,
     queue: Mutex<Queue>,
     idle: Notify,
     demoted: Notify,
 }
 
 impl Lane {
-    pub(crate) fn new(server: usize) -> Self {
+    pub(crate) fn new(server: usize, changes: Arc<Changes>) -> Self {
         Self {
             server,
+            changes,
             queue: Mutex::new(Queue::new()),
             idle: Notify::new(),
             demoted: Notify::new(),
@@ -69,9 +72,52 @@ impl Lane {
 
     /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
     pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>) {
+        {
+            let mut queue = self.queue();
+            queue.open(link);
+            if queue.tracking.is_wanted {
+                self.send_track(&mut queue);
+            }
+            self.send_pending(&mut queue);
+        }
+        self.changes.anything_changed(self.server);
+    }
+
+    /// Asks the server, on this connection and all later ones, to tell when a key changes that an operation watches.
+    pub(crate) fn track(self: &Arc<Self>) {
         let mut queue = self.queue();
-        queue.open(link);
-        self.send_pending(&mut queue);
+        if !std::mem::replace(&mut queue.tracking.is_wanted, true) {
+            self.send_track(&mut queue);
+        }
+    }
+
+    fn send_track(self: &Arc<Self>, queue: &mut Queue) {
+        let Ok(link) = &queue.link else { return };
+        let (lane, epoch) = (Arc::clone(self), queue.epoch);
+        queue.tracking.is_on = link.track(Box::new(move |is_on| {
+            let mut queue = lane.queue();
+            if queue.epoch == epoch {
+                queue.tracking.is_on = is_on;
+            }
+        }));
+    }
+
+    /// Whether the server tells of changes, as far as is known.
+    pub(crate) fn is_tracked(&self) -> bool {
+        let tracking = &self.queue().tracking;
+        tracking.is_on && tracking.may_declare
+    }
+
+    /// Passes on what the server told.
+    pub(crate) fn note(&self, change: &Change) {
+        match change {
+            Change::Keys(keys) => {
+                for key in keys {
+                    self.changes.changed(self.server, key);
+                }
+            }
+            Change::Anything => self.changes.anything_changed(self.server),
+        }
     }
 
     /// Delivers the unlocks that could not be carried out: the server was busy, or too many operations waited for it.
@@ -165,7 +211,11 @@ impl Lane {
         while queue.has_room_on_the_way() && !queue.pending.is_empty() {
             let now = Instant::now();
             let batch = queue.next_batch(now);
-            self.send(queue, now, batch, Form::Cheapest);
+            let form = Form {
+                script: Script::Cheapest,
+                declares: queue.tracking.may_declare,
+            };
+            self.send(queue, now, batch, form);
         }
     }
 
@@ -199,6 +249,7 @@ impl Lane {
                     queue.note_answer(now, now - sent);
                 }
                 if let Answer::Again(form) = answer {
+                    queue.tracking.may_declare &= form.declares;
                     let again = batch.iter().filter(|operation| !operation.is_stale(now));
                     let again = again.cloned().collect();
                     self.send(&mut queue, now, again, form);

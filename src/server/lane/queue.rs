@@ -42,6 +42,18 @@ pub(super) struct Queue {
     pub(super) shortest_round_trip: Duration,
     /// Whether the server said that it is a replica now.
     pub(super) is_demoted: bool,
+    pub(super) tracking: Tracking,
+}
+
+/// Whether the server tells of changes of keys.
+#[derive(Debug)]
+pub(super) struct Tracking {
+    /// Whether somebody wants to hear of them.
+    pub(super) is_wanted: bool,
+    /// Whether this connection was asked to tell, and did not refuse.
+    pub(super) is_on: bool,
+    /// Whether the user may access all keys that were watched on this connection.
+    pub(super) may_declare: bool,
 }
 
 impl Queue {
@@ -57,6 +69,11 @@ impl Queue {
             round_trip: None,
             shortest_round_trip: Duration::MAX,
             is_demoted: false,
+            tracking: Tracking {
+                is_wanted: false,
+                is_on: false,
+                may_declare: true,
+            },
         }
     }
 
@@ -69,6 +86,8 @@ impl Queue {
         self.heard = now;
         self.shortest_round_trip = Duration::MAX;
         self.is_demoted = false;
+        self.tracking.is_on = false;
+        self.tracking.may_declare = true;
         let unanswered = std::mem::take(&mut self.unanswered);
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
         self.pending.extend(orphans.map(|set| Arc::new(set.undo())));

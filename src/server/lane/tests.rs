@@ -10,17 +10,21 @@ use std::future::Future;
 
 /// A connection that keeps what it is sent until the test answers.
 #[derive(Default)]
-struct Script(Mutex<VecDeque<Command>>);
+struct Wire(Mutex<VecDeque<Command>>);
 
-impl std::fmt::Debug for Script {
+impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Script")
+        f.write_str("Wire")
     }
 }
 
-impl Link for Script {
+impl Link for Wire {
     fn send(&self, command: Command) {
         self.0.lock().unwrap().push_back(command);
+    }
+
+    fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
+        false
     }
 
     fn ping(&self) -> Task<Result<(), DownReason>> {
@@ -30,7 +34,7 @@ impl Link for Script {
     fn end(&self) {}
 }
 
-impl Script {
+impl Wire {
     fn next(&self) -> Command {
         self.0.lock().unwrap().pop_front().expect("a command is under way")
     }
@@ -40,8 +44,8 @@ impl Script {
     }
 }
 
-fn lane() -> (Arc<Lane>, Arc<Script>) {
-    let (lane, script) = (Arc::new(Lane::new(0)), Arc::new(Script::default()));
+fn lane() -> (Arc<Lane>, Arc<Wire>) {
+    let (lane, script) = (Arc::new(Lane::new(0, Arc::default())), Arc::new(Wire::default()));
     lane.attach(Arc::clone(&script) as Arc<dyn Link>);
     // A short way: one command at a time.
     lane.heard(Duration::ZERO);
@@ -61,6 +65,10 @@ fn operation(verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
         ttl,
         1,
     ))
+}
+
+fn form(script: Script) -> Form {
+    Form { script, declares: true }
 }
 
 fn verbs(command: &Command) -> Vec<Verb> {
@@ -97,7 +105,7 @@ fn a_large_batch_does_not_wait_for_the_answer_to_another() {
 
 #[test]
 fn a_set_is_not_sent_once_its_claim_is_released_and_what_waits_behind_it_is() {
-    for answer in [Form::Script, Form::Source] {
+    for answer in [Script::Known, Script::Source].map(form) {
         let (lane, script) = lane();
         let claim = Arc::<Claim>::default();
         lane.submit(&[&operation(Verb::Lock, &claim)]);
@@ -115,9 +123,9 @@ fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
     let claim = Arc::default();
     lane.submit(&[&operation(Verb::Lock, &claim)]);
     lane.submit(&[&operation(Verb::Renew, &claim)]);
-    script.next().answer(Answer::Again(Form::Source));
+    script.next().answer(Answer::Again(form(Script::Source)));
     let again = script.next();
-    assert_eq!((verbs(&again), again.form), (vec![Verb::Lock], Form::Source));
+    assert_eq!((verbs(&again), again.form), (vec![Verb::Lock], form(Script::Source)));
     again.answer(Answer::Outcomes(vec![Outcome::Done]));
     assert_eq!(verbs(&script.next()), [Verb::Renew]);
 }
@@ -167,7 +175,7 @@ fn an_answer_that_asks_for_another_form_too_late_is_a_lost_one() {
     lane.submit(&[&set]);
     let command = script.next();
     lane.detach(&DownReason::Unresponsive);
-    command.answer(Answer::Again(Form::Source));
+    command.answer(Answer::Again(form(Script::Source)));
     assert_eq!(set.votes_so_far(), [Vote::Unknown]);
 }
 
@@ -184,7 +192,7 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
         if is_released {
             claim.release();
         }
-        let next = Arc::new(Script::default());
+        let next = Arc::new(Wire::default());
         lane.attach(Arc::clone(&next) as Arc<dyn Link>);
         assert_eq!(next.is_empty(), !is_released);
         if is_released {
@@ -206,7 +214,7 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         lane.submit(&[&Arc::new(set)]);
         let lost = script.next();
         lane.detach(&DownReason::ConnectionLost);
-        let next = Arc::new(Script::default());
+        let next = Arc::new(Wire::default());
         lane.attach(Arc::clone(&next) as Arc<dyn Link>);
         if is_released {
             claim.release();
@@ -222,7 +230,7 @@ fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
     lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
     let old = script.next();
     lane.detach(&DownReason::ConnectionLost);
-    let next = Arc::new(Script::default());
+    let next = Arc::new(Wire::default());
     lane.attach(Arc::clone(&next) as Arc<dyn Link>);
     lane.heard(Duration::ZERO);
     lane.submit(&[&operation(Verb::Renew, &Arc::default())]);

@@ -12,13 +12,13 @@ mod wire;
 
 use super::{
     DownReason, Refusal, Text,
-    link::{Answer, Command, Connected, Ended, Facts, Form, Link, Task},
+    link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
 use crate::config::{ConnectionConfig, Endpoint, Server};
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike, EventInterface, Resp3Frame},
+    interfaces::{ClientLike, EventInterface, Resp3Frame, TrackingInterface},
     types::{
         ClusterHash, CustomCommand, RespVersion, Value,
         config::{
@@ -30,6 +30,18 @@ use fred::{
 use inline::Replies;
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 use tokio::{runtime, task::AbortHandle, time::timeout};
+use tokio_stream::{
+    StreamExt,
+    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
+};
+
+const SOURCE: Form = Form {
+    script: Script::Source,
+    declares: false,
+};
+
+/// How many changes of keys are kept until they are passed on. If there are more, everything may have changed.
+const CHANGES_KEPT: usize = 512;
 
 /// Makes connections to one server.
 pub(crate) struct Connector {
@@ -78,12 +90,14 @@ impl Connector {
             client,
             router: router.handle(),
             replies: Replies::new(runtime::Handle::current()),
+            has_pushes: self.config.version == RespVersion::RESP3,
         };
         let facts = match timeout(self.timeout, self.probe(&link)).await {
             Ok(facts) => facts?,
             Err(_) => return Err(DownReason::ConnectTimeout),
         };
         Ok(Connected {
+            feed: feed(&link.client),
             link: Arc::new(link),
             facts,
             ended: Ended::new(async move { router.ended().await }),
@@ -116,7 +130,10 @@ impl Connector {
         };
         let client = Client::new(
             self.config.clone(),
-            Some(PerformanceConfig::default()),
+            Some(PerformanceConfig {
+                broadcast_channel_capacity: CHANGES_KEPT,
+                ..PerformanceConfig::default()
+            }),
             Some(connection),
             None,
         );
@@ -147,7 +164,7 @@ impl Connector {
         facts.old_connection_lives = !self.end_previous(link, &facts).await?;
         self.previous = facts.run_id.clone().zip(id);
         if !facts.is_replica && !facts.is_loading {
-            let (name, args) = wire::command(&[], Form::Source);
+            let (name, args) = wire::command(&[], SOURCE);
             let answer = link.command(name, args).await?.map_err(|error| rejected(&error))?;
             if !wire::is_empty_answer(&answer) {
                 return Err(not_redis("it does not run scripts"));
@@ -201,6 +218,15 @@ impl fmt::Debug for Connector {
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
+}
+
+/// What the server tells of changed keys.
+fn feed(client: &Client) -> Feed {
+    let told = BroadcastStream::new(client.invalidation_rx());
+    Box::pin(told.map(|told| match told {
+        Ok(invalidation) => Change::Keys(invalidation.keys.iter().map(|key| key.as_bytes().into()).collect()),
+        Err(BroadcastStreamRecvError::Lagged(_)) => Change::Anything,
+    }))
 }
 
 /// Reads an error reply to a command of the probe.
@@ -300,6 +326,8 @@ struct RedisLink {
     client: Client,
     router: AbortHandle,
     replies: Replies,
+    /// Whether the server can tell something that is no reply.
+    has_pushes: bool,
 }
 
 impl fmt::Debug for RedisLink {
@@ -338,15 +366,28 @@ impl RedisLink {
 
 impl Link for RedisLink {
     fn send(&self, command: Command) {
-        let (name, args) = wire::command(&command.operations, command.form);
+        let form = command.form;
+        let (name, args) = wire::command(&command.operations, form);
         let reply = self.start(name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match reply {
-                Some(Ok(frame)) => wire::answer(&frame, name),
+                Some(Ok(frame)) => wire::answer(&frame, name, form),
                 Some(Err(_)) | None => Answer::Lost,
             };
             command.answer(answer);
         });
+    }
+
+    fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool {
+        if !self.has_pushes {
+            return false;
+        }
+        // A change that we made ourselves is known here.
+        let reply = self.start("CLIENT", vec!["TRACKING".into(), "ON".into(), "NOLOOP".into()]);
+        self.replies.when_ready(reply, |reply| {
+            done(matches!(reply, Some(Ok(frame)) if wire::error(&frame).is_none()));
+        });
+        true
     }
 
     fn ping(&self) -> Task<Result<(), DownReason>> {

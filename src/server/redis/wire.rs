@@ -4,7 +4,7 @@ use crate::{
     resource::Resources,
     server::{
         Refusal,
-        link::{Answer, Form, Outcome},
+        link::{Answer, Form, Outcome, Script},
         operation::{Operation, Verb},
     },
 };
@@ -29,8 +29,8 @@ const EVALSHA: &str = "EVALSHA";
 ///
 /// A lone lock needs no script as long as it is granted: that is what most locks are, and a sixth faster.
 pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Vec<Value>) {
-    match (form, batch) {
-        (Form::Cheapest, [lock]) if is_plain(lock) => {
+    match (form.script, batch) {
+        (Script::Cheapest, [lock]) if is_plain(lock) => {
             let key = Bytes::copy_from_slice(&lock.keys.as_slice()[0]);
             let ttl_ms = i64::try_from(ttl_ms(lock)).unwrap_or(i64::MAX);
             let args = [
@@ -42,17 +42,23 @@ pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Ve
             ];
             (SET, args.into())
         }
-        (Form::Cheapest | Form::Script, _) => (EVALSHA, script(SCRIPT_HASH.clone(), batch)),
-        (Form::Source, _) => (EVAL, script(Bytes::from_static(SCRIPT.as_bytes()), batch)),
+        (Script::Cheapest | Script::Known, _) => (EVALSHA, script(SCRIPT_HASH.clone(), batch, form)),
+        (Script::Source, _) => (EVAL, script(Bytes::from_static(SCRIPT.as_bytes()), batch, form)),
     }
 }
 
 fn is_plain(operation: &Operation) -> bool {
-    operation.verb == Verb::Lock && matches!(operation.keys, Resources::One(_))
+    operation.verb == Verb::Lock && !operation.watches && matches!(operation.keys, Resources::One(_))
 }
 
-fn script(script: Bytes, batch: &[Arc<Operation>]) -> Vec<Value> {
-    vec![script.into(), 0.into(), Bytes::from(packed(batch)).into()]
+fn script(script: Bytes, batch: &[Arc<Operation>], form: Form) -> Vec<Value> {
+    let watched = batch.iter().filter(|operation| form.declares && operation.watches);
+    let keys: Vec<_> = watched.flat_map(|operation| operation.keys.as_slice()).collect();
+    let mut args = Vec::with_capacity(3 + keys.len());
+    args.extend([script.into(), i64::try_from(keys.len()).unwrap_or(i64::MAX).into()]);
+    args.extend(keys.into_iter().map(|key| Bytes::copy_from_slice(key).into()));
+    args.push(Bytes::from(packed(batch)).into());
+    args
 }
 
 fn ttl_ms(operation: &Operation) -> u64 {
@@ -94,18 +100,26 @@ fn write_text(list: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Reads the answer to a command. What is not of the expected form counts as a refusal, never as a grant.
-pub(super) fn answer(frame: &Resp3Frame, name: &str) -> Answer {
+pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form) -> Answer {
+    let again = |script| Answer::Again(Form { script, ..form });
     if let Some(error) = error(frame) {
+        let refusal = Refusal::parse(&error);
         return if error.starts_with("NOSCRIPT") && name == EVALSHA {
-            Answer::Again(Form::Source)
+            again(Script::Source)
+        } else if refusal == Refusal::NoPermission && form.declares && name != SET {
+            // Each operation is to be refused or not for its own keys.
+            Answer::Again(Form {
+                script: Script::Known,
+                declares: false,
+            })
         } else {
-            Answer::Rejected(Refusal::parse(&error))
+            Answer::Rejected(refusal)
         };
     }
     match frame {
         Resp3Frame::SimpleString { data, .. } if name == SET && data == "OK" => Answer::Outcomes(vec![Outcome::Done]),
         // The script tells who holds it.
-        Resp3Frame::Null if name == SET => Answer::Again(Form::Script),
+        Resp3Frame::Null if name == SET => again(Script::Known),
         Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data)),
         _ => Answer::Rejected(Refusal::parse("the answer is none of those expected")),
     }
@@ -191,8 +205,13 @@ mod tests {
         }
     }
 
+    const CHEAPEST: Form = Form {
+        script: Script::Cheapest,
+        declares: true,
+    };
+
     fn outcomes(list: &[u8]) -> Vec<Outcome> {
-        match answer(&blob(list), EVALSHA) {
+        match answer(&blob(list), EVALSHA, CHEAPEST) {
             Answer::Outcomes(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -230,10 +249,13 @@ mod tests {
             attributes: None,
         };
         for name in [SET, EVAL, EVALSHA] {
-            assert!(matches!(answer(&number, name), Answer::Rejected(_)));
+            assert!(matches!(answer(&number, name, CHEAPEST), Answer::Rejected(_)));
         }
-        assert!(matches!(answer(&blob(b"OK"), SET), Answer::Rejected(_)));
-        assert!(matches!(answer(&Resp3Frame::Null, EVALSHA), Answer::Rejected(_)));
+        assert!(matches!(answer(&blob(b"OK"), SET, CHEAPEST), Answer::Rejected(_)));
+        assert!(matches!(
+            answer(&Resp3Frame::Null, EVALSHA, CHEAPEST),
+            Answer::Rejected(_)
+        ));
     }
 
     #[test]
@@ -242,8 +264,9 @@ mod tests {
             data: "NOSCRIPT No matching script.".into(),
             attributes: None,
         };
-        assert!(matches!(answer(&frame, EVALSHA), Answer::Again(Form::Source)));
-        assert!(matches!(answer(&frame, EVAL), Answer::Rejected(_)));
+        let is_source = |answer| matches!(answer, Answer::Again(form) if form.script == Script::Source);
+        assert!(is_source(answer(&frame, EVALSHA, CHEAPEST)));
+        assert!(matches!(answer(&frame, EVAL, CHEAPEST), Answer::Rejected(_)));
     }
 
     #[test]
@@ -252,8 +275,9 @@ mod tests {
             data: Bytes::from_static(b"OK"),
             attributes: None,
         };
-        assert!(matches!(answer(&ok, SET), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done]));
-        assert!(matches!(answer(&Resp3Frame::Null, SET), Answer::Again(Form::Script)));
+        assert!(matches!(answer(&ok, SET, CHEAPEST), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done]));
+        let refused = answer(&Resp3Frame::Null, SET, CHEAPEST);
+        assert!(matches!(refused, Answer::Again(form) if form.script == Script::Known));
     }
 
     proptest! {

@@ -1,0 +1,294 @@
+//! The line of one set of resources: when the waiter at its front asks the servers. Pure: the clock and the randomness are
+//! passed in.
+
+use super::ballot::{Vote, count, leading_holder};
+use crate::quorum::majority;
+use rand::Rng;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the waiters of one handle may hand a resource on to each other before others get their turn, at the least, in
+/// units.
+const SHORTEST_RUN: u32 = 6;
+
+/// The same at the most, if nobody else ever takes a turn.
+const LONGEST_RUN: u32 = 320;
+
+/// How long others get for their turn, in units: a little more than a careful waiter lets pass.
+const YIELD: u32 = 4;
+
+/// How often the front asks anyway if the servers tell of changes. All lines of a handle ask at the same moments, so that
+/// they share their commands.
+pub(crate) const POLL_TRACKED: Duration = Duration::from_secs(5);
+
+/// The same if they do not, on the average.
+const POLL_UNTRACKED: Duration = Duration::from_millis(100);
+
+/// The most a pause after a split vote grows to, in powers of two of its unit.
+const LONGEST_SPLIT: u32 = 7;
+
+/// The shortest pause: timers know no less.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How many races a waiter that lost one stays careful for.
+const CAREFUL: u32 = 8;
+
+/// The longest that a careful waiter lets pass between two questions, in units. Each race that it loses makes that shorter
+/// by one, so that everybody gets a turn.
+const POLITE: u32 = 3;
+
+#[derive(Debug)]
+pub(crate) struct Line {
+    prospects: Vec<Prospect>,
+    plan: Plan,
+    /// Who held the resource when it was last asked for, by a fingerprint of the value.
+    holder: Option<u64>,
+    run: Run,
+    /// How many more races to be careful for.
+    careful: u32,
+    /// Races that were lost since the last turn.
+    lost_races: u32,
+    /// Split votes in a row.
+    splits: u32,
+    /// Whether the front was woken rather than asked of its own accord.
+    was_woken: bool,
+    /// What pauses are measured in: how long a round takes.
+    unit: Duration,
+}
+
+/// Whether a server could grant the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Prospect {
+    Likely,
+    /// Its key will have expired then.
+    From(Instant),
+    Unlikely,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// Ask now.
+    Ask,
+    /// Ask then, whatever happens until then.
+    Pause(Instant),
+    /// A round is under way.
+    Asking,
+    /// Ask when enough servers could grant it, but not before the first moment, and at the second in any case.
+    Listen(Instant, Instant),
+}
+
+/// A row of turns that the waiters of this handle hand on to each other.
+#[derive(Debug)]
+struct Run {
+    since: Option<Instant>,
+    /// In units.
+    limit: u32,
+    /// Whether it was just ended for the sake of others.
+    yielded: bool,
+}
+
+/// What the front does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Ask,
+    /// Wait for a sign, or until then.
+    Wait(Instant),
+    /// Wait until then.
+    Pause(Instant),
+    /// Wait for the round that somebody else has begun for it.
+    Stay,
+}
+
+/// What happens when the resource is unlocked here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handover {
+    /// The front asks for it at once, behind the unlock.
+    Next,
+    /// The front pauses, so that others get their turn.
+    Yield,
+    /// The front is asking already.
+    Asking,
+}
+
+/// What the servers were like in a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    /// How long a round takes.
+    pub(crate) round_trip: Duration,
+    /// Whether a majority tells of changes.
+    pub(crate) is_tracked: bool,
+}
+
+/// When a round ended, and when all lines of the handle ask next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) now: Instant,
+    pub(crate) common_poll: Instant,
+}
+
+impl Line {
+    pub(crate) fn new(servers: usize) -> Self {
+        Self {
+            prospects: vec![Prospect::Likely; servers],
+            plan: Plan::Ask,
+            holder: None,
+            run: Run {
+                since: None,
+                limit: SHORTEST_RUN,
+                yielded: false,
+            },
+            careful: 0,
+            lost_races: 0,
+            splits: 0,
+            was_woken: false,
+            unit: TICK,
+        }
+    }
+
+    /// Notes that a server could grant it now.
+    pub(crate) fn changed(&mut self, server: usize) {
+        self.prospects[server] = Prospect::Likely;
+    }
+
+    /// Says what the front does now.
+    pub(crate) fn step(&mut self, now: Instant) -> Step {
+        match self.plan {
+            Plan::Pause(until) if now < until => return Step::Pause(until),
+            Plan::Ask | Plan::Pause(_) => {}
+            Plan::Asking => return Step::Stay,
+            Plan::Listen(not_before, poll) => match self.free_at(now) {
+                Some(free) if free <= now && now < not_before => return Step::Pause(not_before),
+                Some(free) if free <= now => self.was_woken = true,
+                free if now < poll => return Step::Wait(free.map_or(poll, |free| free.min(poll))),
+                _ => {}
+            },
+        }
+        self.plan = Plan::Asking;
+        Step::Ask
+    }
+
+    /// Says who is next when the resource is unlocked here.
+    pub(crate) fn unlocked(&mut self, now: Instant) -> Handover {
+        if !matches!(self.plan, Plan::Listen(..)) {
+            return Handover::Asking;
+        }
+        let is_over = |since| now - since >= self.unit * self.run.limit;
+        if self.run.since.is_none_or(is_over) {
+            self.plan = Plan::Pause(now + self.unit * YIELD);
+            self.run.yielded = true;
+            Handover::Yield
+        } else {
+            self.plan = Plan::Asking;
+            Handover::Next
+        }
+    }
+
+    /// Notes that the front was granted the resource until then.
+    pub(crate) fn won(&mut self, expires: Instant, was_handed_over: bool, times: Times, weather: Weather) {
+        if !was_handed_over {
+            self.run.since = Some(times.now);
+            self.run.limit = if std::mem::take(&mut self.run.yielded) {
+                // Nobody took the turn that was left to them.
+                LONGEST_RUN.min(2 * self.run.limit)
+            } else {
+                SHORTEST_RUN
+            };
+            if self.lost_races == 0 {
+                self.careful = self.careful.saturating_sub(1);
+            }
+        }
+        self.lost_races = 0;
+        self.splits = 0;
+        self.holder = None;
+        self.was_woken = false;
+        self.prospects.fill(Prospect::From(expires));
+        self.plan = Plan::Listen(times.now, times.common_poll);
+        self.unit = weather.round_trip.max(TICK);
+    }
+
+    /// Notes that the front was refused by these votes.
+    pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
+        let now = times.now;
+        self.unit = weather.round_trip.max(TICK);
+        for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
+            *prospect = match vote {
+                // It is undone.
+                Vote::Granted => Prospect::Likely,
+                Vote::Held(holder) => match holder.remaining {
+                    // A little later, so that not all who know the moment ask at once.
+                    Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
+                    None => Prospect::Unlikely,
+                },
+                _ => Prospect::Unlikely,
+            };
+        }
+        let (holder, named) = match leading_holder(votes) {
+            Some((holder, named)) => (Some(holder.fingerprint()), named),
+            None => (None, 0),
+        };
+        let is_another = holder.is_some() && holder != std::mem::replace(&mut self.holder, holder);
+        let is_split = named > 0 && named < majority(votes.len()) && count(votes, |vote| *vote == Vote::Granted) > 0;
+        let was_woken = std::mem::take(&mut self.was_woken);
+        let had_yielded = std::mem::take(&mut self.run.yielded);
+        self.run.limit = SHORTEST_RUN;
+
+        if is_split && is_another {
+            self.splits = LONGEST_SPLIT.min(self.splits + 1);
+            self.plan = Plan::Pause(now + rng.gen_range(Duration::ZERO..=self.unit * (1 << self.splits)));
+            return;
+        }
+        self.splits = 0;
+        if was_woken && is_another && !had_yielded {
+            self.careful = CAREFUL;
+            self.lost_races += 1;
+        }
+        let is_clear = |vote: &Vote| {
+            matches!(
+                vote,
+                Vote::Granted | Vote::Held(_) | Vote::Pending | Vote::Unreachable(_)
+            )
+        };
+        let poll = if weather.is_tracked && votes.iter().all(is_clear) {
+            times.common_poll
+        } else {
+            now + rng.gen_range(POLL_UNTRACKED / 2..=POLL_UNTRACKED * 3 / 2)
+        };
+        self.plan = Plan::Listen(now + self.polite_pause(rng), poll);
+    }
+
+    /// Notes that the front asks again soon: its round took too long, or servers had just begun to tell of changes.
+    pub(crate) fn ask_again(&mut self, at: Instant) {
+        self.plan = Plan::Pause(at);
+    }
+
+    /// Notes that the front is gone.
+    pub(crate) fn left(&mut self) {
+        if self.plan == Plan::Asking {
+            self.plan = Plan::Ask;
+        }
+    }
+
+    /// When enough servers could grant it, as far as is known.
+    fn free_at(&self, now: Instant) -> Option<Instant> {
+        let mut times: Vec<_> = self
+            .prospects
+            .iter()
+            .filter_map(|prospect| match prospect {
+                Prospect::Likely => Some(now),
+                Prospect::From(then) => Some(*then),
+                Prospect::Unlikely => None,
+            })
+            .collect();
+        times.sort_unstable();
+        times.get(majority(self.prospects.len()) - 1).copied()
+    }
+
+    /// How long the front waits before it races others again.
+    fn polite_pause(&self, rng: &mut impl Rng) -> Duration {
+        if self.careful == 0 {
+            return Duration::ZERO;
+        }
+        let longest = self.unit * POLITE.saturating_sub(self.lost_races).max(1);
+        rng.gen_range(longest / 2..=longest)
+    }
+}

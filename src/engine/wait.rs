@@ -1,0 +1,88 @@
+//! Waiting in line until a round is won.
+
+use super::{
+    Vote,
+    ballot::count,
+    room::{Next, Place, Terms},
+    round::{Electorate, Failed, Grant},
+};
+use crate::{quorum::majority, resource::Resources};
+use std::{sync::Arc, time::Duration};
+
+/// How many rounds in a row may take so long that nothing is left of the ttl.
+const MOST_LATE: u32 = 4;
+
+/// The longest pause after such a round.
+const PAUSE_LATE: Duration = Duration::from_millis(50);
+
+/// Why waiting came to an end without a lock.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    Closed,
+    /// It makes no sense to wait any longer: how many rounds were made, and why the last one failed.
+    Failed(u32, Failed),
+}
+
+impl Electorate {
+    /// Takes the last place in the line for these keys.
+    pub(crate) fn join(&self, keys: &Resources, terms: Terms) -> Place {
+        self.room.join(keys, terms)
+    }
+
+    /// Waits for the front of the line and then for a won round.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped the next in line takes over, and whatever was asked for is undone.
+    pub(crate) async fn wait(
+        self: &Arc<Self>,
+        place: &Place,
+        keys: &Resources,
+        terms: Terms,
+    ) -> Result<(Grant, bool), Stopped> {
+        let (mut rounds, mut late) = (0, 0);
+        // Most find the resource free, and have nothing to watch.
+        let mut watches = false;
+        loop {
+            let next = place.turn(|| self.under_way.is_closed()).await.ok_or(Stopped::Closed)?;
+            let was_called = matches!(next, Next::Called(_));
+            let attempt = match next {
+                Next::Called(attempt) => attempt,
+                Next::Ask => {
+                    let attempt = self.attempt_in_line(keys, terms, &place.listener, watches);
+                    attempt.ok_or(Stopped::Closed)?
+                }
+            };
+            let has_watched = watches && !was_called;
+            rounds += 1;
+            match attempt.decide().await {
+                Ok(grant) => return Ok((grant, was_called)),
+                Err(failed @ Failed::Expired { .. }) => {
+                    late += 1;
+                    if late == MOST_LATE {
+                        return Err(Stopped::Failed(rounds, failed));
+                    }
+                    place.ask_again(PAUSE_LATE);
+                }
+                Err(Failed::Outvoted(votes)) if is_hopeless(&votes) => {
+                    return Err(Stopped::Failed(rounds, Failed::Outvoted(votes)));
+                }
+                Err(Failed::Outvoted(votes)) => {
+                    late = 0;
+                    place.refused(&votes, self.weather());
+                    if !has_watched {
+                        self.track();
+                        watches = true;
+                        place.ask_again(Duration::ZERO);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether so many servers refused for a reason that does not pass that the rest is no majority.
+fn is_hopeless(votes: &[Vote]) -> bool {
+    let for_good = |vote: &Vote| matches!(vote, Vote::Refused(refusal) if !refusal.passes());
+    count(votes, for_good) > votes.len() - majority(votes.len())
+}

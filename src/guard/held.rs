@@ -1,0 +1,127 @@
+//! What a guard and its keeper share: the lock as it was renewed last, or why it is lost.
+
+use super::Settings;
+use crate::{
+    error::{Loss, RenewError},
+    lock::Lock,
+    redlock::Core,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) core: Arc<Core>,
+    pub(super) settings: Settings,
+    pub(super) since: Instant,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    lock: Lock,
+    loss: Option<Loss>,
+    /// Why the last renewal failed.
+    trouble: Option<RenewError>,
+}
+
+impl Held {
+    pub(super) fn new(core: Arc<Core>, lock: Lock, settings: Settings) -> Self {
+        let state = State {
+            lock,
+            loss: None,
+            trouble: None,
+        };
+        Self {
+            core,
+            settings,
+            since: Instant::now(),
+            state: watch::Sender::new(state),
+        }
+    }
+
+    pub(super) fn lock(&self) -> Lock {
+        self.state.borrow().lock.clone()
+    }
+
+    pub(super) fn remaining(&self) -> Duration {
+        let state = self.state.borrow();
+        match state.loss {
+            Some(_) => Duration::ZERO,
+            None => state.lock.validity(),
+        }
+    }
+
+    /// Takes over a renewed lock. It comes too late if the validity was over before.
+    pub(super) fn renewed(&self, lock: Lock) {
+        self.state.send_if_modified(|state| {
+            let is_in_time = state.loss.is_none() && state.lock.is_valid();
+            if is_in_time {
+                state.lock = lock;
+                state.trouble = None;
+            }
+            is_in_time
+        });
+    }
+
+    pub(super) fn not_renewed(&self, trouble: RenewError) {
+        self.state.send_if_modified(|state| {
+            state.trouble = Some(trouble);
+            false
+        });
+    }
+
+    /// Notes that the lock is lost, unless that is known.
+    pub(super) fn lose(&self, loss: Loss) {
+        self.state.send_if_modified(|state| {
+            let is_news = state.loss.is_none();
+            if is_news {
+                state.loss = Some(loss);
+            }
+            is_news
+        });
+    }
+
+    /// Why the lock is lost. That its validity is over counts from that moment on, whoever looks first.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        let expired = {
+            let state = self.state.borrow();
+            match &state.loss {
+                Some(loss) => return Some(loss.clone()),
+                None if state.lock.is_valid() => return None,
+                None => self.expired(&state),
+            }
+        };
+        self.lose(expired);
+        self.state.borrow().loss.clone()
+    }
+
+    fn expired(&self, state: &State) -> Loss {
+        let resource = state.lock.shared_resources().to_string();
+        match self.settings.max_hold {
+            Some(max_hold) if self.since.elapsed() >= max_hold => Loss::MaxHold { resource, max_hold },
+            _ => Loss::Expired {
+                resource,
+                cause: state.trouble.clone().map(Box::new),
+            },
+        }
+    }
+
+    pub(super) async fn lost(&self) -> Loss {
+        let mut changes = self.state.subscribe();
+        loop {
+            let until = changes.borrow_and_update().lock.valid_until();
+            if let Some(loss) = self.loss() {
+                return loss;
+            }
+            tokio::select! {
+                // The sender lives as long as `self`.
+                _ = changes.changed() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The task that renews a guard's lock, and finds out early when it is lost.
+
+use super::{Settings, held::Held};
+use crate::{
+    engine::{
+        Vote,
+        ballot::{count, is_lost},
+    },
+    error::{Loss, RenewError},
+    request::RenewRequest,
+    server::Listening,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
+
+/// How long a lock is held before the servers are asked to tell when it goes missing. Most are released before.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
+
+/// The shortest pause before a renewal that failed is tried again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Renews until the lock is lost.
+pub(super) async fn keep(held: Arc<Held>) {
+    let keeper = Keeper { held: &held };
+    tokio::select! {
+        biased;
+        // By its own timer, whatever the servers do.
+        _ = held.lost() => {}
+        loss = keeper.watch_over() => held.lose(loss),
+    }
+}
+
+struct Keeper<'a> {
+    held: &'a Held,
+}
+
+/// What became of a renewal.
+enum Renewed {
+    Yes,
+    /// It may be tried again then.
+    NotYet(Duration),
+    Lost(Loss),
+}
+
+impl Keeper<'_> {
+    async fn watch_over(&self) -> Loss {
+        let Settings { ttl, max_hold, .. } = self.held.settings;
+        let third = ttl / 3;
+        let mut renew_at = self.held.since + third;
+        let look_at = self.held.since + LOOK_AFTER.min(ttl / 10);
+        let mut listening = None;
+        loop {
+            let may_renew = max_hold.is_none_or(|max_hold| self.held.since.elapsed() < max_hold);
+            tokio::select! {
+                () = sleep_until(renew_at), if may_renew => match self.renew().await {
+                    Renewed::Yes => renew_at = Instant::now() + third,
+                    Renewed::NotYet(pause) => renew_at = Instant::now() + pause,
+                    Renewed::Lost(loss) => return loss,
+                },
+                () = sleep_until(look_at), if listening.is_none() => {
+                    listening = Some(self.listen());
+                    if let Some(loss) = self.look(&mut renew_at).await {
+                        return loss;
+                    }
+                }
+                () = told(listening.as_ref()) => {
+                    if let Some(loss) = self.look(&mut renew_at).await {
+                        return loss;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn renew(&self) -> Renewed {
+        let Settings {
+            ttl,
+            drift,
+            round_timeout,
+            ..
+        } = self.held.settings;
+        let mut request = RenewRequest::new(Arc::clone(&self.held.core), self.held.lock(), ttl);
+        if let Some(drift) = drift {
+            request = request.drift(drift);
+        }
+        if let Some(timeout) = round_timeout {
+            request = request.round_timeout(timeout);
+        }
+        let error = match request.await {
+            Ok(lock) => {
+                self.held.renewed(lock);
+                return Renewed::Yes;
+            }
+            Err(RenewError::Lost { failure }) => return Renewed::Lost(Loss::Gone { failure }),
+            Err(error) => error,
+        };
+        let pause = match &error {
+            // Nothing will change any more but the clock.
+            RenewError::Closed => ttl,
+            _ => (ttl / 20).max(SHORTEST_PAUSE),
+        };
+        self.held.not_renewed(error);
+        Renewed::NotYet(pause)
+    }
+
+    /// Listens to changes of the lock's keys.
+    fn listen(&self) -> Option<Listening> {
+        let lock = self.held.lock();
+        let (electorate, keys) = self.held.core.locate(lock.shared_resources()).ok()?;
+        electorate.track();
+        Some(electorate.changes.listen(&keys, electorate.lanes.len()))
+    }
+
+    /// Looks where the lock's value still stands, which also makes the servers tell of the next change. If it went missing
+    /// on a minority the renewal that puts it back is due at once.
+    async fn look(&self, renew_at: &mut Instant) -> Option<Loss> {
+        let lock = self.held.lock();
+        let (electorate, keys) = self.held.core.locate(lock.shared_resources()).ok()?;
+        let limit = self.held.settings.round_timeout.unwrap_or(Duration::from_secs(1));
+        let votes = electorate.look(keys, Some(lock.shared_value()), limit, is_lost).await;
+        if is_lost(&votes) {
+            let failure = Box::new(electorate.failure(lock.shared_resources(), 1, votes));
+            return Some(Loss::Gone { failure });
+        }
+        if count(&votes, |vote| matches!(vote, Vote::Missing | Vote::Held(_))) > 0 {
+            // Not at once each time, lest a server that keeps forgetting it is asked without end.
+            *renew_at = (*renew_at).min(Instant::now() + SHORTEST_PAUSE);
+        }
+        None
+    }
+}
+
+/// Resolves when the servers tell of a change.
+async fn told(listening: Option<&Option<Listening>>) {
+    match listening {
+        Some(Some(listening)) => listening.listener.told().await,
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,148 @@
+//! A lock that renews itself and knows when it is lost.
+
+mod held;
+mod keeper;
+
+use crate::{
+    engine::{Drift, Ttl},
+    error::{EnsureError, Loss},
+    lock::Lock,
+    redlock::Core,
+    request::{Releasing, Unlocking},
+};
+use held::Held;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::task::AbortHandle;
+
+/// A lock that is renewed at a third of its ttl until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
+///
+/// Dropping it releases the lock, best effort, inside or outside a runtime. It keeps its handle alive.
+///
+/// Nobody else is granted the resource while [`is_valid`](Self::is_valid) holds, as far as the assumptions hold that the
+/// crate's documentation names. Once it is lost it never becomes valid again.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct Guard {
+    held: Arc<Held>,
+    keeper: AbortHandle,
+    is_over: bool,
+}
+
+/// How a guard renews.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) ttl: Duration,
+    pub(crate) drift: Option<Drift>,
+    pub(crate) round_timeout: Option<Duration>,
+    pub(crate) max_hold: Option<Duration>,
+}
+
+impl Guard {
+    pub(crate) fn new(core: Arc<Core>, lock: Lock, settings: Settings) -> Self {
+        let runtime = core.runtime.clone();
+        let held = Arc::new(Held::new(core, lock, settings));
+        let keeper = runtime.spawn(keeper::keep(Arc::clone(&held)));
+        Self {
+            held,
+            keeper: keeper.abort_handle(),
+            is_over: false,
+        }
+    }
+
+    /// Returns the lock as it was renewed last.
+    pub fn lock(&self) -> Lock {
+        self.held.lock()
+    }
+
+    /// Returns whether the lock is valid at this moment.
+    pub fn is_valid(&self) -> bool {
+        !self.remaining().is_zero()
+    }
+
+    /// Returns how much longer the lock is valid unless it is renewed, zero if it is lost.
+    pub fn remaining(&self) -> Duration {
+        self.held.remaining()
+    }
+
+    /// Makes sure that the lock stays valid for a while, to be called right before something that only its owner may do.
+    ///
+    /// It looks at the clock and waits for nothing. Renewals leave at least a third of the ttl at most times, so more than
+    /// that is often not there.
+    ///
+    /// # Errors
+    ///
+    /// [`EnsureError`]: `Lost` with the reason, `TooLittle` if less is left, `Never` if more is asked for than the ttl less
+    /// the drift.
+    pub fn ensure(&self, at_least: Duration) -> Result<(), EnsureError> {
+        let Settings { ttl, drift, .. } = self.held.settings;
+        let drift = drift.unwrap_or(self.held.core.defaults.drift);
+        if Ttl::new(ttl, drift).is_ok_and(|ttl| at_least > ttl.promised()) {
+            return Err(EnsureError::Never {
+                at_least,
+                ttl,
+                drift: drift.of(ttl),
+            });
+        }
+        if let Some(loss) = self.loss() {
+            return Err(loss.into());
+        }
+        let remaining = self.remaining();
+        if remaining < at_least {
+            return Err(EnsureError::TooLittle { remaining, at_least });
+        }
+        Ok(())
+    }
+
+    /// Resolves when the lock is lost: at once if a majority of the servers says so, at the end of its validity at the
+    /// latest, by a timer that depends on no server.
+    ///
+    /// # Cancel safety
+    ///
+    /// It does nothing but wait, and resolves at once if the lock is lost already.
+    pub async fn lost(&self) -> Loss {
+        self.held.lost().await
+    }
+
+    /// Returns why the lock is lost, if it is.
+    pub fn loss(&self) -> Option<Loss> {
+        self.held.loss()
+    }
+
+    /// Ends the renewals and releases the lock. The unlock is already sent when this returns: awaiting the answer, which
+    /// tells whether the lock was still there, is optional.
+    pub fn release(mut self) -> Releasing {
+        let lock = self.end();
+        let operation = self.held.core.unlock(&lock);
+        let unlocking = Unlocking::new(operation, self.held.settings.round_timeout);
+        Releasing::new(lock.shared_resources().clone(), unlocking)
+    }
+
+    /// Ends the renewals, and leaves the lock to the caller: it stays locked until it is unlocked or its ttl is over.
+    pub fn into_lock(mut self) -> Lock {
+        self.end()
+    }
+
+    /// Ends the renewals. None is sent after an unlock, even if one is just under way.
+    fn end(&mut self) -> Lock {
+        self.is_over = true;
+        self.keeper.abort();
+        self.held.lock()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let lock = self.end();
+            self.held.core.unlock(&lock);
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("lock", &self.lock())
+            .field("loss", &self.loss())
+            .finish_non_exhaustive()
+    }
+}

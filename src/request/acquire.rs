@@ -1,0 +1,252 @@
+//! A guard that is asked for, and work that is done under one.
+
+use super::{BoxFuture, default_round_timeout, lock::refused};
+use crate::{
+    engine::{
+        Drift, Vote,
+        room::Terms,
+        round::{Failed, Grant},
+        wait::Stopped,
+    },
+    error::{LockError, UsingError},
+    guard::{Guard, Settings},
+    lock::Lock,
+    redlock::Core,
+    resource::Resources,
+};
+use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
+
+/// A guard that is asked for, from [`Redlock::acquire`](crate::Redlock::acquire) or
+/// [`Redlock::try_acquire`](crate::Redlock::try_acquire). Awaiting it waits in line.
+///
+/// The waiters of a handle and its clones stand in line for each resource, first come, first served. Only the first of them
+/// asks the servers; it is told by them when the resource may be free. Handles of other processes get their turns in
+/// between.
+///
+/// # Errors
+///
+/// [`LockError`]: `TimedOut` after the time that [`within`](Self::within) sets, with the reason why the last round failed.
+/// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four rounds in a row took
+/// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
+/// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `InvalidTtl`,
+/// `InvalidResource`, `DriftFactor` and `MaxHold` come before anything is sent. `Closed` if the handle is closed.
+///
+/// # Cancel safety
+///
+/// It is cancel-safe: dropping the future at any point leaves the line, and nothing locked. Poll it until then: while it
+/// stands first in line nobody behind it gets a turn.
+#[must_use = "requests do nothing unless awaited"]
+pub struct AcquireRequest {
+    core: Arc<Core>,
+    resources: Resources,
+    ttl: Duration,
+    waits: bool,
+    within: Option<Duration>,
+    drift: Option<Drift>,
+    round_timeout: Option<Duration>,
+    max_hold: Option<Duration>,
+}
+
+impl AcquireRequest {
+    pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, waits: bool) -> Self {
+        Self {
+            resources,
+            ttl,
+            waits,
+            within: None,
+            drift: None,
+            round_timeout: core.defaults.round_timeout,
+            max_hold: None,
+            core,
+        }
+    }
+
+    /// Waits no longer than this. Without it, it waits for as long as it takes.
+    pub fn within(mut self, longest: Duration) -> Self {
+        self.within = Some(longest);
+        self
+    }
+
+    /// Stops renewing once the guard has been held for this long, at least the ttl. It is lost when what it was renewed for
+    /// last is over, at most a ttl later.
+    pub fn max_hold(mut self, longest: Duration) -> Self {
+        self.max_hold = Some(longest);
+        self
+    }
+
+    /// Sets the drift of this guard, for its renewals too.
+    pub fn drift(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
+    }
+
+    /// Sets how long each round waits for the votes that would decide it, for its renewals too.
+    pub fn round_timeout(mut self, timeout: Duration) -> Self {
+        self.round_timeout = Some(timeout);
+        self
+    }
+
+    /// Waits in line, runs `work` with the guard, and releases it.
+    ///
+    /// What `work` returns comes back untouched, also if the release fails. If the lock is lost before `work` is done, it is
+    /// not polled any more but dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`UsingError::Lock`] if there was no lock, so that `work` was not called; [`UsingError::Lost`] if the lock was lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops `work` where it is and releases the lock.
+    pub async fn using<T>(self, work: impl AsyncFnOnce(&Guard) -> T) -> Result<T, UsingError> {
+        let guard = self.run().await?;
+        let result = tokio::select! {
+            biased;
+            loss = guard.lost() => return Err(loss.into()),
+            result = work(&guard) => result,
+        };
+        // It is best effort: whoever needs to know uses the guard.
+        let _ = guard.release().await;
+        Ok(result)
+    }
+
+    /// Waits in line, runs `work` with the guard on a thread for blocking work, and releases it.
+    ///
+    /// Nobody can stop a thread, so `work` has to look now and then whether [`Guard::is_valid`] still holds, and to return
+    /// if not.
+    ///
+    /// # Errors
+    ///
+    /// [`UsingError::Lock`] if there was no lock, so that `work` was not called; [`UsingError::Lost`] if the lock was lost
+    /// before `work` returned, whatever that was.
+    ///
+    /// # Panics
+    ///
+    /// If `work` panics.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future while `work` runs does not stop it. It keeps the guard, which is released when it returns.
+    pub async fn using_blocking<T, F>(self, work: F) -> Result<T, UsingError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Guard) -> T + Send + 'static,
+    {
+        let guard = self.run().await?;
+        let run = move || {
+            let result = work(&guard);
+            let outcome = match guard.loss() {
+                None => Ok(result),
+                Some(loss) => Err(UsingError::from(loss)),
+            };
+            (outcome, guard)
+        };
+        match spawn_blocking(run).await {
+            Ok((outcome, guard)) => {
+                let _ = guard.release().await;
+                outcome
+            }
+            // It is never cancelled, so it panicked.
+            Err(error) => resume_unwind(error.into_panic()),
+        }
+    }
+
+    async fn run(self) -> Result<Guard, LockError> {
+        let started = Instant::now();
+        let (electorate, keys) = self.core.locate(&self.resources)?;
+        let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
+        if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl.duration()) {
+            return Err(LockError::MaxHold {
+                max_hold,
+                ttl: ttl.duration(),
+            });
+        }
+        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let terms = Terms { ttl, limit };
+
+        let grant = if self.waits {
+            let place = electorate.join(&keys, terms);
+            let waiting = electorate.wait(&place, &keys, terms);
+            let waited = match self.within.and_then(|within| started.checked_add(within)) {
+                None => waiting.await,
+                Some(deadline) => match timeout_at(deadline, waiting).await {
+                    Ok(waited) => waited,
+                    Err(_) => return Err(self.timed_out(place.last_votes())),
+                },
+            };
+            match waited {
+                Ok((grant, was_called)) => {
+                    place.won(grant.term.expires, was_called, electorate.weather());
+                    grant
+                }
+                Err(Stopped::Closed) => return Err(LockError::Closed),
+                Err(Stopped::Failed(rounds, failed)) => {
+                    return Err(refused(electorate, &self.resources, ttl, rounds, failed));
+                }
+            }
+        } else {
+            self.try_once(terms).await?
+        };
+        let lock = Lock::new(self.resources.clone(), grant);
+        let settings = Settings {
+            ttl: self.ttl,
+            drift: self.drift,
+            round_timeout: self.round_timeout,
+            max_hold: self.max_hold,
+        };
+        Ok(Guard::new(self.core, lock, settings))
+    }
+
+    async fn try_once(&self, terms: Terms) -> Result<Grant, LockError> {
+        let (electorate, keys) = self.core.locate(&self.resources)?;
+        let attempt = electorate.attempt(&keys, terms).ok_or(LockError::Closed)?;
+        attempt.decide().await.map_err(|failed| match failed {
+            _ if self.core.is_closed() => LockError::Closed,
+            failed => refused(electorate, &self.resources, terms.ttl, 1, failed),
+        })
+    }
+
+    fn timed_out(&self, votes: Vec<Vote>) -> LockError {
+        let waited = self.within.unwrap_or_default();
+        let resource = self.resources.to_string();
+        let located = self.core.locate(&self.resources);
+        let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor);
+        let cause = match (located, ttl) {
+            (Ok((electorate, _)), Ok(ttl)) if !votes.is_empty() => {
+                let failed = Failed::Outvoted(votes);
+                Some(Box::new(refused(electorate, &self.resources, ttl, 1, failed)))
+            }
+            // It was held by this handle all the time, and no server was asked.
+            _ => None,
+        };
+        LockError::TimedOut {
+            resource,
+            waited,
+            cause,
+        }
+    }
+}
+
+impl IntoFuture for AcquireRequest {
+    type Output = Result<Guard, LockError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for AcquireRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquireRequest")
+            .field("resource", &self.resources)
+            .field("ttl", &self.ttl)
+            .field("within", &self.within)
+            .field("max_hold", &self.max_hold)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! A lock that is asked for.
+
+use super::{BoxFuture, default_round_timeout};
+use crate::{
+    engine::{
+        Drift, Retry, Ttl,
+        ballot::{is_held, leading_holder, reachable, retry_after},
+        room::Terms,
+        round::{Electorate, Failed},
+    },
+    error::LockError,
+    lock::Lock,
+    quorum::majority,
+    redlock::Core,
+    resource::Resources,
+};
+use rand::{SeedableRng, rngs::SmallRng};
+use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// A lock that is asked for, from [`Redlock::lock`](crate::Redlock::lock). Awaiting it locks.
+///
+/// # Errors
+///
+/// [`LockError`] after the last round: `Held` if somebody else holds the resource, `Refused` if too many servers answered
+/// with an error, `NoQuorum` if too few servers could be reached, `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
+/// sent. `Closed` if the handle is closed.
+///
+/// # Cancel safety
+///
+/// It is cancel-safe: dropping the future at any point leaves nothing locked. Unlocks are sent for whatever was asked for.
+#[must_use = "requests do nothing unless awaited"]
+pub struct LockRequest {
+    core: Arc<Core>,
+    resources: Resources,
+    ttl: Duration,
+    retry: Retry,
+    drift: Option<Drift>,
+    round_timeout: Option<Duration>,
+}
+
+impl LockRequest {
+    pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, retry: Retry) -> Self {
+        Self {
+            resources,
+            ttl,
+            retry,
+            drift: None,
+            round_timeout: core.defaults.round_timeout,
+            core,
+        }
+    }
+
+    /// Sets the retry policy of this call.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets the drift of this call.
+    pub fn drift(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
+    }
+
+    /// Sets how long each round waits for the votes that would decide it.
+    pub fn round_timeout(mut self, timeout: Duration) -> Self {
+        self.round_timeout = Some(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<Lock, LockError> {
+        let Self { core, resources, .. } = self;
+        let (electorate, keys) = core.locate(&resources)?;
+        let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
+        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let mut waits = None;
+        for round in 1.. {
+            let Some(attempt) = electorate.attempt(&keys, Terms { ttl, limit }) else {
+                break;
+            };
+            let failed = match attempt.decide().await {
+                Ok(grant) => return Ok(Lock::new(resources, grant)),
+                Err(failed) => failed,
+            };
+            // Most locks are granted at once and need no random numbers.
+            let waits = waits.get_or_insert_with(|| self.retry.waits(SmallRng::from_entropy()));
+            match waits.next() {
+                Some(wait) => tokio::select! {
+                    () = sleep(wait) => {}
+                    () = core.monitor.closed() => break,
+                },
+                None if core.is_closed() => break,
+                None => return Err(refused(electorate, &resources, ttl, round, failed)),
+            }
+        }
+        Err(LockError::Closed)
+    }
+}
+
+/// Says why the last round failed.
+pub(super) fn refused(
+    electorate: &Electorate,
+    resources: &Resources,
+    ttl: Ttl,
+    rounds: u32,
+    failed: Failed,
+) -> LockError {
+    let failure = |votes| Box::new(electorate.failure(resources, rounds, votes));
+    match failed {
+        Failed::Expired { elapsed, votes } => LockError::Expired {
+            elapsed,
+            ttl: ttl.duration(),
+            failure: failure(votes),
+        },
+        Failed::Outvoted(votes) if is_held(&votes) => LockError::Held {
+            owner: leading_holder(&votes).and_then(|(holder, _)| holder.owner.clone()),
+            retry_after: retry_after(&votes),
+            failure: failure(votes),
+        },
+        Failed::Outvoted(votes) if reachable(&votes) >= majority(votes.len()) => LockError::Refused {
+            failure: failure(votes),
+        },
+        Failed::Outvoted(votes) => LockError::NoQuorum {
+            reachable: reachable(&votes),
+            failure: failure(votes),
+        },
+    }
+}
+
+impl IntoFuture for LockRequest {
+    type Output = Result<Lock, LockError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for LockRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockRequest")
+            .field("resource", &self.resources)
+            .field("ttl", &self.ttl)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,35 @@
+//! Requests: awaited as they are, or adjusted first.
+
+mod acquire;
+mod lock;
+mod owner;
+mod renew;
+mod unlock;
+
+pub use acquire::AcquireRequest;
+pub use lock::LockRequest;
+pub use owner::{OwnerRequest, Ownership};
+pub use renew::RenewRequest;
+pub use unlock::{Releasing, Unlocked, Unlocking};
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How long a round waits for the votes that would decide it, unless it is set: a tenth of the ttl within bounds.
+fn default_round_timeout(ttl: Duration) -> Duration {
+    (ttl / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_lasts_a_tenth_of_the_ttl_within_bounds() {
+        let ms = Duration::from_millis;
+        assert_eq!(default_round_timeout(ms(200)), ms(50));
+        assert_eq!(default_round_timeout(ms(2_000)), ms(200));
+        assert_eq!(default_round_timeout(ms(60_000)), ms(1_000));
+    }
+}

@@ -1,0 +1,124 @@
+//! A renewal that is asked for.
+
+use super::{BoxFuture, default_round_timeout};
+use crate::{
+    engine::{
+        Drift, Vote,
+        ballot::is_lost,
+        round::{Failed, Grant},
+    },
+    error::RenewError,
+    lock::Lock,
+    redlock::Core,
+};
+use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
+///
+/// # Errors
+///
+/// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, or if it was unlocked here, `Unknown` if too few servers answered to tell,
+/// `Expired` if the votes came too late. The keys are left as they are in each case, since the owner may still be within
+/// the validity that it had. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is sent. `Closed` if
+/// the handle is closed.
+///
+/// # Cancel safety
+///
+/// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl
+/// ends sooner than the old one.
+#[must_use = "requests do nothing unless awaited"]
+pub struct RenewRequest {
+    core: Arc<Core>,
+    lock: Lock,
+    ttl: Duration,
+    drift: Option<Drift>,
+    round_timeout: Option<Duration>,
+}
+
+impl RenewRequest {
+    pub(crate) fn new(core: Arc<Core>, lock: Lock, ttl: Duration) -> Self {
+        Self {
+            lock,
+            ttl,
+            drift: None,
+            round_timeout: core.defaults.round_timeout,
+            core,
+        }
+    }
+
+    /// Sets the drift of this call.
+    pub fn drift(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
+    }
+
+    /// Sets how long the round waits for the votes that would decide it.
+    pub fn round_timeout(mut self, timeout: Duration) -> Self {
+        self.round_timeout = Some(timeout);
+        self
+    }
+
+    async fn run(self) -> Result<Lock, RenewError> {
+        let Self { core, lock, .. } = self;
+        let resources = lock.shared_resources();
+        let (electorate, keys) = core.locate(resources)?;
+        let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
+        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        if core.is_closed() {
+            return Err(RenewError::Closed);
+        }
+        let keys_and_value = (keys, Arc::clone(lock.shared_value()));
+        let claim = lock.claim();
+        let failure = |votes| Box::new(electorate.failure(resources, 1, votes));
+        if claim.is_released() {
+            // Its unlock may still be on its way.
+            let not_asked = vec![Vote::Pending; electorate.lanes.len()];
+            return Err(RenewError::Lost {
+                failure: failure(not_asked),
+            });
+        }
+        let start = Instant::now();
+        let failed = match electorate.renew(keys_and_value, claim, ttl, limit).await {
+            Ok(term) => {
+                let (value, claim) = (Arc::clone(lock.shared_value()), Arc::clone(claim));
+                return Ok(Lock::new(resources.clone(), Grant { value, claim, term }));
+            }
+            Err(failed) => failed,
+        };
+        Err(match failed {
+            _ if core.is_closed() => RenewError::Closed,
+            Failed::Expired { elapsed, votes } => RenewError::Expired {
+                elapsed,
+                ttl: ttl.duration(),
+                failure: failure(votes),
+            },
+            Failed::Outvoted(votes) if is_lost(&votes) => RenewError::Lost {
+                failure: failure(votes),
+            },
+            Failed::Outvoted(votes) => RenewError::Unknown {
+                // Some servers may have taken the new ttl, which may be the shorter one.
+                remaining: lock.validity().min(ttl.validity(start.elapsed()).unwrap_or_default()),
+                failure: failure(votes),
+            },
+        })
+    }
+}
+
+impl IntoFuture for RenewRequest {
+    type Output = Result<Lock, RenewError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for RenewRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RenewRequest")
+            .field("lock", &self.lock)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}

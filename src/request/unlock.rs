@@ -1,0 +1,138 @@
+//! The answer to an unlock that is already sent.
+
+use crate::{
+    engine::{Vote, ballot::count},
+    error::ReleaseError,
+    quorum::majority,
+    resource::Resources,
+    server::Operation,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Sleep, sleep};
+
+/// What an unlock did, from [`Redlock::unlock`](crate::Redlock::unlock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unlocked {
+    /// On how many servers the key was removed.
+    pub removed: usize,
+    /// On how many servers it was no longer ours: expired, removed before, or somebody else's.
+    pub not_ours: usize,
+    /// How many servers could not be reached, refused, or did not answer in time. The unlock is still sent to those that
+    /// come back before the key has expired.
+    pub unreachable: usize,
+}
+
+impl Unlocked {
+    fn count(votes: &[Vote]) -> Self {
+        let mut unlocked = Self {
+            removed: 0,
+            not_ours: 0,
+            unreachable: 0,
+        };
+        for vote in votes {
+            match vote {
+                Vote::Granted => unlocked.removed += 1,
+                Vote::Missing | Vote::Held { .. } => unlocked.not_ours += 1,
+                Vote::Refused(_) | Vote::Unreachable(_) | Vote::Unknown | Vote::Silent | Vote::Pending => {
+                    unlocked.unreachable += 1;
+                }
+            }
+        }
+        unlocked
+    }
+}
+
+/// The answer to an unlock that is already sent, from [`Redlock::unlock`](crate::Redlock::unlock).
+///
+/// Dropping it changes nothing. Awaiting it within a tokio runtime waits until every server has answered, at most for the
+/// round timeout, 1 s unless set.
+#[derive(Debug)]
+pub struct Unlocking {
+    operation: Arc<Operation>,
+    limit: Duration,
+    /// Made at the first poll, since an unlock can be sent outside a runtime.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Unlocking {
+    pub(crate) fn new(operation: Arc<Operation>, limit: Option<Duration>) -> Self {
+        Self {
+            operation,
+            limit: limit.unwrap_or(Duration::from_secs(1)),
+            timer: None,
+        }
+    }
+}
+
+impl Future for Unlocking {
+    type Output = Unlocked;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Unlocked> {
+        let this = self.get_mut();
+        if this.operation.poll_complete(cx).is_pending() {
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
+            ready!(timer.as_mut().poll(cx));
+        }
+        Poll::Ready(this.operation.look_at_votes(Unlocked::count))
+    }
+}
+
+/// The answer to a release that is already sent, from [`Guard::release`](crate::Guard::release).
+///
+/// Dropping it changes nothing. Awaiting it within a tokio runtime waits until a majority removed the keys, or until every
+/// server has answered, at most for the round timeout, 1 s unless set.
+#[derive(Debug)]
+pub struct Releasing {
+    resources: Resources,
+    unlocking: Unlocking,
+}
+
+impl Releasing {
+    pub(crate) fn new(resources: Resources, unlocking: Unlocking) -> Self {
+        Self { resources, unlocking }
+    }
+}
+
+impl Future for Releasing {
+    type Output = Result<(), ReleaseError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let is_removed = |votes: &[Vote]| count(votes, |vote| *vote == Vote::Granted) >= majority(votes.len());
+        let removed = |votes: &[Vote]| is_removed(votes).then_some(());
+        if this.unlocking.operation.poll_votes(cx, removed).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let Unlocked {
+            removed,
+            not_ours,
+            unreachable,
+        } = ready!(Pin::new(&mut this.unlocking).poll(cx));
+        let servers = removed + not_ours + unreachable;
+        let (resource, needed) = (this.resources.to_string(), majority(servers));
+        Poll::Ready(if removed >= needed {
+            Ok(())
+        } else if not_ours > servers - needed {
+            Err(ReleaseError::Gone {
+                resource,
+                removed,
+                servers,
+                needed,
+            })
+        } else {
+            Err(ReleaseError::Unknown {
+                resource,
+                removed,
+                servers,
+                needed,
+            })
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Who wants to hear that a key may have changed on a server. What is told is a hint: only a vote decides.
+
+use crate::resource::Resources;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// The listeners of all servers of a quorum.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    listeners: Mutex<ByKey>,
+    /// How many there are, so that nobody takes the lock for nothing.
+    count: AtomicUsize,
+}
+
+type ByKey = HashMap<Arc<[u8]>, Vec<Arc<Listener>>>;
+
+/// What one listener has been told since it last asked.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// For each server whether any of the keys may have changed there.
+    changed: Mutex<Vec<bool>>,
+    told: Notify,
+}
+
+impl Changes {
+    /// Listens to changes of these keys until the value is dropped.
+    pub(crate) fn listen(self: &Arc<Self>, keys: &Resources, servers: usize) -> Listening {
+        let listener = Arc::new(Listener {
+            changed: Mutex::new(vec![false; servers]),
+            told: Notify::new(),
+        });
+        let mut listeners = self.listeners();
+        for key in keys.as_slice() {
+            listeners
+                .entry(Arc::clone(key))
+                .or_default()
+                .push(Arc::clone(&listener));
+        }
+        self.count.fetch_add(1, Ordering::Release);
+        drop(listeners);
+        Listening {
+            changes: Arc::clone(self),
+            keys: keys.clone(),
+            listener,
+        }
+    }
+
+    /// Tells that a key changed on a server.
+    pub(crate) fn changed(&self, server: usize, key: &[u8]) {
+        if let Some(listeners) = self.listeners().get(key) {
+            for listener in listeners {
+                listener.tell(|changed| changed[server] = true);
+            }
+        }
+    }
+
+    /// Tells that anything may have changed on a server.
+    pub(crate) fn anything_changed(&self, server: usize) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for listener in self.listeners().values().flatten() {
+            listener.tell(|changed| changed[server] = true);
+        }
+    }
+
+    /// Tells that this handle removed keys from all servers, of which they tell only others. The line that knows is left
+    /// out.
+    pub(crate) fn removed_here(&self, keys: &Resources, except: Option<&Arc<Listener>>) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let listeners = self.listeners();
+        for key in keys.as_slice() {
+            let others = listeners.get(key).into_iter().flatten();
+            for listener in others.filter(|listener| except.is_none_or(|except| !Arc::ptr_eq(except, listener))) {
+                listener.tell(|changed| changed.fill(true));
+            }
+        }
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, ByKey> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener {
+    fn tell(&self, note: impl FnOnce(&mut Vec<bool>)) {
+        note(&mut self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.told.notify_one();
+    }
+
+    /// Hands each server on which something changed since the last time to `note`.
+    pub(crate) fn take(&self, mut note: impl FnMut(usize)) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (server, changed) in changed.iter_mut().enumerate() {
+            if std::mem::take(changed) {
+                note(server);
+            }
+        }
+    }
+
+    /// Resolves when it was told something. One waits at a time.
+    pub(crate) async fn told(&self) {
+        self.told.notified().await;
+    }
+}
+
+/// A listener until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    changes: Arc<Changes>,
+    keys: Resources,
+    pub(crate) listener: Arc<Listener>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut listeners = self.changes.listeners();
+        for key in self.keys.as_slice() {
+            if let Some(of_key) = listeners.get_mut(key) {
+                of_key.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
+                if of_key.is_empty() {
+                    listeners.remove(key);
+                }
+            }
+        }
+        self.changes.count.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::several::Sealed;
+
+    fn told(listening: &Listening) -> Vec<usize> {
+        let mut servers = Vec::new();
+        listening.listener.take(|server| servers.push(server));
+        servers
+    }
+
+    #[test]
+    fn only_who_listens_to_a_key_is_told() {
+        let changes = Arc::new(Changes::default());
+        let (a, both) = (
+            changes.listen(&"a".into_resources(), 3),
+            changes.listen(&["a", "b"].into_resources(), 3),
+        );
+        changes.changed(1, b"b");
+        assert_eq!((told(&a), told(&both)), (vec![], vec![1]));
+        changes.changed(2, b"a");
+        assert_eq!((told(&a), told(&both)), (vec![2], vec![2]));
+        changes.anything_changed(0);
+        assert_eq!((told(&a), told(&both)), (vec![0], vec![0]));
+        changes.removed_here(&"a".into_resources(), Some(&a.listener));
+        assert_eq!((told(&a), told(&both)), (vec![], vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn who_does_not_listen_any_more_is_forgotten() {
+        let changes = Arc::new(Changes::default());
+        drop(changes.listen(&["a", "b"].into_resources(), 3));
+        assert!(changes.listeners().is_empty());
+        assert_eq!(changes.count.load(Ordering::Relaxed), 0);
+    }
+}
