@@ -174,10 +174,11 @@ impl Monitor {
         }
         if let Some(connection) = crossed.handle {
             state.crossing += 1;
-            state.tell(Event::of_handle(connection, quorum));
+            // First, so that whoever hears the event finds the handle in that state.
             if state.sender.is_some() {
                 self.connection.send_replace(Some(connection));
             }
+            state.tell(Event::of_handle(connection, quorum));
         }
     }
 
