@@ -73,9 +73,9 @@ fn print(event: &Event) {
                 quorum.reachable, quorum.servers, quorum.needed
             );
         }
-        Event::ServerUp { server } => println!("  {server} is up"),
-        Event::ServerDown { server, reason } => println!("  {server} is down: {reason}"),
-        Event::Warning { server, warning } => println!("  {server}: warning: {warning}"),
+        Event::ServerUp { server, .. } => println!("  {server} is up"),
+        Event::ServerDown { server, reason, .. } => println!("  {server} is down: {reason}"),
+        Event::Warning { server, warning, .. } => println!("  {server}: warning: {warning}"),
         other => println!("  {other:?}"),
     }
 }

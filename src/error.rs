@@ -16,7 +16,21 @@ pub enum ConfigError {
     /// The list of servers is empty.
     #[error("no server is configured")]
     NoServer,
-    /// Two addresses name one server, which must not vote twice. Database and user make no difference.
+    /// A group has no server.
+    #[error("group {group} has no server")]
+    EmptyGroup {
+        /// Which group, 0 for the first.
+        group: usize,
+    },
+    /// Two groups are the same servers, in whatever order.
+    #[error("group {second} is group {first} again: both have the same servers")]
+    DuplicateGroup {
+        /// The group that was listed before, 0 for the first.
+        first: usize,
+        /// The group that is the same.
+        second: usize,
+    },
+    /// Two addresses name one server, which must not vote twice, nor in two groups. Database and user make no difference.
     #[error("server {0} is configured twice")]
     DuplicateServer(Address),
     /// An address could not be understood.
@@ -118,7 +132,7 @@ pub enum InvalidTtl {
     },
 }
 
-/// A resource that cannot be a Redis key. Nothing was sent.
+/// A resource that cannot be a Redis key, or resources that cannot be locked together. Nothing was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidResource {
@@ -144,6 +158,20 @@ pub enum InvalidResource {
         /// The most that a lock can have, in bytes: what Redis takes, less room for the value beside it.
         longest: usize,
     },
+    /// Two resources of one lock belong to different groups of servers; see [`Builder::group`](crate::Builder::group).
+    #[error(
+        "`{first}` belongs to group {first_group} and `{second}` to group {second_group}, but one lock has one group: a common `{{tag}}` in their names leads to one"
+    )]
+    Groups {
+        /// One resource, with bytes that are not UTF-8 replaced.
+        first: String,
+        /// Its group, 0 for the first.
+        first_group: usize,
+        /// Another resource, with bytes that are not UTF-8 replaced.
+        second: String,
+        /// Its group.
+        second_group: usize,
+    },
 }
 
 /// How one server voted.
@@ -166,7 +194,7 @@ pub struct Failure {
     pub rounds: u32,
     /// How many grants are a majority.
     pub needed: usize,
-    /// Each server's vote in the last round, in the order in which they are configured.
+    /// The vote of each server of the resource's group in the last round, in the order in which they are configured.
     pub votes: Vec<ServerVote>,
 }
 
@@ -286,7 +314,7 @@ pub enum LockError {
     /// The ttl cannot lead to a lock.
     #[error(transparent)]
     InvalidTtl(#[from] InvalidTtl),
-    /// The resource cannot be a Redis key.
+    /// The resource cannot be a Redis key, or several cannot be locked together.
     #[error(transparent)]
     InvalidResource(#[from] InvalidResource),
     /// The drift factor of this call is not at least 0 and below 1.
@@ -453,7 +481,7 @@ pub enum RenewError {
     /// The ttl cannot lead to a lock.
     #[error(transparent)]
     InvalidTtl(#[from] InvalidTtl),
-    /// The resource cannot be a Redis key.
+    /// The resource cannot be a Redis key, or several cannot be locked together.
     #[error(transparent)]
     InvalidResource(#[from] InvalidResource),
     /// The drift factor of this call is not at least 0 and below 1.

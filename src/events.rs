@@ -22,19 +22,29 @@ use tokio_stream::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A majority of the servers can be reached now.
+    /// A majority of the servers can be reached now: of every group, of which this one was the last.
     Connected(Quorum),
-    /// A majority can no longer be reached.
+    /// A majority can no longer be reached: of this group, while it could of every other.
     Disconnected(Quorum),
+    /// A majority of this group can be reached now. Told only by a handle with more than one group, before the `Connected`
+    /// that may follow from it.
+    GroupConnected(Quorum),
+    /// A majority of this group can no longer be reached. Told only by a handle with more than one group, before the
+    /// `Disconnected` that may follow from it. The resources of other groups can be locked as before.
+    GroupDisconnected(Quorum),
     /// A server can vote now.
     ServerUp {
         /// The server.
         server: Address,
+        /// Its group, 0 for the first.
+        group: usize,
     },
     /// A server cannot vote any more, or still cannot, for another reason than before.
     ServerDown {
         /// The server.
         server: Address,
+        /// Its group, 0 for the first.
+        group: usize,
         /// Why it cannot.
         reason: DownReason,
     },
@@ -42,6 +52,8 @@ pub enum Event {
     Warning {
         /// The server.
         server: Address,
+        /// Its group, 0 for the first.
+        group: usize,
         /// What it is.
         warning: Warning,
     },
@@ -50,6 +62,35 @@ pub enum Event {
         /// How many were dropped.
         missed: u64,
     },
+}
+
+impl Event {
+    /// What a server's state tells, if it was tried.
+    pub(crate) fn of_server(server: Address, group: usize, state: ServerState) -> Option<Self> {
+        match state {
+            ServerState::Up => Some(Self::ServerUp { server, group }),
+            ServerState::Down(DownReason::NotYet) => None,
+            ServerState::Down(reason) => Some(Self::ServerDown { server, group, reason }),
+        }
+    }
+
+    /// What the state of one of several groups tells, once its majority was reached.
+    pub(crate) fn of_group(connection: Connection, quorum: Quorum) -> Option<Self> {
+        match connection {
+            Connection::Connecting => None,
+            Connection::Connected => Some(Self::GroupConnected(quorum)),
+            Connection::Disconnected => Some(Self::GroupDisconnected(quorum)),
+        }
+    }
+
+    /// What the state of a handle tells, once all its majorities were reached.
+    pub(crate) fn of_handle(connection: Connection, quorum: Quorum) -> Option<Self> {
+        match connection {
+            Connection::Connecting => None,
+            Connection::Connected => Some(Self::Connected(quorum)),
+            Connection::Disconnected => Some(Self::Disconnected(quorum)),
+        }
+    }
 }
 
 /// What makes a server's locks less trustworthy.
@@ -75,10 +116,10 @@ pub enum Warning {
 /// Every [`Event`], from [`Redlock::events`](crate::Redlock::events).
 ///
 /// The first items are the state that holds at the subscription: one `ServerUp` or `ServerDown` for each server that was
-/// tried, then `Connected` or `Disconnected` unless neither was reached yet. Then each event in order; warnings are told as
-/// they come up, and not again. A subscriber that
-/// is more than 256 events behind gets `Lagged` and the state that holds then. The stream ends when the handle is closed
-/// or its last clone is dropped.
+/// tried, then with several groups `GroupConnected` or `GroupDisconnected` for each that was reached, then `Connected` or
+/// `Disconnected` unless neither was reached yet. Then each event in order; warnings are told as they come up, and not
+/// again. A subscriber that is more than 256 events behind gets `Lagged` and the state that holds then. The stream ends
+/// when the handle is closed or its last clone is dropped.
 #[must_use = "streams do nothing unless polled"]
 pub struct Events {
     monitor: Arc<Monitor>,
@@ -131,7 +172,7 @@ impl fmt::Debug for Events {
     }
 }
 
-/// One kind of crossing of the majority, from [`Redlock::connected`](crate::Redlock::connected) or
+/// One kind of crossing of the majority, as `Connected` and `Disconnected` among the [events](Event), from [`Redlock::connected`](crate::Redlock::connected) or
 /// [`Redlock::disconnected`](crate::Redlock::disconnected).
 ///
 /// If that state holds at the subscription it is the first item (before a majority was reached for the first time neither
@@ -180,20 +221,9 @@ impl Stream for Crossings {
 }
 
 impl Snapshot {
-    /// The state as the events that lead to it.
     fn into_notices(self) -> VecDeque<Notice> {
-        let servers = self.servers.into_iter().filter_map(|(server, state)| match state {
-            ServerState::Up => Some(Event::ServerUp { server }),
-            ServerState::Down(DownReason::NotYet) => None,
-            ServerState::Down(reason) => Some(Event::ServerDown { server, reason }),
-        });
-        let quorum = match self.connection {
-            None => return VecDeque::new(),
-            Some(Connection::Connecting) => None,
-            Some(Connection::Connected) => Some(Event::Connected(self.quorum)),
-            Some(Connection::Disconnected) => Some(Event::Disconnected(self.quorum)),
-        };
         let crossing = self.crossing;
-        servers.chain(quorum).map(|event| Notice { event, crossing }).collect()
+        let notices = self.events.into_iter().map(|event| Notice { event, crossing });
+        notices.collect()
     }
 }

@@ -1,7 +1,8 @@
 //! Distributed locks on a majority of independent Redis or Valkey servers.
 //!
 //! A resource is locked when a majority of N servers granted it, ⌊N/2⌋ + 1, so that locking goes on while fewer than half
-//! of them are down. A [`Redlock`] also tells, as events, whether a majority can be reached at all.
+//! of them are down. A [`Redlock`] also tells, as events, whether a majority can be reached at all. Whoever outgrows one set
+//! of servers adds [groups](Builder::group) of them, between which the resources are divided.
 //!
 //! ```
 //! use multiredlock::Redlock;
@@ -38,6 +39,7 @@
 //!
 //! - `tls` (default): servers with `rediss://` and `valkeys://` addresses.
 
+mod groups;
 mod resource;
 
 mod config;

@@ -3,7 +3,7 @@
 use crate::{
     config::Address,
     events::{Event, Warning},
-    quorum::{Connection, Quorum, Reachability},
+    quorum::{Connection, Reachability},
     server::DownReason,
 };
 use std::{
@@ -34,6 +34,8 @@ pub enum ServerState {
 pub struct ServerStatus {
     /// The server.
     pub address: Address,
+    /// Its [group](crate::Builder::group), 0 for the first.
+    pub group: usize,
     /// Whether it can vote.
     pub state: ServerState,
     /// For how long that has been so.
@@ -42,10 +44,18 @@ pub struct ServerStatus {
     pub round_trip: Option<Duration>,
 }
 
-/// What happened, and how many crossings of the majority there had been then.
+/// What happened, and how many crossings of the handle there had been then.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) event: Event,
+    pub(crate) crossing: u64,
+}
+
+/// What holds at the moment of a subscription.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The events that lead to it.
+    pub(crate) events: Vec<Event>,
     pub(crate) crossing: u64,
 }
 
@@ -54,6 +64,7 @@ pub(crate) struct Notice {
 /// There is no task: whoever reports works it out, under one lock, so that all see the same order.
 #[derive(Debug)]
 pub(crate) struct Monitor {
+    /// Of the servers of all groups, one group after the other.
     addresses: Vec<Address>,
     state: Mutex<State>,
     /// Nothing once the handle was closed.
@@ -62,6 +73,7 @@ pub(crate) struct Monitor {
 
 #[derive(Debug)]
 struct State {
+    /// In the order of the addresses.
     servers: Vec<Known>,
     reachability: Reachability,
     crossing: u64,
@@ -77,7 +89,10 @@ struct Known {
 }
 
 impl Monitor {
-    pub(crate) fn new(addresses: Vec<Address>) -> Self {
+    /// Watches these groups of servers. All others name a server by its number, counted through all groups.
+    pub(crate) fn new(groups: &[&[Address]]) -> Self {
+        let addresses = groups.concat();
+        let sizes: Vec<usize> = groups.iter().map(|group| group.len()).collect();
         let servers = addresses.iter().map(|_| Known {
             state: ServerState::Down(DownReason::NotYet),
             since: Instant::now(),
@@ -85,7 +100,7 @@ impl Monitor {
         });
         let state = State {
             servers: servers.collect(),
-            reachability: Reachability::new(addresses.len()),
+            reachability: Reachability::new(&sizes),
             crossing: 0,
             sender: Some(broadcast::Sender::new(EVENTS_KEPT)),
         };
@@ -114,27 +129,21 @@ impl Monitor {
     }
 
     pub(crate) fn up(&self, server: usize) {
-        let event = Event::ServerUp {
-            server: self.addresses[server].clone(),
-        };
-        self.report(server, ServerState::Up, event);
+        self.report(server, ServerState::Up);
     }
 
     pub(crate) fn down(&self, server: usize, reason: DownReason) {
-        let event = Event::ServerDown {
-            server: self.addresses[server].clone(),
-            reason: reason.clone(),
-        };
-        self.report(server, ServerState::Down(reason), event);
+        self.report(server, ServerState::Down(reason));
     }
 
     pub(crate) fn warn(&self, server: usize, warning: Warning) {
+        let group = self.state().reachability.group_of(server);
         let server = self.addresses[server].clone();
-        tracing::warn!(%server, %warning, "warning");
-        self.state().tell(Event::Warning { server, warning });
+        tracing::warn!(%server, group, %warning, "warning");
+        self.state().tell(Some(Event::Warning { server, group, warning }));
     }
 
-    fn report(&self, server: usize, now: ServerState, event: Event) {
+    fn report(&self, server: usize, now: ServerState) {
         let mut state = self.state();
         let is_up = now == ServerState::Up;
         let known = &mut state.servers[server];
@@ -144,26 +153,32 @@ impl Monitor {
         if known.state == now {
             return;
         }
-        known.state = now;
+        known.state = now.clone();
         known.since = Instant::now();
-        state.tell(event);
+        let group = state.reachability.group_of(server);
+        state.tell(Event::of_server(self.addresses[server].clone(), group, now));
         let crossed = state.reachability.set(server, is_up);
-        let quorum = state.reachability.quorum();
-        if let Some(connection) = crossed {
+        let quorum = state.reachability.quorum(group);
+        if let Some(connection) = crossed.group {
             tracing::debug!(
                 ?connection,
+                group,
                 reachable = quorum.reachable,
                 needed = quorum.needed,
+                handle = ?crossed.handle,
                 "crossing"
             );
+            if state.reachability.has_several_groups() {
+                state.tell(Event::of_group(connection, quorum));
+            }
+        }
+        if let Some(connection) = crossed.handle {
             state.crossing += 1;
-            state.tell(match connection {
-                Connection::Connected => Event::Connected(quorum),
-                _ => Event::Disconnected(quorum),
-            });
+            // First, so that whoever hears the event finds the handle in that state.
             if state.sender.is_some() {
                 self.connection.send_replace(Some(connection));
             }
+            state.tell(Event::of_handle(connection, quorum));
         }
     }
 
@@ -174,26 +189,43 @@ impl Monitor {
             Some(sender) => sender.subscribe(),
             None => broadcast::Sender::new(1).subscribe(),
         };
-        let servers = self.addresses.iter().cloned().zip(&state.servers);
+        // Of a handle that was closed nothing holds any more.
+        let events = state.sender.iter().flat_map(|_| self.state_as_events(&state));
         let snapshot = Snapshot {
-            servers: servers.map(|(address, known)| (address, known.state.clone())).collect(),
-            connection: state.sender.as_ref().map(|_| state.reachability.connection()),
-            quorum: state.reachability.quorum(),
+            events: events.collect(),
             crossing: state.crossing,
         };
         (receiver, snapshot)
     }
 
-    /// Returns each server with its round-trip time, which `round_trip` knows.
-    pub(crate) fn servers(&self, round_trip: impl Fn(usize) -> Option<Duration>) -> Vec<ServerStatus> {
+    /// What holds now, as the events that lead to it.
+    fn state_as_events(&self, state: &State) -> Vec<Event> {
+        let State {
+            servers, reachability, ..
+        } = state;
+        let servers = self.addresses.iter().zip(servers).enumerate();
+        let servers = servers.map(|(server, (address, known))| {
+            Event::of_server(address.clone(), reachability.group_of(server), known.state.clone())
+        });
+        let has_several_groups = reachability.has_several_groups();
+        let groups = reachability.groups().filter(|_| has_several_groups);
+        let groups = groups.map(|(connection, quorum)| Event::of_group(connection, quorum));
+        let (connection, quorum) = reachability.handle();
+        let handle = Event::of_handle(connection, quorum);
+        servers.chain(groups).chain([handle]).flatten().collect()
+    }
+
+    /// Returns each server, with the round-trip times in the same order.
+    pub(crate) fn servers(&self, round_trips: impl Iterator<Item = Option<Duration>>) -> Vec<ServerStatus> {
         let state = self.state();
-        let servers = state.servers.iter().enumerate();
+        let servers = state.servers.iter().enumerate().zip(round_trips);
         servers
-            .map(|(server, known)| ServerStatus {
+            .map(|((server, known), round_trip)| ServerStatus {
                 address: self.addresses[server].clone(),
+                group: state.reachability.group_of(server),
                 state: known.state.clone(),
                 unchanged_for: known.since.elapsed(),
-                round_trip: round_trip(server),
+                round_trip,
             })
             .collect()
     }
@@ -202,7 +234,7 @@ impl Monitor {
         *self.connection.borrow() == Some(Connection::Connected)
     }
 
-    /// Waits for a majority, or for the handle to be closed, and returns whether it is the former.
+    /// Waits for a majority of each group, or for the handle to be closed, and returns whether it is the former.
     pub(crate) async fn wait_connected(&self) -> bool {
         let mut connection = self.connection.subscribe();
         let settled = connection.wait_for(|now| matches!(now, None | Some(Connection::Connected)));
@@ -227,8 +259,8 @@ impl Monitor {
 }
 
 impl State {
-    fn tell(&self, event: Event) {
-        if let Some(sender) = &self.sender {
+    fn tell(&self, event: Option<Event>) {
+        if let (Some(sender), Some(event)) = (&self.sender, event) {
             // It fails only if nobody listens.
             let _ = sender.send(Notice {
                 event,
@@ -236,14 +268,4 @@ impl State {
             });
         }
     }
-}
-
-/// What holds at the moment of a subscription.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) servers: Vec<(Address, ServerState)>,
-    /// Nothing if the handle was closed.
-    pub(crate) connection: Option<Connection>,
-    pub(crate) quorum: Quorum,
-    pub(crate) crossing: u64,
 }

@@ -1,19 +1,21 @@
-//! Majority arithmetic, and the set of servers that are up.
+//! Majority arithmetic, and the set of servers that are up in each group.
 
 /// How many of `servers` are a majority: ⌊N/2⌋ + 1.
 pub(crate) fn majority(servers: usize) -> usize {
     servers / 2 + 1
 }
 
-/// How many of the configured servers can vote, and how many have to.
+/// How many of the servers of a group can vote, and how many have to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Quorum {
+    /// Which [group](crate::Builder::group), 0 for the first.
+    pub group: usize,
     /// The servers that are up.
     pub reachable: usize,
     /// The smallest majority: ⌊N/2⌋ + 1.
     pub needed: usize,
-    /// The servers that are configured, N.
+    /// The servers of the group, N.
     pub servers: usize,
 }
 
@@ -24,9 +26,9 @@ impl Quorum {
     }
 }
 
-/// Whether a majority can be reached.
+/// Whether a majority can be reached: of one group, or for a handle of each.
 ///
-/// A handle starts as `Connecting`, which it never returns to.
+/// Both start as `Connecting`, which they never return to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Connection {
     Connecting,
@@ -34,45 +36,111 @@ pub(crate) enum Connection {
     Disconnected,
 }
 
-/// Tells from the set of servers that are up when the majority is gained or lost.
+impl Connection {
+    /// The state that follows, if that is another.
+    fn crossing(self, reached: bool) -> Option<Self> {
+        match (reached, self) {
+            (true, Self::Connecting | Self::Disconnected) => Some(Self::Connected),
+            (false, Self::Connected) => Some(Self::Disconnected),
+            _ => None,
+        }
+    }
+}
+
+/// What a report has changed: the new states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crossed {
+    /// Of the group of the server.
+    pub(crate) group: Option<Connection>,
+    /// Of the handle, which is connected while each of its groups is.
+    pub(crate) handle: Option<Connection>,
+}
+
+/// Tells from the set of servers that are up when a group or the handle gains or loses its majority.
 ///
 /// It keeps a set, not a counter: a server that is reported up twice still counts once.
 #[derive(Debug)]
 pub(crate) struct Reachability {
-    up: Vec<bool>,
-    connection: Connection,
+    /// The servers of all groups, one group after the other.
+    servers: Vec<Member>,
+    groups: Vec<Connection>,
+    handle: Connection,
+    /// The group whose server made the last crossing of the handle.
+    crossed_by: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    group: usize,
+    is_up: bool,
 }
 
 impl Reachability {
-    pub(crate) fn new(servers: usize) -> Self {
+    /// Groups of so many servers each.
+    pub(crate) fn new(groups: &[usize]) -> Self {
+        let members = |(group, servers): (usize, &usize)| vec![Member { group, is_up: false }; *servers];
         Self {
-            up: vec![false; servers],
-            connection: Connection::Connecting,
+            servers: groups.iter().enumerate().flat_map(members).collect(),
+            groups: vec![Connection::Connecting; groups.len()],
+            handle: Connection::Connecting,
+            crossed_by: 0,
         }
     }
 
-    /// Notes whether a server is up, and returns the new state if that crossed the majority.
-    pub(crate) fn set(&mut self, server: usize, up: bool) -> Option<Connection> {
-        self.up[server] = up;
-        let next = match (self.quorum().is_reached(), self.connection) {
-            (true, Connection::Connecting | Connection::Disconnected) => Connection::Connected,
-            (false, Connection::Connected) => Connection::Disconnected,
-            _ => return None,
-        };
-        self.connection = next;
-        Some(next)
+    /// Notes whether a server is up, counted through all groups, and returns what that changed.
+    pub(crate) fn set(&mut self, server: usize, is_up: bool) -> Crossed {
+        self.servers[server].is_up = is_up;
+        let group = self.group_of(server);
+        let of_group = self.groups[group].crossing(self.quorum(group).is_reached());
+        if let Some(next) = of_group {
+            self.groups[group] = next;
+        }
+        let all = self.groups.iter().all(|group| *group == Connection::Connected);
+        let of_handle = self.handle.crossing(all);
+        if let Some(next) = of_handle {
+            self.handle = next;
+            self.crossed_by = group;
+        }
+        Crossed {
+            group: of_group,
+            handle: of_handle,
+        }
     }
 
-    pub(crate) fn connection(&self) -> Connection {
-        self.connection
+    pub(crate) fn group_of(&self, server: usize) -> usize {
+        self.servers[server].group
     }
 
-    pub(crate) fn quorum(&self) -> Quorum {
+    pub(crate) fn has_several_groups(&self) -> bool {
+        self.groups.len() > 1
+    }
+
+    pub(crate) fn quorum(&self, group: usize) -> Quorum {
+        let members = || self.servers.iter().filter(|member| member.group == group);
+        let servers = members().count();
         Quorum {
-            reachable: self.up.iter().filter(|up| **up).count(),
-            needed: majority(self.up.len()),
-            servers: self.up.len(),
+            group,
+            reachable: members().filter(|member| member.is_up).count(),
+            needed: majority(servers),
+            servers,
         }
+    }
+
+    /// Each group's state.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (Connection, Quorum)> {
+        let groups = self.groups.iter().enumerate();
+        groups.map(|(group, connection)| (*connection, self.quorum(group)))
+    }
+
+    /// The handle's state, and a group that shows it: the one that made the last crossing or, if that one is back while
+    /// another is not, the first that is not.
+    pub(crate) fn handle(&self) -> (Connection, Quorum) {
+        let shows_it = |group: &usize| self.groups[*group] == self.handle;
+        let group = std::iter::once(self.crossed_by)
+            .chain(0..self.groups.len())
+            .find(shows_it);
+        // A handle that is not connected yet may be shown by none of them, and is not told.
+        (self.handle, self.quorum(group.unwrap_or(0)))
     }
 }
 
@@ -80,11 +148,37 @@ impl Reachability {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_majority_is_more_than_half() {
         let needed: Vec<usize> = (1..=7).map(majority).collect();
         assert_eq!(needed, [1, 2, 2, 3, 3, 4, 4]);
+    }
+
+    #[test]
+    fn a_late_subscriber_is_shown_a_group_that_is_still_without_its_majority() {
+        let mut reachability = Reachability::new(&[1, 1, 1]);
+        for server in 0..3 {
+            reachability.set(server, true);
+        }
+        reachability.set(2, false);
+        reachability.set(1, false);
+        assert_eq!(reachability.handle().1.group, 2);
+        assert_eq!(reachability.set(2, true).handle, None);
+        assert_eq!(
+            (reachability.handle().0, reachability.handle().1.group),
+            (Connection::Disconnected, 1)
+        );
+    }
+
+    /// What has to be told when a state that was told last meets whether it is reached now.
+    fn expected(told: Connection, reached: bool) -> Option<Connection> {
+        match (told, reached) {
+            (Connection::Connected, false) => Some(Connection::Disconnected),
+            (Connection::Connecting | Connection::Disconnected, true) => Some(Connection::Connected),
+            _ => None,
+        }
     }
 
     proptest! {
@@ -96,26 +190,41 @@ mod tests {
 
         #[test]
         fn each_crossing_is_told_once_whatever_is_reported(
-            servers in 1_usize..8,
-            reports in prop::collection::vec((0_usize..8, any::<bool>()), 0..200),
+            groups in prop::collection::vec(1_usize..6, 1..4),
+            reports in prop::collection::vec((0_usize..16, any::<bool>()), 0..200),
         ) {
-            let mut reachability = Reachability::new(servers);
-            let mut up = std::collections::BTreeSet::new();
-            let mut told = Connection::Connecting;
+            let mut reachability = Reachability::new(&groups);
+            let group_of: Vec<usize> = (0..groups.len()).flat_map(|group| vec![group; groups[group]]).collect();
+            let mut up = BTreeSet::new();
+            let mut told = vec![Connection::Connecting; groups.len()];
+            let mut told_of_all = Connection::Connecting;
             for (server, is_up) in reports {
-                let server = server % servers;
+                let server = server % group_of.len();
                 if is_up { up.insert(server); } else { up.remove(&server); }
-                let reached = up.len() >= majority(servers);
-                let transition = reachability.set(server, is_up);
-                let expected = match (told, reached) {
-                    (Connection::Connected, false) => Some(Connection::Disconnected),
-                    (Connection::Connecting | Connection::Disconnected, true) => Some(Connection::Connected),
-                    _ => None,
-                };
-                prop_assert_eq!(transition, expected);
-                told = transition.unwrap_or(told);
-                prop_assert_eq!(reachability.connection(), told);
-                prop_assert_eq!(reachability.quorum().reachable, up.len());
+                let group = group_of[server];
+                let count = |group| up.iter().filter(|server| group_of[**server] == group).count();
+                let reached = |group: usize| count(group) >= majority(groups[group]);
+
+                let crossed = reachability.set(server, is_up);
+
+                prop_assert_eq!(crossed.group, expected(told[group], reached(group)));
+                told[group] = crossed.group.unwrap_or(told[group]);
+                prop_assert_eq!(crossed.handle, expected(told_of_all, (0..groups.len()).all(reached)));
+                told_of_all = crossed.handle.unwrap_or(told_of_all);
+                // One follows from the other.
+                prop_assert!(crossed.handle.is_none() || crossed.handle == crossed.group);
+
+                let states: Vec<Connection> = reachability.groups().map(|(connection, _)| connection).collect();
+                prop_assert_eq!(&states, &told);
+                for (group, (_, quorum)) in reachability.groups().enumerate() {
+                    let numbers = (quorum.group, quorum.reachable, quorum.needed, quorum.servers);
+                    prop_assert_eq!(numbers, (group, count(group), majority(groups[group]), groups[group]));
+                }
+                let (connection, shown) = reachability.handle();
+                prop_assert_eq!(connection, told_of_all);
+                if connection != Connection::Connecting {
+                    prop_assert_eq!(shown.is_reached(), connection == Connection::Connected);
+                }
             }
         }
     }

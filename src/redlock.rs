@@ -1,17 +1,18 @@
 //! The front door.
 
 use crate::{
-    config::{Address, Builder, Config},
-    engine::{Drift, Retry, Ttl, room::Room, round::Electorate},
+    config::{Address, Builder, Config, Server},
+    engine::{Drift, Retry, Ttl, round::Electorate},
     error::{ConfigError, InvalidResource, UsingError},
     events::{Crossings, Events},
+    groups::common_group,
     guard::Guard,
     lock::Lock,
     monitor::{Monitor, ServerStatus},
     quorum::Connection,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
-    server::{Changes, Connector, Lane, Operation, Supervisor, UnderWay},
+    server::{Connector, Lane, Operation, Supervisor, UnderWay},
 };
 use std::{
     fmt,
@@ -19,6 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::{runtime, sync::watch, time::Instant};
+use tracing::warn;
 
 /// How long an unlock is kept for a server that is down if it is not known when the key expires.
 const KEEP_UNLOCK: Duration = Duration::from_secs(60);
@@ -96,6 +98,9 @@ impl Redlock {
     /// runtime. To a server that is down it is sent when the server comes back before the key has expired (within 60 s if
     /// that is unknown, for a lock made by [`Lock::from_parts`]). A program that ends right after this should await the
     /// answer or [`close`](Self::close), lest the runtime ends before the bytes are written.
+    ///
+    /// Nothing is sent for resources of different groups, which [`Lock::from_parts`] does not check: they never were one
+    /// lock of a handle like this.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
         Unlocking::new(self.core.unlock(lock), self.core.defaults.round_timeout)
     }
@@ -160,12 +165,23 @@ impl Redlock {
         *self.core.retry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a majority of the servers can be reached.
+    /// Returns which [group](Builder::group) of servers a resource belongs to, 0 for the first; of several resources, which
+    /// they belong to together. It depends on nothing but their names and how many groups there are.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidResource`] if it could not be locked, or if several belong to different groups.
+    pub fn group_of(&self, resource: impl IntoResources) -> Result<usize, InvalidResource> {
+        self.core.group_of(&resource.into_resources())
+    }
+
+    /// Returns whether a majority of the servers can be reached, in every [group](Builder::group).
     pub fn is_connected(&self) -> bool {
         self.core.monitor.is_connected()
     }
 
-    /// Waits until a majority of the servers can be reached, and returns true then; false if the handle is closed first.
+    /// Waits until a majority of the servers can be reached, in every [group](Builder::group), and returns true then; false
+    /// if the handle is closed first.
     ///
     /// # Cancel safety
     ///
@@ -174,14 +190,16 @@ impl Redlock {
         self.core.monitor.wait_connected().await
     }
 
-    /// Returns a stream of the moments at which a majority became reachable.
+    /// Returns a stream of the moments at which a majority became reachable: with several [groups](Builder::group), that of
+    /// the last group which had none.
     pub fn connected(&self) -> Crossings {
         Crossings::new(Arc::clone(&self.core.monitor), Connection::Connected)
     }
 
-    /// Returns a stream of the moments at which a majority ceased to be reachable.
+    /// Returns a stream of the moments at which a majority ceased to be reachable: with several [groups](Builder::group),
+    /// that of the first group to lose it. The resources of the others can be locked as before.
     ///
-    /// It tells nothing before a majority was reached for the first time.
+    /// It tells nothing before a majority was reached for the first time, in every group.
     pub fn disconnected(&self) -> Crossings {
         Crossings::new(Arc::clone(&self.core.monitor), Connection::Disconnected)
     }
@@ -193,7 +211,9 @@ impl Redlock {
 
     /// Returns each server, in the order in which they were configured, and whether it can vote.
     pub fn servers(&self) -> Vec<ServerStatus> {
-        self.core.monitor.servers(|server| self.core.lane(server).round_trip())
+        self.core
+            .monitor
+            .servers(self.core.lanes().map(|lane| lane.round_trip()))
     }
 
     /// Ends every task and connection of this handle and all its clones.
@@ -220,7 +240,7 @@ impl Builder {
     pub fn build(self) -> Result<Redlock, ConfigError> {
         let config = self.check()?;
         let runtime = runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let connectors = config.servers.iter().map(|server| {
+        let connectors = config.groups.iter().flatten().map(|server| {
             Connector::new(server, &config.connection).map_err(|problem| ConfigError::Tls {
                 server: server.address(),
                 problem,
@@ -229,11 +249,11 @@ impl Builder {
         let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
 
         let core = Core::new(&config, runtime.clone());
-        for (server, connector) in connectors.into_iter().enumerate() {
+        for (server, (connector, lane)) in connectors.into_iter().zip(core.lanes()).enumerate() {
             let supervisor = Supervisor {
                 server,
                 connector,
-                lane: Arc::clone(core.lane(server)),
+                lane: Arc::clone(lane),
                 monitor: Arc::clone(&core.monitor),
                 under_way: Arc::clone(&core.under_way),
                 config: config.connection,
@@ -280,20 +300,16 @@ pub(crate) struct Defaults {
 
 impl Core {
     fn new(config: &Config, runtime: runtime::Handle) -> Self {
-        let addresses: Vec<Address> = config.servers.iter().map(crate::Server::address).collect();
-        let changes = Arc::<Changes>::default();
-        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server, Arc::clone(&changes))));
         let under_way = Arc::<UnderWay>::default();
-        let electorate = Electorate {
-            id: config.id.clone(),
-            lanes: lanes.collect(),
-            addresses: addresses.clone(),
-            under_way: Arc::clone(&under_way),
-            room: Arc::new(Room::new(addresses.len(), Arc::clone(&changes))),
-            changes,
+        let electorate = |servers: &Vec<Server>| {
+            let addresses = servers.iter().map(Server::address).collect();
+            Electorate::new(config.id.clone(), addresses, Arc::clone(&under_way))
         };
+        let groups: Vec<_> = config.groups.iter().map(electorate).map(Arc::new).collect();
+        let addresses: Vec<&[Address]> = groups.iter().map(|group| &group.addresses[..]).collect();
         Self {
-            groups: vec![Arc::new(electorate)],
+            monitor: Arc::new(Monitor::new(&addresses)),
+            groups,
             under_way,
             runtime,
             defaults: Defaults {
@@ -302,7 +318,6 @@ impl Core {
             },
             key_prefix: config.key_prefix.clone(),
             retry: Mutex::new(config.retry),
-            monitor: Arc::new(Monitor::new(addresses)),
             shutdown: watch::Sender::new(false),
         }
     }
@@ -322,8 +337,13 @@ impl Core {
 
     /// The group that resources belong to, and their Redis keys.
     pub(crate) fn locate(&self, resources: &Resources) -> Result<(&Arc<Electorate>, Resources), InvalidResource> {
+        let group = self.group_of(resources)?;
+        Ok((&self.groups[group], resources.with_prefix(&self.key_prefix)))
+    }
+
+    fn group_of(&self, resources: &Resources) -> Result<usize, InvalidResource> {
         resources.check(self.key_prefix.len())?;
-        Ok((&self.groups[0], resources.with_prefix(&self.key_prefix)))
+        common_group(resources, self.groups.len())
     }
 
     pub(crate) fn unlock(&self, lock: &Lock) -> Arc<Operation> {
@@ -331,12 +351,21 @@ impl Core {
         let now = Instant::now();
         let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
-        self.groups[0].unlock(keys_and_value, lock.claim(), now, expires)
+        match common_group(lock.shared_resources(), self.groups.len()) {
+            Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), now, expires),
+            Err(error) => {
+                warn!(%error, "unlock");
+                lock.claim().release();
+                // No server votes on it, so that it is over at once.
+                let claim = Arc::clone(lock.claim());
+                Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), 0))
+            }
+        }
     }
 
-    /// The lane of a server, counted through all groups.
-    fn lane(&self, server: usize) -> &Arc<Lane> {
-        &self.groups[0].lanes[server]
+    /// The lanes to all servers, in the order in which the monitor counts them.
+    fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.groups.iter().flat_map(|group| &group.lanes)
     }
 
     /// Checks a ttl against the drift of a call.

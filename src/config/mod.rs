@@ -14,12 +14,13 @@ use crate::{
     engine::{Drift, Retry},
     error::ConfigError,
 };
-use std::{collections::HashSet, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) servers: Vec<Server>,
+    /// At least one, each of at least one server.
+    pub(crate) groups: Vec<Vec<Server>>,
     pub(crate) id: String,
     pub(crate) drift: Drift,
     pub(crate) retry: Retry,
@@ -44,6 +45,7 @@ pub(crate) struct ConnectionConfig {
 /// | setting | default |
 /// |---|---|
 /// | [`servers`](Self::servers) | one, `redis://localhost:6379` |
+/// | [`group`](Self::group) | none but the group of `servers` |
 /// | [`id`](Self::id) | the machine's hostname |
 /// | [`drift`](Self::drift) | fixed, 100 ms |
 /// | [`retry`](Self::retry) | 3 retries, each after a random wait of at most 100 ms |
@@ -55,7 +57,7 @@ pub(crate) struct ConnectionConfig {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
-    servers: Option<Result<Vec<Server>, ConfigError>>,
+    groups: Vec<Result<Vec<Server>, ConfigError>>,
     id: Option<String>,
     drift: Drift,
     retry: Retry,
@@ -67,7 +69,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            servers: None,
+            groups: Vec::new(),
             id: None,
             drift: Drift::default(),
             retry: Retry::default(),
@@ -86,6 +88,8 @@ impl Default for Builder {
 impl Builder {
     /// Sets the servers, in place of any that were set before: addresses, or [`Server`]s with more to say.
     ///
+    /// They are one group, in place of all [groups](Self::group) before.
+    ///
     /// They have to be independent: neither replicas of each other nor nodes of one cluster. An odd number is best,
     /// since four servers bear the loss of no more than three do.
     ///
@@ -95,8 +99,51 @@ impl Builder {
     where
         I: IntoIterator<Item: TryInto<Server, Error: Into<ConfigError>>>,
     {
-        let servers = servers.into_iter().map(|server| server.try_into().map_err(Into::into));
-        self.servers = Some(servers.collect());
+        self.groups = vec![parse_all(servers, ConfigError::NoServer)];
+        self
+    }
+
+    /// Adds a group of servers with a majority of its own: how one outgrows a single set of servers.
+    ///
+    /// Each resource belongs to one group, which [`group_of`](crate::Redlock::group_of) tells. A lock needs a majority of
+    /// that group and asks no other. The handle is [connected](crate::Redlock::connected) while every group has its
+    /// majority; while one has not, the resources of the others can be locked as before.
+    ///
+    /// A group is known by its place in the list, so **all processes have to list the groups in the same order, and a new
+    /// one goes at the end.** The name of a resource says where it belongs, by consistent hashing; the key prefix plays no
+    /// part. As in a Redis Cluster, of a name with braces, `{user:7}.mail`, only the tag in the first pair of them counts,
+    /// unless it is empty. Resources that are locked together have to belong to one group, so give them a common tag.
+    ///
+    /// # When a group is added
+    ///
+    /// From n groups to n + 1, about one resource in n + 1 moves, and only to the new group. The locks that are held do not
+    /// move along: **a process with the old list and one with the new list do not exclude each other from the resources
+    /// that moved.** So first let all locks end, by stopping every process or by waiting for the longest ttl while none
+    /// locks, and only then start with the new list. The same goes for removing the last group. No other can be
+    /// removed, as every group after it would get another place. To exchange servers within a group moves nothing, but
+    /// the new servers know nothing of the locks that are held, so the same care is due there.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use multiredlock::Redlock;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let redlock = Redlock::builder()
+    ///     .group(["memory://a", "memory://b", "memory://c"])
+    ///     .group(["memory://d", "memory://e", "memory://f"])
+    ///     .build()?;
+    /// assert_eq!(redlock.group_of("order:1")?, 0);
+    /// assert_eq!(redlock.group_of("{user:7}.mail")?, redlock.group_of("{user:7}.files")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group<I>(mut self, servers: I) -> Self
+    where
+        I: IntoIterator<Item: TryInto<Server, Error: Into<ConfigError>>>,
+    {
+        let group = self.groups.len();
+        self.groups.push(parse_all(servers, ConfigError::EmptyGroup { group }));
         self
     }
 
@@ -155,20 +202,11 @@ impl Builder {
 
     /// Checks everything.
     pub(crate) fn check(self) -> Result<Config, ConfigError> {
-        let servers = match self.servers {
-            Some(servers) => servers?,
-            None => vec![Server::new("localhost")],
-        };
-        if servers.is_empty() {
-            return Err(ConfigError::NoServer);
+        let mut groups = self.groups.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if groups.is_empty() {
+            groups.push(vec![Server::new("localhost")]);
         }
-        let mut seen = HashSet::new();
-        for server in &servers {
-            server.check()?;
-            if !seen.insert(server.address()) {
-                return Err(ConfigError::DuplicateServer(server.address()));
-            }
-        }
+        check_groups(&groups)?;
         if let Some(factor) = self.drift.invalid_factor() {
             return Err(ConfigError::DriftFactor(factor));
         }
@@ -199,7 +237,7 @@ impl Builder {
                 .into_owned(),
         };
         Ok(Config {
-            servers,
+            groups,
             id,
             drift: self.drift,
             retry: self.retry,
@@ -208,6 +246,39 @@ impl Builder {
             connection: self.connection,
         })
     }
+}
+
+fn parse_all<I>(servers: I, if_none: ConfigError) -> Result<Vec<Server>, ConfigError>
+where
+    I: IntoIterator<Item: TryInto<Server, Error: Into<ConfigError>>>,
+{
+    let servers = servers.into_iter().map(|server| server.try_into().map_err(Into::into));
+    let servers = servers.collect::<Result<Vec<_>, _>>()?;
+    if servers.is_empty() { Err(if_none) } else { Ok(servers) }
+}
+
+/// Checks that no server is there twice, neither in its group nor in another.
+fn check_groups(groups: &[Vec<Server>]) -> Result<(), ConfigError> {
+    let mut before: Vec<BTreeSet<Address>> = Vec::new();
+    for (second, servers) in groups.iter().enumerate() {
+        let mut addresses = BTreeSet::new();
+        for server in servers {
+            server.check()?;
+            if !addresses.insert(server.address()) {
+                return Err(ConfigError::DuplicateServer(server.address()));
+            }
+        }
+        // Said first, since of such a group each server is there twice.
+        if let Some(first) = before.iter().position(|other| *other == addresses) {
+            return Err(ConfigError::DuplicateGroup { first, second });
+        }
+        let is_elsewhere = |address: &&Address| before.iter().any(|other| other.contains(*address));
+        if let Some(address) = addresses.iter().find(is_elsewhere) {
+            return Err(ConfigError::DuplicateServer(address.clone()));
+        }
+        before.push(addresses);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -221,10 +292,50 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_original() {
         let config = Builder::default().check().unwrap();
-        assert_eq!(config.servers, [Server::new("localhost").port(6379)]);
+        assert_eq!(config.groups, [[Server::new("localhost").port(6379)]]);
         assert_eq!(config.id, hostname::get().unwrap().to_str().unwrap());
         assert_eq!(config.drift, Drift::fixed(Duration::from_millis(100)));
         assert_eq!(config.retry, Retry::new(3, Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn servers_are_one_group_and_each_group_is_another() {
+        let groups = |builder: Builder| -> Vec<Vec<String>> {
+            let config = builder.check().unwrap();
+            let addresses = |servers: Vec<Server>| servers.iter().map(|server| server.address().to_string()).collect();
+            config.groups.into_iter().map(addresses).collect()
+        };
+        let builder = Builder::default;
+        assert_eq!(
+            groups(builder().group(["a"]).group(["b", "c"])),
+            [vec!["a:6379"], vec!["b:6379", "c:6379"]]
+        );
+        assert_eq!(groups(builder().servers(["a"]).group(["b"])), [["a:6379"], ["b:6379"]]);
+        assert_eq!(groups(builder().group(["a"]).group(["b"]).servers(["c"])), [["c:6379"]]);
+    }
+
+    #[test]
+    fn a_group_that_makes_no_sense_is_named() {
+        let builder = Builder::default;
+        let none: [&str; 0] = [];
+        assert_eq!(error(builder().servers(["a"]).group(none)), "group 1 has no server");
+        assert_eq!(error(builder().group(none).group(["a"])), "group 0 has no server");
+        assert_eq!(
+            error(builder().group(["a", "b"]).group(["c"]).group(["redis://u:p@B/1", "a"])),
+            "group 2 is group 0 again: both have the same servers"
+        );
+        assert_eq!(
+            error(builder().group(["a", "b"]).group(["c", "b"])),
+            "server b:6379 is configured twice"
+        );
+        assert_eq!(
+            error(builder().group(["a"]).group(["b", "b"])),
+            "server b:6379 is configured twice"
+        );
+        assert_eq!(
+            error(builder().group(["a", "b"]).group(["c", "d:0"])),
+            "server address `d:0`: port 0 is not between 1 and 65535"
+        );
     }
 
     #[test]

@@ -123,6 +123,20 @@ impl Drop for Attempt {
 }
 
 impl Electorate {
+    pub(crate) fn new(id: String, addresses: Vec<Address>, under_way: Arc<UnderWay>) -> Self {
+        let changes = Arc::<Changes>::default();
+        // A lane votes under its server's number here.
+        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server, Arc::clone(&changes))));
+        Self {
+            id,
+            lanes: lanes.collect(),
+            under_way,
+            room: Arc::new(Room::new(addresses.len(), Arc::clone(&changes))),
+            changes,
+            addresses,
+        }
+    }
+
     /// Asks all servers for keys, unless the handle is closed.
     pub(crate) fn attempt(self: &Arc<Self>, keys: &Resources, terms: Terms) -> Option<Attempt> {
         let attempt = self.prepare(keys, terms, false, None)?;

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod events;
+mod groups;
 mod limits;
 mod renewal;
 mod rounds;

@@ -7,6 +7,7 @@ mod close;
 mod events;
 mod exclusion;
 mod faults;
+mod groups;
 mod hostile;
 mod original;
 mod refusals;
