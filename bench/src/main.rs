@@ -15,7 +15,7 @@ mod usage;
 
 use std::{error::Error, process::ExitCode};
 
-use args::{Command, Plan};
+use args::{Child, Command, Plan, Role};
 use measure::{frozen, memory, throughput};
 use report::Report;
 use tokio::signal::{
@@ -58,7 +58,15 @@ async fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
         Command::Help => print!("{}", args::HELP),
         Command::Measure(plan) => print!("{}", measure(&plan).await?),
-        Command::Hold(hold) => println!("{}", memory::hold(&hold).await?),
+        Command::Child(child) => work(&child).await?,
+    }
+    Ok(())
+}
+
+/// What this process does if it was started by a measurement.
+async fn work(child: &Child) -> Result<()> {
+    match child.role {
+        Role::Hold { locks } => println!("{}", memory::hold(child, locks).await?),
     }
     Ok(())
 }

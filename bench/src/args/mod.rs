@@ -1,8 +1,12 @@
 //! What is asked for on the command line.
 
-use std::{error::Error, net::SocketAddr, str::FromStr, time::Duration};
+mod child;
+
+use std::{error::Error, str::FromStr, time::Duration};
 
 use crate::{Result, contenders::Name};
+
+pub use self::child::{Child, Role};
 
 pub const HELP: &str = "\
 usage: cargo run --release -p bench -- [MEASUREMENT] [OPTIONS]
@@ -26,7 +30,7 @@ REDIS_SERVER names the server to start; without it, it is the redis-server of th
 pub enum Command {
     Help,
     Measure(Plan),
-    Hold(Hold),
+    Child(Child),
 }
 
 /// What to measure, and how long.
@@ -51,18 +55,13 @@ impl Plan {
     }
 }
 
-/// The work of the process that the memory measurement starts for each contender.
-pub struct Hold {
-    pub contender: Name,
-    pub addresses: Vec<SocketAddr>,
-    pub locks: usize,
-}
-
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
     let mut arguments = arguments.peekable();
     let word = arguments.next_if(|argument| !argument.starts_with('-'));
+    if let Some(child) = word.as_deref().and_then(|word| Child::parse(word, &mut arguments)) {
+        return child.map(Command::Child);
+    }
     let measurement = match word.as_deref() {
-        Some("hold") => return hold(arguments).map(Command::Hold),
         Some(word @ ("all" | "throughput" | "frozen" | "memory")) => word,
         Some(word) => return Err(format!("no measurement is called `{word}`; try --help").into()),
         None => "all",
@@ -99,15 +98,6 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         return Err("repeats, servers, callers and seconds must all be more than 0".into());
     }
     Ok(Command::Measure(plan))
-}
-
-fn hold(mut arguments: impl Iterator<Item = String>) -> Result<Hold> {
-    let mut next = || arguments.next().ok_or("hold CONTENDER ADDRESS,.. LOCKS");
-    Ok(Hold {
-        contender: next()?.parse()?,
-        addresses: list(&next()?)?,
-        locks: next()?.parse()?,
-    })
 }
 
 fn list<T>(text: &str) -> Result<Vec<T>>

@@ -1,0 +1,89 @@
+//! What a process that a measurement starts is to do, as it stands on that process's command line.
+
+use std::net::SocketAddr;
+
+use super::list;
+use crate::{Result, contenders::Name};
+
+pub struct Child {
+    pub contender: Name,
+    pub addresses: Vec<SocketAddr>,
+    pub role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Holds locks, and tells what they take of the memory.
+    Hold { locks: usize },
+}
+
+impl Child {
+    /// The words that [`parse`](Self::parse) reads.
+    pub fn arguments(&self) -> Vec<String> {
+        let addresses: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        let (word, numbers) = match self.role {
+            Role::Hold { locks } => ("hold", vec![locks.to_string()]),
+        };
+        let mut arguments = vec![word.to_owned(), self.contender.to_string(), addresses.join(",")];
+        arguments.extend(numbers);
+        arguments
+    }
+
+    /// Reads what follows the first word, if that is the word of a role.
+    pub(super) fn parse(word: &str, mut rest: impl Iterator<Item = String>) -> Option<Result<Self>> {
+        let role: fn(&mut Words<'_>) -> Result<Role> = match word {
+            "hold" => |words| {
+                Ok(Role::Hold {
+                    locks: words.next()?.parse()?,
+                })
+            },
+            _ => return None,
+        };
+        let mut words = Words(&mut rest);
+        let mut child = || {
+            Ok(Self {
+                contender: words.next()?.parse()?,
+                addresses: list(&words.next()?)?,
+                role: role(&mut words)?,
+            })
+        };
+        Some(child())
+    }
+}
+
+struct Words<'a>(&'a mut dyn Iterator<Item = String>);
+
+impl Words<'_> {
+    fn next(&mut self) -> Result<String> {
+        self.0.next().ok_or_else(|| "a word is missing after the role".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_for_a_child_is_what_it_reads() {
+        let roles = [Role::Hold { locks: 7 }];
+        for role in roles {
+            let child = Child {
+                contender: Name::PlainFred,
+                addresses: vec![
+                    "127.0.0.1:1".parse().expect("an address"),
+                    "127.0.0.1:2".parse().expect("one"),
+                ],
+                role,
+            };
+            let mut words = child.arguments().into_iter();
+            let word = words.next().expect("the role comes first");
+            let read = Child::parse(&word, words)
+                .expect("it is a role")
+                .expect("it is complete");
+            assert_eq!(
+                (read.contender, read.addresses, read.role),
+                (child.contender, child.addresses, role)
+            );
+        }
+    }
+}
