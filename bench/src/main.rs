@@ -5,9 +5,12 @@
 #[expect(unsafe_code, reason = "a global allocator cannot be written without it")]
 mod alloc;
 mod args;
+mod clock;
+mod commands;
 mod contenders;
 mod machine;
 mod measure;
+mod process;
 mod report;
 mod servers;
 mod shard;
@@ -16,7 +19,7 @@ mod usage;
 use std::{error::Error, process::ExitCode};
 
 use args::{Child, Command, Plan, Role};
-use measure::{frozen, memory, throughput};
+use measure::{contention, frozen, memory, throughput};
 use report::Report;
 use tokio::signal::{
     ctrl_c,
@@ -67,6 +70,7 @@ async fn run() -> Result<()> {
 async fn work(child: &Child) -> Result<()> {
     match child.role {
         Role::Hold { locks } => println!("{}", memory::hold(child, locks).await?),
+        Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await?,
     }
     Ok(())
 }
@@ -84,6 +88,9 @@ async fn measure(plan: &Plan) -> Result<Report<'_>> {
     }
     if plan.memory {
         report.memory = memory::run(plan).await?;
+    }
+    if let Some(effort) = plan.contention {
+        report.contention = contention::run(plan, effort).await?;
     }
     Ok(report)
 }
