@@ -23,7 +23,7 @@ options:
   --repeats R       how often each is repeated, the contenders taking turns (5; contention 3)
   --servers N,..    numbers of servers (1,3,5; frozen, memory and contention take 3)
   --callers N,..    numbers of concurrent callers (1,64,512)
-  --contender C,..  multiredlock, plain-fred, rslock, floor (all of them; contention knows rslock)
+  --contender C,..  multiredlock, plain-fred, rslock, floor (all of them; contention knows multiredlock and rslock)
 
 REDIS_SERVER names the server to start; without it, it is the redis-server of the path.
 ";

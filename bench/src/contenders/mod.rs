@@ -45,7 +45,7 @@ pub enum Name {
 impl Name {
     pub const ALL: [Self; 4] = [Self::Multiredlock, Self::PlainFred, Self::Rslock, Self::Floor];
     /// Those that can wait for a resource.
-    pub const WAITING: [Self; 1] = [Self::Rslock];
+    pub const WAITING: [Self; 2] = [Self::Multiredlock, Self::Rslock];
 }
 
 impl fmt::Display for Name {

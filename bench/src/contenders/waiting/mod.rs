@@ -1,5 +1,6 @@
 //! Those contenders that can wait for a resource until it is theirs.
 
+mod multiredlock;
 mod rslock;
 
 use std::{future::Future, time::Duration};
@@ -22,6 +23,7 @@ pub trait Waiting: Contender {
 macro_rules! with_waiting {
     ($name:expr, $function:ident($($argument:expr),* $(,)?)) => {
         match $name {
+            $crate::contenders::Name::Multiredlock => $function::<$crate::contenders::Multiredlock>($($argument),*).await,
             $crate::contenders::Name::Rslock => $function::<$crate::contenders::Rslock>($($argument),*).await,
             name => Err(format!("{name} cannot wait for a resource").into()),
         }
