@@ -5,9 +5,12 @@
 #[expect(unsafe_code, reason = "a global allocator cannot be written without it")]
 mod alloc;
 mod args;
+mod clock;
+mod commands;
 mod contenders;
 mod machine;
 mod measure;
+mod process;
 mod report;
 mod servers;
 mod shard;
@@ -15,8 +18,8 @@ mod usage;
 
 use std::{error::Error, process::ExitCode};
 
-use args::{Command, Plan};
-use measure::{frozen, memory, throughput};
+use args::{Child, Command, Plan, Role};
+use measure::{contention, frozen, memory, throughput};
 use report::Report;
 use tokio::signal::{
     ctrl_c,
@@ -58,7 +61,16 @@ async fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
         Command::Help => print!("{}", args::HELP),
         Command::Measure(plan) => print!("{}", measure(&plan).await?),
-        Command::Hold(hold) => println!("{}", memory::hold(&hold).await?),
+        Command::Child(child) => work(&child).await?,
+    }
+    Ok(())
+}
+
+/// What this process does if it was started by a measurement.
+async fn work(child: &Child) -> Result<()> {
+    match child.role {
+        Role::Hold { locks } => println!("{}", memory::hold(child, locks).await?),
+        Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await?,
     }
     Ok(())
 }
@@ -76,6 +88,9 @@ async fn measure(plan: &Plan) -> Result<Report<'_>> {
     }
     if plan.memory {
         report.memory = memory::run(plan).await?;
+    }
+    if let Some(effort) = plan.contention {
+        report.contention = contention::run(plan, effort).await?;
     }
     Ok(report)
 }

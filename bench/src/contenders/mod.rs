@@ -4,12 +4,14 @@ mod floor;
 mod multiredlock;
 mod plain_fred;
 mod rslock;
+mod waiting;
 
 use std::{error::Error, fmt, future::Future, net::SocketAddr, str::FromStr, time::Duration};
 
 use crate::Result;
 
-pub use self::{floor::Floor, multiredlock::Multiredlock, plain_fred::PlainFred, rslock::Rslock};
+pub(crate) use self::waiting::with_waiting;
+pub use self::{floor::Floor, multiredlock::Multiredlock, plain_fred::PlainFred, rslock::Rslock, waiting::Waiting};
 
 /// A lock on a majority of servers, with one connection to each.
 pub trait Contender: Send + Sync + Sized + 'static {
@@ -42,6 +44,8 @@ pub enum Name {
 
 impl Name {
     pub const ALL: [Self; 4] = [Self::Multiredlock, Self::PlainFred, Self::Rslock, Self::Floor];
+    /// Those that can wait for a resource.
+    pub const WAITING: [Self; 2] = [Self::Multiredlock, Self::Rslock];
 }
 
 impl fmt::Display for Name {

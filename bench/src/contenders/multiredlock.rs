@@ -8,7 +8,7 @@ use super::Contender;
 use crate::{Result, measure::eventually};
 
 pub struct Multiredlock {
-    redlock: Redlock,
+    pub(super) redlock: Redlock,
 }
 
 impl Contender for Multiredlock {

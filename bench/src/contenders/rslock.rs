@@ -11,7 +11,7 @@ use super::Contender;
 use crate::Result;
 
 pub struct Rslock {
-    manager: LockManager,
+    pub(super) manager: LockManager,
 }
 
 impl Contender for Rslock {

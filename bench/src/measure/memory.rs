@@ -3,13 +3,13 @@
 //! Each contender holds its locks in a process of its own, since memory that an earlier measurement has freed but not
 //! given back would hide what a later one takes.
 
-use std::{env, process::Stdio, sync::Arc, time::Duration};
+use std::{env, net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
 use tokio::{process::Command, task::JoinSet};
 
 use crate::{
     Result, alloc,
-    args::{Hold, Plan},
+    args::{Child, Plan, Role},
     contenders::{Contender, Name, with_contender},
     servers::Servers,
     usage,
@@ -39,18 +39,19 @@ pub async fn run(plan: &Plan) -> Result<Vec<Sample>> {
 }
 
 /// What the child process does: holds the locks and tells what they took, as the parent reads it.
-pub async fn hold(hold: &Hold) -> Result<String> {
-    with_contender!(hold.contender, hold_with(hold))
+pub async fn hold(child: &Child, locks: usize) -> Result<String> {
+    with_contender!(child.contender, hold_with(&child.addresses, locks))
 }
 
 async fn measure(contender: Name) -> Result<Sample> {
     let servers = Servers::start(SERVERS)?;
-    let addresses: Vec<_> = servers.addresses().iter().map(ToString::to_string).collect();
+    let child = Child {
+        contender,
+        addresses: servers.addresses(),
+        role: Role::Hold { locks: LOCKS },
+    };
     let child = Command::new(env::current_exe()?)
-        .arg("hold")
-        .arg(contender.to_string())
-        .arg(addresses.join(","))
-        .arg(LOCKS.to_string())
+        .args(child.arguments())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
@@ -68,14 +69,14 @@ async fn measure(contender: Name) -> Result<Sample> {
     })
 }
 
-async fn hold_with<C: Contender>(hold: &Hold) -> Result<String> {
-    let contender = Arc::new(C::connect(&hold.addresses).await?);
+async fn hold_with<C: Contender>(addresses: &[SocketAddr], locks: usize) -> Result<String> {
+    let contender = Arc::new(C::connect(addresses).await?);
     // What a busy client takes without holding anything is not the price of a lock.
-    for held in lock_many(&contender, "warm", hold.locks / 20).await? {
+    for held in lock_many(&contender, "warm", locks / 20).await? {
         contender.unlock(held).await?;
     }
     let (resident, live) = (usage::resident_bytes()?, alloc::live_bytes());
-    let locks = lock_many(&contender, "held", hold.locks).await?;
+    let locks = lock_many(&contender, "held", locks).await?;
     let taken = (
         usage::resident_bytes()?.saturating_sub(resident),
         alloc::live_bytes() - live,

@@ -1,5 +1,6 @@
 //! The measurements, and what they are made of.
 
+pub mod contention;
 pub mod frozen;
 pub mod memory;
 pub mod throughput;

@@ -109,12 +109,13 @@ impl Latencies {
     const HIGHEST: Duration = Duration::from_secs(60);
     const DIGITS: u8 = 3;
 
-    fn new() -> Self {
+    pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(nanos(Self::LOWEST), nanos(Self::HIGHEST), Self::DIGITS);
         Self(histogram.expect("the bounds are in order and the digits few enough"))
     }
 
-    fn record(&mut self, latency: Duration, pace: Option<Duration>) {
+    /// With a pace, also the latencies that its caller could not have meanwhile.
+    pub fn record(&mut self, latency: Duration, pace: Option<Duration>) {
         let latency = nanos(latency).min(nanos(Self::HIGHEST));
         let recorded = match pace {
             Some(pace) => self.0.record_correct(latency, nanos(pace)),

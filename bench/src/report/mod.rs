@@ -1,5 +1,6 @@
 //! Everything that a run has seen, as Markdown.
 
+mod contention;
 mod frozen;
 mod memory;
 mod spread;
@@ -17,6 +18,7 @@ pub struct Report<'p> {
     pub throughput: Vec<measure::throughput::Sample>,
     pub frozen: Vec<measure::frozen::Sample>,
     pub memory: Vec<measure::memory::Sample>,
+    pub contention: measure::contention::Contention,
 }
 
 impl<'p> Report<'p> {
@@ -28,6 +30,7 @@ impl<'p> Report<'p> {
             throughput: Vec::new(),
             frozen: Vec::new(),
             memory: Vec::new(),
+            contention: measure::contention::Contention::default(),
         }
     }
 }
@@ -35,12 +38,17 @@ impl<'p> Report<'p> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Machine: {}.", self.machine)?;
-        writeln!(
+        write!(
             f,
-            "Each number is the median of {} of {:?}, with the least and the greatest in brackets.",
+            "Each number is the median of {} of {:?}",
             plural(self.plan.repeats, "measurement"),
             self.plan.window
         )?;
+        if let Some(effort) = self.plan.contention {
+            let repeats = plural(effort.repeats, "measurement");
+            write!(f, " (contention: {repeats} of {:?})", effort.window)?;
+        }
+        writeln!(f, ", with the least and the greatest in brackets.")?;
         if self.plan.throughput {
             self.write_throughput(f)?;
             self.write_lone(f)?;
@@ -50,6 +58,9 @@ impl fmt::Display for Report<'_> {
         }
         if self.plan.memory {
             self.write_memory(f)?;
+        }
+        if self.plan.contention.is_some() {
+            self.write_contention(f)?;
         }
         self.write_targets(f)
     }

@@ -14,8 +14,11 @@ use crate::{
 
 const SERVERS: usize = 3;
 
+/// What is measured, what it must reach, and what it has reached, if it was measured.
+pub(super) type Target = (String, Bound, Option<Spread>);
+
 #[derive(Clone, Copy)]
-enum Bound {
+pub(super) enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -35,7 +38,7 @@ impl Report<'_> {
         write!(f, "{table}")
     }
 
-    fn targets(&self) -> Vec<(String, Bound, Option<Spread>)> {
+    fn targets(&self) -> Vec<Target> {
         let mut targets = Vec::new();
         for (callers, peer, bound) in [
             (512, Name::Rslock, 3.0),
@@ -62,6 +65,7 @@ impl Report<'_> {
             Bound::AtMost(64.0),
             resident.map(|bytes| bytes.scaled(1.0 / MEBIBYTE)),
         ));
+        targets.extend(self.contention_targets());
         targets
     }
 
@@ -69,7 +73,7 @@ impl Report<'_> {
         self.throughput_ratio((Name::Multiredlock, peer), SERVERS, callers, value)
     }
 
-    fn frozen_targets(&self, demand: Demand) -> [(String, Bound, Option<Spread>); 2] {
+    fn frozen_targets(&self, demand: Demand) -> [Target; 2] {
         let phases: [(&str, ChoosePhase); 2] = [
             ("just frozen", |sample| &sample.just_frozen),
             ("frozen and settled", |sample| &sample.settled),
