@@ -66,6 +66,9 @@ pub enum ConfigError {
         /// The longest wait.
         max: Duration,
     },
+    /// The handle is to remember locks, but no more than none.
+    #[error("a handle that remembers locks must remember at least 1")]
+    RemembersNothing,
     /// The machine's hostname is unknown, so an id has to be given: the operating system's words.
     #[error("the hostname is unknown, so an id has to be given: {0}")]
     Hostname(String),

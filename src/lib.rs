@@ -55,6 +55,7 @@ mod engine;
 mod guard;
 mod lock;
 mod redlock;
+mod remembered;
 mod request;
 
 mod error;

@@ -10,6 +10,7 @@ use crate::{
     lock::Lock,
     monitor::{Monitor, ServerStatus},
     quorum::Connection,
+    remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
     server::{Connector, Lane, Operation, Supervisor, UnderWay},
@@ -155,6 +156,14 @@ impl Redlock {
         OwnerRequest::new(Arc::clone(&self.core), resource.into_resources())
     }
 
+    /// Returns the lock that this handle or a clone took on a resource, if it [remembers](Builder::remember) locks and this
+    /// one is still valid; as it was renewed last. So code can unlock by name.
+    ///
+    /// A lock on several resources is found by all of them together. Guards keep their locks to themselves.
+    pub fn held(&self, resource: impl IntoResources) -> Option<Lock> {
+        self.core.remembered.as_ref()?.get(&resource.into_resources())
+    }
+
     /// Sets the retry policy of all later locks of this handle and its clones.
     pub fn set_retry(&self, retry: Retry) {
         *self.core.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
@@ -285,6 +294,7 @@ pub(crate) struct Core {
     pub(crate) runtime: runtime::Handle,
     pub(crate) defaults: Defaults,
     key_prefix: Vec<u8>,
+    remembered: Option<Remembered>,
     retry: Mutex<Retry>,
     pub(crate) monitor: Arc<Monitor>,
     /// Tells the supervisors to end, by its value or by being dropped.
@@ -317,6 +327,7 @@ impl Core {
                 round_timeout: config.round_timeout,
             },
             key_prefix: config.key_prefix.clone(),
+            remembered: config.remember.map(Remembered::new),
             retry: Mutex::new(config.retry),
             shutdown: watch::Sender::new(false),
         }
@@ -346,7 +357,17 @@ impl Core {
         common_group(resources, self.groups.len())
     }
 
+    /// Remembers a lock by name, if the handle does that.
+    pub(crate) fn remember(&self, lock: &Lock) {
+        if let Some(remembered) = &self.remembered {
+            remembered.keep(lock);
+        }
+    }
+
     pub(crate) fn unlock(&self, lock: &Lock) -> Arc<Operation> {
+        if let Some(remembered) = &self.remembered {
+            remembered.forget(lock);
+        }
         let keys = lock.shared_resources().with_prefix(&self.key_prefix);
         let now = Instant::now();
         let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);

@@ -14,7 +14,7 @@ use crate::{
     engine::{Drift, Retry},
     error::ConfigError,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) retry: Retry,
     pub(crate) round_timeout: Option<Duration>,
     pub(crate) key_prefix: Vec<u8>,
+    pub(crate) remember: Option<NonZeroUsize>,
     pub(crate) connection: ConnectionConfig,
 }
 
@@ -51,6 +52,7 @@ pub(crate) struct ConnectionConfig {
 /// | [`retry`](Self::retry) | 3 retries, each after a random wait of at most 100 ms |
 /// | [`round_timeout`](Self::round_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s |
 /// | [`key_prefix`](Self::key_prefix) | none |
+/// | [`remember`](Self::remember) | no locks |
 /// | [`heartbeat_interval`](Self::heartbeat_interval) | 1 s |
 /// | [`heartbeat_timeout`](Self::heartbeat_timeout) | 1 s |
 /// | [`reconnect`](Self::reconnect) | after 50 ms, doubling up to 5 s, with jitter |
@@ -63,6 +65,7 @@ pub struct Builder {
     retry: Retry,
     round_timeout: Option<Duration>,
     key_prefix: Vec<u8>,
+    remember: Option<usize>,
     connection: ConnectionConfig,
 }
 
@@ -75,6 +78,7 @@ impl Default for Builder {
             retry: Retry::default(),
             round_timeout: None,
             key_prefix: Vec::new(),
+            remember: None,
             connection: ConnectionConfig {
                 heartbeat_interval: Duration::from_secs(1),
                 heartbeat_timeout: Duration::from_secs(1),
@@ -177,6 +181,15 @@ impl Builder {
         self
     }
 
+    /// Remembers up to this many locks, at least one, so that [`held`](crate::Redlock::held) gives them back by name.
+    ///
+    /// A lock is forgotten when it is unlocked or its validity is over. If there are more locks than this, the one is
+    /// forgotten that was used least recently; it stays locked.
+    pub fn remember(mut self, capacity: usize) -> Self {
+        self.remember = Some(capacity);
+        self
+    }
+
     /// Sets how long a connection may be silent before the server is sent a PING. It must be longer than 0.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.connection.heartbeat_interval = interval;
@@ -229,6 +242,10 @@ impl Builder {
         if min > max {
             return Err(ConfigError::Reconnect { min, max });
         }
+        let remember = match self.remember {
+            None => None,
+            Some(capacity) => Some(NonZeroUsize::new(capacity).ok_or(ConfigError::RemembersNothing)?),
+        };
         let id = match self.id {
             Some(id) => id,
             None => hostname::get()
@@ -243,6 +260,7 @@ impl Builder {
             retry: self.retry,
             round_timeout: self.round_timeout,
             key_prefix: self.key_prefix,
+            remember,
             connection: self.connection,
         })
     }

@@ -86,7 +86,7 @@ impl Keeper<'_> {
         if let Some(timeout) = round_timeout {
             request = request.round_timeout(timeout);
         }
-        let error = match request.await {
+        let error = match request.renew().await {
             Ok(lock) => {
                 self.held.renewed(lock);
                 return Renewed::Yes;

@@ -118,7 +118,9 @@ impl Guard {
 
     /// Ends the renewals, and leaves the lock to the caller: it stays locked until it is unlocked or its ttl is over.
     pub fn into_lock(mut self) -> Lock {
-        self.end()
+        let lock = self.end();
+        self.held.core.remember(&lock);
+        lock
     }
 
     /// Ends the renewals. None is sent after an unlock, even if one is just under way.

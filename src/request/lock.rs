@@ -80,7 +80,11 @@ impl LockRequest {
                 break;
             };
             let failed = match attempt.decide().await {
-                Ok(grant) => return Ok(Lock::new(resources, grant)),
+                Ok(grant) => {
+                    let lock = Lock::new(resources, grant);
+                    core.remember(&lock);
+                    return Ok(lock);
+                }
                 Err(failed) => failed,
             };
             // Most locks are granted at once and need no random numbers.

@@ -60,6 +60,14 @@ impl RenewRequest {
     }
 
     async fn run(self) -> Result<Lock, RenewError> {
+        let core = Arc::clone(&self.core);
+        let lock = self.renew().await?;
+        core.remember(&lock);
+        Ok(lock)
+    }
+
+    /// Renews a lock that nobody finds by name, as a guard's.
+    pub(crate) async fn renew(self) -> Result<Lock, RenewError> {
         let Self { core, lock, .. } = self;
         let resources = lock.shared_resources();
         let (electorate, keys) = core.locate(resources)?;

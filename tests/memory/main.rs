@@ -4,6 +4,7 @@ mod cancel;
 mod events;
 mod groups;
 mod limits;
+mod remembered;
 mod renewal;
 mod rounds;
 mod traits;
