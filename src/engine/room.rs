@@ -234,16 +234,25 @@ impl Place {
             match self.step() {
                 None | Some(Step::Stay) => self.waiter.woken.notified().await,
                 Some(Step::Ask) => return Some(Next::Ask),
-                Some(Step::Wait(until)) => tokio::select! {
-                    () = self.waiter.woken.notified() => {}
-                    () = self.listener.told() => {}
-                    () = sleep_until(until) => {}
-                },
-                Some(Step::Pause(until)) => tokio::select! {
-                    () = self.waiter.woken.notified() => {}
-                    () = sleep_until(until) => {}
-                },
+                // Boxed, because all others in the line get by without it.
+                Some(Step::Wait(until)) => Box::pin(self.wait(until)).await,
+                Some(Step::Pause(until)) => Box::pin(self.pause(until)).await,
             }
+        }
+    }
+
+    async fn wait(&self, until: Instant) {
+        tokio::select! {
+            () = self.waiter.woken.notified() => {}
+            () = self.listener.told() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
+    async fn pause(&self, until: Instant) {
+        tokio::select! {
+            () = self.waiter.woken.notified() => {}
+            () = sleep_until(until) => {}
         }
     }
 

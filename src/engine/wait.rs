@@ -55,7 +55,8 @@ impl Electorate {
             };
             let has_watched = watches && !was_called;
             rounds += 1;
-            match attempt.decide().await {
+            // Boxed, because only the front of the line has one.
+            match Box::pin(attempt.decide()).await {
                 Ok(grant) => return Ok((grant, was_called)),
                 Err(failed @ Failed::Expired { .. }) => {
                     late += 1;

@@ -15,10 +15,7 @@ use crate::{
     resource::Resources,
 };
 use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, timeout_at},
-};
+use tokio::{task::spawn_blocking, time::sleep};
 
 /// A guard that is asked for, from [`Redlock::acquire`](crate::Redlock::acquire) or
 /// [`Redlock::try_acquire`](crate::Redlock::try_acquire). Awaiting it waits in line.
@@ -156,7 +153,6 @@ impl AcquireRequest {
     }
 
     async fn run(self) -> Result<Guard, LockError> {
-        let started = Instant::now();
         let (electorate, keys) = self.core.locate(&self.resources)?;
         let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
         if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl.duration()) {
@@ -171,12 +167,9 @@ impl AcquireRequest {
         let grant = if self.waits {
             let place = electorate.join(&keys, terms);
             let waiting = electorate.wait(&place, &keys, terms);
-            let waited = match self.within.and_then(|within| started.checked_add(within)) {
-                None => waiting.await,
-                Some(deadline) => match timeout_at(deadline, waiting).await {
-                    Ok(waited) => waited,
-                    Err(_) => return Err(self.timed_out(place.last_votes())),
-                },
+            let waited = tokio::select! {
+                waited = waiting => waited,
+                () = time_is_up(self.within) => return Err(self.timed_out(place.last_votes())),
             };
             match waited {
                 Ok((grant, was_called)) => {
@@ -189,7 +182,7 @@ impl AcquireRequest {
                 }
             }
         } else {
-            self.try_once(terms).await?
+            Box::pin(self.try_once(terms)).await?
         };
         let lock = Lock::new(self.resources.clone(), grant);
         let settings = Settings {
@@ -228,6 +221,15 @@ impl AcquireRequest {
             waited,
             cause,
         }
+    }
+}
+
+/// Resolves after this time, if there is a limit.
+async fn time_is_up(within: Option<Duration>) {
+    match within {
+        // Boxed, because most wait without a limit.
+        Some(within) => Box::pin(sleep(within)).await,
+        None => std::future::pending().await,
     }
 }
 

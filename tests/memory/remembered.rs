@@ -23,14 +23,14 @@ async fn a_lock_is_found_by_name_until_it_is_unlocked() {
     assert!(redlock.held("other").is_none());
     assert_eq!(redlock.unlock(&held).await.removed, 3);
     assert!(redlock.held("r").is_none());
-    redlock.lock("r", secs(10)).await.unwrap();
+    let _ = redlock.lock("r", secs(10)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_remembered_as_it_was_renewed_last() {
     let redlock = remembering(10).await;
     let lock = redlock.lock("r", secs(1)).await.unwrap();
-    redlock.renew(&lock, secs(60)).await.unwrap();
+    let _ = redlock.renew(&lock, secs(60)).await.unwrap();
     sleep(secs(30)).await;
     assert!(redlock.held("r").is_some_and(|lock| lock.validity() > secs(29)));
 }
@@ -38,7 +38,7 @@ async fn a_lock_is_remembered_as_it_was_renewed_last() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_leaves_at_the_end_of_its_validity() {
     let redlock = remembering(10).await;
-    redlock.lock("r", secs(1)).await.unwrap();
+    let _ = redlock.lock("r", secs(1)).await.unwrap();
     sleep(ms(899)).await;
     assert!(redlock.held("r").is_some());
     sleep(ms(1)).await;
@@ -49,10 +49,10 @@ async fn a_lock_leaves_at_the_end_of_its_validity() {
 async fn of_too_many_the_one_goes_that_was_used_least_recently() {
     let redlock = remembering(2).await;
     for resource in ["a", "b"] {
-        redlock.lock(resource, secs(10)).await.unwrap();
+        let _ = redlock.lock(resource, secs(10)).await.unwrap();
     }
-    redlock.held("a").unwrap();
-    redlock.lock("c", secs(10)).await.unwrap();
+    let _ = redlock.held("a").unwrap();
+    let _ = redlock.lock("c", secs(10)).await.unwrap();
     let held = ["a", "b", "c"].map(|resource| redlock.held(resource).is_some());
     assert_eq!(held, [true, false, true]);
     // What is forgotten is locked nevertheless.
@@ -62,10 +62,10 @@ async fn of_too_many_the_one_goes_that_was_used_least_recently() {
 #[tokio::test(start_paused = true)]
 async fn what_has_ended_makes_room_first() {
     let redlock = remembering(2).await;
-    redlock.lock("short", ms(200)).await.unwrap();
-    redlock.lock("long", secs(60)).await.unwrap();
+    let _ = redlock.lock("short", ms(200)).await.unwrap();
+    let _ = redlock.lock("long", secs(60)).await.unwrap();
     sleep(secs(1)).await;
-    redlock.lock("new", secs(60)).await.unwrap();
+    let _ = redlock.lock("new", secs(60)).await.unwrap();
     assert!(redlock.held("long").is_some() && redlock.held("new").is_some());
 }
 
@@ -112,7 +112,7 @@ async fn what_was_not_granted_is_not_remembered() {
 #[tokio::test]
 async fn a_handle_remembers_nothing_unless_it_is_told_to() {
     let redlock = connect(&start(3)).await;
-    redlock.lock("r", secs(10)).await.unwrap();
+    let _ = redlock.lock("r", secs(10)).await.unwrap();
     assert!(redlock.held("r").is_none());
     let error = builder(&start(3)).remember(0).build().unwrap_err();
     assert_eq!(
