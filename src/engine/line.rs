@@ -172,8 +172,8 @@ impl Line {
         if !matches!(self.plan, Plan::Listen(..)) {
             return Handover::Asking;
         }
-        let is_over = |since| now - since >= self.unit * self.run.limit;
-        if self.run.since.is_none_or(is_over) {
+        let since = *self.run.since.get_or_insert(now);
+        if now - since >= self.unit * self.run.limit {
             self.plan = Plan::Pause(now + self.unit * YIELD);
             self.run.yielded = true;
             Handover::Yield
