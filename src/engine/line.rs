@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long the waiters of one handle may hand a resource on to each other before others get their turn, at the least, in
 /// units.
-const SHORTEST_RUN: u32 = 6;
+const SHORTEST_RUN: u32 = 4;
 
 /// The same at the most, if nobody else ever takes a turn.
 const LONGEST_RUN: u32 = 320;
