@@ -85,9 +85,12 @@ pub enum AddressProblem {
     #[error("{0}")]
     Syntax(String),
     /// The scheme is none of those that are understood.
-    #[error("unknown scheme `{0}`, expected redis, rediss, valkey, valkeys, redis+unix, or memory")]
+    #[error(
+        "unknown scheme `{0}`, expected redis, rediss, valkey or valkeys, each also with -cluster or -sentinel, \
+         redis+unix, or memory"
+    )]
     Scheme(String),
-    /// There is no host, or no path of a socket, or no name of an in-memory server.
+    /// There is no host, or no path of a socket, or no name of a service or an in-memory server.
     #[error("{0} is missing")]
     Missing(&'static str),
     /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded.
@@ -99,12 +102,21 @@ pub enum AddressProblem {
     /// The database is not between 0 and 255.
     #[error("database {0} is not between 0 and 255")]
     Database(String),
+    /// A cluster has only the database 0.
+    #[error("a cluster has no database but 0, and not {0}")]
+    ClusterDatabase(u8),
     /// The host is neither a name nor an IP address.
     #[error("the host is neither a name nor an IP address")]
     Host,
-    /// The URL has a query parameter, of which none means anything here: its name.
+    /// The URL has a query parameter that means nothing here: its name.
     #[error("query parameter `{0}` is not understood")]
     Parameter(String),
+    /// The URL has a query parameter twice of which there can be one: its name.
+    #[error("query parameter `{0}` is given twice")]
+    Repeated(&'static str),
+    /// A query parameter that names one more node is neither `host` nor `host:port`.
+    #[error("query parameter `node` is neither `host` nor `host:port`")]
+    Node,
     /// The URL has a fragment, which means nothing here.
     #[error("a fragment is not understood")]
     Fragment,

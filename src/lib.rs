@@ -37,7 +37,7 @@
 //!
 //! # Features
 //!
-//! - `tls` (default): servers with `rediss://` and `valkeys://` addresses.
+//! - `tls` (default): servers with `rediss://` and `valkeys://` addresses, also of clusters and sentinels.
 
 mod groups;
 mod resource;

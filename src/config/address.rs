@@ -1,10 +1,13 @@
 //! Server addresses as text.
 
-use super::Server;
 #[cfg(feature = "tls")]
 use super::Tls;
+use super::{Endpoint, Node, Sentinels, Server};
 use crate::error::AddressProblem;
 use url::Url;
+
+const REDIS_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
 
 /// Reads an address in any of the forms that [`Server::parse`] names.
 pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
@@ -14,6 +17,10 @@ pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
     match scheme {
         "redis" | "valkey" => parse_tcp(address),
         "rediss" | "valkeys" => with_tls(parse_tcp(address)?),
+        "redis-cluster" | "valkey-cluster" => parse_cluster(address),
+        "rediss-cluster" | "valkeys-cluster" => with_tls(parse_cluster(address)?),
+        "redis-sentinel" | "valkey-sentinel" => parse_sentinel(address),
+        "rediss-sentinel" | "valkeys-sentinel" => with_tls(parse_sentinel(address)?),
         "redis+unix" => parse_path(rest, "the path of the socket").map(Server::unix),
         "memory" => parse_path(rest, "the name").map(Server::memory),
         _ => Err(AddressProblem::Scheme(scheme.into())),
@@ -43,6 +50,70 @@ fn with_tls(_: Server) -> Result<Server, AddressProblem> {
 }
 
 fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
+    let (node, server, query) = parse_url(url, REDIS_PORT)?;
+    match query {
+        None => Ok(Server {
+            endpoint: node.endpoint(),
+            ..server
+        }),
+        Some(query) => Err(unexpected_query(&query)),
+    }
+}
+
+fn parse_cluster(url: &str) -> Result<Server, AddressProblem> {
+    let (node, server, query) = parse_url(url, REDIS_PORT)?;
+    let mut nodes = vec![node];
+    for (name, value) in parameters(query.as_deref()) {
+        match name {
+            "node" => nodes.push(Node::parse(&value, REDIS_PORT).ok_or(AddressProblem::Node)?),
+            _ => return Err(AddressProblem::Parameter(name.into())),
+        }
+    }
+    checked(Server {
+        endpoint: Endpoint::Cluster(nodes),
+        ..server
+    })
+}
+
+fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
+    let (node, server, query) = parse_url(url, SENTINEL_PORT)?;
+    let mut nodes = vec![node];
+    let (mut service, mut username, mut password) = (None, None, None);
+    for (name, value) in parameters(query.as_deref()) {
+        let (name, place) = match name {
+            "node" => {
+                nodes.push(Node::parse(&value, SENTINEL_PORT).ok_or(AddressProblem::Node)?);
+                continue;
+            }
+            "sentinelServiceName" => ("sentinelServiceName", &mut service),
+            "sentinelUsername" => ("sentinelUsername", &mut username),
+            "sentinelPassword" => ("sentinelPassword", &mut password),
+            _ => return Err(AddressProblem::Parameter(name.into())),
+        };
+        if place.replace(value).is_some() {
+            return Err(AddressProblem::Repeated(name));
+        }
+    }
+    checked(Server {
+        endpoint: Endpoint::Sentinel(Sentinels {
+            service: service.ok_or(AddressProblem::Missing("the query parameter `sentinelServiceName`"))?,
+            nodes,
+            username,
+            password,
+        }),
+        ..server
+    })
+}
+
+fn checked(server: Server) -> Result<Server, AddressProblem> {
+    match server.problem() {
+        None => Ok(server),
+        Some(problem) => Err(problem),
+    }
+}
+
+/// Reads the host, what else every kind of server has, and the query.
+fn parse_url(url: &str, default_port: u16) -> Result<(Node, Server, Option<String>), AddressProblem> {
     let authority = authority(url);
     if url.contains('@') && !authority.contains('@') {
         // What looks like a port or a path would be a part of the password, which no error may show.
@@ -61,19 +132,14 @@ fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
     if host.is_empty() {
         return Err(AddressProblem::Missing("the host"));
     }
-    if let Some(query) = url.query() {
-        return Err(unexpected_query(query));
-    }
     if url.fragment().is_some() {
         return Err(AddressProblem::Fragment);
     }
-    let mut server = Server::new(host);
-    if let Some(port) = url.port() {
-        if port == 0 {
-            return Err(AddressProblem::Port("0".into()));
-        }
-        server = server.port(port);
+    let port = url.port().unwrap_or(default_port);
+    if port == 0 {
+        return Err(AddressProblem::Port("0".into()));
     }
+    let mut server = Server::new(&*host);
     let database = url.path().trim_start_matches('/');
     if !database.is_empty() {
         let number = database
@@ -87,7 +153,16 @@ fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
     if let Some(password) = url.password() {
         server = server.password(decoded(password));
     }
-    Ok(server)
+    Ok((Node { host, port }, server, url.query().map(str::to_owned)))
+}
+
+/// The names and the decoded values of the parameters of a query.
+fn parameters(query: Option<&str>) -> impl Iterator<Item = (&str, String)> {
+    let parts = query.into_iter().flat_map(|query| query.split('&'));
+    parts.map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        (name, decoded(value))
+    })
 }
 
 /// Names the first parameter, but not its value, which may be a password.
@@ -112,12 +187,13 @@ pub(super) fn without_credentials(address: &str) -> String {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), address),
     };
-    let rest = match rest.rsplit_once('@') {
-        Some((_, rest)) => format!("…@{rest}"),
-        None => rest.into(),
-    };
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    scheme + &rest[..end]
+    match rest.rfind('@') {
+        // It may end a password that is not encoded, or stand in one among the parameters.
+        Some(at) if at > end => scheme + "…",
+        Some(at) => format!("{scheme}…{}", &rest[at..end]),
+        None => scheme + &rest[..end],
+    }
 }
 
 fn decoded(text: &str) -> String {
@@ -168,7 +244,8 @@ mod tests {
         for (address, problem) in [
             (
                 "ftp://h",
-                "unknown scheme `ftp`, expected redis, rediss, valkey, valkeys, redis+unix, or memory",
+                "unknown scheme `ftp`, expected redis, rediss, valkey or valkeys, each also with -cluster or -sentinel, \
+                 redis+unix, or memory",
             ),
             ("h:0", "port 0 is not between 1 and 65535"),
             ("redis://h:65536", "port 65536 is not between 1 and 65535"),
@@ -181,6 +258,12 @@ mod tests {
             ("redis:///1", "the host is missing"),
             ("redis+unix://", "the path of the socket is missing"),
             ("memory://", "the name is missing"),
+            ("redis-cluster://", "the host is missing"),
+            ("redis-cluster://h/3", "a cluster has no database but 0, and not 3"),
+            (
+                "redis-sentinel://h",
+                "the query parameter `sentinelServiceName` is missing",
+            ),
         ] {
             let error = Server::parse(address).unwrap_err();
             assert_eq!(error.to_string(), format!("server address `{address}`: {problem}"));
@@ -199,6 +282,30 @@ mod tests {
                 "`redis+unix:///s`: query parameter `db` is not understood",
             ),
             ("redis://h#1", "`redis://h`: a fragment is not understood"),
+            (
+                "redis://h?node=a",
+                "`redis://h`: query parameter `node` is not understood",
+            ),
+            (
+                "redis-cluster://h?node=a&sentinelServiceName=s",
+                "`redis-cluster://h`: query parameter `sentinelServiceName` is not understood",
+            ),
+            (
+                "redis-cluster://h?node=a:b",
+                "`redis-cluster://h`: query parameter `node` is neither `host` nor `host:port`",
+            ),
+            (
+                "redis-sentinel://h?sentinelServiceName=s&db=1",
+                "`redis-sentinel://h`: query parameter `db` is not understood",
+            ),
+            (
+                "redis-sentinel://h?sentinelServiceName=s&sentinelServiceName=t",
+                "`redis-sentinel://h`: query parameter `sentinelServiceName` is given twice",
+            ),
+            (
+                "redis-sentinel://h?sentinelServiceName=",
+                "`redis-sentinel://h`: the name of the service is missing",
+            ),
         ] {
             assert_eq!(
                 Server::parse(address).unwrap_err().to_string(),
@@ -207,20 +314,61 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_cluster_is_read_with_all_its_nodes() {
+        for scheme in ["redis-cluster", "valkey-cluster"] {
+            let url = format!("{scheme}://u:p%40@A:7000/0?node=b&node=[::1]:7001");
+            let typed = Server::cluster([("A", 7000), ("b", 6379), ("::1", 7001)]);
+            assert_eq!(Server::parse(&url).unwrap(), typed.username("u").password("p@"));
+        }
+    }
+
+    #[test]
+    fn sentinels_are_read_with_the_service_and_their_own_credentials() {
+        for scheme in ["redis-sentinel", "valkey-sentinel"] {
+            let url = format!(
+                "{scheme}://u:p@a/3?sentinelServiceName=my%20master&node=b:1&sentinelUsername=v&sentinelPassword=q%26%2B"
+            );
+            let typed = Server::sentinel("my master", [("a", 26379), ("b", 1)]);
+            let typed = typed.username("u").password("p").database(3);
+            let typed = typed.sentinel_username("v").sentinel_password("q&+");
+            assert_eq!(Server::parse(&url).unwrap(), typed);
+        }
+    }
+
     #[cfg(feature = "tls")]
     #[test]
     fn tls_is_asked_for_by_the_scheme() {
-        for scheme in ["rediss", "valkeys"] {
-            assert!(Server::parse(&format!("{scheme}://h")).unwrap().tls.is_some());
+        let tls = |url: &str| Server::parse(url).unwrap().tls;
+        for scheme in ["rediss", "valkeys", "rediss-cluster", "valkeys-cluster"] {
+            assert!(tls(&format!("{scheme}://h")).is_some(), "{scheme}");
         }
-        assert!(Server::parse("redis://h").unwrap().tls.is_none());
+        for scheme in ["rediss-sentinel", "valkeys-sentinel"] {
+            assert!(
+                tls(&format!("{scheme}://h?sentinelServiceName=s")).is_some(),
+                "{scheme}"
+            );
+        }
+        for url in [
+            "redis://h",
+            "redis-cluster://h",
+            "redis-sentinel://h?sentinelServiceName=s",
+        ] {
+            assert!(tls(url).is_none(), "{url}");
+        }
     }
 
     #[cfg(not(feature = "tls"))]
     #[test]
     fn tls_is_never_replaced_by_plaintext() {
-        let error = Server::parse("rediss://h").unwrap_err();
-        assert!(error.to_string().contains("without its feature `tls`"), "{error}");
+        for url in [
+            "rediss://h",
+            "rediss-cluster://h",
+            "rediss-sentinel://h?sentinelServiceName=s",
+        ] {
+            let error = Server::parse(url).unwrap_err();
+            assert!(error.to_string().contains("without its feature `tls`"), "{error}");
+        }
     }
 
     #[test]
@@ -240,6 +388,12 @@ mod tests {
             "redis://h#hunter2",
             "redis+unix:///s?db=1&pass=hunter2",
             "unix:///s?pass=hunter2",
+            "redis-cluster://h?node=hunter2:x",
+            "redis-cluster://u:hunter2@h?node=:",
+            "redis-sentinel://h?sentinelPassword=hunter2",
+            "redis-sentinel://h?sentinelPassword=a@hunter2",
+            "redis-sentinel://u:p@h?sentinelPassword=a@hunter2",
+            "redis-sentinel://u:p@h?sentinelPassword=hunter2&sentinelPassword=hunter2",
         ] {
             let error = Server::parse(wrong).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

@@ -1,10 +1,12 @@
 //! What a handle is built from. A `Config` that exists is valid.
 
 mod address;
+mod nodes;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub(crate) use nodes::{Node, Sentinels};
 pub(crate) use server::Endpoint;
 pub use server::{Address, Server};
 #[cfg(feature = "tls")]
@@ -14,7 +16,7 @@ use crate::{
     engine::{Drift, Retry},
     error::ConfigError,
 };
-use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
+use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
@@ -277,24 +279,26 @@ where
 
 /// Checks that no server is there twice, neither in its group nor in another.
 fn check_groups(groups: &[Vec<Server>]) -> Result<(), ConfigError> {
-    let mut before: Vec<BTreeSet<Address>> = Vec::new();
+    let mut before: Vec<HashSet<String>> = Vec::new();
     for (second, servers) in groups.iter().enumerate() {
-        let mut addresses = BTreeSet::new();
+        let mut places = HashSet::new();
         for server in servers {
             server.check()?;
-            if !addresses.insert(server.address()) {
+            let own = server.places();
+            if !own.is_disjoint(&places) {
                 return Err(ConfigError::DuplicateServer(server.address()));
             }
+            places.extend(own);
         }
         // Said first, since of such a group each server is there twice.
-        if let Some(first) = before.iter().position(|other| *other == addresses) {
+        if let Some(first) = before.iter().position(|other| *other == places) {
             return Err(ConfigError::DuplicateGroup { first, second });
         }
-        let is_elsewhere = |address: &&Address| before.iter().any(|other| other.contains(*address));
-        if let Some(address) = addresses.iter().find(is_elsewhere) {
-            return Err(ConfigError::DuplicateServer(address.clone()));
+        let is_elsewhere = |server: &&Server| before.iter().any(|other| !other.is_disjoint(&server.places()));
+        if let Some(server) = servers.iter().find(is_elsewhere) {
+            return Err(ConfigError::DuplicateServer(server.address()));
         }
-        before.push(addresses);
+        before.push(places);
     }
     Ok(())
 }
@@ -366,7 +370,8 @@ mod tests {
         );
         assert_eq!(
             error(builder().servers(["a", "http://b"])),
-            "server address `http://b`: unknown scheme `http`, expected redis, rediss, valkey, valkeys, redis+unix, or memory"
+            "server address `http://b`: unknown scheme `http`, expected redis, rediss, valkey or valkeys, \
+             each also with -cluster or -sentinel, redis+unix, or memory"
         );
         assert_eq!(
             error(builder().drift(Drift::factor(1.5))),
@@ -384,5 +389,35 @@ mod tests {
             error(builder().servers([Server::new("a").port(0)])),
             "server address `a:0`: port 0 is not between 1 and 65535"
         );
+    }
+
+    #[test]
+    fn nodes_of_one_cluster_and_sentinels_of_one_service_are_one_server() {
+        let twice = |servers: [&str; 2]| Builder::default().servers(servers).check().is_err();
+        for servers in [
+            ["redis-cluster://a:1?node=b:1", "redis-cluster://b:1?node=a:1"],
+            ["redis-cluster://a:1?node=b:1", "valkeys-cluster://c:1?node=B:1"],
+            ["redis-cluster://a:1?node=b:1", "redis://b:1"],
+            [
+                "redis-sentinel://a?sentinelServiceName=s&node=b",
+                "redis-sentinel://b:26379?sentinelServiceName=s",
+            ],
+        ] {
+            assert!(twice(servers), "{servers:?}");
+        }
+        for servers in [
+            ["redis-cluster://a:1", "redis-cluster://a:2"],
+            ["redis-cluster://a:1?node=a:1", "redis-cluster://b:1?node=b:1"],
+            [
+                "redis-sentinel://a?sentinelServiceName=s",
+                "redis-sentinel://a?sentinelServiceName=t",
+            ],
+            [
+                "redis-sentinel://a?sentinelServiceName=s",
+                "redis-sentinel://b?sentinelServiceName=s",
+            ],
+        ] {
+            assert!(!twice(servers), "{servers:?}");
+        }
     }
 }

@@ -2,12 +2,15 @@
 
 #[cfg(feature = "tls")]
 use super::Tls;
-use super::address::{parse, without_credentials};
+use super::{
+    address::{parse, without_credentials},
+    nodes::{Node, Sentinels},
+};
 use crate::error::{AddressProblem, ConfigError};
 use std::{
+    collections::HashSet,
     convert::Infallible,
     fmt,
-    net::Ipv6Addr,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -20,7 +23,8 @@ const DEFAULT_PORT: u16 = 6379;
 pub struct Address(Arc<str>);
 
 impl Address {
-    /// Returns it as text: `host:port`, a socket's path, or `memory://name`.
+    /// Returns it as text: `host:port`, a socket's path, `memory://name`, `redis-cluster://host:port` with the node that was
+    /// named first, or `redis-sentinel://service@host:port` with the sentinel that was named first.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,8 +45,15 @@ impl fmt::Debug for Address {
 /// Where a server is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Unix(PathBuf),
+    /// A cluster, of which any of these nodes tells the others.
+    Cluster(Vec<Node>),
+    /// Whichever master these name.
+    Sentinel(Sentinels),
     Memory(String),
 }
 
@@ -79,6 +90,46 @@ impl Server {
         Self::at(Endpoint::Unix(path.as_ref().to_owned()))
     }
 
+    /// A server that is a whole Redis Cluster, of which any of these nodes tells the others.
+    ///
+    /// Each is a host and a port. Name several, so that one of them can be away. The cluster counts as one server, whatever
+    /// the number of its nodes; see [`parse`](Self::parse) for what it asks of locks.
+    ///
+    /// ```
+    /// use multiredlock::Server;
+    ///
+    /// let typed = Server::cluster([("10.0.0.2", 7000), ("10.0.0.3", 7000)]).password("secret");
+    /// assert_eq!(typed, "redis-cluster://:secret@10.0.0.2:7000?node=10.0.0.3:7000".parse()?);
+    /// # Ok::<_, multiredlock::ConfigError>(())
+    /// ```
+    pub fn cluster<H: Into<String>>(nodes: impl IntoIterator<Item = (H, u16)>) -> Self {
+        Self::at(Endpoint::Cluster(nodes.into_iter().map(Node::from).collect()))
+    }
+
+    /// A server that is whichever master these sentinels name for a service. Each is a host and a port.
+    ///
+    /// Credentials, database and TLS are those of the master; see [`sentinel_username`](Self::sentinel_username) and
+    /// [`sentinel_password`](Self::sentinel_password) for those of the sentinels. TLS goes for both.
+    ///
+    /// ```
+    /// use multiredlock::Server;
+    ///
+    /// let typed = Server::sentinel("locks", [("10.0.0.2", 26379), ("10.0.0.3", 26379)]);
+    /// assert_eq!(typed, "redis-sentinel://10.0.0.2?node=10.0.0.3&sentinelServiceName=locks".parse()?);
+    /// # Ok::<_, multiredlock::ConfigError>(())
+    /// ```
+    pub fn sentinel<H: Into<String>>(
+        service: impl Into<String>,
+        sentinels: impl IntoIterator<Item = (H, u16)>,
+    ) -> Self {
+        Self::at(Endpoint::Sentinel(Sentinels {
+            service: service.into(),
+            nodes: sentinels.into_iter().map(Node::from).collect(),
+            username: None,
+            password: None,
+        }))
+    }
+
     pub(crate) fn memory(name: impl Into<String>) -> Self {
         Self::at(Endpoint::Memory(name.into()))
     }
@@ -102,9 +153,18 @@ impl Server {
     /// | `redis://[[user]:password@]host[:port][/database]`, `valkey://…` | over TCP, port 6379 and database 0 unless given |
     /// | `rediss://…`, `valkeys://…` | the same over TLS; needs the feature `tls` |
     /// | `redis+unix:///path` | at a Unix socket |
+    /// | `redis-cluster://[[user]:password@]host[:port][?node=host[:port]&…]` | a Redis Cluster; each `node` is one more to ask |
+    /// | `redis-sentinel://[[user]:password@]host[:port][/database]?sentinelServiceName=…[&node=host[:port]…]` | the master of this service; the hosts are sentinels, at port 26379 unless given |
+    /// | `valkey-cluster://…`, `valkey-sentinel://…` | the same |
+    /// | `rediss-cluster://…`, `valkeys-cluster://…`, `rediss-sentinel://…`, `valkeys-sentinel://…` | the same over TLS |
     /// | `memory://name` | an in-memory server of this process, see [`testing`](crate::testing) |
     ///
-    /// User and password are percent-decoded.
+    /// `sentinelUsername` and `sentinelPassword` are two more parameters, for sentinels that ask for them. User, password and
+    /// parameters are percent-decoded.
+    ///
+    /// A cluster, or a master with its replicas, is one server, however many processes it has. A failover may lose a lock that
+    /// it granted, as a restart does. To a cluster each operation goes as a command of its own, which is slower, and all
+    /// resources of one lock have to be in one hash slot (`{tag}a` and `{tag}b` are): otherwise it refuses its vote.
     ///
     /// # Errors
     ///
@@ -116,7 +176,7 @@ impl Server {
         })
     }
 
-    /// Sets the port, 1 to 65535. It means nothing at a Unix socket or in memory.
+    /// Sets the port, 1 to 65535. It means nothing but for a server at one host.
     #[must_use]
     pub fn port(mut self, new: u16) -> Self {
         if let Endpoint::Tcp { port, .. } = &mut self.endpoint {
@@ -139,7 +199,26 @@ impl Server {
         self
     }
 
-    /// Sets the number of the database. Locks in different databases of a server do not exclude each other.
+    /// Sets the name of the user that the sentinels know. It means nothing to other servers.
+    #[must_use]
+    pub fn sentinel_username(mut self, name: impl Into<String>) -> Self {
+        if let Endpoint::Sentinel(Sentinels { username, .. }) = &mut self.endpoint {
+            *username = Some(name.into());
+        }
+        self
+    }
+
+    /// Sets the password that the sentinels ask for, which is never printed. It means nothing to other servers.
+    #[must_use]
+    pub fn sentinel_password(mut self, secret: impl Into<String>) -> Self {
+        if let Endpoint::Sentinel(Sentinels { password, .. }) = &mut self.endpoint {
+            *password = Some(secret.into());
+        }
+        self
+    }
+
+    /// Sets the number of the database, of which a cluster has only 0. Locks in different databases of a server do not
+    /// exclude each other.
     #[must_use]
     pub fn database(mut self, database: u8) -> Self {
         self.database = database;
@@ -156,28 +235,58 @@ impl Server {
 
     /// Returns the address, without credentials.
     pub fn address(&self) -> Address {
+        let first = |nodes: &[Node]| nodes.first().map(Node::to_string).unwrap_or_default();
         Address(match &self.endpoint {
-            Endpoint::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}").into(),
-            Endpoint::Tcp { host, port } => format!("{}:{port}", host.to_ascii_lowercase()).into(),
+            Endpoint::Tcp { host, port } => Node::from((host, *port)).to_string().into(),
             Endpoint::Unix(path) => path.to_string_lossy().into(),
+            Endpoint::Cluster(nodes) => format!("redis-cluster://{}", first(nodes)).into(),
+            Endpoint::Sentinel(Sentinels { service, nodes, .. }) => {
+                format!("redis-sentinel://{service}@{}", first(nodes)).into()
+            }
             Endpoint::Memory(name) => format!("memory://{name}").into(),
         })
     }
 
+    /// Where it is found. Two servers with a place in common are the same: a node belongs to one cluster, and sentinels name
+    /// one master for a service.
+    pub(super) fn places(&self) -> HashSet<String> {
+        match &self.endpoint {
+            Endpoint::Cluster(nodes) => nodes.iter().map(Node::to_string).collect(),
+            Endpoint::Sentinel(Sentinels { service, nodes, .. }) => {
+                nodes.iter().map(|node| format!("{service}@{node}")).collect()
+            }
+            _ => HashSet::from([self.address().to_string()]),
+        }
+    }
+
     /// Checks what the setters could not.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let problem = match &self.endpoint {
-            Endpoint::Tcp { host, .. } if host.is_empty() => AddressProblem::Missing("the host"),
-            Endpoint::Tcp { host, .. } if !is_host(host) => AddressProblem::Host,
-            Endpoint::Tcp { port: 0, .. } => AddressProblem::Port("0".into()),
-            Endpoint::Unix(path) if path.as_os_str().is_empty() => AddressProblem::Missing("the path of the socket"),
-            Endpoint::Memory(name) if name.is_empty() => AddressProblem::Missing("the name"),
-            _ => return Ok(()),
-        };
-        Err(ConfigError::Address {
-            address: without_credentials(self.address().as_str()),
-            problem,
-        })
+        match self.problem() {
+            None => Ok(()),
+            Some(problem) => Err(ConfigError::Address {
+                address: without_credentials(self.address().as_str()),
+                problem,
+            }),
+        }
+    }
+
+    /// What is wrong with it, if anything is.
+    pub(super) fn problem(&self) -> Option<AddressProblem> {
+        let missing = |what| Some(AddressProblem::Missing(what));
+        match &self.endpoint {
+            Endpoint::Tcp { host, port } => Node::from((host, *port)).problem(),
+            Endpoint::Unix(path) if path.as_os_str().is_empty() => missing("the path of the socket"),
+            Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) if nodes.is_empty() => {
+                missing("the host")
+            }
+            Endpoint::Cluster(_) if self.database != 0 => Some(AddressProblem::ClusterDatabase(self.database)),
+            Endpoint::Sentinel(Sentinels { service, .. }) if service.is_empty() => missing("the name of the service"),
+            Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) => {
+                nodes.iter().find_map(Node::problem)
+            }
+            Endpoint::Memory(name) if name.is_empty() => missing("the name"),
+            Endpoint::Unix(_) | Endpoint::Memory(_) => None,
+        }
     }
 }
 
@@ -247,11 +356,6 @@ impl From<Infallible> for ConfigError {
     }
 }
 
-fn is_host(host: &str) -> bool {
-    let has_other_parts = host.contains([':', '/', '@', '?', '#', '[', ']']) || host.contains(char::is_whitespace);
-    !has_other_parts || host.parse::<Ipv6Addr>().is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,5 +368,53 @@ mod tests {
         for host in ["", "10.0.0.1:6380", "redis://h", "[::1]", "a b", "u:p@h"] {
             assert!(Server::new(host).check().is_err(), "{host}");
         }
+    }
+
+    #[test]
+    fn a_server_of_several_nodes_is_told_apart_by_the_first() {
+        let cluster = Server::cluster([("A", 7000), ("::1", 7001)]);
+        assert_eq!(cluster.address().as_str(), "redis-cluster://a:7000");
+        let sentinel = Server::sentinel("locks", [("::1", 26379), ("b", 26379)]);
+        assert_eq!(sentinel.address().as_str(), "redis-sentinel://locks@[::1]:26379");
+    }
+
+    #[test]
+    fn a_server_of_several_nodes_is_checked_as_others_are() {
+        let none: [(&str, u16); 0] = [];
+        for (server, problem) in [
+            (Server::cluster(none), "`redis-cluster://`: the host is missing"),
+            (
+                Server::cluster([("a", 1), ("b", 0)]),
+                "`redis-cluster://a:1`: port 0 is not between 1 and 65535",
+            ),
+            (
+                Server::cluster([("a", 1)]).database(3),
+                "`redis-cluster://a:1`: a cluster has no database but 0, and not 3",
+            ),
+            (
+                Server::sentinel("", [("a", 1)]),
+                "`redis-sentinel://…@a:1`: the name of the service is missing",
+            ),
+            (
+                Server::sentinel("s", [("a", 1), ("u:p@b", 1)]),
+                "`redis-sentinel://…@a:1`: the host is neither a name nor an IP address",
+            ),
+        ] {
+            let error = server.check().unwrap_err();
+            assert_eq!(error.to_string(), format!("server address {problem}"));
+        }
+        assert_eq!(Server::sentinel("s", [("a", 1)]).database(3).check(), Ok(()));
+    }
+
+    #[test]
+    fn the_credentials_of_sentinels_are_hidden_and_theirs_alone() {
+        let server = Server::sentinel("s", [("a", 1)])
+            .sentinel_username("u")
+            .sentinel_password("hunter2");
+        assert!(!format!("{server:?} {}", server.address()).contains("hunter2"));
+        assert_eq!(
+            Server::new("a").sentinel_username("u").sentinel_password("p"),
+            Server::new("a")
+        );
     }
 }

@@ -44,7 +44,7 @@ impl Tls {
         self
     }
 
-    /// Expects this name in the server's certificate, in place of the host.
+    /// Expects this name in the server's certificate, in place of the host: of a cluster in that of every node.
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());

@@ -12,6 +12,12 @@ pub(crate) trait Link: Debug + Send + Sync {
     /// answered once, and never before this returns, since its sender may hold a lock that answering takes.
     fn send(&self, command: Command);
 
+    /// Whether a command may carry no more than one operation. Then commands may overtake each other, unless one is answered
+    /// before the other is sent, and an answer to one is no sign of life for all that the connection leads to.
+    fn takes_one_by_one(&self) -> bool {
+        false
+    }
+
     /// Asks the server to tell of changes of keys that operations watch from now on, and tells `done` later whether it does. Returns
     /// false if it certainly will not.
     fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool;

@@ -83,6 +83,12 @@ pub enum DownReason {
     /// The server refused the connection in other words.
     #[error("refused: {0}")]
     Refused(Text),
+    /// A node of the cluster could not be reached, or the cluster says that it does not work: what is the matter.
+    #[error("the cluster is not whole: {0}")]
+    Cluster(Text),
+    /// No sentinel named a master: what is the matter.
+    #[error("no sentinel names a master: {0}")]
+    Sentinel(Text),
     /// More operations wait for this server than are kept.
     #[error("too many operations wait for it")]
     Busy,
@@ -107,6 +113,9 @@ pub enum Refusal {
     /// The server is loading its data.
     #[error("loading its data")]
     Loading,
+    /// The key is on its way from one node of the cluster to another.
+    #[error("the key is moving to another node of the cluster")]
+    Moving,
     /// This user may not run the command, or may not touch this key.
     #[error("no permission")]
     NoPermission,
@@ -127,6 +136,8 @@ impl Refusal {
             Self::ReadOnly
         } else if says(&["LOADING"]) {
             Self::Loading
+        } else if says(&["TRYAGAIN"]) {
+            Self::Moving
         } else if says(&[
             "NOPERM",
             "ACL failure",
@@ -143,7 +154,7 @@ impl Refusal {
     pub(crate) fn passes(&self) -> bool {
         const PASSING: [&str; 4] = ["BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
         match self {
-            Self::OutOfMemory | Self::ReadOnly | Self::Loading => true,
+            Self::OutOfMemory | Self::ReadOnly | Self::Loading | Self::Moving => true,
             Self::WrongType | Self::NoPermission => false,
             Self::Other(text) => PASSING.iter().any(|code| text.as_str().contains(code)),
         }
@@ -174,6 +185,10 @@ mod tests {
                 Refusal::ReadOnly,
             ),
             ("LOADING Redis is loading the dataset in memory", Refusal::Loading),
+            (
+                "TRYAGAIN Multiple keys request during rehashing of slot",
+                Refusal::Moving,
+            ),
             (
                 "NOPERM User a has no permissions to run the 'set' command",
                 Refusal::NoPermission,

@@ -4,6 +4,7 @@
 
 mod access;
 mod close;
+mod cluster;
 mod events;
 mod exclusion;
 mod faults;
@@ -11,6 +12,7 @@ mod groups;
 mod hostile;
 mod original;
 mod refusals;
+mod sentinel;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;

@@ -192,9 +192,11 @@ impl Lane {
         }
     }
 
-    /// Notes that the server answered something.
+    /// Notes that the server answered a heartbeat.
     pub(crate) fn heard(&self, round_trip: Duration) {
-        self.queue().note_answer(Instant::now(), round_trip);
+        let (mut queue, now) = (self.queue(), Instant::now());
+        queue.note_answer(now, round_trip);
+        queue.heard = now;
     }
 
     pub(crate) fn last_heard(&self) -> Instant {
@@ -211,6 +213,9 @@ impl Lane {
         while queue.has_room_on_the_way() && !queue.pending.is_empty() {
             let now = Instant::now();
             let batch = queue.next_batch(now);
+            if batch.is_empty() {
+                break;
+            }
             let form = Form {
                 script: Script::Cheapest,
                 declares: queue.tracking.may_declare,

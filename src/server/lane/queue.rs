@@ -5,7 +5,11 @@ use crate::server::{
     link::{Answer, Link, Outcome},
     operation::{Operation, Verb},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How many operations are worth a second command on any way.
@@ -16,6 +20,12 @@ const LARGEST_BATCH: usize = 1024;
 
 /// The most bytes of keys in one command, which a command exceeds only for a single key. Redis takes 512 MB.
 pub(super) const LARGEST_COMMAND: usize = 1 << 20;
+
+/// How many commands of one operation each may be unanswered.
+pub(super) const MOST_ONE_BY_ONE: usize = 32;
+
+/// How many operations may be passed over because a command with a key of theirs is unanswered.
+pub(super) const MOST_PASSED_OVER: usize = 256;
 
 /// The most votes that wait for one server, and the most unlocks that are kept for one that is down. Unlocks may wait
 /// twice as many.
@@ -42,6 +52,8 @@ pub(super) struct Queue {
     pub(super) shortest_round_trip: Duration,
     /// Whether the server said that it is a replica now.
     pub(super) is_demoted: bool,
+    /// Whether each operation is a command of its own, which others may overtake on their way.
+    pub(super) is_one_by_one: bool,
     pub(super) tracking: Tracking,
 }
 
@@ -69,6 +81,7 @@ impl Queue {
             round_trip: None,
             shortest_round_trip: Duration::MAX,
             is_demoted: false,
+            is_one_by_one: false,
             tracking: Tracking {
                 is_wanted: false,
                 is_on: false,
@@ -80,6 +93,7 @@ impl Queue {
     /// Starts over with a new connection.
     pub(super) fn open(&mut self, link: Arc<dyn Link>) {
         let now = Instant::now();
+        self.is_one_by_one = link.takes_one_by_one();
         self.link = Ok(link);
         self.epoch += 1;
         self.in_flight.clear();
@@ -98,6 +112,9 @@ impl Queue {
     /// has work while the answer to the first is read.
     pub(super) fn has_room_on_the_way(&self) -> bool {
         let commands = self.in_flight.len();
+        if self.is_one_by_one {
+            return commands < MOST_ONE_BY_ONE;
+        }
         commands < commands_in_flight(self.shortest_round_trip) || (commands < 2 && self.pending.len() >= LARGE_BATCH)
     }
 
@@ -118,8 +135,11 @@ impl Queue {
             .extend(late.into_iter().filter(|unlock| !unlock.is_over(now)));
     }
 
-    /// Takes what is to be sent next, without what is of no use any more.
+    /// Takes what is to be sent next, without what is of no use any more. Nothing if all of it has to wait for an answer.
     pub(super) fn next_batch(&mut self, now: Instant) -> Batch {
+        if self.is_one_by_one {
+            return self.next_one(now).into_iter().collect();
+        }
         let mut batch = Vec::with_capacity(self.pending.len().min(LARGEST_BATCH));
         let mut bytes = 0;
         while let Some(operation) = self.pending.front() {
@@ -132,8 +152,30 @@ impl Queue {
         batch.into()
     }
 
+    /// Takes the first operation that has no key in common with one that is unanswered, or that waits for longer. So an
+    /// unlock is not sent before the SET that it undoes was answered, and cannot overtake it on its way.
+    fn next_one(&mut self, now: Instant) -> Option<Arc<Operation>> {
+        while self.pending.front().is_some_and(|operation| operation.is_stale(now)) {
+            self.pending.pop_front();
+        }
+        let unanswered = self.in_flight.iter().flat_map(|batch| batch.iter());
+        let mut taken: HashSet<_> = unanswered.flat_map(|operation| operation.keys.as_slice()).collect();
+        let free = self.pending.iter().take(MOST_PASSED_OVER).position(|operation| {
+            if operation.is_stale(now) {
+                return false;
+            }
+            let keys = operation.keys.as_slice();
+            let is_free = !keys.iter().any(|key| taken.contains(key));
+            taken.extend(keys);
+            is_free
+        })?;
+        self.pending.remove(free)
+    }
+
     pub(super) fn note_answer(&mut self, now: Instant, round_trip: Duration) {
-        self.heard = now;
+        if !self.is_one_by_one {
+            self.heard = now;
+        }
         self.round_trip = Some(round_trip);
         self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
     }

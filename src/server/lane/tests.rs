@@ -1,7 +1,7 @@
 //! The lane on a connection that answers when the test says so.
 
 use super::{
-    queue::{LARGE_BATCH, LARGEST_COMMAND, commands_in_flight},
+    queue::{LARGE_BATCH, LARGEST_COMMAND, MOST_ONE_BY_ONE, commands_in_flight},
     *,
 };
 use crate::resource::Resources;
@@ -10,7 +10,10 @@ use std::future::Future;
 
 /// A connection that keeps what it is sent until the test answers.
 #[derive(Default)]
-struct Wire(Mutex<VecDeque<Command>>);
+struct Wire {
+    commands: Mutex<VecDeque<Command>>,
+    takes_one_by_one: bool,
+}
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -20,7 +23,11 @@ impl std::fmt::Debug for Wire {
 
 impl Link for Wire {
     fn send(&self, command: Command) {
-        self.0.lock().unwrap().push_back(command);
+        self.commands.lock().unwrap().push_back(command);
+    }
+
+    fn takes_one_by_one(&self) -> bool {
+        self.takes_one_by_one
     }
 
     fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
@@ -36,16 +43,32 @@ impl Link for Wire {
 
 impl Wire {
     fn next(&self) -> Command {
-        self.0.lock().unwrap().pop_front().expect("a command is under way")
+        self.commands
+            .lock()
+            .unwrap()
+            .pop_front()
+            .expect("a command is under way")
     }
 
     fn is_empty(&self) -> bool {
-        self.0.lock().unwrap().is_empty()
+        self.commands.lock().unwrap().is_empty()
     }
 }
 
 fn lane() -> (Arc<Lane>, Arc<Wire>) {
-    let (lane, script) = (Arc::new(Lane::new(0, Arc::default())), Arc::new(Wire::default()));
+    lane_to(Wire::default())
+}
+
+/// A lane to a server that takes one operation a command.
+fn lane_one_by_one() -> (Arc<Lane>, Arc<Wire>) {
+    lane_to(Wire {
+        takes_one_by_one: true,
+        ..Wire::default()
+    })
+}
+
+fn lane_to(script: Wire) -> (Arc<Lane>, Arc<Wire>) {
+    let (lane, script) = (Arc::new(Lane::new(0, Arc::default())), Arc::new(script));
     lane.attach(Arc::clone(&script) as Arc<dyn Link>);
     // A short way: one command at a time.
     lane.heard(Duration::ZERO);
@@ -53,9 +76,13 @@ fn lane() -> (Arc<Lane>, Arc<Wire>) {
 }
 
 fn operation(verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
+    operation_on(Resources::One(b"r"[..].into()), verb, claim)
+}
+
+fn operation_on(keys: Resources, verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
     let now = Instant::now();
     let times = (now, now + Duration::from_secs(60));
-    let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
+    let keys_and_value = (keys, "v".into());
     let ttl = Duration::from_secs(60);
     Arc::new(Operation::vote_by(
         times,
@@ -256,6 +283,114 @@ fn a_large_key_does_not_travel_with_others() {
         let command = script.next();
         assert_eq!(verbs(&command), [expected]);
         command.answer(Answer::Outcomes(vec![Outcome::Done]));
+    }
+}
+
+/// One key for each letter.
+fn letters(keys: &str) -> Resources {
+    match keys.as_bytes() {
+        [key] => Resources::One([*key].into()),
+        keys => Resources::Many(keys.iter().map(|key| [*key].into()).collect()),
+    }
+}
+
+fn submit(lane: &Arc<Lane>, keys: &str, verb: Verb) {
+    lane.submit(&[&operation_on(letters(keys), verb, &Arc::default())]);
+}
+
+fn sent(script: &Wire) -> Vec<(Verb, String)> {
+    let commands = script.commands.lock().unwrap();
+    let one = |command: &Command| match &command.operations[..] {
+        [operation] => {
+            let keys = operation.keys.as_slice().concat();
+            (operation.verb, String::from_utf8(keys).unwrap())
+        }
+        several => panic!("{several:?}"),
+    };
+    commands.iter().map(one).collect()
+}
+
+#[test]
+fn of_commands_that_may_overtake_each_other_no_two_have_a_key_in_common() {
+    let (lane, script) = lane_one_by_one();
+    for (keys, verb) in [
+        ("a", Verb::Lock),
+        ("a", Verb::Unlock),
+        ("b", Verb::Lock),
+        ("ab", Verb::Lock),
+    ] {
+        submit(&lane, keys, verb);
+    }
+    submit(&lane, "c", Verb::Renew);
+    let sent = || sent(&script).into_iter().map(|(_, keys)| keys).collect::<String>();
+    assert_eq!(sent(), "abc");
+
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(sent(), "bca", "the unlock follows the answer to the SET");
+
+    let (b, c) = (script.next(), script.next());
+    c.answer(Answer::Outcomes(vec![Outcome::Done]));
+    b.answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(sent(), "a", "the last one waits for both of its keys");
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(sent(), "ab");
+}
+
+#[test]
+fn a_command_does_not_overtake_one_that_waits_for_longer() {
+    let (lane, script) = lane_one_by_one();
+    for keys in ["a", "ab", "bc", "c", "d"] {
+        submit(&lane, keys, Verb::Lock);
+    }
+    let keys: String = sent(&script).into_iter().map(|(_, keys)| keys).collect();
+    assert_eq!(keys, "ad");
+}
+
+#[test]
+fn a_command_that_is_sent_again_keeps_its_place() {
+    let (lane, script) = lane_one_by_one();
+    submit(&lane, "a", Verb::Lock);
+    submit(&lane, "a", Verb::Unlock);
+    script.next().answer(Answer::Again(form(Script::Cheapest)));
+    assert_eq!(sent(&script), [(Verb::Lock, "a".into())]);
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(sent(&script), [(Verb::Unlock, "a".into())]);
+}
+
+#[test]
+fn so_many_commands_of_one_operation_are_on_their_way_and_no_more() {
+    let (lane, script) = lane_one_by_one();
+    for number in 0..=MOST_ONE_BY_ONE {
+        let keys = Resources::One(number.to_string().into_bytes().into());
+        lane.submit(&[&operation_on(keys, Verb::Lock, &Arc::default())]);
+    }
+    assert_eq!(sent(&script).len(), MOST_ONE_BY_ONE);
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(sent(&script).len(), MOST_ONE_BY_ONE);
+}
+
+#[test]
+fn what_is_of_no_use_any_more_does_not_hold_up_what_is() {
+    let (lane, script) = lane_one_by_one();
+    let claim = Arc::<Claim>::default();
+    submit(&lane, "a", Verb::Renew);
+    submit(&lane, "a", Verb::Renew);
+    lane.submit(&[&operation_on(letters("ab"), Verb::Lock, &claim)]);
+    claim.release();
+    submit(&lane, "b", Verb::Lock);
+    assert_eq!(sent(&script).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_commands_go_to_several_nodes_only_a_heartbeat_is_a_sign_of_life() {
+    for (one_by_one, (lane, script)) in [(true, lane_one_by_one()), (false, lane())] {
+        let before = lane.last_heard();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        submit(&lane, "a", Verb::Lock);
+        script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+        assert_eq!(lane.last_heard() == before, one_by_one);
+        lane.heard(Duration::ZERO);
+        assert!(lane.last_heard() > before);
     }
 }
 

@@ -3,9 +3,11 @@
 //! fred's own reconnection keeps neither our order nor our promise that nothing is replayed, so each connection is a new
 //! client that is thrown away when its connection ends.
 
+mod cluster;
 mod info;
 mod inline;
 mod preflight;
+mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
@@ -15,10 +17,11 @@ use super::{
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
 use crate::config::{ConnectionConfig, Endpoint, Server};
+use cluster::Cluster;
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike, EventInterface, Resp3Frame, TrackingInterface},
+    interfaces::{ClientLike, Resp3Frame, TrackingInterface},
     types::{
         ClusterHash, CustomCommand, RespVersion, Value,
         config::{
@@ -28,12 +31,21 @@ use fred::{
     },
 };
 use inline::Replies;
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::{runtime, task::AbortHandle, time::timeout};
 use tokio_stream::{
     StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
+use wire::Keys;
 
 const SOURCE: Form = Form {
     script: Script::Source,
@@ -45,29 +57,22 @@ const CHANGES_KEPT: usize = 512;
 
 /// Makes connections to one server.
 pub(crate) struct Connector {
+    /// What every connection is made with. Its server is that of the latest.
     config: Config,
-    endpoint: Endpoint,
+    server: Server,
     speaks_tls: bool,
     timeout: Duration,
-    /// The server before this connection: its run id and the connection's id there.
-    previous: Option<(String, i64)>,
+    /// The connections before: the run id of each process, and the connection's id there.
+    previous: HashMap<String, i64>,
 }
 
 impl Connector {
     /// Fails only on TLS settings that make no sense.
     pub(crate) fn new(server: &Server, connection: &ConnectionConfig) -> Result<Self, String> {
-        let target = match &server.endpoint {
-            Endpoint::Unix(path) => ServerConfig::Unix { path: path.clone() },
-            Endpoint::Tcp { host, port } => ServerConfig::Centralized {
-                server: fred_server(server, host, *port),
-            },
-            Endpoint::Memory(_) => unreachable!("an in-memory server has a connector of its own"),
-        };
         let mut config = Config {
             fail_fast: true,
-            server: target,
             username: server.username.clone(),
-            password: password(server),
+            password: password(server.username.as_ref(), server.password.as_ref()),
             database: Some(server.database).filter(|database| *database != 0),
             version: RespVersion::RESP3,
             ..Config::default()
@@ -75,26 +80,79 @@ impl Connector {
         let speaks_tls = set_tls(&mut config, server)?;
         Ok(Self {
             config,
-            endpoint: server.endpoint.clone(),
+            server: server.clone(),
             speaks_tls,
             timeout: connection.heartbeat_timeout,
-            previous: None,
+            previous: HashMap::new(),
         })
     }
 
     /// Connects, finds out what the server is, and teaches it the script.
+    ///
+    /// Where several nodes could tell the way they are tried in turn.
     pub(crate) async fn connect(&mut self) -> Result<Connected, DownReason> {
-        preflight::check(&self.endpoint, self.speaks_tls, self.timeout).await?;
-        let (client, mut router) = self.open().await?;
-        let link = RedisLink {
-            client,
-            router: router.handle(),
-            replies: Replies::new(runtime::Handle::current()),
-            has_pushes: self.config.version == RespVersion::RESP3,
+        let endpoint = self.server.endpoint.clone();
+        let nodes = match &endpoint {
+            Endpoint::Cluster(nodes) => nodes,
+            Endpoint::Sentinel(sentinels) => &sentinels.nodes,
+            single => return self.connect_to(single).await,
         };
-        let facts = match timeout(self.timeout, self.probe(&link)).await {
-            Ok(facts) => facts?,
-            Err(_) => return Err(DownReason::ConnectTimeout),
+        let mut failure = None;
+        for node in nodes {
+            let outcome = match &endpoint {
+                Endpoint::Sentinel(sentinels) => self.connect_to_master(sentinels, node).await,
+                _ => self.connect_to_cluster(node).await,
+            };
+            failure = match (outcome, failure) {
+                (Ok(connected), _) => return Ok(connected),
+                // That others are away as well says less.
+                (Err(_), Some(told @ DownReason::Cluster(_))) | (Err(DownReason::Sentinel(_)), Some(told)) => {
+                    Some(told)
+                }
+                (Err(reason), _) => Some(reason),
+            };
+        }
+        Err(failure.unwrap_or(DownReason::NotYet))
+    }
+
+    /// Connects to a server that is one process.
+    async fn connect_to(&mut self, endpoint: &Endpoint) -> Result<Connected, DownReason> {
+        preflight::check(endpoint, self.speaks_tls, self.timeout).await?;
+        self.config.server = self.target(endpoint);
+        let (client, router) = self.open().await?;
+        self.connected(client, router, None).await
+    }
+
+    fn target(&self, endpoint: &Endpoint) -> ServerConfig {
+        match endpoint {
+            Endpoint::Unix(path) => ServerConfig::Unix { path: path.clone() },
+            Endpoint::Tcp { host, port } => ServerConfig::Centralized {
+                server: fred_server(&self.server, host, *port),
+            },
+            _ => unreachable!("an in-memory server has a connector of its own, and all others are made up of these"),
+        }
+    }
+
+    /// Looks at every process that was connected to.
+    async fn connected(
+        &mut self,
+        client: Client,
+        mut router: Router,
+        cluster: Option<Cluster>,
+    ) -> Result<Connected, DownReason> {
+        let link = RedisLink::new(client, &router, cluster);
+        let mut facts = Vec::new();
+        for peer in link.peers() {
+            let probed = timeout(self.timeout, self.probe(&peer)).await;
+            facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
+        }
+        let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
+        self.previous.retain(|run_id, _| is_there(run_id));
+        let facts = if link.cluster.is_none() {
+            facts.swap_remove(0)
+        } else {
+            let id = timeout(self.timeout, cluster::id(&link.peers()[0])).await;
+            cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?)
         };
         Ok(Connected {
             feed: feed(&link.client),
@@ -106,22 +164,25 @@ impl Connector {
 
     /// Opens a connection with RESP3, or with RESP2 where the server has no HELLO.
     async fn open(&mut self) -> Result<(Client, Router), DownReason> {
-        match self.open_once().await {
+        match self.open_once(&self.config).await {
             Err(error) if self.config.version == RespVersion::RESP3 && lacks_resp3(&error) => {
                 self.config.version = RespVersion::RESP2;
-                self.open_once().await
+                self.open_once(&self.config).await
             }
             other => other,
         }
         .map_err(|error| self.reason(&error))
     }
 
-    async fn open_once(&self) -> Result<(Client, Router), Error> {
+    async fn open_once(&self, config: &Config) -> Result<(Client, Router), Error> {
         let connection = FredConnection {
             connection_timeout: self.timeout,
             internal_command_timeout: self.timeout,
-            // Nothing is ever sent twice.
+            // Nothing is ever sent twice, and what a cluster redirects goes through the lane again.
             max_command_attempts: 1,
+            max_redirections: 0,
+            // We do that ourselves, and say what is the matter.
+            disable_cluster_health_check: true,
             tcp: TcpConfig {
                 nodelay: Some(true),
                 ..TcpConfig::default()
@@ -129,7 +190,7 @@ impl Connector {
             ..FredConnection::default()
         };
         let client = Client::new(
-            self.config.clone(),
+            config.clone(),
             Some(PerformanceConfig {
                 broadcast_channel_capacity: CHANGES_KEPT,
                 ..PerformanceConfig::default()
@@ -137,19 +198,24 @@ impl Connector {
             Some(connection),
             None,
         );
-        let mut connected = client.reconnect_rx();
-        let mut router = Router(client.connect());
-        tokio::select! {
-            result = &mut router.0 => Err(match result {
-                Ok(Err(error)) => error,
-                _ => Error::new(ErrorKind::Canceled, "connection lost"),
-            }),
-            _ = connected.recv() => Ok((client, router)),
-        }
+        let router = {
+            let mut connected = pin!(client.wait_for_connect());
+            // It listens from its first poll on, which must come before there is anything to hear.
+            poll_fn(|cx| Poll::Ready(connected.as_mut().poll(cx).is_ready())).await;
+            let mut router = Router(client.connect());
+            tokio::select! {
+                result = &mut router.0 => Err(match result {
+                    Ok(Err(error)) => error,
+                    _ => Error::new(ErrorKind::Canceled, "connection lost"),
+                }),
+                result = connected => result.map(|()| router),
+            }
+        };
+        Ok((client, router?))
     }
 
-    async fn probe(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
-        let mut facts = match link.command("INFO", vec![]).await? {
+    async fn probe(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
+        let mut facts = match peer.command("INFO", vec![]).await? {
             Ok(frame) => info::parse(&wire::text(&frame)).ok_or_else(|| not_redis("INFO tells no version"))?,
             Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts {
                 is_hidden: true,
@@ -157,18 +223,21 @@ impl Connector {
             },
             Err(error) => return Err(rejected(&error)),
         };
-        let id = match link.command("CLIENT", vec!["ID".into()]).await? {
+        let id = match peer.command("CLIENT", vec!["ID".into()]).await? {
             Ok(Resp3Frame::Number { data, .. }) => Some(data),
             _ => None,
         };
-        facts.old_connection_lives = !self.end_previous(link, &facts).await?;
-        self.previous = facts.run_id.clone().zip(id);
+        facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
+        self.previous.extend(facts.run_id.clone().zip(id));
         if !facts.is_replica && !facts.is_loading {
-            let (name, args) = wire::command(&[], SOURCE);
-            let answer = link.command(name, args).await?.map_err(|error| rejected(&error))?;
+            let (name, args) = wire::command(&[], SOURCE, Keys::Watched);
+            let answer = peer.command(name, args).await?.map_err(|error| rejected(&error))?;
             if !wire::is_empty_answer(&answer) {
                 return Err(not_redis("it does not run scripts"));
             }
+        }
+        if peer.is_node() {
+            facts.is_hidden |= !cluster::may_be_checked(peer).await?;
         }
         Ok(facts)
     }
@@ -177,14 +246,14 @@ impl Connector {
     ///
     /// A server that was stopped still finds in its socket what was written to it. A SET among that could run after the
     /// unlock that this connection is about to send.
-    async fn end_previous(&self, link: &RedisLink, facts: &Facts) -> Result<bool, DownReason> {
-        match &self.previous {
-            Some((run_id, id)) if facts.run_id.as_ref() == Some(run_id) => {
+    async fn end_previous(&self, peer: &Peer<'_>, facts: &Facts) -> Result<bool, DownReason> {
+        match facts.run_id.as_ref().and_then(|run_id| self.previous.get(run_id)) {
+            Some(id) => {
                 let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
-                Ok(link.command("CLIENT", kill).await?.is_ok())
+                Ok(peer.command("CLIENT", kill).await?.is_ok())
             }
             // It was started again, so its connections ended, and the id may be another client's by now.
-            _ => Ok(true),
+            None => Ok(true),
         }
     }
 
@@ -215,7 +284,7 @@ impl Connector {
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.server.endpoint)
             .finish_non_exhaustive()
     }
 }
@@ -266,9 +335,9 @@ fn lacks_resp3(error: &Error) -> bool {
 
 /// fred names the user to the server only beside a password, and we would be the default user. A user without a password
 /// accepts any.
-fn password(server: &Server) -> Option<String> {
-    let any = || server.username.as_ref().map(|_| String::from("-"));
-    server.password.clone().or_else(any)
+fn password(username: Option<&String>, password: Option<&String>) -> Option<String> {
+    let any = || username.map(|_| String::from("-"));
+    password.cloned().or_else(any)
 }
 
 #[cfg(feature = "tls")]
@@ -285,7 +354,7 @@ fn fred_server(_: &Server, host: &str, port: u16) -> FredServer {
 #[cfg(feature = "tls")]
 fn set_tls(config: &mut Config, server: &Server) -> Result<bool, String> {
     if let Some(tls) = &server.tls {
-        config.tls = Some(tls::connector(tls)?.into());
+        config.tls = Some(tls::config(tls)?);
     }
     Ok(server.tls.is_some())
 }
@@ -321,11 +390,12 @@ impl Drop for Router {
     }
 }
 
-/// One connection.
+/// One connection, or one to each node of a cluster.
 struct RedisLink {
     client: Client,
     router: AbortHandle,
     replies: Replies,
+    cluster: Option<Arc<Cluster>>,
     /// Whether the server can tell something that is no reply.
     has_pushes: bool,
 }
@@ -336,10 +406,31 @@ impl fmt::Debug for RedisLink {
     }
 }
 
+/// Who a command is for.
+#[derive(Clone)]
+enum To {
+    /// The only process there is.
+    Only,
+    /// The node of a cluster that has this slot.
+    Slot(u16),
+    Node(FredServer),
+}
+
 impl RedisLink {
+    fn new(client: Client, router: &Router, cluster: Option<Cluster>) -> Self {
+        Self {
+            has_pushes: client.protocol_version() == RespVersion::RESP3,
+            client,
+            router: router.handle(),
+            replies: Replies::new(runtime::Handle::current()),
+            cluster: cluster.map(Arc::new),
+        }
+    }
+
     /// The command is queued on the connection at the first poll.
     fn start(
         &self,
+        to: To,
         name: &'static str,
         args: Vec<Value>,
     ) -> impl Future<Output = Result<Resp3Frame, Error>> + Send + use<> {
@@ -350,14 +441,68 @@ impl RedisLink {
                 // fred would keep the command for ever.
                 return Err(Error::new(ErrorKind::Canceled, "connection lost"));
             }
-            let command = CustomCommand::new_static(name, ClusterHash::FirstKey, false);
-            client.custom_raw(command, args).await
+            let command = |hash| CustomCommand::new_static(name, hash, false);
+            match to {
+                To::Only => client.custom_raw(command(ClusterHash::FirstKey), args).await,
+                To::Slot(slot) => client.custom_raw(command(ClusterHash::Custom(slot)), args).await,
+                To::Node(node) => {
+                    let node = client.with_cluster_node(node);
+                    node.custom_raw(command(ClusterHash::Random), args).await
+                }
+            }
         }
+    }
+
+    /// Whether every process gives an answer that is `good`. All are asked at the first poll.
+    fn ask_all(
+        &self,
+        name: &'static str,
+        args: fn() -> Vec<Value>,
+        good: fn(&Resp3Frame) -> bool,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let replies = self.peers().into_iter().map(|peer| self.start(peer.to, name, args()));
+        let mut replies: Vec<Pin<Box<_>>> = replies.map(Box::pin).collect();
+        let mut is_good = true;
+        poll_fn(move |cx| {
+            replies.retain_mut(|reply| match reply.as_mut().poll(cx) {
+                Poll::Ready(reply) => {
+                    is_good &= reply.is_ok_and(|frame| good(&frame));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if replies.is_empty() || !is_good {
+                Poll::Ready(is_good)
+            } else {
+                Poll::Pending
+            }
+        })
+    }
+
+    /// The processes that it leads to.
+    fn peers(&self) -> Vec<Peer<'_>> {
+        let all = match &self.cluster {
+            None => vec![To::Only],
+            Some(cluster) => cluster.nodes().iter().cloned().map(To::Node).collect(),
+        };
+        all.into_iter().map(|to| Peer { link: self, to }).collect()
+    }
+}
+
+/// A process that a connection leads to.
+struct Peer<'a> {
+    link: &'a RedisLink,
+    to: To,
+}
+
+impl Peer<'_> {
+    fn is_node(&self) -> bool {
+        matches!(self.to, To::Node(_))
     }
 
     /// Runs a command of the probe. The inner error is the server's reply.
     async fn command(&self, name: &'static str, args: Vec<Value>) -> Result<Result<Resp3Frame, String>, DownReason> {
-        match self.start(name, args).await {
+        match self.link.start(self.to.clone(), name, args).await {
             Ok(frame) => Ok(wire::error(&frame).map_or(Ok(frame), Err)),
             Err(_) => Err(DownReason::ConnectionLost),
         }
@@ -366,16 +511,29 @@ impl RedisLink {
 
 impl Link for RedisLink {
     fn send(&self, command: Command) {
-        let form = command.form;
-        let (name, args) = wire::command(&command.operations, form);
-        let reply = self.start(name, args);
+        let (operations, form) = (&command.operations, command.form);
+        let way = self.cluster.clone().map(|cluster| {
+            let place = cluster.place(operations);
+            (cluster, place)
+        });
+        let (to, keys) = match &way {
+            None => (To::Only, Keys::Watched),
+            Some((_, place)) => (To::Slot(place.slot), Keys::All),
+        };
+        let (name, args) = wire::command(operations, form, keys);
+        let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
-            let answer = match reply {
-                Some(Ok(frame)) => wire::answer(&frame, name, form),
-                Some(Err(_)) | None => Answer::Lost,
+            let answer = match (reply, way) {
+                (Some(Ok(frame)), _) => wire::answer(&frame, name, form, keys),
+                (Some(Err(error)), Some((cluster, place))) => cluster.given_up(&error, &place, form),
+                (Some(Err(_)) | None, _) => Answer::Lost,
             };
             command.answer(answer);
         });
+    }
+
+    fn takes_one_by_one(&self) -> bool {
+        self.cluster.is_some()
     }
 
     fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool {
@@ -383,16 +541,22 @@ impl Link for RedisLink {
             return false;
         }
         // A change that we made ourselves is known here.
-        let reply = self.start("CLIENT", vec!["TRACKING".into(), "ON".into(), "NOLOOP".into()]);
-        self.replies.when_ready(reply, |reply| {
-            done(matches!(reply, Some(Ok(frame)) if wire::error(&frame).is_none()));
-        });
+        let args = || vec!["TRACKING".into(), "ON".into(), "NOLOOP".into()];
+        let is_tracked = self.ask_all("CLIENT", args, |frame| wire::error(frame).is_none());
+        self.replies
+            .when_ready(is_tracked, |is_tracked| done(is_tracked == Some(true)));
         true
     }
 
     fn ping(&self) -> Task<Result<(), DownReason>> {
-        let reply = self.start("PING", vec![]);
-        Box::pin(async move { reply.await.map(|_| ()).map_err(|_| DownReason::ConnectionLost) })
+        let is_alive = self.ask_all("PING", Vec::new, |_| true);
+        Box::pin(async move {
+            if is_alive.await {
+                Ok(())
+            } else {
+                Err(DownReason::ConnectionLost)
+            }
+        })
     }
 
     fn end(&self) {

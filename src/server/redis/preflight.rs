@@ -30,7 +30,7 @@ pub(super) async fn check(endpoint: &Endpoint, speaks_tls: bool, limit: Duration
                 if speaks_tls { Ok(()) } else { greet(stream).await }
             }
             Endpoint::Unix(path) => greet(unix(path).await?).await,
-            Endpoint::Memory(_) => Ok(()),
+            Endpoint::Cluster(_) | Endpoint::Sentinel(_) | Endpoint::Memory(_) => Ok(()),
         }
     };
     timeout(limit, attempt).await.unwrap_or(Err(DownReason::ConnectTimeout))

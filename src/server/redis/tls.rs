@@ -8,11 +8,31 @@ use fred::{
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
     rustls_native_certs,
-    types::config::TlsConnector,
+    types::config::{HostMapping, TlsConfig, TlsConnector, TlsHostMapping},
 };
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, String> {
+pub(super) fn config(tls: &Tls) -> Result<TlsConfig, String> {
+    Ok(TlsConfig {
+        connector: connector(tls)?,
+        hostnames: match &tls.server_name {
+            None => TlsHostMapping::None,
+            Some(name) => TlsHostMapping::Custom(Arc::new(OneName(name.clone()))),
+        },
+    })
+}
+
+/// The name that all nodes of a cluster prove, where they tell of each other by their IP addresses.
+#[derive(Debug)]
+struct OneName(String);
+
+impl HostMapping for OneName {
+    fn map(&self, _: &IpAddr, _: &str) -> Option<String> {
+        Some(self.0.clone())
+    }
+}
+
+fn connector(tls: &Tls) -> Result<TlsConnector, String> {
     // The provider is named because another crate in the program may bring a second one.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

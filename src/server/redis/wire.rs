@@ -25,10 +25,19 @@ const SET: &str = "SET";
 const EVAL: &str = "EVAL";
 const EVALSHA: &str = "EVALSHA";
 
+/// Which keys a script's command declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Those that are watched, if the form says so.
+    Watched,
+    /// All, for the nodes of a cluster to see.
+    All,
+}
+
 /// The name and the arguments of the command that carries out a batch.
 ///
 /// A lone lock needs no script as long as it is granted: that is what most locks are, and a sixth faster.
-pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Vec<Value>) {
+pub(super) fn command(batch: &[Arc<Operation>], form: Form, keys: Keys) -> (&'static str, Vec<Value>) {
     match (form.script, batch) {
         (Script::Cheapest, [lock]) if is_plain(lock) => {
             let key = Bytes::copy_from_slice(&lock.keys.as_slice()[0]);
@@ -42,8 +51,11 @@ pub(super) fn command(batch: &[Arc<Operation>], form: Form) -> (&'static str, Ve
             ];
             (SET, args.into())
         }
-        (Script::Cheapest | Script::Known, _) => (EVALSHA, script(SCRIPT_HASH.clone(), batch, form)),
-        (Script::Source, _) => (EVAL, script(Bytes::from_static(SCRIPT.as_bytes()), batch, form)),
+        (Script::Cheapest | Script::Known, _) => (EVALSHA, script(SCRIPT_HASH.clone(), batch, form, keys)),
+        (Script::Source, _) => {
+            let source = Bytes::from_static(SCRIPT.as_bytes());
+            (EVAL, script(source, batch, form, keys))
+        }
     }
 }
 
@@ -51,9 +63,13 @@ fn is_plain(operation: &Operation) -> bool {
     operation.verb == Verb::Lock && !operation.watches && matches!(operation.keys, Resources::One(_))
 }
 
-fn script(script: Bytes, batch: &[Arc<Operation>], form: Form) -> Vec<Value> {
-    let watched = batch.iter().filter(|operation| form.declares && operation.watches);
-    let keys: Vec<_> = watched.flat_map(|operation| operation.keys.as_slice()).collect();
+fn script(script: Bytes, batch: &[Arc<Operation>], form: Form, keys: Keys) -> Vec<Value> {
+    let is_declared = |operation: &&Arc<Operation>| match keys {
+        Keys::Watched => form.declares && operation.watches,
+        Keys::All => true,
+    };
+    let declared = batch.iter().filter(is_declared);
+    let keys: Vec<_> = declared.flat_map(|operation| operation.keys.as_slice()).collect();
     let mut args = Vec::with_capacity(3 + keys.len());
     args.extend([script.into(), i64::try_from(keys.len()).unwrap_or(i64::MAX).into()]);
     args.extend(keys.into_iter().map(|key| Bytes::copy_from_slice(key).into()));
@@ -100,13 +116,13 @@ fn write_text(list: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Reads the answer to a command. What is not of the expected form counts as a refusal, never as a grant.
-pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form) -> Answer {
+pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form, keys: Keys) -> Answer {
     let again = |script| Answer::Again(Form { script, ..form });
     if let Some(error) = error(frame) {
         let refusal = Refusal::parse(&error);
         return if error.starts_with("NOSCRIPT") && name == EVALSHA {
             again(Script::Source)
-        } else if refusal == Refusal::NoPermission && form.declares && name != SET {
+        } else if refusal == Refusal::NoPermission && form.declares && keys == Keys::Watched && name != SET {
             // Each operation is to be refused or not for its own keys.
             Answer::Again(Form {
                 script: Script::Known,
@@ -211,7 +227,7 @@ mod tests {
     };
 
     fn outcomes(list: &[u8]) -> Vec<Outcome> {
-        match answer(&blob(list), EVALSHA, CHEAPEST) {
+        match answer(&blob(list), EVALSHA, CHEAPEST, Keys::Watched) {
             Answer::Outcomes(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -249,11 +265,17 @@ mod tests {
             attributes: None,
         };
         for name in [SET, EVAL, EVALSHA] {
-            assert!(matches!(answer(&number, name, CHEAPEST), Answer::Rejected(_)));
+            assert!(matches!(
+                answer(&number, name, CHEAPEST, Keys::Watched),
+                Answer::Rejected(_)
+            ));
         }
-        assert!(matches!(answer(&blob(b"OK"), SET, CHEAPEST), Answer::Rejected(_)));
         assert!(matches!(
-            answer(&Resp3Frame::Null, EVALSHA, CHEAPEST),
+            answer(&blob(b"OK"), SET, CHEAPEST, Keys::Watched),
+            Answer::Rejected(_)
+        ));
+        assert!(matches!(
+            answer(&Resp3Frame::Null, EVALSHA, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
     }
@@ -265,8 +287,11 @@ mod tests {
             attributes: None,
         };
         let is_source = |answer| matches!(answer, Answer::Again(form) if form.script == Script::Source);
-        assert!(is_source(answer(&frame, EVALSHA, CHEAPEST)));
-        assert!(matches!(answer(&frame, EVAL, CHEAPEST), Answer::Rejected(_)));
+        assert!(is_source(answer(&frame, EVALSHA, CHEAPEST, Keys::Watched)));
+        assert!(matches!(
+            answer(&frame, EVAL, CHEAPEST, Keys::Watched),
+            Answer::Rejected(_)
+        ));
     }
 
     #[test]
@@ -275,8 +300,10 @@ mod tests {
             data: Bytes::from_static(b"OK"),
             attributes: None,
         };
-        assert!(matches!(answer(&ok, SET, CHEAPEST), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done]));
-        let refused = answer(&Resp3Frame::Null, SET, CHEAPEST);
+        assert!(
+            matches!(answer(&ok, SET, CHEAPEST, Keys::Watched), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done])
+        );
+        let refused = answer(&Resp3Frame::Null, SET, CHEAPEST, Keys::Watched);
         assert!(matches!(refused, Answer::Again(form) if form.script == Script::Known));
     }
 

@@ -1,8 +1,9 @@
 -- Carries out a batch of operations in order, each on the keys of one lock.
 --
 -- ARGV[1] is a MessagePack list. Operation i has from index 4 * i - 3 on its key (or a list of its keys), its verb, the lock's
--- value, and its ttl in milliseconds. One argument for all of them costs client and server less than one for each. The keys
--- are no KEYS: Redis would check the user's access to all of them first, and refuse the batch for one.
+-- value, and its ttl in milliseconds. One argument for all of them costs client and server less than one for each. KEYS are
+-- not read: Redis checks the user's access to all of them first, and would refuse a batch for one. Only to a cluster, whose
+-- nodes have to see them, the keys go there as well; a batch is a single operation then.
 --
 -- The verbs:
 --   lock     sets the keys unless any of them is there

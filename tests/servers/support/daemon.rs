@@ -21,11 +21,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn spawn(directory: &Directory) -> Self {
+    pub(super) fn spawn(directory: &Directory, arguments: &[&str]) -> Self {
         let log = File::create(directory.file(LOG)).expect("the directory is writable");
         let program = absolute(&program());
         let child = Command::new(&program)
             .arg(CONFIGURATION)
+            .args(arguments)
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("an open file can be shared"))

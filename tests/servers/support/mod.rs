@@ -1,5 +1,6 @@
 //! What all tests share: servers, handles on them, and waiting.
 
+mod cluster;
 mod daemon;
 mod fake;
 mod place;
@@ -16,10 +17,12 @@ use std::time::Duration;
 
 use multiredlock::{Builder, DownReason, Lock, Redlock, Retry, ServerState};
 
+pub(crate) use cluster::RedisCluster;
 pub(crate) use fake::{FakeServer, Manner};
 pub(crate) use process::SecondProcess;
 pub(crate) use redis::RedisServer;
 pub(crate) use resp::Reply;
+pub(crate) use setup::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Certificates, ClientCertificate};
 pub(crate) use wait::{eventually, finishes};

@@ -1,6 +1,7 @@
 //! Where a server lives: a port and a directory of its own.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,26 +15,46 @@ use tokio::net::TcpSocket;
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
-    _reservation: TcpSocket,
+    reservations: Vec<TcpSocket>,
 }
 
 impl Port {
     pub(crate) fn reserve() -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket can be made");
-        socket.set_reuseaddr(true).expect("a fresh socket takes an option");
-        socket
-            .bind((Ipv4Addr::LOCALHOST, 0).into())
-            .expect("the loopback has a free port");
-        let address = socket.local_addr().expect("a bound socket has an address");
+        let socket = bound(0).expect("the loopback has a free port");
         Self {
-            address,
-            _reservation: socket,
+            address: socket.local_addr().expect("a bound socket has an address"),
+            reservations: vec![socket],
         }
+    }
+
+    /// One that has the port above it where the nodes of a cluster talk to each other.
+    pub(crate) fn reserve_for_a_node() -> Self {
+        const TO_THE_BUS: u16 = 10_000;
+        let mut unfit = Vec::new();
+        for _ in 0..1_000 {
+            let port = Self::reserve();
+            let bus = port.address.port().checked_add(TO_THE_BUS).map(bound);
+            if let Some(Ok(bus)) = bus {
+                let mut port = port;
+                port.reservations.push(bus);
+                return port;
+            }
+            // Kept until there is one that fits, so that it is not given to us again.
+            unfit.push(port);
+        }
+        panic!("the loopback has no two free ports");
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+fn bound(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
 }
 
 /// A directory that is removed with everything in it on drop.

@@ -24,6 +24,7 @@ pub(super) const ADMIN: &str = "the-fixture";
 pub(crate) struct RedisServer {
     port: Port,
     tls: bool,
+    arguments: &'static [&'static str],
     process: Mutex<Option<Process>>,
     // Last, since fields drop in order: the process ends before its directory goes.
     directory: Directory,
@@ -38,10 +39,11 @@ impl RedisServer {
         RedisServerBuilder::new()
     }
 
-    pub(super) fn new(port: Port, directory: Directory, tls: bool) -> Self {
+    pub(super) fn new(port: Port, directory: Directory, tls: bool, arguments: &'static [&'static str]) -> Self {
         Self {
             port,
             tls,
+            arguments,
             process: Mutex::new(None),
             directory,
         }
@@ -175,7 +177,7 @@ impl RedisServer {
         let mut process = self.process();
         // The old process must be gone before its successor asks for the port.
         process.take();
-        *process = Some(Process::spawn(&self.directory));
+        *process = Some(Process::spawn(&self.directory, self.arguments));
     }
 
     fn append(&self, line: &str) {

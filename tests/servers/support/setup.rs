@@ -13,6 +13,7 @@ pub(crate) struct RedisServerBuilder {
     port: Port,
     pub(super) directory: Directory,
     pub(super) tls: bool,
+    arguments: &'static [&'static str],
     lines: Vec<String>,
 }
 
@@ -22,8 +23,33 @@ impl RedisServerBuilder {
             port: Port::reserve(),
             directory: Directory::create(),
             tls: false,
+            arguments: &[],
             lines: Vec::new(),
         }
+    }
+
+    /// A node that knows no other yet.
+    pub(super) fn node_of_a_cluster() -> Self {
+        let node = Self {
+            port: Port::reserve_for_a_node(),
+            ..Self::new()
+        };
+        node.line("cluster-enabled yes")
+            .line("cluster-announce-ip 127.0.0.1")
+            .line("cluster-node-timeout 2000")
+    }
+
+    /// Not a server but a sentinel, which is alone and quick to decide.
+    pub(crate) fn sentinel_of(mut self, service: &str, master: &RedisServer) -> Self {
+        self.arguments = &["--sentinel"];
+        let address = master.address();
+        self.line(format!(
+            "sentinel monitor {service} {} {} 1",
+            address.ip(),
+            address.port()
+        ))
+        .line(format!("sentinel down-after-milliseconds {service} 300"))
+        .line(format!("sentinel failover-timeout {service} 2000"))
     }
 
     /// Any line of the configuration file.
@@ -71,6 +97,6 @@ impl RedisServerBuilder {
             self.lines.join("\n")
         );
         fs::write(self.directory.file(CONFIGURATION), settings).expect("the directory is writable");
-        RedisServer::new(self.port, self.directory, self.tls)
+        RedisServer::new(self.port, self.directory, self.tls, self.arguments)
     }
 }

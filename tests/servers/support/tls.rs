@@ -70,6 +70,11 @@ pub(crate) struct Identity {
 
 impl Certificates {
     pub(crate) fn new() -> Self {
+        Self::of(&["localhost", "127.0.0.1"])
+    }
+
+    /// Those of a server that goes by these names.
+    pub(crate) fn of(names: &[&str]) -> Self {
         let mut params = named("multiredlock test authority", &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -78,12 +83,13 @@ impl Certificates {
         let issuer = Issuer::new(params, key);
         Self {
             authority,
+            // Nodes of a cluster are each other's clients.
             server: signed(
                 &issuer,
-                named("server", &["localhost", "127.0.0.1"]),
-                ExtendedKeyUsagePurpose::ServerAuth,
+                named("server", names),
+                &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
             ),
-            client: signed(&issuer, named("client", &[]), ExtendedKeyUsagePurpose::ClientAuth),
+            client: signed(&issuer, named("client", &[]), &[ExtendedKeyUsagePurpose::ClientAuth]),
         }
     }
 
@@ -106,8 +112,8 @@ fn named(name: &str, hosts: &[&str]) -> CertificateParams {
     params
 }
 
-fn signed(issuer: &Issuer<'_, KeyPair>, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Identity {
-    params.extended_key_usages = vec![usage];
+fn signed(issuer: &Issuer<'_, KeyPair>, mut params: CertificateParams, usages: &[ExtendedKeyUsagePurpose]) -> Identity {
+    params.extended_key_usages = usages.to_vec();
     let key = KeyPair::generate().expect("the system gives randomness");
     let certificate = params.signed_by(&key, issuer).expect("the authority may sign");
     Identity {

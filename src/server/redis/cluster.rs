@@ -1,0 +1,230 @@
+//! A cluster behind one link: who its nodes are, and what becomes of a command that one of them sends elsewhere.
+//!
+//! fred would follow a redirection by itself. It would send a SET again without asking the lane, where its claim may be
+//! released by then, and after an ASK it takes the answer to another command for that to its own ASKING. So it is let follow
+//! none. At a MOVED it still reads the slots anew, and gives the command up, which the lane then sends once more.
+
+use super::{Connector, Peer, fred_server, preflight, rejected, wire};
+use crate::{
+    config::Node,
+    server::{
+        DownReason, Refusal, Text,
+        link::{Answer, Connected, Facts, Form},
+        operation::Operation,
+    },
+};
+use fred::{
+    clients::Client,
+    error::{Error, ErrorKind},
+    interfaces::{ClusterInterface, EventInterface},
+    types::{
+        cluster::ClusterRouting,
+        config::{ClusterDiscoveryPolicy, Server as FredServer, ServerConfig},
+    },
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::{
+    sync::broadcast::{self, error::TryRecvError},
+    task::AbortHandle,
+};
+
+impl Connector {
+    /// Connects to all nodes of the cluster that have slots, of which this one tells.
+    pub(super) async fn connect_to_cluster(&mut self, node: &Node) -> Result<Connected, DownReason> {
+        preflight::check(&node.endpoint(), self.speaks_tls, self.timeout).await?;
+        self.config.server = ServerConfig::Clustered {
+            hosts: vec![fred_server(&self.server, &node.host, node.port)],
+            policy: ClusterDiscoveryPolicy::ConfigEndpoint,
+        };
+        let (client, router) = self.open().await.map_err(of_another_node)?;
+        let cluster = Cluster::new(client.clone(), router.handle())?;
+        self.connected(client, router, Some(cluster)).await
+    }
+}
+
+/// This one answered a moment ago, so what could not be reached is another.
+fn of_another_node(reason: DownReason) -> DownReason {
+    match reason {
+        DownReason::ConnectionRefused | DownReason::ConnectTimeout | DownReason::ConnectionLost | DownReason::Io(_) => {
+            DownReason::Cluster(Text::new(reason.to_string()))
+        }
+        other => other,
+    }
+}
+
+/// The nodes that have slots.
+pub(super) struct Cluster {
+    client: Client,
+    router: AbortHandle,
+    nodes: Vec<FredServer>,
+    /// Who has which slot, as of the last redirection.
+    slots: Mutex<ClusterRouting>,
+    /// Tells of each connection that is made after these.
+    made: Mutex<broadcast::Receiver<FredServer>>,
+}
+
+impl Cluster {
+    fn new(client: Client, router: AbortHandle) -> Result<Self, DownReason> {
+        let made = client.reconnect_rx();
+        let slots = client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
+        let nodes = slots.unique_primary_nodes();
+        if nodes.is_empty() {
+            return Err(DownReason::Cluster(Text::new("no node has slots")));
+        }
+        Ok(Self {
+            client,
+            router,
+            nodes,
+            slots: Mutex::new(slots),
+            made: Mutex::new(made),
+        })
+    }
+
+    pub(super) fn nodes(&self) -> &[FredServer] {
+        &self.nodes
+    }
+
+    /// The slot that a command is for, and the node that has it. Where its keys have several slots the node refuses it.
+    pub(super) fn place(&self, operations: &[Arc<Operation>]) -> Place {
+        let key = operations
+            .first()
+            .and_then(|operation| operation.keys.as_slice().first());
+        let slot = key.map_or(0, |key| fred::util::redis_keyslot(key));
+        Place {
+            slot,
+            node: self.slots().get_server(slot).cloned(),
+        }
+    }
+
+    /// Reads why fred gave a command up.
+    ///
+    /// A command that was redirected did nothing. It is sent again if its slot has another node by now, and otherwise is
+    /// refused: the slot is being moved, or the nodes do not agree yet. Any other error ends all connections: fred could go on
+    /// over a new connection to a node that still has commands to carry out from the old one.
+    pub(super) fn given_up(&self, error: &Error, place: &Place, form: Form) -> Answer {
+        if !is_redirection(error) {
+            self.router.abort();
+            return Answer::Lost;
+        }
+        let now = self.client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
+        if now.unique_primary_nodes() != self.nodes || self.has_new_connection() {
+            // Each has to be looked at before it is used.
+            self.router.abort();
+            return Answer::Rejected(Refusal::Moving);
+        }
+        let has_moved = now.get_server(place.slot) != place.node.as_ref();
+        *self.slots() = now;
+        if has_moved {
+            Answer::Again(form)
+        } else {
+            Answer::Rejected(Refusal::Moving)
+        }
+    }
+
+    fn has_new_connection(&self) -> bool {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(made.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    fn slots(&self) -> MutexGuard<'_, ClusterRouting> {
+        // It is only ever replaced as a whole.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a command goes.
+pub(super) struct Place {
+    pub(super) slot: u16,
+    node: Option<FredServer>,
+}
+
+fn is_redirection(error: &Error) -> bool {
+    *error.kind() == ErrorKind::Routing && error.details().contains("redirections")
+}
+
+/// Fails if the node says that the cluster does not work, and returns whether it lets us know.
+pub(super) async fn may_be_checked(node: &Peer<'_>) -> Result<bool, DownReason> {
+    let is_ok = |line: &str| line.trim_end() == "cluster_state:ok";
+    match node.command("CLUSTER", vec!["INFO".into()]).await? {
+        Ok(info) if wire::text(&info).lines().any(is_ok) => Ok(true),
+        Ok(_) => Err(DownReason::Cluster(Text::new("cluster_state:fail"))),
+        Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Ok(false),
+        Err(error) => Err(rejected(&error)),
+    }
+}
+
+/// What tells the cluster from others whichever node is asked, if the node lets us know.
+pub(super) async fn id(node: &Peer<'_>) -> Result<Option<String>, DownReason> {
+    match node.command("CLUSTER", vec!["NODES".into()]).await? {
+        Ok(nodes) => Ok(smallest_id(&wire::text(&nodes))),
+        Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Ok(None),
+        Err(error) => Err(rejected(&error)),
+    }
+}
+
+/// The smallest id of a node. One that is only being met does not have its own yet.
+fn smallest_id(nodes: &str) -> Option<String> {
+    let ids = nodes.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let (id, _address, flags) = (fields.next()?, fields.next()?, fields.next()?);
+        (!flags.contains("handshake")).then_some(id)
+    });
+    ids.min().map(|id| id.chars().take(64).collect())
+}
+
+/// What all nodes together are.
+pub(super) fn facts(nodes: &[Facts], id: Option<String>) -> Facts {
+    let any = |is: fn(&Facts) -> bool| nodes.iter().any(is);
+    Facts {
+        is_hidden: id.is_none() || any(|node| node.is_hidden),
+        run_id: id,
+        version: nodes.iter().find_map(|node| node.version.clone()),
+        is_replica: any(|node| node.is_replica),
+        is_loading: any(|node| node.is_loading),
+        eviction: nodes.iter().find_map(|node| node.eviction.clone()),
+        old_connection_lives: any(|node| node.old_connection_lives),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_known_by_its_smallest_node_id() {
+        let nodes = "c1 127.0.0.1:1@10001 myself,master - 0 0 1 connected 0-5460\n\
+                     a3 127.0.0.1:3@10003 handshake - 0 0 0 connected\n\
+                     b2 127.0.0.1:2@10002 slave c1 0 0 1 connected\n";
+        assert_eq!(smallest_id(nodes).as_deref(), Some("b2"));
+        assert_eq!(smallest_id(&format!("{} x y", "a".repeat(1_000))).unwrap().len(), 64);
+        for nothing in ["", "\n", "a", "a b", "OK"] {
+            assert_eq!(smallest_id(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_what_any_of_its_nodes_is() {
+        let node = || Facts {
+            run_id: Some("r".into()),
+            ..Facts::default()
+        };
+        let nodes = [
+            node(),
+            Facts {
+                is_replica: true,
+                ..node()
+            },
+            Facts {
+                is_loading: true,
+                ..node()
+            },
+        ];
+        let facts = facts(&nodes, Some("id".into()));
+        assert!(facts.is_replica && facts.is_loading && !facts.is_hidden);
+        assert_eq!(facts.run_id.as_deref(), Some("id"));
+        assert!(
+            super::facts(&[node()], None).is_hidden,
+            "it may be another address of the same"
+        );
+    }
+}

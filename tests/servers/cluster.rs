@@ -1,0 +1,609 @@
+//! A cluster is one server of a quorum, whatever happens among its nodes.
+
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
+
+use multiredlock::{DownReason, Event, LockError, Redlock, Refusal, RenewError, Vote, Warning};
+#[cfg(feature = "tls")]
+use multiredlock::{Server, Tls};
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
+
+use crate::access::works;
+#[cfg(feature = "tls")]
+use crate::support::Certificates;
+use crate::support::{
+    LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, all_up, eventually, finishes, ms, patient, quick,
+    reason, up,
+};
+
+/// A cluster and two servers, and a handle that has reached them all.
+async fn three() -> (RedisCluster, Servers, Redlock) {
+    let (cluster, servers) = (RedisCluster::start(3), Servers::start(2));
+    let redlock = quick()
+        .servers([cluster.url(), servers[0].url(), servers[1].url()])
+        .build()
+        .unwrap();
+    all_up(&redlock).await;
+    (cluster, servers, redlock)
+}
+
+async fn alone(cluster: &RedisCluster) -> Redlock {
+    let redlock = quick().servers([cluster.url()]).build().unwrap();
+    all_up(&redlock).await;
+    redlock
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_votes_as_one_of_three() {
+    let (cluster, servers, redlock) = three().await;
+    assert!(
+        redlock.servers()[0]
+            .address
+            .as_str()
+            .starts_with("redis-cluster://127.0.0.1:")
+    );
+    works(&redlock, 3).await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || {
+        cluster.holds(&lock) && servers.holding(&lock) == 2
+    })
+    .await;
+
+    let refused = redlock.try_lock("console", LONG).await.unwrap_err();
+    assert!(matches!(&refused, LockError::Held { .. }), "{refused}");
+
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    cluster.empty().await;
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_are_spread_over_the_nodes() {
+    let cluster = RedisCluster::start(3);
+    let redlock = alone(&cluster).await;
+
+    let mut tasks = JoinSet::new();
+    for number in 0..300 {
+        let redlock = redlock.clone();
+        tasks.spawn(async move { redlock.lock(format!("resource {number}"), LONG).await.unwrap() });
+    }
+    let locks = finishes("the locks", tasks.join_all()).await;
+
+    assert_eq!(cluster.keys().len(), 300);
+    for node in cluster.iter() {
+        assert!(node.keys().len() > 50, "{:?}", node.keys());
+    }
+    for lock in &locks {
+        redlock.unlock(lock);
+    }
+    cluster.empty().await;
+    assert_eq!(up(&redlock), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_fights_for_a_resource_leaves_no_key() {
+    let cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    let mut tasks = JoinSet::new();
+    for task in 0..16 {
+        let redlock = redlock.clone();
+        tasks.spawn(async move {
+            for round in 0..50 {
+                let resource = format!("resource {}", (task + round) % 5);
+                // Some of these give up in the middle of a round.
+                let limit = Duration::from_micros(200 * (round % 10));
+                let lock = redlock.lock(resource, LONG).retry(patient()).into_future();
+                if let Ok(lock) = tokio::time::timeout(limit, lock).await {
+                    redlock.unlock(&lock.unwrap());
+                }
+            }
+        });
+    }
+    finishes("all of them", tasks.join_all()).await;
+    cluster.empty().await;
+    works(&redlock, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_resources_have_to_be_in_one_slot() {
+    let (cluster, servers, redlock) = three().await;
+    let apart = [cluster.resource_at(0), cluster.resource_at(1)];
+    let lock = redlock.lock(&apart, LONG).await.unwrap();
+    eventually("both servers have the keys", async || {
+        servers.iter().all(|server| server.keys().len() == 2)
+    })
+    .await;
+    assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 2);
+
+    let alone = alone(&cluster).await;
+    let refused = alone.try_lock(&apart, LONG).await.unwrap_err();
+    assert!(matches!(refused, LockError::Refused { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("CROSSSLOT"), "{refused}");
+
+    let together = ["{tag}a", "{tag}b", "{tag}c"];
+    let lock = redlock.lock(together, LONG).await.unwrap();
+    eventually("the cluster has the keys", async || cluster.keys().len() == 3).await;
+    let lock = redlock.renew(&lock, LONG).await.unwrap();
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    cluster.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_moved_since_is_followed() {
+    let cluster = RedisCluster::start(3);
+    let redlock = alone(&cluster).await;
+    let start = Instant::now();
+    let console = cluster.resource_at(0);
+    let mut home = 0;
+    let mut move_on = || {
+        let next = (home + 1) % 3;
+        cluster.move_slot(cluster.slot(&console), home, next);
+        home = next;
+    };
+    for _ in 0..3 {
+        move_on();
+        let lock = redlock.try_lock(&*console, LONG).await.unwrap();
+        move_on();
+        let lock = redlock.renew(&lock, LONG).await.unwrap();
+        move_on();
+        let refused = redlock.try_lock(&*console, LONG).await;
+        assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+        move_on();
+        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        assert_eq!((unlocked.removed, unlocked.unreachable), (1, 0));
+        assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
+    }
+    let unchanged_for = redlock.servers()[0].unchanged_for;
+    assert!(unchanged_for >= start.elapsed(), "it was down after {unchanged_for:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_moves_without_the_others_noticing() {
+    let (cluster, servers, redlock) = three().await;
+    let console = cluster.resource_at(0);
+    let lock = redlock.lock(&*console, LONG).await.unwrap();
+    eventually("every server has the key", async || {
+        cluster.holds(&lock) && servers.holding(&lock) == 2
+    })
+    .await;
+
+    cluster.move_slot(cluster.slot(&console), 0, 1);
+
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_waits_for_a_slot_that_is_on_its_way() {
+    let (cluster, servers, redlock) = three().await;
+    let alone = alone(&cluster).await;
+    let console = cluster.resource_at(0);
+    let lock = redlock.lock(&*console, LONG).await.unwrap();
+    eventually("the cluster has the key", async || cluster.holds(&lock)).await;
+
+    cluster.begin_to_move_slot(cluster.slot(&console), 0, 1);
+
+    let refused = alone.try_lock(&*console, LONG).await.unwrap_err();
+    let LockError::Refused { failure } = &refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::Moving));
+    let lock = redlock.renew(&lock, LONG).await.unwrap();
+    let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+    assert_eq!(unlocked.removed, 2, "{unlocked:?}");
+    servers.empty().await;
+    assert_eq!(cluster.keys(), [console.as_str()]);
+
+    cluster.finish_to_move_slot(cluster.slot(&console), 1);
+    cluster.empty().await;
+    assert_eq!((up(&redlock), up(&alone)), (3, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_are_asked_elsewhere_leave_the_answers_to_others_alone() {
+    let cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    let moving = cluster.resource_at(0);
+    cluster.begin_to_move_slot(cluster.slot(&moving), 0, 1);
+    let asks = (0..4).map(|number| (format!("{{{moving}}} {number}"), false));
+    let held = (0..).map(|number| (format!("held {number}"), true));
+    let held = held.filter(|(name, _)| cluster.node_of(name) == 1).take(50);
+
+    let mut tasks = JoinSet::new();
+    for (resource, is_held) in held.chain(asks) {
+        if is_held {
+            cluster[1].command(&["SET", &resource, "somebody else"]);
+        }
+        let redlock = redlock.clone();
+        tasks.spawn(async move {
+            for _ in 0..50 {
+                match redlock.try_lock(&*resource, LONG).await {
+                    Err(LockError::Held { .. }) if is_held => {}
+                    Err(LockError::Refused { .. }) if !is_held => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    finishes("all of them", tasks.join_all()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move_all_the_time_leave_no_key() {
+    let cluster = RedisCluster::start(3);
+    let redlock = alone(&cluster).await;
+    let resources: Vec<String> = (0..8)
+        .map(|number| format!("{{{}}} {number}", cluster.resource_at(number % 3)))
+        .collect();
+    let mut tasks = JoinSet::new();
+    for (number, resource) in resources.iter().cloned().enumerate() {
+        let redlock = redlock.clone();
+        tasks.spawn(async move {
+            for _ in 0..60 {
+                if let Ok(lock) = redlock
+                    .lock(&*resource, LONG)
+                    .retry(patient())
+                    .round_timeout(ms(100 + number as u64))
+                    .await
+                {
+                    let _ = redlock.renew(&lock, LONG).await;
+                    redlock.unlock(&lock);
+                }
+            }
+        });
+    }
+    let tasks = tokio::spawn(tasks.join_all());
+    let mut homes: Vec<usize> = (0..3).collect();
+    eventually("every task has ended", async || {
+        for (first, home) in homes.iter_mut().enumerate() {
+            let next = (*home + 1) % 3;
+            cluster.move_slot(cluster.slot(&resources[first]), *home, next);
+            *home = next;
+        }
+        tasks.is_finished()
+    })
+    .await;
+    tasks.await.unwrap();
+    cluster.empty().await;
+    works(&redlock, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_joined_is_looked_at_before_it_is_used() {
+    let (mut cluster, servers, redlock) = three().await;
+    let console = cluster.resource_at(0);
+    let slot = cluster.slot(&console);
+    let lock = redlock.lock(&*console, LONG).await.unwrap();
+    eventually("the cluster has the key", async || cluster.holds(&lock)).await;
+
+    let start = Instant::now();
+    cluster.join();
+    cluster.move_slot(slot, 0, 3);
+
+    assert_eq!(cluster[3].keys(), [console.as_str()]);
+    redlock.unlock(&lock);
+    cluster.empty().await;
+    servers.empty().await;
+    all_up(&redlock).await;
+    let unchanged_for = redlock.servers()[0].unchanged_for;
+    assert!(unchanged_for < start.elapsed(), "nobody looked at the new node");
+    let lock = redlock.lock(&*console, LONG).await.unwrap();
+    eventually("the new node has the key", async || cluster[3].keys().len() == 1).await;
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_crashes_costs_one_server_until_it_is_back() {
+    let (cluster, servers, redlock) = three().await;
+    for node in [0, 2] {
+        let there = redlock.lock(cluster.resource_at(node), LONG).await.unwrap();
+        let elsewhere = redlock.lock(cluster.resource_at(1), LONG).await.unwrap();
+        eventually("the cluster has the keys", async || {
+            [&there, &elsewhere].into_iter().all(|lock| cluster.holds(lock))
+        })
+        .await;
+
+        cluster[node].crash();
+
+        eventually("the cluster is down", async || {
+            matches!(reason(&redlock, 0), Some(DownReason::Cluster(_)))
+        })
+        .await;
+        let lock = finishes("the other two", redlock.lock("console", LONG)).await.unwrap();
+        let renewed = finishes("the renewal", redlock.renew(&elsewhere, LONG)).await.unwrap();
+        for lock in [&lock, &there, &renewed] {
+            redlock.unlock(lock);
+        }
+        servers.empty().await;
+
+        cluster[node].restart();
+        works(&redlock, 3).await;
+        cluster.empty().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_cluster_a_handle_has_no_quorum_and_does_not_hang() {
+    let cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    let lock = redlock.lock(cluster.resource_at(1), LONG).await.unwrap();
+    cluster[0].crash();
+    eventually("the cluster is down", async || up(&redlock) == 0).await;
+
+    let refused = finishes("the lock", redlock.lock("console", LONG)).await;
+    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
+    let unknown = finishes("the renewal", redlock.renew(&lock, LONG)).await;
+    assert!(matches!(unknown, Err(RenewError::Unknown { .. })), "{unknown:?}");
+    redlock.unlock(&lock);
+
+    cluster[0].restart();
+    cluster.empty().await;
+    works(&redlock, 1).await;
+    finishes("the end", redlock.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_node_is_noticed_while_others_answer() {
+    let (cluster, servers, redlock) = three().await;
+    for node in [0, 1, 2] {
+        let (frozen, other) = (cluster.resource_at(node), cluster.resource_at((node + 1) % 3));
+        let busy = redlock.clone();
+        let busy = tokio::spawn(async move {
+            loop {
+                let lock = busy.lock(&*other, LONG).await.unwrap();
+                finishes("the unlock", busy.unlock(&lock)).await;
+            }
+        });
+
+        cluster[node].freeze();
+        let lock = finishes("the lock", redlock.lock(&*frozen, LONG)).await.unwrap();
+        eventually("a heartbeat is missed", async || {
+            reason(&redlock, 0) == Some(DownReason::Unresponsive)
+        })
+        .await;
+        redlock.unlock(&lock);
+        busy.abort();
+        let _ = busy.await;
+        servers.empty().await;
+
+        cluster[node].thaw();
+        works(&redlock, 3).await;
+        // Behind this nothing is left of what the node found in its old connection.
+        let lock = finishes("the next lock", redlock.lock(&*frozen, LONG)).await.unwrap();
+        eventually("the node grants again", async || cluster.holds(&lock)).await;
+        redlock.unlock(&lock);
+        cluster.empty().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_before_is_ended_at_every_node() {
+    let may = "on >secret ~* &* -@all +ping +info +client|id +eval +evalsha +set +get +pttl +pexpire +del +cluster";
+    let may_kill = format!("{may} +client|kill");
+    let cluster = RedisCluster::start_with(2, |node| node.user("locker", &may_kill));
+    let url = cluster.url().replacen("://", "://locker:secret@", 1);
+    for careless in [0, 1] {
+        let set_user = |node: usize, rules: &str| {
+            let words = ["ACL", "SETUSER", "locker", "reset"]
+                .into_iter()
+                .chain(rules.split(' '));
+            cluster[node].command(&words.collect::<Vec<_>>());
+        };
+        set_user(careless, may);
+        let redlock = quick().servers([url.as_str()]).build().unwrap();
+        all_up(&redlock).await;
+        let mut events = redlock.events();
+        cluster[1 - careless].kill_clients();
+        finishes("the node that does not let us is told of", async {
+            while let Some(event) = events.next().await {
+                if matches!(
+                    event,
+                    Event::Warning {
+                        warning: Warning::OldConnectionLives,
+                        ..
+                    }
+                ) {
+                    break;
+                }
+            }
+        })
+        .await;
+        set_user(careless, &may_kill);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_that_nodes_forget_are_taught_again() {
+    let cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    for node in [0, 1, 0, 1] {
+        let lock = redlock.lock(cluster.resource_at(node), LONG).await.unwrap();
+        for node in cluster.iter() {
+            node.command(&["SCRIPT", "FLUSH"]);
+        }
+        let lock = redlock.renew(&lock, LONG).await.unwrap();
+        assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 1);
+    }
+    assert_eq!(up(&redlock), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_given_twice_votes_once() {
+    let (cluster, server) = (RedisCluster::start(2), RedisServer::start());
+    let by = |node: usize| format!("redis-cluster://{}", cluster[node].address());
+    let redlock = quick().servers([by(0), by(1), server.url()]).build().unwrap();
+    eventually("one of both addresses is found out", async || {
+        let found_out = [0, 1].map(|server| matches!(reason(&redlock, server), Some(DownReason::Duplicate { .. })));
+        found_out[0] != found_out[1] && up(&redlock) == 2
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_away_is_passed_over_at_the_start() {
+    let (cluster, away) = (RedisCluster::start(2), RedisServer::builder().prepare());
+    let url = format!("redis-cluster://{}?node={}", away.address(), cluster[1].address());
+    works(&quick().servers([url]).build().unwrap(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_cluster_is_told() {
+    let (server, apart) = (RedisServer::start(), RedisCluster::without_slots());
+    let redlock = quick()
+        .servers([
+            format!("redis-cluster://{}", server.address()),
+            format!("redis-cluster://{}", apart.address()),
+        ])
+        .build()
+        .unwrap();
+    eventually("both are found out", async || {
+        let says =
+            |server, words: &str| reason(&redlock, server).is_some_and(|reason| reason.to_string().contains(words));
+        says(0, "cluster support disabled") && says(1, "the cluster is not whole: no node has slots")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_a_cluster_needs_few_permissions() {
+    let rules = "on >secret ~locks:* resetchannels -@all \
+                 +ping +info +client|id +client|kill +eval +evalsha +set +get +pttl +pexpire +del \
+                 +cluster|slots +cluster|info +cluster|nodes";
+    let cluster = RedisCluster::start_with(2, |node| node.user("locker", rules));
+    let url = cluster.url().replacen("://", "://locker:secret@", 1);
+    let redlock = quick().key_prefix("locks:").servers([url]).build().unwrap();
+    works(&redlock, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_crash_in_the_middle_of_many_locks_keep_no_key() {
+    let cluster = RedisCluster::start_with(2, RedisServerBuilder::keep_memory);
+    let redlock = alone(&cluster).await;
+    let tasks: Vec<_> = (0..16)
+        .map(|task| tokio::spawn(lock_and_unlock(redlock.clone(), task)))
+        .collect();
+    for node in [0, 1] {
+        cluster[node].kill_clients();
+        eventually("it is down", async || up(&redlock) == 0).await;
+        all_up(&redlock).await;
+        cluster[node].crash();
+        eventually("it is down", async || up(&redlock) == 0).await;
+        cluster[node].restart();
+        all_up(&redlock).await;
+    }
+    for task in tasks {
+        task.abort();
+        let _ = task.await;
+    }
+    cluster.empty().await;
+}
+
+async fn lock_and_unlock(redlock: Redlock, task: usize) {
+    loop {
+        if let Ok(lock) = redlock.lock(format!("resource {task}"), LONG).await {
+            redlock.unlock(&lock);
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_takes_the_place_of_a_node_that_crashed() {
+    let (mut cluster, servers) = (RedisCluster::start(3), Servers::start(2));
+    cluster.join_as_replica_of(0);
+    let redlock = quick()
+        .servers([cluster.url(), servers[0].url(), servers[1].url()])
+        .build()
+        .unwrap();
+    works(&redlock, 3).await;
+    let lock = redlock.lock(cluster.resource_at(0), LONG).await.unwrap();
+    eventually("the replica has the key", async || cluster[3].keys().len() == 1).await;
+
+    cluster[0].crash();
+
+    eventually("the cluster is down", async || up(&redlock) == 2).await;
+    eventually("the replica has taken over", async || up(&redlock) == 3).await;
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_that_is_closed_leaves_no_connection_to_any_node() {
+    let cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    cluster[1].kill_clients();
+    eventually("it is down", async || up(&redlock) == 0).await;
+    all_up(&redlock).await;
+    works(&redlock, 1).await;
+
+    finishes("the end", redlock.close()).await;
+
+    eventually("every connection is closed", async || {
+        cluster.iter().all(|node| node.clients().is_empty())
+    })
+    .await;
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_prove_the_one_name_that_is_given() {
+    // They tell of each other by their addresses, for which nobody vouches.
+    let certificates = Certificates::of(&["locks.example.com"]);
+    let Some(cluster) = RedisCluster::start_if_built_with_tls(2, &certificates) else {
+        return;
+    };
+    let url = cluster.url().replacen("redis", "rediss", 1);
+    let trusting = || Tls::new().ca_pem(certificates.authority.as_str());
+    let with = |tls| {
+        let server = Server::parse(&url).unwrap().tls(tls);
+        quick().servers([server]).build().unwrap()
+    };
+
+    works(&with(trusting().server_name("locks.example.com")), 1).await;
+    let refused = with(trusting());
+    eventually("the name is not theirs", async || {
+        matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_hear_of_changes_from_every_node() {
+    let cluster = RedisCluster::start(2);
+    let (first, second) = (alone(&cluster).await, alone(&cluster).await);
+    for node in [0, 1, 0] {
+        let resource = cluster.resource_at(node);
+        let lock = first.lock(&*resource, LONG).await.unwrap();
+        let waiter = tokio::spawn(second.acquire(&*resource, LONG).into_future());
+        eventually("every node tells of changes", async || {
+            let tells = |client: &String| client.contains(" flags=t ");
+            cluster.iter().all(|node| node.clients().iter().any(tells))
+        })
+        .await;
+        first.unlock(&lock);
+        let guard = finishes("the waiter", waiter).await.unwrap().unwrap();
+        finishes("the release", guard.release()).await.unwrap();
+    }
+    cluster.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_follows_its_slot() {
+    let cluster = RedisCluster::start(2);
+    let (first, second) = (alone(&cluster).await, alone(&cluster).await);
+    let resource = cluster.resource_at(0);
+    let lock = first.lock(&*resource, LONG).await.unwrap();
+    let waiter = tokio::spawn(second.acquire(&*resource, LONG).into_future());
+    eventually("it waits", async || cluster[0].calls("pttl") > 0).await;
+
+    cluster.move_slot(cluster.slot(&resource), 0, 1);
+    first.unlock(&lock);
+
+    let guard = finishes("the waiter", waiter).await.unwrap().unwrap();
+    assert_eq!(cluster[1].keys(), [resource]);
+    finishes("the release", guard.release()).await.unwrap();
+    cluster.empty().await;
+}
