@@ -11,6 +11,7 @@ mod rounds;
 mod several;
 mod traits;
 mod undo;
+mod waiting;
 
 use multiredlock::{Builder, Redlock, testing::MemoryServer};
 use std::{future::Future, time::Duration};
