@@ -210,10 +210,13 @@ impl Line {
     pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
         let now = times.now;
         self.unit = weather.round_trip.max(TICK);
+        let leading = leading_holder(votes);
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 // It is undone.
                 Vote::Granted => Prospect::Likely,
+                // Servers that are away decided it, and nobody is known to hold it here.
+                Vote::Pending if leading.is_none() => Prospect::Likely,
                 Vote::Held(holder) => match holder.remaining {
                     // A little later, so that not all who know the moment ask at once.
                     Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
@@ -222,7 +225,7 @@ impl Line {
                 _ => Prospect::Unlikely,
             };
         }
-        let (holder, named) = match leading_holder(votes) {
+        let (holder, named) = match leading {
             Some((holder, named)) => (Some(holder.fingerprint()), named),
             None => (None, 0),
         };

@@ -165,6 +165,23 @@ async fn the_front_is_woken_when_a_majority_forgets_the_key_and_not_by_less() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_front_is_woken_when_a_majority_can_be_reached_again() {
+    let servers = start(3);
+    let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
+    all_up(&redlock).await;
+    servers[0].crash();
+    servers[1].crash();
+    up(&redlock, 1).await;
+    let waiter = wait(&redlock, "r");
+    sleep(secs(60)).await;
+    assert!(!waiter.is_finished());
+    servers[0].restart();
+    let before = Instant::now();
+    let _guard = waiter.await.unwrap().unwrap();
+    assert!(before.elapsed() <= ms(10), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_outlives_all_servers() {
     let servers = start(3);
     let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
