@@ -5,7 +5,10 @@ use multiredlock::{InvalidResource, LockError, OwnerError, RenewError, testing::
 use std::{
     future::{Future, IntoFuture},
     pin::pin,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Waker},
 };
 use tokio::{task::yield_now, time::sleep};
@@ -46,16 +49,16 @@ async fn nothing_of_a_set_is_locked_while_a_part_of_it_is_held() {
 async fn sets_in_any_order_exclude_each_other_without_a_deadlock() {
     let servers = start(3);
     let redlocks = [connect(&servers).await, connect(&servers).await];
-    static OWNERS: AtomicUsize = AtomicUsize::new(0);
+    let owners = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for i in 0..20 {
-        let redlock = redlocks[i % 2].clone();
+        let (redlock, owners) = (redlocks[i % 2].clone(), Arc::clone(&owners));
         tasks.push(tokio::spawn(async move {
             let set = if i % 4 < 2 { ["a", "b"] } else { ["b", "a"] };
             let guard = redlock.acquire(set, secs(10)).await.unwrap();
-            assert_eq!(OWNERS.fetch_add(1, Ordering::SeqCst), 0);
+            assert_eq!(owners.fetch_add(1, Ordering::SeqCst), 0);
             sleep(ms(3)).await;
-            OWNERS.fetch_sub(1, Ordering::SeqCst);
+            owners.fetch_sub(1, Ordering::SeqCst);
             guard.release().await.unwrap();
         }));
     }
@@ -135,7 +138,9 @@ async fn an_unlock_of_a_set_leaves_keys_that_others_took() {
     let servers = start(3);
     let redlock = connect(&servers).await;
     let lock = redlock.lock(["a", "b"], secs(10)).await.unwrap();
-    servers.iter().for_each(|server| server.forget("a"));
+    for server in &servers {
+        server.forget("a");
+    }
     let other = redlock.lock("a", secs(10)).await.unwrap();
     redlock.unlock(&lock).await;
     assert!(have(&servers, &["a"], other.value()));
