@@ -299,7 +299,7 @@ async fn a_waiter_that_times_out_in_the_middle_of_the_line_holds_nobody_up() {
     held.release().await.unwrap();
     let before = Instant::now();
     drop(first.await.unwrap().unwrap());
-    let _guard = third.await.unwrap().unwrap();
+    let _guard = timeout(secs(60), third).await.expect("it is next").unwrap().unwrap();
     assert!(before.elapsed() <= ms(10), "{:?}", before.elapsed());
 }
 
@@ -381,7 +381,7 @@ async fn a_waiter_that_gives_up_just_when_it_is_handed_the_lock_passes_it_on() {
         }
         front.abort();
         let before = Instant::now();
-        let guard = next.await.unwrap().unwrap();
+        let guard = timeout(secs(60), next).await.expect("it is next").unwrap().unwrap();
         assert!(
             before.elapsed() <= ms(20),
             "{:?} after {yields} turns",
