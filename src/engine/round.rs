@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::Address,
     error::{Failure, ServerVote},
+    metrics,
     quorum::majority,
     resource::Resources,
     server::{Changes, Claim, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
@@ -320,8 +321,16 @@ impl Electorate {
         let decision = timeout_at(operation.until(), decided).await;
         let elapsed = start.elapsed();
         debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
+        let is_in_time = ttl.validity(elapsed).is_some();
+        let outcome = match decision {
+            Ok(Decision::Won) if is_in_time => "won",
+            Ok(Decision::Won) => "expired",
+            Ok(Decision::Lost) => "lost",
+            Err(_) => "silent",
+        };
+        metrics::round(operation.verb.name(), outcome);
         match decision {
-            Ok(Decision::Won) if ttl.validity(elapsed).is_some() => Ok(Term {
+            Ok(Decision::Won) if is_in_time => Ok(Term {
                 valid_until: start + ttl.promised(),
                 // Keys were set as late as now.
                 expires: start + elapsed + ttl.duration(),

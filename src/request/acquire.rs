@@ -1,6 +1,6 @@
 //! A guard that is asked for, and work that is done under one.
 
-use super::{BoxFuture, default_round_timeout, lock::refused};
+use super::{BoxFuture, default_round_timeout, lock::refused, outcome};
 use crate::{
     engine::{
         Drift, Vote,
@@ -11,11 +11,16 @@ use crate::{
     error::{LockError, UsingError},
     guard::{Guard, Settings},
     lock::Lock,
+    metrics,
     redlock::Core,
     resource::Resources,
 };
 use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+use tracing::{Instrument, debug_span, field::Empty};
 
 /// A guard that is asked for, from [`Redlock::acquire`](crate::Redlock::acquire) or
 /// [`Redlock::try_acquire`](crate::Redlock::try_acquire). Awaiting it waits in line.
@@ -153,6 +158,16 @@ impl AcquireRequest {
     }
 
     async fn run(self) -> Result<Guard, LockError> {
+        let span =
+            debug_span!("acquire", resource = %self.resources, ttl = ?self.ttl, outcome = Empty, validity = Empty);
+        let started = Instant::now();
+        let acquired = self.acquire().instrument(span.clone()).await;
+        let outcome = outcome(&span, &acquired, Guard::remaining, LockError::name);
+        metrics::wait(outcome, started.elapsed());
+        acquired
+    }
+
+    async fn acquire(self) -> Result<Guard, LockError> {
         let (electorate, keys) = self.core.locate(&self.resources)?;
         let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
         if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl.duration()) {

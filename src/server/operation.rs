@@ -30,6 +30,16 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Restore => "restore",
+            Self::Renew => "renew",
+            Self::Look => "look",
+            Self::Unlock => "unlock",
+        }
+    }
+
     pub(crate) fn sets_keys(self) -> bool {
         matches!(self, Self::Lock | Self::Restore)
     }

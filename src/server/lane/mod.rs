@@ -12,9 +12,12 @@ use super::{
     link::{Answer, Change, Command, Form, Link, Outcome, Script},
     operation::{Operation, Verb},
 };
-use crate::engine::{
-    Holder,
-    ballot::{Decision, Vote},
+use crate::{
+    engine::{
+        Holder,
+        ballot::{Decision, Vote},
+    },
+    metrics,
 };
 use queue::{Batch, Queue, says_replica};
 use std::{
@@ -229,6 +232,7 @@ impl Lane {
         if batch.is_empty() {
             return;
         }
+        metrics::batch(batch.len());
         let (lane, epoch) = (Arc::clone(self), queue.epoch);
         let sent = Arc::clone(&batch);
         let done = move |answer| lane.answered(epoch, now, &sent, answer);
