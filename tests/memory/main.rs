@@ -4,6 +4,7 @@ mod cancel;
 mod events;
 mod groups;
 mod limits;
+mod observe;
 mod remembered;
 mod renewal;
 mod rounds;
