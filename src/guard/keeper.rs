@@ -50,7 +50,7 @@ impl Keeper<'_> {
         let look_at = self.held.since + LOOK_AFTER.min(ttl / 10);
         let mut listening = None;
         loop {
-            let may_renew = max_hold.is_none_or(|max_hold| self.held.since.elapsed() < max_hold);
+            let may_renew = max_hold.is_none_or(|max_hold| renew_at - self.held.since < max_hold);
             tokio::select! {
                 () = sleep_until(renew_at), if may_renew => match self.renew().await {
                     Renewed::Yes => renew_at = Instant::now() + third,

@@ -3,6 +3,7 @@
 mod cancel;
 mod events;
 mod groups;
+mod guard;
 mod limits;
 mod observe;
 mod remembered;
@@ -10,6 +11,7 @@ mod renewal;
 mod rounds;
 mod traits;
 mod undo;
+mod using;
 
 use multiredlock::{Builder, Redlock, testing::MemoryServer};
 use std::{future::Future, time::Duration};
