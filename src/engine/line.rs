@@ -115,7 +115,7 @@ pub(crate) enum Handover {
 pub(crate) struct Weather {
     /// How long a round takes.
     pub(crate) round_trip: Duration,
-    /// Whether a majority tells of changes.
+    /// Whether it is told when a majority may have become free.
     pub(crate) is_tracked: bool,
 }
 
@@ -210,6 +210,8 @@ impl Line {
     pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
         let now = times.now;
         self.unit = weather.round_trip.max(TICK);
+        let down = count(votes, |vote| matches!(vote, Vote::Unreachable(_)));
+        let has_too_few = down > votes.len() - majority(votes.len());
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 // It is undone.
@@ -219,6 +221,8 @@ impl Line {
                     Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
                     None => Prospect::Unlikely,
                 },
+                // The round was lost before it could answer, for lack of others.
+                Vote::Pending if has_too_few => Prospect::Likely,
                 _ => Prospect::Unlikely,
             };
         }

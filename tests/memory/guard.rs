@@ -14,6 +14,12 @@ async fn lost(guard: &Guard) -> (Duration, Loss) {
     (start.elapsed(), loss)
 }
 
+fn delay(servers: &[MemoryServer], delay: Duration) {
+    for server in servers {
+        server.delay(delay);
+    }
+}
+
 /// A guard of three seconds on three servers.
 async fn guard() -> (Vec<MemoryServer>, Redlock, Guard) {
     let servers = start(3);
@@ -84,11 +90,11 @@ async fn a_renewal_that_comes_too_late_does_not_bring_a_lost_guard_back() {
         .unwrap();
     all_up(&redlock).await;
     let guard = redlock.acquire("r", secs(3)).await.unwrap();
-    servers.iter().for_each(|server| server.delay(ms(2_500)));
+    delay(&servers, ms(2_500));
     lost(&guard).await;
     sleep(secs(10)).await;
     assert!(!guard.is_valid());
-    servers.iter().for_each(|server| server.delay(ms(0)));
+    delay(&servers, ms(0));
     drop(guard);
     sleep(secs(10)).await;
     assert!(servers.iter().all(MemoryServer::is_empty));
@@ -187,7 +193,7 @@ async fn nothing_is_renewed_after_a_release() {
         let servers = start(3);
         let redlock = connect(&servers).await;
         let guard = redlock.acquire("r", secs(3)).await.unwrap();
-        servers.iter().for_each(|server| server.delay(ms(20)));
+        delay(&servers, ms(20));
         sleep(ms(970 + moment)).await;
         drop(guard);
         sleep(ms(100)).await;
