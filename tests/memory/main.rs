@@ -12,6 +12,7 @@ mod rounds;
 mod traits;
 mod undo;
 mod using;
+mod waiting;
 
 use multiredlock::{Builder, Redlock, testing::MemoryServer};
 use std::{future::Future, time::Duration};
