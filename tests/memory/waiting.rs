@@ -9,11 +9,11 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 use tokio::{
     task::{JoinHandle, JoinSet, yield_now},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 fn wait(redlock: &Redlock) -> JoinHandle<Result<Guard, LockError>> {
@@ -143,47 +143,38 @@ async fn a_handle_that_is_closed_ends_all_its_waiters() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_leaves_after_any_number_of_polls_leaves_the_line_in_order_and_no_key() {
-    for polls in 0..40 {
-        let servers = start(3);
-        let (redlock, other) = (connect(&servers).await, connect(&servers).await);
-        let guard = redlock.acquire("r", secs(60)).await.unwrap();
-        let before = wait(&redlock);
-        settle().await;
-        {
-            let mut leaving = pin!(redlock.acquire("r", secs(60)).into_future());
+    for polls in 0..30 {
+        // Before it asks, while it asks, while it waits, or only when it has left.
+        for unlocked_at in [0, 1, 2, 4, 8, 100] {
+            let servers = start(3);
+            let redlock = connect(&servers).await;
+            let mut guard = redlock.try_acquire("r", secs(60)).await.ok();
             let mut behind = None;
-            for poll in 0..polls {
-                // It comes to the front, and is being handed the resource, somewhere in here.
-                if poll == 3 {
-                    drop(guard_of(&before, &servers));
+            {
+                let mut leaving = pin!(redlock.acquire("r", secs(60)).into_future());
+                for poll in 0..polls {
+                    if poll == unlocked_at {
+                        guard = None;
+                    }
+                    let context = &mut Context::from_waker(Waker::noop());
+                    if leaving.as_mut().poll(context).is_ready() {
+                        break;
+                    }
+                    behind.get_or_insert_with(|| wait(&redlock));
+                    yield_now().await;
                 }
-                let context = &mut Context::from_waker(Waker::noop());
-                if let Poll::Ready(done) = leaving.as_mut().poll(context) {
-                    drop(done);
-                    break;
-                }
-                behind.get_or_insert_with(|| wait(&redlock));
-                if poll == 5 {
-                    before.abort();
-                }
-                yield_now().await;
             }
-            drop(behind);
+            drop(guard);
+            let behind = behind.unwrap_or_else(|| wait(&redlock));
+            let served = timeout(secs(1), behind).await.expect("the next in line is served");
+            served.unwrap().unwrap().release().await.unwrap();
+            settle().await;
+            assert!(
+                servers.iter().all(MemoryServer::is_empty),
+                "after {polls} polls, unlocked at {unlocked_at}"
+            );
         }
-        drop(guard);
-        before.abort();
-        let _ = before.await;
-        // Whoever is still in line, here or elsewhere, gets it.
-        let last = wait(&other).await.unwrap().unwrap();
-        last.release().await.unwrap();
-        sleep(secs(130)).await;
-        assert!(servers.iter().all(MemoryServer::is_empty), "after {polls} polls");
     }
-}
-
-/// Whether anything is left to drop of a waiter that may have come to its turn.
-fn guard_of(waiter: &JoinHandle<Result<Guard, LockError>>, servers: &[MemoryServer]) -> (bool, usize) {
-    (waiter.is_finished(), servers.len())
 }
 
 #[tokio::test(start_paused = true)]
