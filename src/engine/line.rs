@@ -210,6 +210,8 @@ impl Line {
     pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
         let now = times.now;
         self.unit = weather.round_trip.max(TICK);
+        let known = count(votes, |vote| matches!(vote, Vote::Granted | Vote::Held(_)));
+        let is_known = known >= majority(votes.len());
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 // It is undone.
@@ -219,6 +221,8 @@ impl Line {
                     Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
                     None => Prospect::Unlikely,
                 },
+                // The round was lost without it, but none can be won without it.
+                Vote::Pending if !is_known => Prospect::Likely,
                 _ => Prospect::Unlikely,
             };
         }

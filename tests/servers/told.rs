@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use multiredlock::{Guard, LockError, Redlock, Refusal, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, quick, soon};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, quick, soon, unhurried, up};
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
@@ -19,6 +19,13 @@ async fn watched(servers: &[RedisServer], keys: usize) {
         servers.iter().all(|server| server.watched() == keys)
     })
     .await;
+}
+
+/// Somebody else has the console until it is deleted.
+fn held_elsewhere(servers: &[RedisServer]) {
+    for server in servers {
+        server.command(&["SET", "console", "somebody else"]);
+    }
 }
 
 /// A handle whose guard has the console, and another one that waits for it.
@@ -97,6 +104,25 @@ async fn a_waiter_is_told_after_every_server_was_restarted_with_its_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() {
+    let servers = Servers::start(3);
+    let redlock = all_up_and_unhurried(&servers).await;
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    held_elsewhere(&servers[1..2]);
+    servers[2].freeze();
+    let waiter = waits(&redlock, "console");
+    watched(&servers[1..2], 1).await;
+    servers[2].thaw();
+
+    servers[1].command(&["DEL", "console"]);
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].restart();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     let user = || RedisServer::builder().user("locker", "on >secret ~* &* +@all");
     let servers: Servers = (0..3).map(|_| user().start()).collect();
@@ -137,4 +163,12 @@ async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     guards.push(soon("the last lock", last).await.unwrap().unwrap());
     drop(guards);
     servers.empty().await;
+}
+
+/// A handle that has reached every server, and then learns only from answers and broken connections.
+async fn all_up_and_unhurried(servers: &Servers) -> Redlock {
+    let redlock = unhurried().servers(servers.iter().map(RedisServer::url));
+    let redlock = redlock.build().unwrap();
+    all_up(&redlock).await;
+    redlock
 }
