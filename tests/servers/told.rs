@@ -2,7 +2,7 @@
 
 use std::future::IntoFuture;
 
-use multiredlock::{Guard, LockError, Redlock, Refusal, ServerVote, Vote};
+use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{LONG, RedisServer, Servers, all_up, eventually, quick, soon, unhurried, up};
@@ -104,6 +104,30 @@ async fn a_waiter_is_told_after_every_server_was_restarted_with_its_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_too_slow_to_be_asked_is_asked_to_tell_all_the_same() {
+    let servers = Servers::start(3);
+    let redlock = all_up_and_unhurried(&servers).await;
+    held_elsewhere(&servers);
+    servers[2].freeze();
+    let others = with_all_commands_on_their_way(&redlock).await;
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+    servers[2].thaw();
+    soon("it is asked to tell", watched(&servers[2..], 1)).await;
+
+    for server in &servers[1..] {
+        server.command(&["DEL", "console"]);
+    }
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].command(&["DEL", "console"]);
+    for lock in &others {
+        redlock.unlock(lock);
+    }
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() {
     let servers = Servers::start(3);
     let redlock = all_up_and_unhurried(&servers).await;
@@ -171,4 +195,13 @@ async fn all_up_and_unhurried(servers: &Servers) -> Redlock {
     let redlock = redlock.build().unwrap();
     all_up(&redlock).await;
     redlock
+}
+
+/// So many commands are never unanswered: to a server that is frozen nothing more is sent.
+async fn with_all_commands_on_their_way(redlock: &Redlock) -> Vec<Lock> {
+    let mut locks = Vec::new();
+    for number in 0..10 {
+        locks.push(redlock.lock(format!("another {number}"), LONG).await.unwrap());
+    }
+    locks
 }
