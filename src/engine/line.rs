@@ -115,7 +115,7 @@ pub(crate) enum Handover {
 pub(crate) struct Weather {
     /// How long a round takes.
     pub(crate) round_trip: Duration,
-    /// Whether a majority tells of changes.
+    /// Whether it is told when a majority may have become free.
     pub(crate) is_tracked: bool,
 }
 

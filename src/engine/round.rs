@@ -248,10 +248,12 @@ impl Electorate {
         let needed = majority(self.lanes.len());
         let mut round_trips: Vec<_> = self.lanes.iter().filter_map(|lane| lane.round_trip()).collect();
         round_trips.sort_unstable();
-        let tracked = self.lanes.iter().filter(|lane| lane.is_tracked());
+        let up: Vec<_> = self.lanes.iter().filter_map(|lane| lane.is_tracked()).collect();
+        let tracked = up.iter().filter(|is_tracked| **is_tracked).count();
         Weather {
             round_trip: round_trips.get(needed - 1).copied().unwrap_or_default(),
-            is_tracked: tracked.count() >= needed,
+            // Without a majority nothing is granted, and it is told when a server comes back.
+            is_tracked: tracked >= needed || up.len() < needed,
         }
     }
 

@@ -147,6 +147,47 @@ async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_tells_nothing_is_made_up_for_when_another_goes_down() {
+    let servers = the_last_tells_nothing();
+    let redlock = servers.connected().await;
+    held_elsewhere(&servers);
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    for server in &servers[1..] {
+        server.command(&["DEL", "console"]);
+    }
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].restart();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_does_not_count_among_those_that_tell() {
+    let servers = the_last_tells_nothing();
+    let redlock = servers.connected().await;
+    held_elsewhere(&servers);
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    let asked = servers[1].calls("get");
+    servers[1].command(&["SET", "console", "somebody else"]);
+    eventually("the waiter asked again", async || servers[1].calls("get") > asked).await;
+
+    for server in &servers[1..] {
+        server.command(&["DEL", "console"]);
+    }
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].restart();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     let user = || RedisServer::builder().user("locker", "on >secret ~* &* +@all");
     let servers: Servers = (0..3).map(|_| user().start()).collect();
@@ -204,4 +245,11 @@ async fn with_all_commands_on_their_way(redlock: &Redlock) -> Vec<Lock> {
         locks.push(redlock.lock(format!("another {number}"), LONG).await.unwrap());
     }
     locks
+}
+
+fn the_last_tells_nothing() -> Servers {
+    let without_hello = RedisServer::builder().line("rename-command HELLO \"\"").start();
+    [RedisServer::start(), RedisServer::start(), without_hello]
+        .into_iter()
+        .collect()
 }
