@@ -210,8 +210,8 @@ impl Line {
     pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
         let now = times.now;
         self.unit = weather.round_trip.max(TICK);
-        let down = count(votes, |vote| matches!(vote, Vote::Unreachable(_)));
-        let has_too_few = down > votes.len() - majority(votes.len());
+        let known = count(votes, |vote| matches!(vote, Vote::Granted | Vote::Held(_)));
+        let is_known = known >= majority(votes.len());
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 // It is undone.
@@ -221,8 +221,8 @@ impl Line {
                     Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
                     None => Prospect::Unlikely,
                 },
-                // The round was lost before it could answer, for lack of others.
-                Vote::Pending if has_too_few => Prospect::Likely,
+                // The round was lost without it, but none can be won without it.
+                Vote::Pending if !is_known => Prospect::Likely,
                 _ => Prospect::Unlikely,
             };
         }

@@ -132,6 +132,31 @@ impl Operation {
         Self::unlock(self.keys_and_value(), Arc::clone(&self.claim), times, self.servers())
     }
 
+    /// What is sent of it at this moment: nothing, if sending it would be of no use or harm.
+    pub(crate) fn to_send(self: &Arc<Self>, now: Instant) -> Option<Arc<Self>> {
+        if !self.is_stale(now) {
+            return Some(Arc::clone(self));
+        }
+        // Its round was lost without this server. Who made it waits on, and is to be told of changes here as well.
+        let still_watches = self.verb == Verb::Lock && self.watches && !self.is_over(now);
+        still_watches.then(|| Arc::new(self.look(now)))
+    }
+
+    fn look(&self, now: Instant) -> Self {
+        let times = (now, self.until);
+        let servers = self.servers();
+        let mut look = Self::vote_by(
+            times,
+            Verb::Look,
+            self.keys_and_value(),
+            Arc::default(),
+            self.ttl(),
+            servers,
+        );
+        look.watches = true;
+        look
+    }
+
     /// The SET that puts a key back which a won renewal found missing.
     pub(crate) fn restore(&self) -> Self {
         let now = Instant::now();

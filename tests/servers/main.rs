@@ -19,5 +19,6 @@ mod several;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod told;
 mod undo;
 mod waiting;

@@ -264,8 +264,7 @@ impl Lane {
                 }
                 if let Answer::Again(form) = answer {
                     queue.tracking.may_declare &= form.declares;
-                    let again = batch.iter().filter(|operation| !operation.is_stale(now));
-                    let again = again.cloned().collect();
+                    let again = batch.iter().filter_map(|operation| operation.to_send(now)).collect();
                     self.send(&mut queue, now, again, form);
                 }
             }
