@@ -46,11 +46,13 @@ impl Keeper<'_> {
     async fn watch_over(&self) -> Loss {
         let Settings { ttl, max_hold, .. } = self.held.settings;
         let third = ttl / 3;
-        let mut renew_at = self.held.since + third;
-        let look_at = self.held.since + LOOK_AFTER.min(ttl / 10);
+        let since = self.held.since;
+        let mut renew_at = since + third;
+        let look_at = since + LOOK_AFTER.min(ttl / 10);
         let mut listening = None;
         loop {
-            let may_renew = max_hold.is_none_or(|max_hold| self.held.since.elapsed() < max_hold);
+            // Of the moment at which it would be sent, which may be much later than now.
+            let may_renew = max_hold.is_none_or(|max_hold| renew_at.saturating_duration_since(since) < max_hold);
             tokio::select! {
                 () = sleep_until(renew_at), if may_renew => match self.renew().await {
                     Renewed::Yes => renew_at = Instant::now() + third,

@@ -3,6 +3,7 @@
 mod cancel;
 mod events;
 mod groups;
+mod guard;
 mod limits;
 mod observe;
 mod remembered;
