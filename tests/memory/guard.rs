@@ -50,7 +50,7 @@ async fn a_guard_is_renewed_at_a_third_of_its_ttl_for_many_ttls() {
     let value = guard.lock().value().to_owned();
     for _ in 0..100 {
         // The timers have steps of a millisecond, so that each renewal may be late by one.
-        sleep(guard.remaining() - ms(1_902)).await;
+        sleep(guard.remaining().saturating_sub(ms(1_902))).await;
         assert!(guard.remaining() <= ms(1_902), "renewed too early");
         sleep(ms(5)).await;
         assert!(guard.remaining() > ms(2_890), "not renewed in time");

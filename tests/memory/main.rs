@@ -11,6 +11,7 @@ mod renewal;
 mod rounds;
 mod traits;
 mod undo;
+mod using;
 
 use multiredlock::{Builder, Redlock, testing::MemoryServer};
 use std::{future::Future, time::Duration};
