@@ -296,3 +296,276 @@ impl Line {
         rng.gen_range(longest / 2..=longest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Holder;
+    use crate::server::DownReason;
+    use proptest::prelude::*;
+    use rand::{SeedableRng, rngs::SmallRng};
+
+    const LATER: Duration = Duration::from_secs(5);
+    const TRACKED: Weather = Weather {
+        round_trip: Duration::ZERO,
+        is_tracked: true,
+    };
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn rng() -> SmallRng {
+        SmallRng::seed_from_u64(1)
+    }
+
+    fn times(now: Instant) -> Times {
+        Times {
+            now,
+            common_poll: now + LATER,
+        }
+    }
+
+    fn held(value: &str, left: Option<u64>) -> Vote {
+        Vote::Held(Holder::new(value.as_bytes(), left.map(ms)))
+    }
+
+    /// A line whose front asked, and was told that somebody holds the resource for a minute.
+    fn refused(now: Instant) -> Line {
+        let mut line = Line::new(3);
+        assert_eq!(line.step(now), Step::Ask);
+        let vote = held("other", Some(60_000));
+        line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        line
+    }
+
+    /// A line whose front has the resource, by asking for it.
+    fn won(now: Instant) -> Line {
+        let mut line = Line::new(3);
+        line.step(now);
+        line.won(now + LATER, false, times(now), TRACKED);
+        line
+    }
+
+    #[test]
+    fn the_first_asks_at_once_and_one_at_a_time() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        assert_eq!(line.step(now), Step::Ask);
+        assert_eq!(line.step(now), Step::Stay);
+        line.left();
+        assert_eq!(line.step(now), Step::Ask);
+    }
+
+    #[test]
+    fn it_asks_again_when_so_many_servers_changed_that_a_majority_may_be_free() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        line.changed(2);
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        line.changed(0);
+        assert_eq!(line.step(now), Step::Ask);
+    }
+
+    #[test]
+    fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        line.step(now);
+        let votes = [held("a", Some(100)), held("a", Some(300)), held("a", Some(200))];
+        line.refused(&votes, times(now), TRACKED, &mut rng());
+        let Step::Wait(until) = line.step(now) else {
+            panic!("it waits");
+        };
+        assert!(until > now + ms(200) && until <= now + ms(203), "{:?}", until - now);
+        assert_eq!(line.step(until), Step::Ask);
+    }
+
+    #[test]
+    fn it_asks_more_often_where_nobody_tells_of_changes() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        line.step(now);
+        let votes = [held("a", None), held("a", None), Vote::Pending];
+        let weather = Weather {
+            is_tracked: false,
+            ..TRACKED
+        };
+        line.refused(&votes, times(now), weather, &mut rng());
+        let Step::Wait(until) = line.step(now) else {
+            panic!("it waits");
+        };
+        assert!(until >= now + POLL_UNTRACKED / 2 && until <= now + POLL_UNTRACKED * 3 / 2);
+    }
+
+    #[test]
+    fn it_waits_for_servers_that_are_down_and_asks_when_one_completes_a_majority() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        line.step(now);
+        let down = Vote::Unreachable(DownReason::ConnectionLost);
+        line.refused(&[down.clone(), down, Vote::Pending], times(now), TRACKED, &mut rng());
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        line.changed(0);
+        assert_eq!(line.step(now), Step::Ask);
+    }
+
+    #[test]
+    fn turns_are_handed_on_for_the_length_of_a_run_and_then_left_to_others() {
+        let now = Instant::now();
+        let mut line = won(now);
+        let end = now + TICK * SHORTEST_RUN;
+        assert_eq!(line.unlocked(end.checked_sub(TICK).unwrap()), Handover::Next);
+        assert_eq!(line.unlocked(end), Handover::Asking, "the next one has it not yet");
+        line.won(end + LATER, true, times(end), TRACKED);
+        assert_eq!(line.unlocked(end), Handover::Yield);
+        // Whatever it is told meanwhile.
+        line.changed(0);
+        line.changed(1);
+        assert_eq!(line.step(end), Step::Pause(end + TICK * YIELD));
+        assert_eq!(line.step(end + TICK * YIELD), Step::Ask);
+    }
+
+    #[test]
+    fn a_run_doubles_while_nobody_else_takes_a_turn_and_is_short_again_when_somebody_does() {
+        let mut now = Instant::now();
+        let mut line = won(now);
+        let run = |line: &mut Line, now: &mut Instant| {
+            let start = *now;
+            while line.unlocked(*now) == Handover::Next {
+                line.won(*now + LATER, true, times(*now), TRACKED);
+                *now += TICK;
+            }
+            let length = *now - start;
+            *now += TICK * YIELD;
+            assert_eq!(line.step(*now), Step::Ask);
+            length
+        };
+        let mut lengths = Vec::new();
+        for _ in 0..9 {
+            lengths.push(run(&mut line, &mut now).as_millis());
+            line.won(now + LATER, false, times(now), TRACKED);
+        }
+        assert_eq!(lengths, [4, 8, 16, 32, 64, 128, 256, 320, 320]);
+        run(&mut line, &mut now);
+        let vote = held("other", Some(60_000));
+        line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        line.changed(0);
+        line.changed(1);
+        assert_eq!(line.step(now), Step::Ask, "to yield is not to lose a race");
+        line.won(now + LATER, false, times(now), TRACKED);
+        assert_eq!(run(&mut line, &mut now), TICK * SHORTEST_RUN);
+    }
+
+    #[test]
+    fn who_lost_a_race_lets_some_time_pass_before_the_next_and_less_with_each_that_it_loses() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        let mut longest = Vec::new();
+        for race in 0..4 {
+            line.changed(0);
+            line.changed(1);
+            let mut then = now;
+            while let Step::Pause(until) = line.step(then) {
+                then = until;
+            }
+            longest.push(then - now);
+            let vote = held(&format!("winner {race}"), Some(60_000));
+            line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        }
+        assert_eq!(longest[0], Duration::ZERO, "it had lost none");
+        assert!(longest[1] >= TICK && longest[1] <= 2 * TICK, "{longest:?}");
+        assert!(longest[3] >= TICK / 2 && longest[3] <= TICK, "{longest:?}");
+    }
+
+    #[test]
+    fn a_holder_that_renews_is_no_race_lost() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        for _ in 0..3 {
+            line.changed(0);
+            line.changed(1);
+            assert_eq!(line.step(now), Step::Ask);
+            let vote = held("other", Some(60_000));
+            line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        }
+    }
+
+    #[test]
+    fn a_split_vote_is_followed_by_a_pause_unless_the_same_holder_stays() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        for split in 1..=10_u32 {
+            line.step(now + LATER);
+            let votes = [
+                Vote::Granted,
+                held(&format!("a {split}"), Some(60_000)),
+                held(&format!("b {split}"), Some(60_000)),
+            ];
+            line.refused(&votes, times(now), TRACKED, &mut rng());
+            match line.step(now) {
+                Step::Pause(until) => {
+                    assert!(until <= now + TICK * (1 << split.min(LONGEST_SPLIT)));
+                    // It does not listen while it pauses.
+                    line.changed(1);
+                    assert_eq!(line.step(now), Step::Pause(until));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // One server down, one granted, and one that somebody holds for good.
+        line.step(now + LATER);
+        let lasting = [Vote::Granted, held("c", None), Vote::Unreachable(DownReason::ConnectionLost)];
+        line.refused(&lasting, times(now), TRACKED, &mut rng());
+        line.step(now + LATER);
+        line.refused(&lasting, times(now), TRACKED, &mut rng());
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
+    }
+
+    fn any_vote() -> impl Strategy<Value = Vote> {
+        prop_oneof![
+            Just(Vote::Granted),
+            Just(Vote::Pending),
+            Just(Vote::Silent),
+            Just(Vote::Unknown),
+            Just(Vote::Unreachable(DownReason::ConnectionLost)),
+            ("[ab]", prop::option::of(0_u64..100_000)).prop_map(|(value, left)| held(&value, left)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happened_the_front_asks_again_in_bounded_time(
+            events in prop::collection::vec((0_u8..6, prop::collection::vec(any_vote(), 3), 0_u64..1_000), 0..40),
+            seed: u64,
+        ) {
+            let (mut rng, mut now) = (SmallRng::seed_from_u64(seed), Instant::now());
+            let mut line = Line::new(3);
+            for (event, votes, passed) in events {
+                now += ms(passed);
+                match event {
+                    0 => line.changed(passed as usize % 3),
+                    1 => { line.step(now); }
+                    2 => { line.unlocked(now); }
+                    3 => line.won(now + LATER, passed % 2 == 0, times(now), TRACKED),
+                    4 => line.refused(&votes, times(now), TRACKED, &mut rng),
+                    _ => line.left(),
+                }
+            }
+            line.left();
+            let end = now + 2 * LATER;
+            loop {
+                match line.step(now) {
+                    Step::Ask => break,
+                    Step::Wait(until) | Step::Pause(until) => {
+                        prop_assert!(until > now, "it goes in circles");
+                        now = until;
+                    }
+                    Step::Stay => prop_assert!(false, "nobody else asks for it"),
+                }
+                prop_assert!(now <= end, "it waits for ever");
+            }
+        }
+    }
+}

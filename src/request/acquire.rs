@@ -67,7 +67,8 @@ impl AcquireRequest {
         }
     }
 
-    /// Waits no longer than this. Without it, it waits for as long as it takes.
+    /// Waits no longer than this. Without it, it waits for as long as it takes. It means nothing to
+    /// [`try_acquire`](crate::Redlock::try_acquire), which never waits in line.
     pub fn within(mut self, longest: Duration) -> Self {
         self.within = Some(longest);
         self
@@ -152,8 +153,11 @@ impl AcquireRequest {
                 let _ = guard.release().await;
                 outcome
             }
-            // It is never cancelled, so it panicked.
-            Err(error) => resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime is shut down, and the work was not begun.
+                Err(_) => Err(LockError::Closed.into()),
+            },
         }
     }
 

@@ -21,4 +21,5 @@ mod support;
 mod tls;
 mod told;
 mod undo;
+mod using;
 mod waiting;
