@@ -253,3 +253,27 @@ fn the_last_tells_nothing() -> Servers {
         .into_iter()
         .collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_for_resources_in_common_do_not_keep_each_other_awake() {
+    let servers = Servers::start(3);
+    // The heartbeats of a handle that does nothing else are the clock: 20 a second at the most.
+    let (redlock, _clock) = (servers.connected().await, servers.connected().await);
+    held_elsewhere(&servers[..2]);
+    // Each of them sets and undoes on the third server what the other waits for.
+    let waiters = [
+        waits(&redlock, "console"),
+        tokio::spawn(redlock.acquire(["console", "another"], LONG).into_future()),
+    ];
+    watched(&servers[..2], 2).await;
+
+    let (beats, asked) = (servers[0].calls("ping"), servers[0].calls("evalsha"));
+    eventually("a second has passed", async || servers[0].calls("ping") > beats + 20).await;
+    let asked = servers[0].calls("evalsha") - asked;
+
+    assert!(asked < 10, "it was asked {asked} times");
+    waiters.iter().for_each(JoinHandle::abort);
+    held_elsewhere(&servers[2..]);
+    servers.command(&["DEL", "console"]);
+    servers.empty().await;
+}
