@@ -1,11 +1,14 @@
 //! Who waits is told, whatever happens to the servers in between, and where some of them tell nothing.
 
 use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, quick, soon, unhurried, up};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, soon, unhurried, up};
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
@@ -144,6 +147,38 @@ async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() 
     drop(soon("the lock", waiter).await.unwrap().unwrap());
     servers[0].restart();
     servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handles_share_the_turns_while_a_minority_is_away() {
+    for fault in [RedisServer::crash, RedisServer::freeze] {
+        let servers = Servers::start(3);
+        let handles = [servers.connected().await, servers.connected().await];
+        fault(&servers[0]);
+        let (end, is_held) = (Instant::now() + ms(2_000), Arc::new(AtomicBool::new(false)));
+        let mut workers = JoinSet::new();
+        for (number, redlock) in [0, 1].into_iter().zip(&handles).cycle().take(8) {
+            let (redlock, is_held) = (redlock.clone(), Arc::clone(&is_held));
+            workers.spawn(async move {
+                let mut turns = 0;
+                while Instant::now() < end {
+                    let guard = redlock.acquire("console", LONG).await.unwrap();
+                    assert!(!is_held.swap(true, Ordering::SeqCst), "somebody else has it");
+                    tokio::task::yield_now().await;
+                    is_held.store(false, Ordering::SeqCst);
+                    turns += 1;
+                    drop(guard);
+                }
+                (number, turns)
+            });
+        }
+        let mut turns = [0, 0];
+        for (number, count) in finishes("every worker", workers.join_all()).await {
+            turns[number] += count;
+        }
+        let all: usize = turns.iter().sum();
+        assert!(turns.iter().all(|one| one * 10 > all), "{turns:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
