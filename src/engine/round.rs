@@ -107,18 +107,23 @@ impl Drop for Attempt {
         }
         self.set.claim.release();
         let unlock = Arc::new(self.set.undo());
-        let mut is_undone = false;
-        for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
-            // The others have told that they did nothing.
-            if matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown) {
-                lane.submit(&[&unlock]);
-                is_undone = true;
-            }
+        // The others have told that they did nothing.
+        let is_undone = |vote: &Vote| matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown);
+        let votes = self.set.votes_so_far();
+        for (lane, _) in self
+            .electorate
+            .lanes
+            .iter()
+            .zip(&votes)
+            .filter(|(_, vote)| is_undone(vote))
+        {
+            lane.submit(&[&unlock]);
         }
-        if is_undone {
+        if votes.iter().any(is_undone) {
             // The line that it was made for knows, unless whoever stood there is gone.
             let knows = self.line.as_ref().filter(|_| self.outcome == Outcome::Failed);
-            self.electorate.changes.removed_here(&self.set.keys, knows);
+            let is_removed = |server: usize| is_undone(&votes[server]);
+            self.electorate.changes.removed_here(&self.set.keys, knows, is_removed);
         }
     }
 }
@@ -229,15 +234,15 @@ impl Electorate {
                 if let Some(next) = next {
                     waiter.call(next);
                 }
-                self.changes.removed_here(&keys, Some(&line));
+                self.changes.removed_here(&keys, Some(&line), |_| true);
             }
             Unlocked::Known(line) => {
                 self.submit(&[&unlock]);
-                self.changes.removed_here(&keys, Some(&line));
+                self.changes.removed_here(&keys, Some(&line), |_| true);
             }
             Unlocked::Unknown => {
                 self.submit(&[&unlock]);
-                self.changes.removed_here(&keys, None);
+                self.changes.removed_here(&keys, None, |_| true);
             }
         }
         unlock

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use multiredlock::{Guard, Loss, ReleaseError};
 use tokio::time::sleep;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, soon};
 
 const TTL: Duration = ms(1_200);
 
@@ -169,5 +169,39 @@ async fn a_dropped_guard_leaves_nothing_and_renews_no_more() {
         let next = redlock.try_acquire("r", LONG).await.unwrap();
         next.release().await.unwrap();
     }
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_is_still_told_after_it_was_renewed() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let guard = redlock.acquire("r", LONG).await.unwrap();
+    looked(&servers).await;
+    // It is renewed at once, to put the key back.
+    servers[0].command(&["DEL", "r"]);
+    eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
+    assert!(servers[1].calls("pexpire") > 0 && servers[2].calls("pexpire") > 0);
+
+    for server in &servers[1..] {
+        server.command(&["DEL", "r"]);
+    }
+
+    let loss = soon("the loss", guard.lost()).await;
+    assert!(matches!(loss, Loss::Gone { .. }), "{loss:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_minority_keeps_no_guard_from_being_renewed_in_time() {
+    let servers = Servers::start(3);
+    let redlock = servers.builder().heartbeat_timeout(LONG).build().unwrap();
+    all_up(&redlock).await;
+    servers[0].freeze();
+    // All of its validity is shorter than it would wait for the frozen server.
+    let guard = redlock.acquire("r", ms(1_000)).await.unwrap();
+    eventually("it is renewed", async || servers[1].calls("pexpire") > 8).await;
+    assert!(guard.is_valid(), "{:?}", guard.loss());
+    servers[0].thaw();
+    guard.release().await.unwrap();
     servers.empty().await;
 }

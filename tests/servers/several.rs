@@ -163,3 +163,19 @@ async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majo
     redlock.unlock(&lock).await;
     servers.empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_removes_what_is_ours_although_one_of_them_is_no_lock_any_more() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock(["a", "b", "c"], LONG).await.unwrap();
+    eventually("every server has all of them", async || {
+        servers.iter().all(|server| server.keys().len() == 3)
+    })
+    .await;
+    servers.command(&["DEL", "a"]);
+    servers.command(&["RPUSH", "a", "an item"]);
+    let unlocked = redlock.unlock(&lock).await;
+    assert_eq!(unlocked.removed, 0, "not all of it was there any more");
+    assert!(servers.iter().all(|server| server.keys() == ["a"]));
+}

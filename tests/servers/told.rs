@@ -1,11 +1,14 @@
 //! Who waits is told, whatever happens to the servers in between, and where some of them tell nothing.
 
 use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, quick, soon, unhurried, up};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, soon, unhurried, up};
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
@@ -147,6 +150,38 @@ async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_handles_share_the_turns_while_a_minority_is_away() {
+    for fault in [RedisServer::crash, RedisServer::freeze] {
+        let servers = Servers::start(3);
+        let handles = [servers.connected().await, servers.connected().await];
+        fault(&servers[0]);
+        let (end, is_held) = (Instant::now() + ms(2_000), Arc::new(AtomicBool::new(false)));
+        let mut workers = JoinSet::new();
+        for (number, redlock) in [0, 1].into_iter().zip(&handles).cycle().take(8) {
+            let (redlock, is_held) = (redlock.clone(), Arc::clone(&is_held));
+            workers.spawn(async move {
+                let mut turns = 0;
+                while Instant::now() < end {
+                    let guard = redlock.acquire("console", LONG).await.unwrap();
+                    assert!(!is_held.swap(true, Ordering::SeqCst), "somebody else has it");
+                    tokio::task::yield_now().await;
+                    is_held.store(false, Ordering::SeqCst);
+                    turns += 1;
+                    drop(guard);
+                }
+                (number, turns)
+            });
+        }
+        let mut turns = [0, 0];
+        for (number, count) in finishes("every worker", workers.join_all()).await {
+            turns[number] += count;
+        }
+        let all: usize = turns.iter().sum();
+        assert!(turns.iter().all(|one| one * 10 > all), "{turns:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_tells_nothing_is_made_up_for_when_another_goes_down() {
     let servers = the_last_tells_nothing();
     let redlock = servers.connected().await;
@@ -252,4 +287,28 @@ fn the_last_tells_nothing() -> Servers {
     [RedisServer::start(), RedisServer::start(), without_hello]
         .into_iter()
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_for_resources_in_common_do_not_keep_each_other_awake() {
+    let servers = Servers::start(3);
+    // The heartbeats of a handle that does nothing else are the clock: 20 a second at the most.
+    let (redlock, _clock) = (servers.connected().await, servers.connected().await);
+    held_elsewhere(&servers[..2]);
+    // Each of them sets and undoes on the third server what the other waits for.
+    let waiters = [
+        waits(&redlock, "console"),
+        tokio::spawn(redlock.acquire(["console", "another"], LONG).into_future()),
+    ];
+    watched(&servers[..2], 2).await;
+
+    let (beats, asked) = (servers[0].calls("ping"), servers[0].calls("evalsha"));
+    eventually("a second has passed", async || servers[0].calls("ping") > beats + 20).await;
+    let asked = servers[0].calls("evalsha") - asked;
+
+    assert!(asked < 10, "it was asked {asked} times");
+    waiters.iter().for_each(JoinHandle::abort);
+    held_elsewhere(&servers[2..]);
+    servers.command(&["DEL", "console"]);
+    servers.empty().await;
 }
