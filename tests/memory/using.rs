@@ -105,7 +105,7 @@ async fn work_whose_lock_is_lost_is_dropped_and_polled_no_more() {
             sleep(ms(100)).await;
         }
     });
-    let result: Result<(), UsingError> = result.await;
+    let result: Result<(), UsingError> = timeout(secs(60), result).await.expect("it is stopped");
     assert!(
         matches!(result, Err(UsingError::Lost(Loss::Expired { .. }))),
         "{result:?}"
