@@ -516,7 +516,11 @@ mod tests {
         }
         // One server down, one granted, and one that somebody holds for good.
         line.step(now + LATER);
-        let lasting = [Vote::Granted, held("c", None), Vote::Unreachable(DownReason::ConnectionLost)];
+        let lasting = [
+            Vote::Granted,
+            held("c", None),
+            Vote::Unreachable(DownReason::ConnectionLost),
+        ];
         line.refused(&lasting, times(now), TRACKED, &mut rng());
         line.step(now + LATER);
         line.refused(&lasting, times(now), TRACKED, &mut rng());
@@ -545,7 +549,7 @@ mod tests {
             for (event, votes, passed) in events {
                 now += ms(passed);
                 match event {
-                    0 => line.changed(passed as usize % 3),
+                    0 => line.changed([0, 1, 2][votes.iter().filter(|vote| **vote == Vote::Granted).count() % 3]),
                     1 => { line.step(now); }
                     2 => { line.unlocked(now); }
                     3 => line.won(now + LATER, passed % 2 == 0, times(now), TRACKED),

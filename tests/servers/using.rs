@@ -36,7 +36,10 @@ async fn work_is_stopped_when_the_key_is_deleted_by_hand() {
     });
     has_begun.await.unwrap();
     // The guard looks at its servers before they can tell it anything.
-    eventually("it looked", async || servers.iter().all(|server| server.calls("get") > 0)).await;
+    eventually("it looked", async || {
+        servers.iter().all(|server| server.calls("get") > 0)
+    })
+    .await;
     for server in servers.iter() {
         server.command(&["DEL", "r"]);
     }
@@ -58,7 +61,10 @@ async fn a_thread_sees_that_its_servers_were_killed() {
             }
         })
         .await;
-    assert!(matches!(result, Err(UsingError::Lost(Loss::Expired { .. }))), "{result:?}");
+    assert!(
+        matches!(result, Err(UsingError::Lost(Loss::Expired { .. }))),
+        "{result:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
