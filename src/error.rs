@@ -321,8 +321,8 @@ pub enum LockError {
         resource: String,
         /// How long it waited.
         waited: Duration,
-        /// Why the last round in its line failed; nothing if nobody in its line asked the servers, because this handle had
-        /// the lock all the time.
+        /// Why the last round in its line failed; nothing if none did since this handle was granted the lock, or if the
+        /// first was still under way.
         #[source]
         cause: Option<Box<LockError>>,
     },

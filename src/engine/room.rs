@@ -48,7 +48,7 @@ struct Queue {
     waiters: BTreeMap<u64, Arc<Waiter>>,
     next_ticket: u64,
     listening: Listening,
-    /// What the front was told last.
+    /// Why the front's last round failed; nothing since a waiter here was granted the resource.
     votes: Vec<Vote>,
 }
 
@@ -296,11 +296,13 @@ impl Place {
             let times = lines.times(now);
             if let Some(queue) = lines.by_keys.get_mut(&self.keys) {
                 queue.line.won(expires, was_called, times, weather);
+                // They tell of holders that are gone.
+                queue.votes.clear();
             }
         });
     }
 
-    /// What the servers told the front of the line last; nothing if they were not asked yet.
+    /// What the servers told the front of the line last; nothing if no round failed since this handle had the resource.
     pub(crate) fn last_votes(&self) -> Vec<Vote> {
         self.at_queue(|lines, _| lines.by_keys.get(&self.keys).map(|queue| queue.votes.clone()))
             .unwrap_or_default()

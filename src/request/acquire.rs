@@ -232,7 +232,7 @@ impl AcquireRequest {
                 let failed = Failed::Outvoted(votes);
                 Some(Box::new(refused(electorate, &self.resources, ttl, 1, failed)))
             }
-            // It was held by this handle all the time, and no server was asked.
+            // This handle has it, or the first round is still under way.
             _ => None,
         };
         LockError::TimedOut {

@@ -1,6 +1,6 @@
 //! A future that is dropped leaves nothing locked, wherever it is dropped.
 
-use crate::{builder, connect, eventually, ms, secs, start, up};
+use crate::{builder, connect, eventually, eventually_free, ms, secs, start, up};
 use multiredlock::testing::MemoryServer;
 use std::{
     future::{Future, IntoFuture},
@@ -8,10 +8,6 @@ use std::{
     task::{Context, Waker},
 };
 use tokio::time::{sleep, timeout};
-
-async fn eventually_free(servers: &[MemoryServer]) {
-    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_dropped_after_any_number_of_polls_leaves_no_key() {

@@ -6,9 +6,11 @@ mod groups;
 mod guard;
 mod limits;
 mod observe;
+mod owner;
 mod remembered;
 mod renewal;
 mod rounds;
+mod several;
 mod traits;
 mod undo;
 mod using;
@@ -62,4 +64,16 @@ async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -
         tokio::time::sleep(ms(1)).await;
     }
     panic!("this never came: {what}");
+}
+
+/// Waits until no server has a key any more.
+async fn eventually_free(servers: &[MemoryServer]) {
+    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
+}
+
+/// Lets every task go on until it waits for something; the clock stands still.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
 }

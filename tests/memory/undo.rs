@@ -1,12 +1,8 @@
 //! What comes late is undone: SETs whose round is over, and unlocks for a server that was away.
 
-use crate::{builder, connect, eventually, ms, secs, start, up};
+use crate::{builder, connect, eventually_free, ms, secs, start, up};
 use multiredlock::{LockError, Redlock, testing::MemoryServer};
 use tokio::time::sleep;
-
-async fn eventually_free(servers: &[MemoryServer]) {
-    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_lands_after_its_round_is_undone_on_the_same_connection() {

@@ -1,287 +1,528 @@
-//! Waiting in line on a paused clock.
+//! Waiting in line: who is next, what wakes, and what a waiter that gives up leaves behind.
 
-use crate::{all_up, builder, connect, ms, secs, start, up};
+use crate::{all_up, builder, connect, eventually_free, ms, secs, settle, start, up};
 use multiredlock::{Guard, LockError, Redlock, testing::MemoryServer};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
+    error::Error,
     future::{Future, IntoFuture},
-    pin::pin,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::{
-    task::{JoinHandle, JoinSet, yield_now},
+    task::{JoinHandle, yield_now},
     time::{Instant, sleep, timeout},
 };
 
-fn wait(redlock: &Redlock) -> JoinHandle<Result<Guard, LockError>> {
-    let redlock = redlock.clone();
-    tokio::spawn(async move { redlock.acquire("r", secs(60)).await })
+type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, LockError>> + Send>>;
+
+fn delay_all(servers: &[MemoryServer], delay: Duration) {
+    for server in servers {
+        server.delay(delay);
+    }
 }
 
-/// Lets everything come to rest that does not wait for a time.
-async fn settle() {
-    sleep(ms(1)).await;
+/// A request that waits in a task of its own.
+fn wait(redlock: &Redlock, resource: &str) -> JoinHandle<Result<Guard, LockError>> {
+    tokio::spawn(redlock.acquire(resource, secs(60)).into_future())
+}
+
+/// How many hold a resource, which is never more than one.
+#[derive(Clone, Default)]
+struct Owners(Arc<AtomicUsize>);
+
+impl Owners {
+    async fn own(&self, guard: Guard, hold: std::time::Duration) {
+        assert_eq!(self.0.fetch_add(1, Ordering::SeqCst), 0, "two owners");
+        sleep(hold).await;
+        assert!(guard.is_valid());
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        guard.release().await.unwrap();
+    }
+}
+
+/// A handle whose servers have told what tracks keys, and a waiter that has asked and listens.
+async fn waiter_of_another_handle(servers: &[MemoryServer]) -> (Redlock, JoinHandle<Result<Guard, LockError>>) {
+    let other = builder(servers).id("there").build().unwrap();
+    all_up(&other).await;
+    let waiter = wait(&other, "r");
+    // The first polls come soon after each other, before it is known that the servers tell of changes.
+    sleep(secs(11)).await;
+    assert!(!waiter.is_finished());
+    (other, waiter)
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiters_of_a_handle_are_served_in_the_order_in_which_they_came() {
-    let redlock = connect(&start(3)).await;
-    let guard = redlock.acquire("r", secs(60)).await.unwrap();
-    let served = Arc::new(Mutex::new(Vec::new()));
-    let mut waiters = JoinSet::new();
-    for number in 0..20 {
-        let (redlock, served) = (redlock.clone(), Arc::clone(&served));
-        waiters.spawn(async move {
-            let guard = redlock.acquire("r", secs(60)).await.unwrap();
-            served.lock().unwrap().push(number);
-            drop(guard);
-        });
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let held = redlock.acquire("r", secs(60)).await.unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for i in 0..50 {
+        let (request, order) = (redlock.clone().acquire("r", secs(60)), Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let guard = request.await.unwrap();
+            order.lock().unwrap().push(i);
+            sleep(ms(1)).await;
+            guard.release().await.unwrap();
+        }));
         yield_now().await;
     }
-    settle().await;
-    let start = Instant::now();
-    drop(guard);
-    waiters.join_all().await;
-    assert_eq!(*served.lock().unwrap(), (0..20).collect::<Vec<_>>());
-    assert!(start.elapsed() < ms(20), "it was handed on: {:?}", start.elapsed());
+    held.release().await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
+    eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_is_woken_by_an_unlock_an_expiry_and_a_key_that_is_gone() {
-    let free: [fn(&Redlock, &multiredlock::Lock, &[MemoryServer]); 3] = [
-        |redlock, lock, _| drop(redlock.unlock(lock)),
-        |_, _, servers| {
-            servers[0].forget("r");
-            servers[2].forget("r");
-        },
-        |_, _, _| {},
-    ];
-    for (free, within) in free.into_iter().zip([ms(5), ms(5), secs(10)]) {
-        let servers = start(3);
-        let (holder, other) = (connect(&servers).await, connect(&servers).await);
-        let lock = holder.lock("r", secs(10)).await.unwrap();
-        let waiting = wait(&other);
+async fn a_release_hands_over_at_once_without_a_poll() {
+    for servers in [1, 3, 5] {
+        let servers = start(servers);
+        let redlock = connect(&servers).await;
+        let mut guard = redlock.acquire("r", secs(60)).await.unwrap();
+        let waiters: Vec<_> = (0..20).map(|_| wait(&redlock, "r")).collect();
         settle().await;
-        let start = Instant::now();
-        free(&holder, &lock, &servers);
-        let _guard = waiting.await.unwrap().unwrap();
-        assert!(start.elapsed() <= within + ms(10), "{:?}", start.elapsed());
+        let before = Instant::now();
+        for waiter in waiters {
+            drop(guard);
+            guard = waiter.await.unwrap().unwrap();
+        }
+        // A run of turns is ended now and then for others, by a few milliseconds.
+        assert!(before.elapsed() < ms(30), "{:?}", before.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_is_told_of_is_found_out_by_asking() {
-    let servers = start(3);
-    let (holder, other) = (connect(&servers).await, connect(&servers).await);
-    let _lock = holder.lock("r", secs(3_600)).await.unwrap();
-    let waiting = wait(&other);
-    settle().await;
-    servers.iter().for_each(MemoryServer::forget_all);
-    let start = Instant::now();
-    let _guard = waiting.await.unwrap().unwrap();
-    assert!(start.elapsed() <= secs(10), "{:?}", start.elapsed());
+async fn another_handle_gets_turns_while_this_one_has_endless_waiters() {
+    for (hold, delay) in [(1, 0), (1, 1), (5, 2), (40, 1)] {
+        let servers = start(3);
+        let (busy, other) = (connect(&servers).await, connect(&servers).await);
+        delay_all(&servers, ms(delay));
+        let (owners, is_over) = (Owners::default(), Arc::new(AtomicBool::new(false)));
+        let mut tasks = Vec::new();
+        for _ in 0..4 {
+            let (busy, owners, is_over) = (busy.clone(), owners.clone(), Arc::clone(&is_over));
+            tasks.push(tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    owners.own(busy.acquire("r", secs(60)).await.unwrap(), ms(hold)).await;
+                }
+            }));
+        }
+        sleep(ms(200)).await;
+        for turn in 0..10 {
+            let longest = secs(3);
+            let guard = other.acquire("r", secs(60)).within(longest).await;
+            let guard = guard.unwrap_or_else(|_| panic!("turn {turn} of the other within {longest:?}"));
+            owners.own(guard, ms(hold)).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        eventually_free(&servers).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_waits_for_a_majority_and_asks_as_soon_as_there_is_one() {
+async fn a_release_elsewhere_wakes_the_front_without_a_poll() {
     let servers = start(3);
-    let redlock = builder(&servers).reconnect(ms(10), ms(10)).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(&servers).await;
+    let held = redlock.acquire("r", secs(600)).await.unwrap();
+    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    let before = Instant::now();
+    held.release().await.unwrap();
+    let _guard = waiter.await.unwrap().unwrap();
+    assert!(before.elapsed() <= ms(5), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_front_is_woken_when_the_holders_keys_expire() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let before = Instant::now();
+    let _held = redlock.lock("r", ms(12_300)).await.unwrap();
+    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    let _guard = waiter.await.unwrap().unwrap();
+    let took = before.elapsed();
+    assert!(took >= ms(12_300) && took <= ms(12_310), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_front_is_woken_when_a_majority_forgets_the_key_and_not_by_less() {
+    let servers = start(5);
+    let redlock = connect(&servers).await;
+    let _held = redlock.lock("r", secs(600)).await.unwrap();
+    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    servers[0].forget("r");
+    servers[3].forget("r");
+    settle().await;
+    assert!(!waiter.is_finished());
+    let before = Instant::now();
+    servers[4].forget("r");
+    let _guard = waiter.await.unwrap().unwrap();
+    assert!(before.elapsed() <= ms(5), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_outlives_all_servers() {
+    let servers = start(3);
+    let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
     servers.iter().for_each(MemoryServer::crash);
     up(&redlock, 0).await;
-    let waiting = wait(&redlock);
-    sleep(secs(60)).await;
-    servers[0].restart();
-    sleep(secs(60)).await;
-    assert!(!waiting.is_finished());
-    servers[1].restart();
-    let start = Instant::now();
-    let _guard = waiting.await.unwrap().unwrap();
-    assert!(start.elapsed() <= ms(30), "{:?}", start.elapsed());
+    let waiter = wait(&redlock, "r");
+    for _ in 0..5 {
+        sleep(secs(7)).await;
+        servers[0].restart();
+        sleep(secs(7)).await;
+        servers[0].crash();
+    }
+    assert!(!waiter.is_finished());
+    servers.iter().for_each(MemoryServer::restart);
+    let _guard = waiter.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_too_long_is_told_why() {
+async fn what_nobody_is_told_of_is_noticed_by_the_next_poll() {
     let servers = start(3);
-    let (holder, other) = (connect(&servers).await, connect(&servers).await);
-    let _guard = holder.acquire("r", secs(60)).await.unwrap();
-    for redlock in [&other, &holder] {
-        let start = Instant::now();
-        let error = redlock.acquire("r", secs(60)).within(secs(5)).await.unwrap_err();
-        assert_eq!(start.elapsed(), secs(5));
-        assert_eq!(error.to_string(), "could not lock `r` within 5s");
-        let LockError::TimedOut { cause: Some(cause), .. } = error else {
-            panic!("{error:?}");
-        };
-        assert!(matches!(*cause, LockError::Held { .. }), "{cause:?}");
-    }
-    servers.iter().for_each(MemoryServer::crash);
-    up(&other, 0).await;
-    let error = other.acquire("q", secs(60)).within(secs(5)).await.unwrap_err();
+    let redlock = connect(&servers).await;
+    let _held = redlock.lock("r", secs(600)).await.unwrap();
+    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    servers.iter().for_each(MemoryServer::forget_all);
+    let before = Instant::now();
+    let _guard = waiter.await.unwrap().unwrap();
+    assert!(before.elapsed() <= ms(7_500), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_too_long_is_told_who_held_it() {
+    let servers = start(3);
+    let holder = builder(&servers).id("web-3").build().unwrap();
+    all_up(&holder).await;
+    let redlock = connect(&servers).await;
+    let _held = holder.acquire("r", secs(60)).await.unwrap();
+    let before = Instant::now();
+    let error = redlock.acquire("r", secs(60)).within(secs(2)).await.unwrap_err();
+    assert_eq!(before.elapsed(), secs(2));
+    assert_eq!(error.to_string(), "could not lock `r` within 2s");
+    assert!(error.source().unwrap().to_string().contains("held by web-3"));
+    assert!(matches!(error, LockError::TimedOut { waited, .. } if waited == secs(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_too_long_for_servers_is_told_that_they_were_missing() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[0].crash();
+    servers[1].crash();
+    up(&redlock, 1).await;
+    let error = redlock.acquire("r", secs(60)).within(secs(2)).await.unwrap_err();
     let LockError::TimedOut { cause: Some(cause), .. } = error else {
         panic!("{error:?}");
     };
-    assert!(matches!(*cause, LockError::NoQuorum { .. }), "{cause:?}");
+    assert!(matches!(*cause, LockError::NoQuorum { reachable: 1, .. }), "{cause}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_that_is_closed_ends_all_its_waiters() {
+async fn who_waits_too_long_for_this_handles_own_lock_times_out_as_well() {
     let servers = start(3);
-    let (holder, other) = (connect(&servers).await, connect(&servers).await);
-    let _guard = holder.acquire("r", secs(60)).await.unwrap();
-    let waiting: Vec<_> = (0..5).map(|_| wait(&other)).collect();
-    settle().await;
-    other.close().await;
-    for waiter in waiting {
-        assert_eq!(waiter.await.unwrap().unwrap_err(), LockError::Closed);
-    }
-    assert_eq!(other.acquire("r", secs(1)).await.unwrap_err(), LockError::Closed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_waiter_that_leaves_after_any_number_of_polls_leaves_the_line_in_order_and_no_key() {
-    for polls in 0..30 {
-        // Before it asks, while it asks, while it waits, or only when it has left.
-        for unlocked_at in [0, 1, 2, 4, 8, 100] {
-            let servers = start(3);
-            let redlock = connect(&servers).await;
-            let mut guard = redlock.try_acquire("r", secs(60)).await.ok();
-            let mut behind = None;
-            {
-                let mut leaving = pin!(redlock.acquire("r", secs(60)).into_future());
-                for poll in 0..polls {
-                    if poll == unlocked_at {
-                        guard = None;
-                    }
-                    let context = &mut Context::from_waker(Waker::noop());
-                    if leaving.as_mut().poll(context).is_ready() {
-                        break;
-                    }
-                    behind.get_or_insert_with(|| wait(&redlock));
-                    yield_now().await;
-                }
-            }
-            drop(guard);
-            let behind = behind.unwrap_or_else(|| wait(&redlock));
-            let served = timeout(secs(1), behind).await.expect("the next in line is served");
-            served.unwrap().unwrap().release().await.unwrap();
-            settle().await;
-            assert!(
-                servers.iter().all(MemoryServer::is_empty),
-                "after {polls} polls, unlocked at {unlocked_at}"
-            );
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn everybody_is_served_and_nobody_is_ever_two_whoever_gives_up_when() {
-    for seed in 0..20_u64 {
-        let servers = start(3);
-        for (server, delay) in servers.iter().zip([1, 2, 3]) {
-            server.delay(ms((seed + delay) % 3));
-        }
-        let is_held = Arc::new(AtomicBool::new(false));
-        let turns = Arc::new(AtomicUsize::new(0));
-        let mut waiters = JoinSet::new();
-        for handle in 0..4_u64 {
-            let redlock = connect(&servers).await;
-            for waiter in 0..4_u64 {
-                let (redlock, is_held, turns) = (redlock.clone(), Arc::clone(&is_held), Arc::clone(&turns));
-                waiters.spawn(async move {
-                    let mut served = 0;
-                    for turn in 0.. {
-                        let gives_up = (seed + handle * 5 + waiter * 3 + turn) % 4 == 0;
-                        let patience = if gives_up {
-                            ms((seed * 7 + turn * 13) % 40)
-                        } else {
-                            secs(3_600)
-                        };
-                        match redlock.acquire("r", secs(60)).within(patience).await {
-                            Ok(guard) => {
-                                assert!(!is_held.swap(true, Ordering::SeqCst), "somebody else has it");
-                                sleep(ms(turn % 3)).await;
-                                is_held.store(false, Ordering::SeqCst);
-                                drop(guard);
-                                turns.fetch_add(1, Ordering::SeqCst);
-                                served += 1;
-                            }
-                            Err(LockError::TimedOut { .. }) => {}
-                            Err(error) => panic!("{error}"),
-                        }
-                        if served == 5 {
-                            break;
-                        }
-                    }
-                });
-            }
-        }
-        waiters.join_all().await;
-        assert_eq!(turns.load(Ordering::SeqCst), 80);
-        sleep(secs(1)).await;
-        assert!(servers.iter().all(MemoryServer::is_empty), "seed {seed}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn other_handles_get_their_turn_while_one_has_waiters_without_end() {
-    let servers = start(3);
-    let (greedy, other) = (connect(&servers).await, connect(&servers).await);
-    let mut waiters = JoinSet::new();
-    for _ in 0..3 {
-        let greedy = greedy.clone();
-        waiters.spawn(async move {
-            loop {
-                let guard = greedy.acquire("r", secs(60)).await.unwrap();
-                sleep(ms(2)).await;
-                drop(guard);
-            }
-        });
-    }
-    sleep(ms(100)).await;
-    for _ in 0..20 {
-        let start = Instant::now();
-        let guard = other.acquire("r", secs(60)).await.unwrap();
-        assert!(start.elapsed() < ms(700), "{:?}", start.elapsed());
-        drop(guard);
-        sleep(ms(50)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn sets_of_resources_that_overlap_exclude_each_other_and_all_are_served() {
-    let servers = start(3);
-    let held: Arc<[AtomicBool; 2]> = Arc::default();
-    let mut waiters = JoinSet::new();
-    for redlock in [connect(&servers).await, connect(&servers).await] {
-        for set in [vec!["a"], vec!["b", "a"], vec!["b"], vec!["a", "b"]] {
-            let (redlock, held) = (redlock.clone(), Arc::clone(&held));
-            waiters.spawn(async move {
-                for _ in 0..10 {
-                    let guard = redlock.acquire(&set, secs(60)).await.unwrap();
-                    let of = |name: &&str| &held[usize::from(*name == "b")];
-                    for name in &set {
-                        assert!(!of(name).swap(true, Ordering::SeqCst), "{name} is held twice");
-                    }
-                    sleep(ms(3)).await;
-                    for name in &set {
-                        of(name).store(false, Ordering::SeqCst);
-                    }
-                    drop(guard);
-                }
-            });
-        }
-    }
-    let start = Instant::now();
-    waiters.join_all().await;
+    let redlock = connect(&servers).await;
+    let first = redlock.acquire("r", secs(60)).await.unwrap();
+    // The line is new, so its front asks the servers.
+    let error = redlock.acquire("r", secs(60)).within(secs(1)).await.unwrap_err();
     assert!(
-        start.elapsed() < secs(60),
-        "nobody waits for a poll each time: {:?}",
-        start.elapsed()
+        error.source().unwrap().to_string().contains("held by here"),
+        "{error:?}"
     );
-    sleep(ms(10)).await;
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    first.release().await.unwrap();
+
+    // Both stand in one line, and the second has nothing to ask.
+    delay_all(&servers, ms(1));
+    let first = wait(&redlock, "r");
+    yield_now().await;
+    let second = redlock.acquire("r", secs(60)).within(secs(1));
+    let error = second.await.unwrap_err();
+    assert!(matches!(error, LockError::TimedOut { cause: None, .. }), "{error:?}");
+    drop(first.await);
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_too_long_is_not_told_of_a_holder_that_is_gone() {
+    let servers = start(3);
+    let holder = builder(&servers).id("web-3").build().unwrap();
+    all_up(&holder).await;
+    let redlock = connect(&servers).await;
+    let held = holder.acquire("r", secs(60)).await.unwrap();
+    let first = wait(&redlock, "r");
+    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(secs(2)).into_future());
+    sleep(secs(1)).await;
+    held.release().await.unwrap();
+    let _first = first.await.unwrap().unwrap();
+    let error = second.await.unwrap().unwrap_err();
+    let told = error.source().map(ToString::to_string).unwrap_or_default();
+    assert!(!told.contains("web-3"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_times_out_in_the_middle_of_the_line_holds_nobody_up() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let held = redlock.acquire("r", secs(60)).await.unwrap();
+    let first = wait(&redlock, "r");
+    settle().await;
+    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(ms(500)).into_future());
+    settle().await;
+    let third = wait(&redlock, "r");
+    assert!(matches!(second.await.unwrap(), Err(LockError::TimedOut { .. })));
+    held.release().await.unwrap();
+    let before = Instant::now();
+    drop(first.await.unwrap().unwrap());
+    let _guard = third.await.unwrap().unwrap();
+    assert!(before.elapsed() <= ms(10), "{:?}", before.elapsed());
+}
+
+/// Polls a request so often, with a few turns of all other tasks in between, unless it is ready before.
+async fn poll(request: &mut Acquiring, polls: usize, rng: &mut SmallRng) -> Option<Guard> {
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..polls {
+        if let Poll::Ready(guard) = request.as_mut().poll(&mut cx) {
+            return Some(guard.unwrap());
+        }
+        for _ in 0..rng.gen_range(0..4) {
+            yield_now().await;
+        }
+        if rng.gen_ratio(1, 4) {
+            tokio::time::advance(ms(1)).await;
+        }
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_gives_up_after_any_number_of_polls_leaves_the_line_intact() {
+    for seed in 0..20 {
+        for polls in 0..24 {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let servers = start(3);
+            let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+            for server in &servers {
+                server.delay(ms(rng.gen_range(0..3)));
+            }
+            // Nobody, this handle, or another has it meanwhile.
+            let holder = match seed % 3 {
+                0 => None,
+                1 => Some(&redlock),
+                _ => Some(&other),
+            };
+            let mut held = None;
+            if let Some(holder) = holder {
+                held = Some(holder.acquire("r", secs(600)).await.unwrap());
+            }
+            let mut requests: Vec<Acquiring> = Vec::new();
+            for _ in 0..3 {
+                requests.push(redlock.acquire("r", secs(600)).into_future());
+                // It takes its place.
+                let _ = poll(requests.last_mut().unwrap(), 1, &mut rng).await.map(drop);
+            }
+            let mut leaver = requests.remove(rng.gen_range(0..3));
+            let others: Vec<_> = requests.into_iter().map(tokio::spawn).collect();
+            let before = polls / 2;
+            let mut got = poll(&mut leaver, before, &mut rng).await;
+            drop(held);
+            if got.is_none() {
+                got = poll(&mut leaver, polls - before, &mut rng).await;
+            }
+            drop((leaver, got));
+            for waiter in others {
+                let guard = timeout(secs(1), waiter).await;
+                let guard = guard.unwrap_or_else(|_| panic!("stuck: seed {seed}, {polls} polls"));
+                guard.unwrap().unwrap().release().await.unwrap();
+            }
+            eventually_free(&servers).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_gives_up_just_when_it_is_handed_the_lock_passes_it_on() {
+    for yields in 0..30 {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        delay_all(&servers, ms(1));
+        let held = redlock.acquire("r", secs(600)).await.unwrap();
+        let front = wait(&redlock, "r");
+        settle().await;
+        let next = wait(&redlock, "r");
+        // The front listens when the lock is released.
+        sleep(secs(1)).await;
+        drop(held);
+        for _ in 0..yields {
+            yield_now().await;
+        }
+        front.abort();
+        let before = Instant::now();
+        let guard = next.await.unwrap().unwrap();
+        assert!(
+            before.elapsed() <= ms(20),
+            "{:?} after {yields} turns",
+            before.elapsed()
+        );
+        drop((guard, front.await));
+        eventually_free(&servers).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_waiters_of_many_handles_are_served_and_nothing_is_left() {
+    for (count, delay) in [(1, 0), (3, 0), (3, 1), (5, 3)] {
+        let servers = start(count);
+        let mut rng = SmallRng::seed_from_u64(count as u64 + delay);
+        let owners = Owners::default();
+        let mut tasks = Vec::new();
+        for _ in 0..6 {
+            let redlock = connect(&servers).await;
+            for _ in 0..15 {
+                let (redlock, owners) = (redlock.clone(), owners.clone());
+                let (pause, hold) = (ms(rng.gen_range(0..300)), ms(rng.gen_range(0..6)));
+                tasks.push(tokio::spawn(async move {
+                    sleep(pause).await;
+                    owners.own(redlock.acquire("r", secs(600)).await.unwrap(), hold).await;
+                }));
+            }
+        }
+        for server in &servers {
+            server.delay(ms(rng.gen_range(0..=delay)));
+        }
+        for task in tasks {
+            timeout(secs(60), task).await.expect("everybody gets a turn").unwrap();
+        }
+        eventually_free(&servers).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_waiters_are_served_while_servers_come_and_go() {
+    let servers = start(3);
+    let owners = Owners::default();
+    let mut tasks = Vec::new();
+    for _ in 0..3 {
+        let redlock = builder(&servers).reconnect(ms(1), ms(5)).build().unwrap();
+        all_up(&redlock).await;
+        for _ in 0..20 {
+            let (redlock, owners) = (redlock.clone(), owners.clone());
+            tasks.push(tokio::spawn(async move {
+                let guard = redlock.acquire("r", secs(5)).await.unwrap();
+                assert_eq!(owners.0.fetch_add(1, Ordering::SeqCst), 0, "two owners");
+                sleep(ms(7)).await;
+                owners.0.fetch_sub(1, Ordering::SeqCst);
+                // A server may be away.
+                let _ = guard.release().await;
+            }));
+        }
+    }
+    for round in 0..30 {
+        servers[round % 3].crash();
+        sleep(ms(13)).await;
+        servers[round % 3].restart();
+        sleep(ms(9)).await;
+    }
+    for task in tasks {
+        timeout(secs(60), task).await.expect("everybody gets a turn").unwrap();
+    }
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn overlapping_sets_exclude_each_other_and_all_are_served() {
+    for handles in [1, 3] {
+        let servers = start(3);
+        let mut redlocks = Vec::new();
+        for _ in 0..handles {
+            redlocks.push(connect(&servers).await);
+        }
+        delay_all(&servers, ms(1));
+        let owners = [Owners::default(), Owners::default()];
+        let mut tasks = Vec::new();
+        for i in 0..60 {
+            let redlock = redlocks[i / 3 % handles].clone();
+            let owners = owners.clone();
+            let (set, of): (&[&str], &[usize]) =
+                [(&["a"][..], &[0][..]), (&["a", "b"], &[0, 1]), (&["b"], &[1])][i % 3];
+            tasks.push(tokio::spawn(async move {
+                let guard = redlock.acquire(set, secs(600)).await.unwrap();
+                for key in of {
+                    assert_eq!(owners[*key].0.fetch_add(1, Ordering::SeqCst), 0, "two owners");
+                }
+                sleep(ms(4)).await;
+                for key in of {
+                    owners[*key].0.fetch_sub(1, Ordering::SeqCst);
+                }
+                guard.release().await.unwrap();
+            }));
+        }
+        for task in tasks {
+            timeout(secs(60), task).await.expect("everybody gets a turn").unwrap();
+        }
+        eventually_free(&servers).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_of_a_set_wakes_the_lines_of_its_parts_at_once() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let held = redlock.acquire(["a", "b"], secs(600)).await.unwrap();
+    let parts = [wait(&redlock, "a"), wait(&redlock, "b")];
+    sleep(secs(11)).await;
+    let before = Instant::now();
+    held.release().await.unwrap();
+    for part in parts {
+        let _guard = part.await.unwrap().unwrap();
+    }
+    assert!(before.elapsed() <= ms(5), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_handle_ends_every_waiter() {
+    let servers = start(3);
+    let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+    let _held = other.acquire("r", secs(600)).await.unwrap();
+    let own = redlock.acquire("s", secs(600)).await.unwrap();
+    let mut waiters: Vec<_> = (0..5)
+        .flat_map(|_| [wait(&redlock, "r"), wait(&redlock, "s")])
+        .collect();
+    sleep(secs(1)).await;
+    // These have not asked yet, or are asking.
+    waiters.push(wait(&redlock, "t"));
+    let late = redlock.acquire("t", secs(600));
+    redlock.close().await;
+    for waiter in waiters {
+        let took = timeout(secs(1), waiter).await.expect("it ends").unwrap();
+        assert!(matches!(took, Err(LockError::Closed)), "{took:?}");
+    }
+    assert!(matches!(late.await, Err(LockError::Closed)));
+    drop(own);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_handle_ends_waiters_whose_servers_are_silent() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers.iter().for_each(MemoryServer::freeze);
+    let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
+    settle().await;
+    redlock.close().await;
+    for waiter in waiters {
+        let took = timeout(secs(1), waiter).await.expect("it ends").unwrap();
+        assert!(matches!(took, Err(LockError::Closed)), "{took:?}");
+    }
+    servers.iter().for_each(MemoryServer::thaw);
 }

@@ -1,0 +1,159 @@
+//! Looking who holds a resource.
+
+use crate::{all_up, builder, connect, ms, secs, start, up};
+use multiredlock::{Holder, InvalidResource, OwnerError, Ownership, Redlock, Vote, testing::MemoryServer};
+use std::time::SystemTime;
+use tokio::time::{Instant, sleep};
+
+async fn holder(redlock: &Redlock, resource: &str) -> Holder {
+    match redlock.owner(resource).await.unwrap() {
+        Ownership::Held(holder) => holder,
+        other => panic!("`{resource}` is held, not {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_holds_a_resource_is_named_with_since_when_and_for_how_much_longer() {
+    let servers = start(3);
+    let (redlock, other) = (connect(&servers).await, builder(&servers).id("web-3").build().unwrap());
+    all_up(&other).await;
+    let before = SystemTime::now() - ms(1);
+    let _held = other.lock("r", secs(10)).await.unwrap();
+    sleep(secs(4)).await;
+    let holder = holder(&redlock, "r").await;
+    assert_eq!(holder.remaining, Some(secs(6)));
+    let owner = holder.owner.unwrap();
+    assert_eq!(owner.id, "web-3");
+    assert!(owner.since >= before && owner.since <= SystemTime::now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_sees_its_own_lock_as_anybody_elses() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
+    redlock.unlock(&lock).await;
+    assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_majority_does_not_hold_is_free() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
+    let _held = redlock.lock("r", secs(10)).await.unwrap();
+    servers[0].forget("r");
+    assert!(holder(&redlock, "r").await.owner.is_some(), "a majority has it still");
+    servers[1].forget("r");
+    assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_is_free() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let _lock = redlock.lock("r", secs(1)).await.unwrap();
+    sleep(secs(1)).await;
+    assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
+}
+
+#[tokio::test(start_paused = true)]
+async fn different_owners_are_unclear_with_what_each_server_said() {
+    let servers = start(3);
+    for (server, id) in servers.iter().zip(["a", "b", "c"]) {
+        let alone = builder(std::slice::from_ref(server)).id(id).build().unwrap();
+        all_up(&alone).await;
+        let _held = alone.lock("r", secs(10)).await.unwrap();
+    }
+    let redlock = connect(&servers).await;
+    let Ok(Ownership::Unclear { failure }) = redlock.owner("r").await else {
+        panic!("nobody has a majority");
+    };
+    assert_eq!((failure.resource.as_str(), failure.held(), failure.needed), ("r", 3, 2));
+    let ids = failure.votes.iter().map(|vote| match &vote.vote {
+        Vote::Held(holder) => holder.owner.as_ref().unwrap().id.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(ids.collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_few_answers_are_unclear_whether_servers_are_away_or_silent() {
+    let servers = start(3);
+    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
+    all_up(&redlock).await;
+    let _held = redlock.lock("r", secs(600)).await.unwrap();
+    servers[0].freeze();
+    assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
+    servers[1].crash();
+    up(&redlock, 2).await;
+    for (limit, expected) in [(None, secs(1)), (Some(ms(30)), ms(30))] {
+        let request = redlock.owner("r");
+        let request = match limit {
+            Some(limit) => request.round_timeout(limit),
+            None => request,
+        };
+        let before = Instant::now();
+        let Ok(Ownership::Unclear { failure }) = request.await else {
+            panic!("one answer is no majority");
+        };
+        assert_eq!(before.elapsed(), expected);
+        assert_eq!(failure.votes[0].vote, Vote::Silent);
+        assert!(matches!(failure.votes[1].vote, Vote::Unreachable(_)));
+        assert!(matches!(failure.votes[2].vote, Vote::Held(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_resources_are_held_if_any_of_them_is_and_free_if_none_is() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    assert_eq!(redlock.owner(["a", "b"]).await, Ok(Ownership::Free));
+    let _held = redlock.lock("b", secs(10)).await.unwrap();
+    assert!(matches!(redlock.owner(["a", "b"]).await, Ok(Ownership::Held(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_changes_nothing() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    redlock.owner("r").await.unwrap();
+    assert!(servers.iter().all(MemoryServer::is_empty));
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    sleep(secs(3)).await;
+    let remaining = holder(&redlock, "r").await.remaining;
+    assert_eq!(
+        (remaining, holder(&redlock, "r").await.remaining),
+        (Some(secs(7)), Some(secs(7)))
+    );
+    assert!(
+        servers
+            .iter()
+            .all(|server| server.get("r").as_deref() == Some(lock.value()))
+    );
+    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let invalid = |error| Err(OwnerError::InvalidResource(error));
+    assert_eq!(redlock.owner("").await, invalid(InvalidResource::Empty));
+    assert_eq!(redlock.owner([""; 0]).await, invalid(InvalidResource::None));
+    redlock.close().await;
+    assert_eq!(redlock.owner("r").await, Err(OwnerError::Closed));
+    assert_eq!(redlock.owner("").await, invalid(InvalidResource::Empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_under_way_when_the_handle_is_closed_ends() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers.iter().for_each(MemoryServer::freeze);
+    let look = tokio::spawn(std::future::IntoFuture::into_future(redlock.owner("r")));
+    crate::settle().await;
+    redlock.close().await;
+    assert_eq!(look.await.unwrap(), Err(OwnerError::Closed));
+}
