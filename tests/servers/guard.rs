@@ -136,8 +136,9 @@ async fn a_guard_survives_the_loss_of_its_connections() {
     let redlock = servers.connected().await;
     let guard = redlock.acquire("r", TTL).await.unwrap();
     for _ in 0..3 {
-        sleep(TTL / 2).await;
         servers.iter().for_each(RedisServer::kill_clients);
+        // Long enough to notice, and to renew on new connections.
+        sleep(TTL / 2).await;
     }
     assert!(guard.is_valid(), "{:?}", guard.loss());
     all_up(&redlock).await;
