@@ -377,6 +377,45 @@ pub enum Loss {
     },
 }
 
+impl Loss {
+    /// What it is called where things are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Gone { .. } => "gone",
+            Self::Expired { .. } => "expired",
+            Self::MaxHold { .. } => "max_hold",
+        }
+    }
+}
+
+impl LockError {
+    /// What it is called where things are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "held",
+            Self::Refused { .. } => "refused",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::Expired { .. } => "expired",
+            Self::TimedOut { .. } => "timed_out",
+            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) | Self::MaxHold { .. } => "invalid",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl RenewError {
+    /// What it is called where things are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Lost { .. } => "lost",
+            Self::Unknown { .. } => "unknown",
+            Self::Expired { .. } => "expired",
+            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) => "invalid",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// Why a guard does not vouch for what is about to be done.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

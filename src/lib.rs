@@ -38,6 +38,13 @@
 //! # Features
 //!
 //! - `tls` (default): servers with `rediss://` and `valkeys://` addresses, also of clusters and sentinels.
+//! - `metrics`: counts and measures, see the module `metrics`.
+//! - `serde`: a [`Lock`] can be handed over (its resources and its value; how long it is valid is known again once it is
+//!   renewed), and a [`Server`] read from a configuration file, as the text that [`Server::parse`] reads. Passwords are
+//!   never written.
+//!
+//! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
+//! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
 
 mod groups;
 mod resource;
@@ -59,6 +66,14 @@ mod remembered;
 mod request;
 
 mod error;
+
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
+#[cfg(feature = "serde")]
+mod serde;
 
 pub mod testing;
 

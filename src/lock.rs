@@ -101,6 +101,13 @@ impl Lock {
         &self.claim
     }
 
+    /// Notes that servers may keep the keys until then.
+    pub(crate) fn expires_no_sooner_than(&mut self, then: Instant) {
+        if let Some(term) = &mut self.term {
+            term.expires = term.expires.max(then);
+        }
+    }
+
     /// When every server has dropped the key, if that is known.
     pub(crate) fn expires(&self) -> Option<Instant> {
         self.term.map(|term| term.expires)

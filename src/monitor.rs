@@ -3,6 +3,7 @@
 use crate::{
     config::Address,
     events::{Event, Warning},
+    metrics,
     quorum::{Connection, Reachability},
     server::DownReason,
 };
@@ -153,10 +154,14 @@ impl Monitor {
         if known.state == now {
             return;
         }
+        let was_up = known.state == ServerState::Up;
         known.state = now.clone();
         known.since = Instant::now();
         let group = state.reachability.group_of(server);
         state.tell(Event::of_server(self.addresses[server].clone(), group, now));
+        if was_up != is_up {
+            metrics::server(group, is_up);
+        }
         let crossed = state.reachability.set(server, is_up);
         let quorum = state.reachability.quorum(group);
         if let Some(connection) = crossed.group {

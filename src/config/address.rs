@@ -196,6 +196,51 @@ pub(super) fn without_credentials(address: &str) -> String {
     }
 }
 
+/// The address as text that is read again, without passwords and TLS settings.
+#[cfg(feature = "serde")]
+pub(super) fn without_secrets(server: &Server) -> String {
+    use super::server::Endpoint;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use std::fmt::Write;
+
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    #[cfg(feature = "tls")]
+    let scheme = if server.tls.is_some() { "rediss" } else { "redis" };
+    #[cfg(not(feature = "tls"))]
+    let scheme = "redis";
+    let user = server
+        .username
+        .as_ref()
+        .map(|user| encoded(user) + "@")
+        .unwrap_or_default();
+    let database = match server.database {
+        0 => String::new(),
+        database => format!("/{database}"),
+    };
+    let (first, rest, kind) = match &server.endpoint {
+        Endpoint::Unix(_) => return format!("redis+unix://{}", server.address()),
+        Endpoint::Memory(_) => return server.address().to_string(),
+        Endpoint::Tcp { .. } => return format!("{scheme}://{user}{}{database}", server.address()),
+        Endpoint::Cluster(nodes) => (nodes.first(), nodes.iter().skip(1), "cluster"),
+        Endpoint::Sentinel(sentinels) => (sentinels.nodes.first(), sentinels.nodes.iter().skip(1), "sentinel"),
+    };
+    let first = first.map(ToString::to_string).unwrap_or_default();
+    let mut parameters: Vec<_> = rest.map(|node| format!("node={node}")).collect();
+    if let Endpoint::Sentinel(sentinels) = &server.endpoint {
+        parameters.insert(0, format!("sentinelServiceName={}", encoded(&sentinels.service)));
+        if let Some(username) = &sentinels.username {
+            parameters.push(format!("sentinelUsername={}", encoded(username)));
+        }
+    }
+    let mut url = format!("{scheme}-{kind}://{user}{first}{database}");
+    for (i, parameter) in parameters.iter().enumerate() {
+        let separator = if i == 0 { '?' } else { '&' };
+        // Writing to a string does not fail.
+        let _ = write!(url, "{separator}{parameter}");
+    }
+    url
+}
+
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text)
         .decode_utf8_lossy()

@@ -247,6 +247,12 @@ impl Server {
         })
     }
 
+    /// The address as text that [`parse`](Self::parse) reads, without passwords and TLS settings.
+    #[cfg(feature = "serde")]
+    pub(crate) fn without_secrets(&self) -> String {
+        super::address::without_secrets(self)
+    }
+
     /// Where it is found. Two servers with a place in common are the same: a node belongs to one cluster, and sentinels name
     /// one master for a service.
     pub(super) fn places(&self) -> HashSet<String> {

@@ -115,7 +115,7 @@ pub(crate) enum Handover {
 pub(crate) struct Weather {
     /// How long a round takes.
     pub(crate) round_trip: Duration,
-    /// Whether a majority tells of changes.
+    /// Whether it is told when a majority may have become free.
     pub(crate) is_tracked: bool,
 }
 
@@ -210,22 +210,23 @@ impl Line {
     pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
         let now = times.now;
         self.unit = weather.round_trip.max(TICK);
-        let leading = leading_holder(votes);
+        let known = count(votes, |vote| matches!(vote, Vote::Granted | Vote::Held(_)));
+        let is_known = known >= majority(votes.len());
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 // It is undone.
                 Vote::Granted => Prospect::Likely,
-                // Servers that are away decided it, and nobody is known to hold it here.
-                Vote::Pending if leading.is_none() => Prospect::Likely,
                 Vote::Held(holder) => match holder.remaining {
                     // A little later, so that not all who know the moment ask at once.
                     Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
                     None => Prospect::Unlikely,
                 },
+                // The round was lost without it, but none can be won without it.
+                Vote::Pending if !is_known => Prospect::Likely,
                 _ => Prospect::Unlikely,
             };
         }
-        let (holder, named) = match leading {
+        let (holder, named) = match leading_holder(votes) {
             Some((holder, named)) => (Some(holder.fingerprint()), named),
             None => (None, 0),
         };
@@ -299,441 +300,275 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        engine::Holder,
-        server::{DownReason, Refusal},
-    };
+    use crate::engine::Holder;
+    use crate::server::DownReason;
     use proptest::prelude::*;
     use rand::{SeedableRng, rngs::SmallRng};
 
-    const UNIT: Duration = Duration::from_millis(10);
-    const POLL: Duration = Duration::from_secs(4);
+    const LATER: Duration = Duration::from_secs(5);
     const TRACKED: Weather = Weather {
-        round_trip: UNIT,
+        round_trip: Duration::ZERO,
         is_tracked: true,
-    };
-    const UNTRACKED: Weather = Weather {
-        round_trip: UNIT,
-        is_tracked: false,
     };
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
 
+    fn rng() -> SmallRng {
+        SmallRng::seed_from_u64(1)
+    }
+
     fn times(now: Instant) -> Times {
         Times {
             now,
-            common_poll: now + POLL,
+            common_poll: now + LATER,
         }
     }
 
-    fn held(value: &str, remaining: Option<u64>) -> Vote {
-        Vote::Held(Holder::new(value.as_bytes(), remaining.map(ms)))
+    fn held(value: &str, left: Option<u64>) -> Vote {
+        Vote::Held(Holder::new(value.as_bytes(), left.map(ms)))
     }
 
-    fn held_by(value: &str) -> Vec<Vote> {
-        vec![held(value, None); 3]
-    }
-
-    /// A line of three servers whose front is asking.
-    fn asking(now: Instant) -> Line {
+    /// A line whose front asked, and was told that somebody holds the resource for a minute.
+    fn refused(now: Instant) -> Line {
         let mut line = Line::new(3);
         assert_eq!(line.step(now), Step::Ask);
+        let vote = held("other", Some(60_000));
+        line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
         line
     }
 
-    fn refuse(line: &mut Line, votes: &[Vote], now: Instant, weather: Weather, seed: u64) {
-        line.refused(votes, times(now), weather, &mut SmallRng::seed_from_u64(seed));
-    }
-
-    /// Wins a round of its own, or one that was handed over, and leaves the next in line listening.
-    fn win(line: &mut Line, was_handed_over: bool, now: Instant) {
-        line.won(now + Duration::from_secs(60), was_handed_over, times(now), TRACKED);
-    }
-
-    /// Has the servers tell of a change, upon which the front asks and loses to this holder; when it may ask again.
-    fn lose_race(line: &mut Line, holder: &str, now: Instant, seed: u64) -> Instant {
-        line.changed(0);
-        line.changed(1);
-        let at = match line.step(now) {
-            Step::Pause(until) => {
-                assert_eq!(line.step(until), Step::Ask);
-                until
-            }
-            step => {
-                assert_eq!(step, Step::Ask);
-                now
-            }
-        };
-        refuse(line, &held_by(holder), at, TRACKED, seed);
-        at
+    /// A line whose front has the resource, by asking for it.
+    fn won(now: Instant) -> Line {
+        let mut line = Line::new(3);
+        line.step(now);
+        line.won(now + LATER, false, times(now), TRACKED);
+        line
     }
 
     #[test]
-    fn the_front_asks_once_and_then_waits_for_its_round() {
+    fn the_first_asks_at_once_and_one_at_a_time() {
         let now = Instant::now();
-        let mut line = asking(now);
-        assert_eq!(line.step(now + POLL), Step::Stay);
-    }
-
-    #[test]
-    fn the_next_in_line_asks_if_the_front_goes_while_it_asks() {
-        let now = Instant::now();
-        let mut line = asking(now);
+        let mut line = Line::new(3);
+        assert_eq!(line.step(now), Step::Ask);
+        assert_eq!(line.step(now), Step::Stay);
         line.left();
         assert_eq!(line.step(now), Step::Ask);
-        refuse(&mut line, &held_by("x"), now, TRACKED, 0);
-        line.left();
-        assert_eq!(line.step(now), Step::Wait(now + POLL), "it listens on for the next");
     }
 
     #[test]
-    fn the_front_asks_when_a_majority_told_of_changes_or_at_the_poll() {
+    fn it_asks_again_when_so_many_servers_changed_that_a_majority_may_be_free() {
         let now = Instant::now();
-        let mut line = asking(now);
-        refuse(&mut line, &held_by("x"), now, TRACKED, 0);
-        line.changed(0);
-        line.changed(0);
-        assert_eq!(line.step(now), Step::Wait(now + POLL));
+        let mut line = refused(now);
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
         line.changed(2);
-        assert_eq!(line.step(now), Step::Ask);
-        refuse(&mut line, &held_by("x"), now, TRACKED, 0);
-        assert_eq!(line.step(now + POLL - ms(1)), Step::Wait(now + POLL));
-        assert_eq!(line.step(now + POLL), Step::Ask);
-    }
-
-    #[test]
-    fn the_front_asks_a_little_after_a_majority_of_the_keys_has_expired() {
-        for seed in 0..50 {
-            let now = Instant::now();
-            let mut line = asking(now);
-            let votes = [held("x", Some(300)), held("x", Some(100)), held("x", Some(200))];
-            refuse(&mut line, &votes, now, TRACKED, seed);
-            let Step::Wait(then) = line.step(now) else {
-                panic!("nothing has expired")
-            };
-            assert!((ms(201)..=ms(203)).contains(&(then - now)), "{:?}", then - now);
-            assert_eq!(line.step(then - ms(1)), Step::Wait(then));
-            assert_eq!(line.step(then), Step::Ask);
-        }
-    }
-
-    #[test]
-    fn the_front_asks_again_soon_where_it_would_not_be_told() {
-        let (unreachable, refused) = (
-            Vote::Unreachable(DownReason::ConnectionLost),
-            Vote::Refused(Refusal::parse("OOM")),
-        );
-        for (vote, weather, is_soon) in [
-            (held("x", None), UNTRACKED, true),
-            (held("x", None), TRACKED, false),
-            (unreachable, TRACKED, false),
-            (Vote::Pending, TRACKED, false),
-            (Vote::Silent, TRACKED, true),
-            (Vote::Unknown, TRACKED, true),
-            (refused, TRACKED, true),
-        ] {
-            for seed in 0..50 {
-                let now = Instant::now();
-                let mut line = asking(now);
-                let votes = [held("x", None), vote.clone(), held("x", None)];
-                refuse(&mut line, &votes, now, weather, seed);
-                let Step::Wait(poll) = line.step(now) else {
-                    panic!("{vote:?} is no grant")
-                };
-                if is_soon {
-                    assert!((ms(50)..=ms(150)).contains(&(poll - now)), "{vote:?}");
-                } else {
-                    assert_eq!(poll, now + POLL, "{vote:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_server_that_had_no_say_counts_as_free_only_if_no_holder_is_known() {
-        let now = Instant::now();
-        let away = Vote::Unreachable(DownReason::ConnectionLost);
-        let mut line = asking(now);
-        refuse(&mut line, &[away.clone(), away, Vote::Pending], now, TRACKED, 0);
-        assert_eq!(line.step(now), Step::Wait(now + POLL));
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
         line.changed(0);
         assert_eq!(line.step(now), Step::Ask);
-
-        refuse(
-            &mut line,
-            &[held("x", None), held("x", None), Vote::Pending],
-            now,
-            TRACKED,
-            0,
-        );
-        line.changed(0);
-        assert_eq!(line.step(now), Step::Wait(now + POLL));
     }
 
     #[test]
-    fn a_grant_that_is_undone_counts_as_free() {
+    fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
         let now = Instant::now();
-        let mut line = asking(now);
-        refuse(
-            &mut line,
-            &[Vote::Granted, held("x", None), held("x", None)],
-            now,
-            TRACKED,
-            0,
-        );
-        // The first time it was a holder that it had not seen before.
-        while let Step::Pause(until) = line.step(now) {
-            assert_eq!(line.step(until), Step::Ask);
-            refuse(
-                &mut line,
-                &[Vote::Granted, held("x", None), held("x", None)],
-                now,
-                TRACKED,
-                0,
-            );
-        }
-        line.changed(1);
-        assert_eq!(line.step(now), Step::Ask);
-    }
-
-    #[test]
-    fn a_run_is_handed_on_until_it_is_over_and_others_get_their_turn() {
-        let now = Instant::now();
-        let mut line = asking(now);
-        win(&mut line, false, now);
-        for units in 0..SHORTEST_RUN {
-            let then = now + UNIT * units;
-            assert_eq!(line.unlocked(then), Handover::Next);
-            assert_eq!(line.step(then), Step::Stay, "whoever unlocked asks for it");
-            win(&mut line, true, then);
-        }
-        let over = now + UNIT * SHORTEST_RUN;
-        assert_eq!(line.unlocked(over), Handover::Yield);
-        for server in 0..3 {
-            line.changed(server);
-        }
-        let until = over + UNIT * YIELD;
-        assert_eq!(line.step(over), Step::Pause(until), "whatever it is told");
-        assert_eq!(line.unlocked(over), Handover::Asking);
+        let mut line = Line::new(3);
+        line.step(now);
+        let votes = [held("a", Some(100)), held("a", Some(300)), held("a", Some(200))];
+        line.refused(&votes, times(now), TRACKED, &mut rng());
+        let Step::Wait(until) = line.step(now) else {
+            panic!("it waits");
+        };
+        assert!(until > now + ms(200) && until <= now + ms(203), "{:?}", until - now);
         assert_eq!(line.step(until), Step::Ask);
-        assert_eq!(line.unlocked(until), Handover::Asking);
-    }
-
-    /// How many units a run lasts that begins now, by the first unlock that yields.
-    fn run_length(line: &mut Line, now: Instant) -> u32 {
-        for units in 0.. {
-            match line.unlocked(now + UNIT * units) {
-                Handover::Next => win(line, true, now + UNIT * units),
-                Handover::Yield => return units,
-                Handover::Asking => panic!("the front listens"),
-            }
-        }
-        unreachable!()
     }
 
     #[test]
-    fn a_run_doubles_as_long_as_nobody_takes_a_turn_and_begins_anew_when_somebody_does() {
+    fn it_asks_more_often_where_nobody_tells_of_changes() {
         let now = Instant::now();
-        let mut line = asking(now);
-        win(&mut line, false, now);
-        let mut now = now;
-        for expected in [4, 8, 16, 32, 64, 128, 256, 320, 320] {
-            assert_eq!(run_length(&mut line, now), expected);
-            now += Duration::from_secs(60);
-            assert_eq!(line.step(now), Step::Ask);
-            win(&mut line, false, now);
-        }
-        run_length(&mut line, now);
-        now += Duration::from_secs(60);
+        let mut line = Line::new(3);
+        line.step(now);
+        let votes = [held("a", None), held("a", None), Vote::Pending];
+        let weather = Weather {
+            is_tracked: false,
+            ..TRACKED
+        };
+        line.refused(&votes, times(now), weather, &mut rng());
+        let Step::Wait(until) = line.step(now) else {
+            panic!("it waits");
+        };
+        assert!(until >= now + POLL_UNTRACKED / 2 && until <= now + POLL_UNTRACKED * 3 / 2);
+    }
+
+    #[test]
+    fn it_waits_for_servers_that_are_down_and_asks_when_one_completes_a_majority() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        line.step(now);
+        let down = Vote::Unreachable(DownReason::ConnectionLost);
+        line.refused(&[down.clone(), down, Vote::Pending], times(now), TRACKED, &mut rng());
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        line.changed(0);
         assert_eq!(line.step(now), Step::Ask);
-        refuse(&mut line, &held_by("x"), now, TRACKED, 0);
-        assert_eq!(line.step(now + POLL), Step::Ask);
-        win(&mut line, false, now);
-        assert_eq!(run_length(&mut line, now), 4);
     }
 
     #[test]
-    fn whoever_lost_a_race_lets_some_time_pass_before_the_next_and_less_each_time() {
-        for seed in 0..50 {
-            let now = Instant::now();
-            let mut line = asking(now);
-            refuse(&mut line, &held_by("0"), now, TRACKED, seed);
-            let mut asked = lose_race(&mut line, "1", now, seed);
-            assert_eq!(asked, now, "it has lost none yet");
-            for (race, (least, most)) in [(10, 20), (5, 10), (5, 10)].into_iter().enumerate() {
-                let next = lose_race(&mut line, &(race + 2).to_string(), asked, seed);
-                assert!(
-                    (ms(least)..=ms(most)).contains(&(next - asked)),
-                    "race {race}: {:?}",
-                    next - asked
-                );
-                asked = next;
+    fn turns_are_handed_on_for_the_length_of_a_run_and_then_left_to_others() {
+        let now = Instant::now();
+        let mut line = won(now);
+        let end = now + TICK * SHORTEST_RUN;
+        assert_eq!(line.unlocked(end.checked_sub(TICK).unwrap()), Handover::Next);
+        assert_eq!(line.unlocked(end), Handover::Asking, "the next one has it not yet");
+        line.won(end + LATER, true, times(end), TRACKED);
+        assert_eq!(line.unlocked(end), Handover::Yield);
+        // Whatever it is told meanwhile.
+        line.changed(0);
+        line.changed(1);
+        assert_eq!(line.step(end), Step::Pause(end + TICK * YIELD));
+        assert_eq!(line.step(end + TICK * YIELD), Step::Ask);
+    }
+
+    #[test]
+    fn a_run_doubles_while_nobody_else_takes_a_turn_and_is_short_again_when_somebody_does() {
+        let mut now = Instant::now();
+        let mut line = won(now);
+        let run = |line: &mut Line, now: &mut Instant| {
+            let start = *now;
+            while line.unlocked(*now) == Handover::Next {
+                line.won(*now + LATER, true, times(*now), TRACKED);
+                *now += TICK;
             }
+            let length = *now - start;
+            *now += TICK * YIELD;
+            assert_eq!(line.step(*now), Step::Ask);
+            length
+        };
+        let mut lengths = Vec::new();
+        for _ in 0..9 {
+            lengths.push(run(&mut line, &mut now).as_millis());
+            line.won(now + LATER, false, times(now), TRACKED);
+        }
+        assert_eq!(lengths, [4, 8, 16, 32, 64, 128, 256, 320, 320]);
+        run(&mut line, &mut now);
+        let vote = held("other", Some(60_000));
+        line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        line.changed(0);
+        line.changed(1);
+        assert_eq!(line.step(now), Step::Ask, "to yield is not to lose a race");
+        line.won(now + LATER, false, times(now), TRACKED);
+        assert_eq!(run(&mut line, &mut now), TICK * SHORTEST_RUN);
+    }
+
+    #[test]
+    fn who_lost_a_race_lets_some_time_pass_before_the_next_and_less_with_each_that_it_loses() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        let mut longest = Vec::new();
+        for race in 0..4 {
+            line.changed(0);
+            line.changed(1);
+            let mut then = now;
+            while let Step::Pause(until) = line.step(then) {
+                then = until;
+            }
+            longest.push(then - now);
+            let vote = held(&format!("winner {race}"), Some(60_000));
+            line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        }
+        assert_eq!(longest[0], Duration::ZERO, "it had lost none");
+        assert!(longest[1] >= TICK && longest[1] <= 2 * TICK, "{longest:?}");
+        assert!(longest[3] >= TICK / 2 && longest[3] <= TICK, "{longest:?}");
+    }
+
+    #[test]
+    fn a_holder_that_renews_is_no_race_lost() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        for _ in 0..3 {
+            line.changed(0);
+            line.changed(1);
+            assert_eq!(line.step(now), Step::Ask);
+            let vote = held("other", Some(60_000));
+            line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
         }
     }
 
     #[test]
-    fn a_careful_waiter_is_careful_until_it_has_won_some_races_in_a_row() {
+    fn a_split_vote_is_followed_by_a_pause_unless_the_same_holder_stays() {
         let now = Instant::now();
-        let mut line = asking(now);
-        refuse(&mut line, &held_by("0"), now, TRACKED, 0);
-        lose_race(&mut line, "1", now, 0);
-        let mut races = 0;
-        loop {
-            // It waits for a holder, and is told that it may ask.
-            assert_eq!(line.step(now + POLL), Step::Ask);
-            refuse(&mut line, &held_by("x"), now, TRACKED, 0);
-            for server in 0..3 {
-                line.changed(server);
-            }
-            let Step::Pause(until) = line.step(now) else { break };
-            assert_eq!(line.step(until), Step::Ask);
-            win(&mut line, false, now);
-            races += 1;
-        }
-        // The first only makes up for the one that was lost.
-        assert_eq!(races, CAREFUL + 1);
-    }
-
-    #[test]
-    fn who_yielded_its_turn_has_not_lost_a_race() {
-        let now = Instant::now();
-        let mut line = asking(now);
-        win(&mut line, false, now);
-        let now = now + UNIT * run_length(&mut line, now);
-        assert_eq!(line.step(now + UNIT * YIELD), Step::Ask);
-        refuse(&mut line, &held_by("x"), now, TRACKED, 0);
-        assert_eq!(lose_race(&mut line, "x", now, 0), now);
-        assert_eq!(
-            lose_race(&mut line, "y", now, 0),
-            now,
-            "the holder it yielded to has it still"
-        );
-    }
-
-    #[test]
-    fn split_votes_are_followed_by_pauses_that_grow_to_a_limit() {
-        let mut longest = [Duration::ZERO; 12];
-        for seed in 0..200 {
-            let now = Instant::now();
-            let mut line = asking(now);
-            for (round, longest) in longest.iter_mut().enumerate() {
-                let (x, y) = (format!("x{round}"), format!("y{round}"));
-                refuse(
-                    &mut line,
-                    &[Vote::Granted, held(&x, None), held(&y, None)],
-                    now,
-                    TRACKED,
-                    seed,
-                );
-                for server in 0..3 {
-                    line.changed(server);
+        let mut line = Line::new(3);
+        for split in 1..=10_u32 {
+            line.step(now + LATER);
+            let votes = [
+                Vote::Granted,
+                held(&format!("a {split}"), Some(60_000)),
+                held(&format!("b {split}"), Some(60_000)),
+            ];
+            line.refused(&votes, times(now), TRACKED, &mut rng());
+            match line.step(now) {
+                Step::Pause(until) => {
+                    assert!(until <= now + TICK * (1 << split.min(LONGEST_SPLIT)));
+                    // It does not listen while it pauses.
+                    line.changed(1);
+                    assert_eq!(line.step(now), Step::Pause(until));
                 }
-                let Plan::Pause(until) = line.plan else {
-                    panic!("whatever it is told")
-                };
-                *longest = (until - now).max(*longest);
-                assert_eq!(line.step(until), Step::Ask);
+                other => panic!("{other:?}"),
             }
         }
-        for (round, longest) in longest.into_iter().enumerate() {
-            let most = UNIT * (2 << round.min(6));
-            assert!(
-                longest <= most && longest > most / 2,
-                "round {round}: {longest:?} of {most:?}"
-            );
-        }
+        // One server down, one granted, and one that somebody holds for good.
+        line.step(now + LATER);
+        let lasting = [
+            Vote::Granted,
+            held("c", None),
+            Vote::Unreachable(DownReason::ConnectionLost),
+        ];
+        line.refused(&lasting, times(now), TRACKED, &mut rng());
+        line.step(now + LATER);
+        line.refused(&lasting, times(now), TRACKED, &mut rng());
+        assert_eq!(line.step(now), Step::Wait(now + LATER));
     }
 
-    #[test]
-    fn a_vote_that_stays_split_is_waited_for() {
-        let now = Instant::now();
-        let mut line = asking(now);
-        let votes = [Vote::Granted, held("x", None), held("y", None)];
-        refuse(&mut line, &votes, now, TRACKED, 1);
-        assert!(matches!(line.plan, Plan::Pause(_)));
-        assert_eq!(line.step(now + POLL), Step::Ask);
-        refuse(&mut line, &votes, now, TRACKED, 1);
-        assert_eq!(line.step(now), Step::Wait(now + POLL), "the holders are no racers");
-    }
-
-    #[derive(Clone, Debug)]
-    enum Call {
-        Changed(usize),
-        Step,
-        Unlocked,
-        Won(u64, bool),
-        Refused(Vec<Vote>),
-        AskAgain(u64),
-        Left,
-    }
-
-    fn vote() -> impl Strategy<Value = Vote> {
+    fn any_vote() -> impl Strategy<Value = Vote> {
         prop_oneof![
             Just(Vote::Granted),
-            ("[xyz]", prop::option::of(0_u64..1 << 62)).prop_map(|(value, remaining)| held(&value, remaining)),
-            ("[xyz]", 0_u64..50).prop_map(|(value, remaining)| held(&value, Some(remaining))),
             Just(Vote::Pending),
             Just(Vote::Silent),
             Just(Vote::Unknown),
             Just(Vote::Unreachable(DownReason::ConnectionLost)),
+            ("[ab]", prop::option::of(0_u64..100_000)).prop_map(|(value, left)| held(&value, left)),
         ]
-    }
-
-    fn call(servers: usize) -> impl Strategy<Value = Call> {
-        prop_oneof![
-            (0..servers).prop_map(Call::Changed),
-            Just(Call::Step),
-            Just(Call::Unlocked),
-            (0_u64..100_000, any::<bool>()).prop_map(|(ttl, was_handed_over)| Call::Won(ttl, was_handed_over)),
-            prop::collection::vec(vote(), servers).prop_map(Call::Refused),
-            (0_u64..50).prop_map(Call::AskAgain),
-            Just(Call::Left),
-        ]
-    }
-
-    type Calls = Vec<(Call, u64, u64, bool)>;
-
-    fn calls() -> impl Strategy<Value = (usize, Calls)> {
-        (1_usize..=5).prop_flat_map(|servers| {
-            let one = (call(servers), 0_u64..3_000, 0_u64..100, any::<bool>());
-            (Just(servers), prop::collection::vec(one, 0..60))
-        })
     }
 
     proptest! {
         #[test]
-        fn without_any_hint_the_front_asks_in_the_end((servers, calls) in calls(), seed in any::<u64>()) {
-            let mut rng = SmallRng::seed_from_u64(seed);
-            let (mut line, mut now) = (Line::new(servers), Instant::now());
-            for (call, pause, round_trip, is_tracked) in calls {
-                now += ms(pause);
-                let weather = Weather { round_trip: ms(round_trip), is_tracked };
-                match call {
-                    Call::Changed(server) => line.changed(server),
-                    Call::Step => drop(line.step(now)),
-                    Call::Unlocked => drop(line.unlocked(now)),
-                    Call::Won(ttl, handed_over) => line.won(now + ms(ttl), handed_over, times(now), weather),
-                    Call::Refused(votes) => line.refused(&votes, times(now), weather, &mut rng),
-                    Call::AskAgain(pause) => line.ask_again(now + ms(pause)),
-                    Call::Left => line.left(),
+        fn whatever_happened_the_front_asks_again_in_bounded_time(
+            events in prop::collection::vec((0_u8..6, prop::collection::vec(any_vote(), 3), 0_u64..1_000), 0..40),
+            seed: u64,
+        ) {
+            let (mut rng, mut now) = (SmallRng::seed_from_u64(seed), Instant::now());
+            let mut line = Line::new(3);
+            for (event, votes, passed) in events {
+                now += ms(passed);
+                match event {
+                    0 => line.changed([0, 1, 2][votes.iter().filter(|vote| **vote == Vote::Granted).count() % 3]),
+                    1 => { line.step(now); }
+                    2 => { line.unlocked(now); }
+                    3 => line.won(now + LATER, passed % 2 == 0, times(now), TRACKED),
+                    4 => line.refused(&votes, times(now), TRACKED, &mut rng),
+                    _ => line.left(),
                 }
             }
-            if line.plan == Plan::Asking {
-                prop_assert_eq!(line.step(now), Step::Stay);
-                line.left();
-            }
-            let last = now + ms(100) * (1 << LONGEST_SPLIT) + POLL;
+            line.left();
+            let end = now + 2 * LATER;
             loop {
-                let then = match line.step(now) {
+                match line.step(now) {
                     Step::Ask => break,
-                    Step::Wait(then) | Step::Pause(then) => then,
-                    Step::Stay => panic!("nobody asks for it"),
-                };
-                prop_assert!(then > now && then <= last, "{:?} of {:?}", then - now, last - now);
-                now = then;
+                    Step::Wait(until) | Step::Pause(until) => {
+                        prop_assert!(until > now, "it goes in circles");
+                        now = until;
+                    }
+                    Step::Stay => prop_assert!(false, "nobody else asks for it"),
+                }
+                prop_assert!(now <= end, "it waits for ever");
             }
         }
     }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::Address,
     error::{Failure, ServerVote},
+    metrics,
     quorum::majority,
     resource::Resources,
     server::{Changes, Claim, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
@@ -106,18 +107,23 @@ impl Drop for Attempt {
         }
         self.set.claim.release();
         let unlock = Arc::new(self.set.undo());
-        let mut is_undone = false;
-        for (lane, vote) in self.electorate.lanes.iter().zip(self.set.votes_so_far()) {
-            // The others have told that they did nothing.
-            if matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown) {
-                lane.submit(&[&unlock]);
-                is_undone = true;
-            }
+        // The others have told that they did nothing.
+        let is_undone = |vote: &Vote| matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown);
+        let votes = self.set.votes_so_far();
+        for (lane, _) in self
+            .electorate
+            .lanes
+            .iter()
+            .zip(&votes)
+            .filter(|(_, vote)| is_undone(vote))
+        {
+            lane.submit(&[&unlock]);
         }
-        if is_undone {
+        if votes.iter().any(is_undone) {
             // The line that it was made for knows, unless whoever stood there is gone.
             let knows = self.line.as_ref().filter(|_| self.outcome == Outcome::Failed);
-            self.electorate.changes.removed_here(&self.set.keys, knows);
+            let is_removed = |server: usize| is_undone(&votes[server]);
+            self.electorate.changes.removed_here(&self.set.keys, knows, is_removed);
         }
     }
 }
@@ -228,15 +234,15 @@ impl Electorate {
                 if let Some(next) = next {
                     waiter.call(next);
                 }
-                self.changes.removed_here(&keys, Some(&line));
+                self.changes.removed_here(&keys, Some(&line), |_| true);
             }
             Unlocked::Known(line) => {
                 self.submit(&[&unlock]);
-                self.changes.removed_here(&keys, Some(&line));
+                self.changes.removed_here(&keys, Some(&line), |_| true);
             }
             Unlocked::Unknown => {
                 self.submit(&[&unlock]);
-                self.changes.removed_here(&keys, None);
+                self.changes.removed_here(&keys, None, |_| true);
             }
         }
         unlock
@@ -247,10 +253,12 @@ impl Electorate {
         let needed = majority(self.lanes.len());
         let mut round_trips: Vec<_> = self.lanes.iter().filter_map(|lane| lane.round_trip()).collect();
         round_trips.sort_unstable();
-        let tracked = self.lanes.iter().filter(|lane| lane.is_tracked());
+        let up: Vec<_> = self.lanes.iter().filter_map(|lane| lane.is_tracked()).collect();
+        let tracked = up.iter().filter(|is_tracked| **is_tracked).count();
         Weather {
             round_trip: round_trips.get(needed - 1).copied().unwrap_or_default(),
-            is_tracked: tracked.count() >= needed,
+            // Without a majority nothing is granted, and it is told when a server comes back.
+            is_tracked: tracked >= needed || up.len() < needed,
         }
     }
 
@@ -320,8 +328,16 @@ impl Electorate {
         let decision = timeout_at(operation.until(), decided).await;
         let elapsed = start.elapsed();
         debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
+        let is_in_time = ttl.validity(elapsed).is_some();
+        let outcome = match decision {
+            Ok(Decision::Won) if is_in_time => "won",
+            Ok(Decision::Won) => "expired",
+            Ok(Decision::Lost) => "lost",
+            Err(_) => "silent",
+        };
+        metrics::round(operation.verb.name(), outcome);
         match decision {
-            Ok(Decision::Won) if ttl.validity(elapsed).is_some() => Ok(Term {
+            Ok(Decision::Won) if is_in_time => Ok(Term {
                 valid_until: start + ttl.promised(),
                 // Keys were set as late as now.
                 expires: start + elapsed + ttl.duration(),

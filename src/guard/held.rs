@@ -4,6 +4,7 @@ use super::Settings;
 use crate::{
     error::{Loss, RenewError},
     lock::Lock,
+    metrics,
     redlock::Core,
 };
 use std::{sync::Arc, time::Duration};
@@ -79,6 +80,7 @@ impl Held {
         self.state.send_if_modified(|state| {
             let is_news = state.loss.is_none();
             if is_news {
+                metrics::loss(loss.name());
                 state.loss = Some(loss);
             }
             is_news

@@ -42,30 +42,51 @@ enum Renewed {
     Lost(Loss),
 }
 
+/// What a look at the servers saw.
+enum Looked {
+    /// Nothing is to be done.
+    Whole,
+    /// The value is missing on a minority.
+    Patchy,
+    Lost(Loss),
+}
+
 impl Keeper<'_> {
     async fn watch_over(&self) -> Loss {
         let Settings { ttl, max_hold, .. } = self.held.settings;
+        let since = self.held.since;
         let third = ttl / 3;
-        let mut renew_at = self.held.since + third;
-        let look_at = self.held.since + LOOK_AFTER.min(ttl / 10);
+        let mut renew_at = since + third;
+        let look_at = since + LOOK_AFTER.min(ttl / 10);
         let mut listening = None;
+        // It goes on while others wait, so that a server that does not answer it delays no renewal.
+        let mut looking = None;
         loop {
-            let may_renew = max_hold.is_none_or(|max_hold| self.held.since.elapsed() < max_hold);
+            // Of the moment at which it would be sent, which may be much later than now.
+            let may_renew = max_hold.is_none_or(|max_hold| renew_at.saturating_duration_since(since) < max_hold);
             tokio::select! {
                 () = sleep_until(renew_at), if may_renew => match self.renew().await {
-                    Renewed::Yes => renew_at = Instant::now() + third,
+                    Renewed::Yes => {
+                        renew_at = Instant::now() + third;
+                        // A server forgets who wants to hear of a key when it tells of a change, and also when it does not
+                        // because it was we who renewed it.
+                        looking = listening.is_some().then(|| Box::pin(self.look(false)));
+                    }
                     Renewed::NotYet(pause) => renew_at = Instant::now() + pause,
                     Renewed::Lost(loss) => return loss,
                 },
                 () = sleep_until(look_at), if listening.is_none() => {
                     listening = Some(self.listen());
-                    if let Some(loss) = self.look(&mut renew_at).await {
-                        return loss;
-                    }
+                    looking = Some(Box::pin(self.look(true)));
                 }
-                () = told(listening.as_ref()) => {
-                    if let Some(loss) = self.look(&mut renew_at).await {
-                        return loss;
+                () = told(listening.as_ref()) => looking = Some(Box::pin(self.look(true))),
+                looked = seen(looking.as_mut()) => {
+                    looking = None;
+                    match looked {
+                        Looked::Whole => {}
+                        // Not at once each time, lest a server that keeps forgetting it is asked without end.
+                        Looked::Patchy => renew_at = renew_at.min(Instant::now() + SHORTEST_PAUSE),
+                        Looked::Lost(loss) => return loss,
                     }
                 }
             }
@@ -112,21 +133,31 @@ impl Keeper<'_> {
     }
 
     /// Looks where the lock's value still stands, which also makes the servers tell of the next change. If it went missing
-    /// on a minority the renewal that puts it back is due at once.
-    async fn look(&self, renew_at: &mut Instant) -> Option<Loss> {
+    /// on a minority, and if it `heals`, the renewal that puts it back is due at once. Right after a renewal it does not: what
+    /// that could not put back the next one could not either.
+    async fn look(&self, heals: bool) -> Looked {
         let lock = self.held.lock();
-        let (electorate, keys) = self.held.core.locate(lock.shared_resources()).ok()?;
+        let Ok((electorate, keys)) = self.held.core.locate(lock.shared_resources()) else {
+            return Looked::Whole;
+        };
         let limit = self.held.settings.round_timeout.unwrap_or(Duration::from_secs(1));
         let votes = electorate.look(keys, Some(lock.shared_value()), limit, is_lost).await;
         if is_lost(&votes) {
             let failure = Box::new(electorate.failure(lock.shared_resources(), 1, votes));
-            return Some(Loss::Gone { failure });
+            return Looked::Lost(Loss::Gone { failure });
         }
-        if count(&votes, |vote| matches!(vote, Vote::Missing | Vote::Held(_))) > 0 {
-            // Not at once each time, lest a server that keeps forgetting it is asked without end.
-            *renew_at = (*renew_at).min(Instant::now() + SHORTEST_PAUSE);
+        if heals && count(&votes, |vote| matches!(vote, Vote::Missing | Vote::Held(_))) > 0 {
+            return Looked::Patchy;
         }
-        None
+        Looked::Whole
+    }
+}
+
+/// Resolves with what a look saw, if there is one.
+async fn seen(looking: Option<&mut (impl Future<Output = Looked> + Unpin)>) -> Looked {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,10 +9,11 @@ use crate::{
     lock::Lock,
     redlock::Core,
     request::{Releasing, Unlocking},
+    server::later,
 };
 use held::Held;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::Instant};
 
 /// A lock that is renewed at a third of its ttl until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
 ///
@@ -65,14 +66,17 @@ impl Guard {
 
     /// Makes sure that the lock stays valid for a while, to be called right before something that only its owner may do.
     ///
-    /// It looks at the clock and waits for nothing. Renewals leave at least a third of the ttl at most times, so more than
-    /// that is often not there.
+    /// It looks at the clock and waits for nothing. Right before a renewal two thirds of the ttl are left, less the drift, so
+    /// more than that is often not there.
     ///
     /// # Errors
     ///
     /// [`EnsureError`]: `Lost` with the reason, `TooLittle` if less is left, `Never` if more is asked for than the ttl less
     /// the drift.
     pub fn ensure(&self, at_least: Duration) -> Result<(), EnsureError> {
+        if let Some(loss) = self.loss() {
+            return Err(loss.into());
+        }
         let Settings { ttl, drift, .. } = self.held.settings;
         let drift = drift.unwrap_or(self.held.core.defaults.drift);
         if Ttl::new(ttl, drift).is_ok_and(|ttl| at_least > ttl.promised()) {
@@ -81,9 +85,6 @@ impl Guard {
                 ttl,
                 drift: drift.of(ttl),
             });
-        }
-        if let Some(loss) = self.loss() {
-            return Err(loss.into());
         }
         let remaining = self.remaining();
         if remaining < at_least {
@@ -127,7 +128,10 @@ impl Guard {
     fn end(&mut self) -> Lock {
         self.is_over = true;
         self.keeper.abort();
-        self.held.lock()
+        let mut lock = self.held.lock();
+        // A renewal that is under way, or whose answer was lost, may have set the ttl anew.
+        lock.expires_no_sooner_than(later(Instant::now(), self.held.settings.ttl));
+        lock
     }
 }
 

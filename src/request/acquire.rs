@@ -1,6 +1,6 @@
 //! A guard that is asked for, and work that is done under one.
 
-use super::{BoxFuture, default_round_timeout, lock::refused};
+use super::{BoxFuture, default_round_timeout, lock::refused, outcome};
 use crate::{
     engine::{
         Drift, Vote,
@@ -11,11 +11,16 @@ use crate::{
     error::{LockError, UsingError},
     guard::{Guard, Settings},
     lock::Lock,
+    metrics,
     redlock::Core,
     resource::Resources,
 };
 use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+use tracing::{Instrument, debug_span, field::Empty};
 
 /// A guard that is asked for, from [`Redlock::acquire`](crate::Redlock::acquire) or
 /// [`Redlock::try_acquire`](crate::Redlock::try_acquire). Awaiting it waits in line.
@@ -62,7 +67,8 @@ impl AcquireRequest {
         }
     }
 
-    /// Waits no longer than this. Without it, it waits for as long as it takes.
+    /// Waits no longer than this. Without it, it waits for as long as it takes. It means nothing to
+    /// [`try_acquire`](crate::Redlock::try_acquire), which never waits in line.
     pub fn within(mut self, longest: Duration) -> Self {
         self.within = Some(longest);
         self
@@ -147,12 +153,25 @@ impl AcquireRequest {
                 let _ = guard.release().await;
                 outcome
             }
-            // It is never cancelled, so it panicked.
-            Err(error) => resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime is shut down, and the work was not begun.
+                Err(_) => Err(LockError::Closed.into()),
+            },
         }
     }
 
     async fn run(self) -> Result<Guard, LockError> {
+        let span =
+            debug_span!("acquire", resource = %self.resources, ttl = ?self.ttl, outcome = Empty, validity = Empty);
+        let started = Instant::now();
+        let acquired = self.acquire().instrument(span.clone()).await;
+        let outcome = outcome(&span, &acquired, Guard::remaining, LockError::name);
+        metrics::wait(outcome, started.elapsed());
+        acquired
+    }
+
+    async fn acquire(self) -> Result<Guard, LockError> {
         let (electorate, keys) = self.core.locate(&self.resources)?;
         let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
         if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl.duration()) {

@@ -1,6 +1,6 @@
 //! A lock that is asked for.
 
-use super::{BoxFuture, default_round_timeout};
+use super::{BoxFuture, default_round_timeout, outcome};
 use crate::{
     engine::{
         Drift, Retry, Ttl,
@@ -10,13 +10,15 @@ use crate::{
     },
     error::LockError,
     lock::Lock,
+    metrics,
     quorum::majority,
     redlock::Core,
     resource::Resources,
 };
 use rand::{SeedableRng, rngs::SmallRng};
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument, Span, debug_span, field::Empty};
 
 /// A lock that is asked for, from [`Redlock::lock`](crate::Redlock::lock). Awaiting it locks.
 ///
@@ -70,6 +72,15 @@ impl LockRequest {
     }
 
     async fn run(self) -> Result<Lock, LockError> {
+        let span = debug_span!("lock", resource = %self.resources, ttl = ?self.ttl, outcome = Empty, validity = Empty, rounds = Empty);
+        let started = Instant::now();
+        let locked = self.lock(&span).instrument(span.clone()).await;
+        let outcome = outcome(&span, &locked, Lock::validity, LockError::name);
+        metrics::lock(outcome, started.elapsed());
+        locked
+    }
+
+    async fn lock(self, span: &Span) -> Result<Lock, LockError> {
         let Self { core, resources, .. } = self;
         let (electorate, keys) = core.locate(&resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
@@ -81,6 +92,7 @@ impl LockRequest {
             };
             let failed = match attempt.decide().await {
                 Ok(grant) => {
+                    span.record("rounds", round);
                     let lock = Lock::new(resources, grant);
                     core.remember(&lock);
                     return Ok(lock);
@@ -95,7 +107,10 @@ impl LockRequest {
                     () = core.monitor.closed() => break,
                 },
                 None if core.is_closed() => break,
-                None => return Err(refused(electorate, &resources, ttl, round, failed)),
+                None => {
+                    span.record("rounds", round);
+                    return Err(refused(electorate, &resources, ttl, round, failed));
+                }
             }
         }
         Err(LockError::Closed)

@@ -13,12 +13,31 @@ pub use renew::RenewRequest;
 pub use unlock::{Releasing, Unlocked, Unlocking};
 
 use std::{future::Future, pin::Pin, time::Duration};
+use tracing::{Span, field};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How long a round waits for the votes that would decide it, unless it is set: a tenth of the ttl within bounds.
 fn default_round_timeout(ttl: Duration) -> Duration {
     (ttl / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+/// Notes in a span how a call came out, and returns what that is called where things are counted.
+fn outcome<T, E>(
+    span: &Span,
+    result: &Result<T, E>,
+    validity: impl Fn(&T) -> Duration,
+    name: impl Fn(&E) -> &'static str,
+) -> &'static str {
+    let outcome = match result {
+        Ok(granted) => {
+            span.record("validity", field::debug(validity(granted)));
+            "granted"
+        }
+        Err(error) => name(error),
+    };
+    span.record("outcome", outcome);
+    outcome
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A renewal that is asked for.
 
-use super::{BoxFuture, default_round_timeout};
+use super::{BoxFuture, default_round_timeout, outcome};
 use crate::{
     engine::{
         Drift, Vote,
@@ -9,10 +9,12 @@ use crate::{
     },
     error::RenewError,
     lock::Lock,
+    metrics,
     redlock::Core,
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 use tokio::time::Instant;
+use tracing::{Instrument, debug_span, field::Empty};
 
 /// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
 ///
@@ -68,6 +70,14 @@ impl RenewRequest {
 
     /// Renews a lock that nobody finds by name, as a guard's.
     pub(crate) async fn renew(self) -> Result<Lock, RenewError> {
+        let resources = self.lock.shared_resources();
+        let span = debug_span!("renew", resource = %resources, ttl = ?self.ttl, outcome = Empty, validity = Empty);
+        let renewed = self.ask().instrument(span.clone()).await;
+        metrics::renewal(outcome(&span, &renewed, Lock::validity, RenewError::name));
+        renewed
+    }
+
+    async fn ask(self) -> Result<Lock, RenewError> {
         let Self { core, lock, .. } = self;
         let resources = lock.shared_resources();
         let (electorate, keys) = core.locate(resources)?;

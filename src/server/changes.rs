@@ -70,9 +70,13 @@ impl Changes {
         }
     }
 
-    /// Tells that this handle removed keys from all servers, of which they tell only others. The line that knows is left
-    /// out.
-    pub(crate) fn removed_here(&self, keys: &Resources, except: Option<&Arc<Listener>>) {
+    /// Tells that this handle removed keys from servers, of which they tell only others. The line that knows is left out.
+    pub(crate) fn removed_here(
+        &self,
+        keys: &Resources,
+        except: Option<&Arc<Listener>>,
+        is_removed: impl Fn(usize) -> bool,
+    ) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -80,7 +84,11 @@ impl Changes {
         for key in keys.as_slice() {
             let others = listeners.get(key).into_iter().flatten();
             for listener in others.filter(|listener| except.is_none_or(|except| !Arc::ptr_eq(except, listener))) {
-                listener.tell(|changed| changed.fill(true));
+                listener.tell(|changed| {
+                    for (server, changed) in changed.iter_mut().enumerate() {
+                        *changed |= is_removed(server);
+                    }
+                });
             }
         }
     }
@@ -159,8 +167,8 @@ mod tests {
         assert_eq!((told(&a), told(&both)), (vec![2], vec![2]));
         changes.anything_changed(0);
         assert_eq!((told(&a), told(&both)), (vec![0], vec![0]));
-        changes.removed_here(&"a".into_resources(), Some(&a.listener));
-        assert_eq!((told(&a), told(&both)), (vec![], vec![0, 1, 2]));
+        changes.removed_here(&"a".into_resources(), Some(&a.listener), |server| server > 0);
+        assert_eq!((told(&a), told(&both)), (vec![], vec![1, 2]));
     }
 
     #[test]

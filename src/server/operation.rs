@@ -30,6 +30,16 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Restore => "restore",
+            Self::Renew => "renew",
+            Self::Look => "look",
+            Self::Unlock => "unlock",
+        }
+    }
+
     pub(crate) fn sets_keys(self) -> bool {
         matches!(self, Self::Lock | Self::Restore)
     }
@@ -120,6 +130,31 @@ impl Operation {
         let now = Instant::now();
         let times = (now, now + self.ttl());
         Self::unlock(self.keys_and_value(), Arc::clone(&self.claim), times, self.servers())
+    }
+
+    /// What is sent of it at this moment: nothing, if sending it would be of no use or harm.
+    pub(crate) fn to_send(self: &Arc<Self>, now: Instant) -> Option<Arc<Self>> {
+        if !self.is_stale(now) {
+            return Some(Arc::clone(self));
+        }
+        // Its round was lost without this server. Who made it waits on, and is to be told of changes here as well.
+        let still_watches = self.verb == Verb::Lock && self.watches && !self.is_over(now);
+        still_watches.then(|| Arc::new(self.look(now)))
+    }
+
+    fn look(&self, now: Instant) -> Self {
+        let times = (now, self.until);
+        let servers = self.servers();
+        let mut look = Self::vote_by(
+            times,
+            Verb::Look,
+            self.keys_and_value(),
+            Arc::default(),
+            self.ttl(),
+            servers,
+        );
+        look.watches = true;
+        look
     }
 
     /// The SET that puts a key back which a won renewal found missing.

@@ -3,7 +3,9 @@
 mod cancel;
 mod events;
 mod groups;
+mod guard;
 mod limits;
+mod observe;
 mod owner;
 mod remembered;
 mod renewal;
@@ -11,6 +13,7 @@ mod rounds;
 mod several;
 mod traits;
 mod undo;
+mod using;
 mod waiting;
 
 use multiredlock::{Builder, Redlock, testing::MemoryServer};

@@ -5,10 +5,7 @@ use multiredlock::{InvalidResource, LockError, OwnerError, RenewError, testing::
 use std::{
     future::{Future, IntoFuture},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Waker},
 };
 use tokio::{task::yield_now, time::sleep};
@@ -47,18 +44,18 @@ async fn nothing_of_a_set_is_locked_while_a_part_of_it_is_held() {
 
 #[tokio::test(start_paused = true)]
 async fn sets_in_any_order_exclude_each_other_without_a_deadlock() {
+    static OWNERS: AtomicUsize = AtomicUsize::new(0);
     let servers = start(3);
     let redlocks = [connect(&servers).await, connect(&servers).await];
-    let owners = Arc::new(AtomicUsize::new(0));
     let mut tasks = Vec::new();
     for i in 0..20 {
-        let (redlock, owners) = (redlocks[i % 2].clone(), Arc::clone(&owners));
+        let redlock = redlocks[i % 2].clone();
         tasks.push(tokio::spawn(async move {
             let set = if i % 4 < 2 { ["a", "b"] } else { ["b", "a"] };
             let guard = redlock.acquire(set, secs(10)).await.unwrap();
-            assert_eq!(owners.fetch_add(1, Ordering::SeqCst), 0);
+            assert_eq!(OWNERS.fetch_add(1, Ordering::SeqCst), 0);
             sleep(ms(3)).await;
-            owners.fetch_sub(1, Ordering::SeqCst);
+            OWNERS.fetch_sub(1, Ordering::SeqCst);
             guard.release().await.unwrap();
         }));
     }

@@ -1,13 +1,18 @@
 //! What every public type and future can be used for.
 
 use multiredlock::{
-    Address, Builder, ConfigError, Crossings, Events, Lock, LockError, LockRequest, Redlock, RenewError, RenewRequest,
-    Server, Unlocking, testing::MemoryServer,
+    AcquireRequest, Address, Builder, ConfigError, Crossings, Drift, EnsureError, Event, Events, Failure, Guard,
+    Holder, InvalidResource, Lock, LockError, LockRequest, Loss, OwnerError, OwnerRequest, Ownership, Redlock,
+    ReleaseError, Releasing, RenewError, RenewRequest, Retry, Server, ServerStatus, Unlocked, Unlocking, UsingError,
+    Vote, testing::MemoryServer,
 };
-use std::{fmt::Debug, future::IntoFuture};
+use std::{fmt::Debug, future::IntoFuture, time::Duration};
 
-fn is_send_sync<T: Send + Sync + Debug + 'static>() {}
+fn is_send_sync<T: Send + Sync + Unpin + Debug + 'static>() {}
 fn is_send<T: Send + 'static>(_: impl FnOnce() -> T) {}
+fn is_send_and_borrows<T: Send>(_: impl FnOnce() -> T) {}
+fn is_clone<T: Clone>() {}
+fn is_error<T: std::error::Error>() {}
 
 #[test]
 fn every_public_type_can_be_shared_and_printed() {
@@ -15,25 +20,70 @@ fn every_public_type_can_be_shared_and_printed() {
     is_send_sync::<Builder>();
     is_send_sync::<Server>();
     is_send_sync::<Address>();
+    is_send_sync::<Drift>();
+    is_send_sync::<Retry>();
     is_send_sync::<Lock>();
+    is_send_sync::<Guard>();
     is_send_sync::<LockRequest>();
+    is_send_sync::<AcquireRequest>();
     is_send_sync::<RenewRequest>();
+    is_send_sync::<OwnerRequest>();
     is_send_sync::<Unlocking>();
+    is_send_sync::<Releasing>();
+    is_send_sync::<Unlocked>();
+    is_send_sync::<Ownership>();
+    is_send_sync::<Holder>();
+    is_send_sync::<Vote>();
+    is_send_sync::<Failure>();
     is_send_sync::<Events>();
+    is_send_sync::<Event>();
     is_send_sync::<Crossings>();
+    is_send_sync::<ServerStatus>();
     is_send_sync::<MemoryServer>();
     is_send_sync::<ConfigError>();
+    is_send_sync::<InvalidResource>();
     is_send_sync::<LockError>();
     is_send_sync::<RenewError>();
+    is_send_sync::<Loss>();
+    is_send_sync::<EnsureError>();
+    is_send_sync::<ReleaseError>();
+    is_send_sync::<UsingError>();
+    is_send_sync::<OwnerError>();
+}
+
+#[test]
+fn what_tells_of_a_guard_is_an_error_and_can_be_cloned() {
+    is_error::<Loss>();
+    is_error::<EnsureError>();
+    is_error::<ReleaseError>();
+    is_error::<UsingError>();
+    is_error::<OwnerError>();
+    is_clone::<Loss>();
+    is_clone::<EnsureError>();
+    is_clone::<ReleaseError>();
+    is_clone::<UsingError>();
+    is_clone::<OwnerError>();
 }
 
 #[tokio::test]
 async fn every_future_can_be_spawned() {
     let redlock = Redlock::builder().servers([&MemoryServer::new()]).build().unwrap();
     let lock = Lock::from_parts("r", "v");
-    is_send(|| redlock.lock("r", std::time::Duration::from_secs(1)).into_future());
-    is_send(|| redlock.renew(&lock, std::time::Duration::from_secs(1)).into_future());
+    let ttl = Duration::from_secs(1);
+    is_send(|| redlock.lock("r", ttl).into_future());
+    is_send(|| redlock.renew(&lock, ttl).into_future());
     is_send(|| redlock.unlock(&lock));
+    is_send(|| redlock.acquire("r", ttl).into_future());
+    is_send(|| redlock.try_acquire("r", ttl).into_future());
+    is_send(|| redlock.owner("r").into_future());
+    is_send(|| redlock.acquire("r", ttl).using(async |guard| guard.is_valid()));
+    is_send(|| redlock.acquire("r", ttl).using(async |guard| guard.lost().await));
+    is_send(|| redlock.acquire("r", ttl).using_blocking(Guard::is_valid));
+    is_send_and_borrows(|| redlock.using("r", ttl, async |guard| guard.lost().await));
+    redlock.wait_connected().await;
+    let guard = redlock.acquire("r", ttl).await.unwrap();
+    is_send_and_borrows(|| guard.lost());
+    is_send(|| guard.release());
     let clone = redlock.clone();
     is_send(|| async move { clone.close().await });
     let clone = redlock.clone();
@@ -47,9 +97,10 @@ async fn neither_a_password_nor_a_whole_value_is_printed() {
     let redlock = builder.clone().build().unwrap();
     let lock = Lock::from_parts("r", "web_1421844817874_6f554e61");
     let shown = format!(
-        "{builder:?} {redlock:?} {lock:?} {:?} {:?}",
-        redlock.renew(&lock, std::time::Duration::from_secs(1)),
-        redlock.unlock(&lock)
+        "{builder:?} {redlock:?} {lock:?} {:?} {:?} {:?}",
+        redlock.renew(&lock, Duration::from_secs(1)),
+        redlock.unlock(&lock),
+        redlock.acquire("r", Duration::from_secs(1)),
     );
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!shown.contains("6f554e61"), "{shown}");

@@ -163,6 +163,20 @@ async fn a_server_without_hello_is_spoken_to_in_the_old_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_hello_may_have_a_password() {
+    let server = RedisServer::builder()
+        .line("rename-command HELLO \"\"")
+        .password("secret")
+        .start();
+    works(&quick().servers([server.url_as(":secret")]).build().unwrap(), 1).await;
+    let wrong = quick().servers([server.url_as(":wrong")]).build().unwrap();
+    eventually("the server refuses us", async || {
+        matches!(reason(&wrong, 0), Some(DownReason::Auth(_)))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_does_not_vote() {
     let mut servers = vec![RedisServer::start(), RedisServer::start()];
     servers.push(RedisServer::builder().replica_of(&servers[0]).start());

@@ -9,11 +9,17 @@ mod events;
 mod exclusion;
 mod faults;
 mod groups;
+mod guard;
 mod hostile;
 mod original;
+mod owner;
 mod refusals;
 mod sentinel;
+mod several;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod told;
 mod undo;
+mod using;
+mod waiting;

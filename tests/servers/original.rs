@@ -38,7 +38,8 @@ async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
         redlock.unlock(&first);
 
         let second = finishes("the second lock", second).await.unwrap().unwrap();
-        eventually("every server holds it", async || servers.holding(&second) == count).await;
+        // A round may overtake the unlock on its way to a server, which then refuses.
+        eventually("a majority holds it", async || servers.holding(&second) > count / 2).await;
     }
 }
 

@@ -12,9 +12,12 @@ use super::{
     link::{Answer, Change, Command, Form, Link, Outcome, Script},
     operation::{Operation, Verb},
 };
-use crate::engine::{
-    Holder,
-    ballot::{Decision, Vote},
+use crate::{
+    engine::{
+        Holder,
+        ballot::{Decision, Vote},
+    },
+    metrics,
 };
 use queue::{Batch, Queue, says_replica};
 use std::{
@@ -102,10 +105,11 @@ impl Lane {
         }));
     }
 
-    /// Whether the server tells of changes, as far as is known.
-    pub(crate) fn is_tracked(&self) -> bool {
-        let tracking = &self.queue().tracking;
-        tracking.is_on && tracking.may_declare
+    /// Whether the server tells of changes, as far as is known; nothing if it is down.
+    pub(crate) fn is_tracked(&self) -> Option<bool> {
+        let queue = self.queue();
+        let tracking = &queue.tracking;
+        queue.link.is_ok().then_some(tracking.is_on && tracking.may_declare)
     }
 
     /// Passes on what the server told.
@@ -131,9 +135,9 @@ impl Lane {
 
     /// Closes the lane: what waits is answered with the reason, and unlocks are kept.
     pub(crate) fn detach(&self, reason: &DownReason) {
-        let waiting = {
+        let (was_up, waiting) = {
             let mut queue = self.queue();
-            queue.link = Err(reason.clone());
+            let was_up = std::mem::replace(&mut queue.link, Err(reason.clone())).is_ok();
             queue.round_trip = None;
             let waiting = std::mem::take(&mut queue.pending);
             for operation in &waiting {
@@ -143,12 +147,16 @@ impl Lane {
                 queue.late.clear();
                 queue.unanswered.clear();
             }
-            waiting
+            (was_up, waiting)
         };
         for operation in waiting {
             operation.vote(self.server, Vote::Unreachable(reason.clone()));
         }
         self.idle.notify_waiters();
+        if was_up {
+            // It tells nothing any more, and there may be no other server that can be done without.
+            self.changes.anything_changed(self.server);
+        }
     }
 
     /// Decides the rounds that wait for this server, as far as that depends on it: their callers undo what they did.
@@ -229,6 +237,7 @@ impl Lane {
         if batch.is_empty() {
             return;
         }
+        metrics::batch(batch.len());
         let (lane, epoch) = (Arc::clone(self), queue.epoch);
         let sent = Arc::clone(&batch);
         let done = move |answer| lane.answered(epoch, now, &sent, answer);
@@ -255,8 +264,7 @@ impl Lane {
                 }
                 if let Answer::Again(form) = answer {
                     queue.tracking.may_declare &= form.declares;
-                    let again = batch.iter().filter(|operation| !operation.is_stale(now));
-                    let again = again.cloned().collect();
+                    let again = batch.iter().filter_map(|operation| operation.to_send(now)).collect();
                     self.send(&mut queue, now, again, form);
                 }
             }

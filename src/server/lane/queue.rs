@@ -147,7 +147,7 @@ impl Queue {
             if batch.len() == LARGEST_BATCH || (bytes > LARGEST_COMMAND && !batch.is_empty()) {
                 break;
             }
-            batch.extend(self.pending.pop_front().filter(|operation| !operation.is_stale(now)));
+            batch.extend(self.pending.pop_front().and_then(|operation| operation.to_send(now)));
         }
         batch.into()
     }
@@ -155,8 +155,13 @@ impl Queue {
     /// Takes the first operation that has no key in common with one that is unanswered, or that waits for longer. So an
     /// unlock is not sent before the SET that it undoes was answered, and cannot overtake it on its way.
     fn next_one(&mut self, now: Instant) -> Option<Arc<Operation>> {
-        while self.pending.front().is_some_and(|operation| operation.is_stale(now)) {
+        while let Some(stale) = self.pending.front().filter(|operation| operation.is_stale(now)) {
+            let look = stale.to_send(now);
             self.pending.pop_front();
+            if let Some(look) = look {
+                self.pending.push_front(look);
+                break;
+            }
         }
         let unanswered = self.in_flight.iter().flat_map(|batch| batch.iter());
         let mut taken: HashSet<_> = unanswered.flat_map(|operation| operation.keys.as_slice()).collect();

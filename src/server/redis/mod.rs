@@ -165,13 +165,20 @@ impl Connector {
     /// Opens a connection with RESP3, or with RESP2 where the server has no HELLO.
     async fn open(&mut self) -> Result<(Client, Router), DownReason> {
         match self.open_once(&self.config).await {
-            Err(error) if self.config.version == RespVersion::RESP3 && lacks_resp3(&error) => {
+            Err(error) if self.config.version == RespVersion::RESP3 && self.lacks_resp3(&error) => {
                 self.config.version = RespVersion::RESP2;
                 self.open_once(&self.config).await
             }
             other => other,
         }
         .map_err(|error| self.reason(&error))
+    }
+
+    fn lacks_resp3(&self, error: &Error) -> bool {
+        let details = error.details();
+        let says = |words: &[&str]| words.iter().any(|words| details.contains(words));
+        // Valkey answers so to whatever it does not know before we are let in, also if that has a password.
+        says(&["unknown command", "NOPROTO", "NOPERM"]) || (self.config.password.is_some() && says(&["NOAUTH"]))
     }
 
     async fn open_once(&self, config: &Config) -> Result<(Client, Router), Error> {
@@ -324,13 +331,6 @@ fn is_about_tls(details: &str) -> bool {
 
 fn not_redis(problem: &str) -> DownReason {
     DownReason::NotRedis(Text::new(problem))
-}
-
-fn lacks_resp3(error: &Error) -> bool {
-    let details = error.details();
-    ["unknown command", "NOPROTO", "NOPERM"]
-        .iter()
-        .any(|words| details.contains(words))
 }
 
 /// fred names the user to the server only beside a password, and we would be the default user. A user without a password

@@ -90,20 +90,13 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
     // Writing to a `Vec` does not fail.
     let _ = encode::write_array_len(&mut list, u32::try_from(4 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
-        let verb = match operation.verb {
-            Verb::Lock => "lock",
-            Verb::Restore => "restore",
-            Verb::Renew => "renew",
-            Verb::Look => "look",
-            Verb::Unlock => "unlock",
-        };
         if let Resources::Many(keys) = &operation.keys {
             let _ = encode::write_array_len(&mut list, u32::try_from(keys.len()).unwrap_or(u32::MAX));
         }
         for key in operation.keys.as_slice() {
             write_text(&mut list, key);
         }
-        write_text(&mut list, verb.as_bytes());
+        write_text(&mut list, operation.verb.name().as_bytes());
         write_text(&mut list, operation.value.as_bytes());
         let _ = encode::write_uint(&mut list, ttl_ms(operation));
     }

@@ -82,11 +82,11 @@ local function set_all(keys, value, ttl)
 end
 
 local function run_all(keys, verb, value, ttl)
-  local ours, missing, blocked = {}, {}, nil
+  local ours, missing, blocked, failed = {}, {}, nil, nil
   for _, key in ipairs(keys) do
     local holder = redis.pcall('GET', key)
     if type(holder) == 'table' then
-      return holder.err
+      failed = failed or holder.err
     elseif not holder then
       missing[#missing + 1] = key
     elseif holder == value and verb ~= 'lock' then
@@ -94,15 +94,17 @@ local function run_all(keys, verb, value, ttl)
     else
       local entry = held(key, holder)
       if type(entry) == 'string' then
-        return entry
-      end
-      if not blocked or entry[1] == -1 or (blocked[1] ~= -1 and entry[1] > blocked[1]) then
+        failed = failed or entry
+      elseif not blocked or entry[1] == -1 or (blocked[1] ~= -1 and entry[1] > blocked[1]) then
         blocked = entry
       end
     end
   end
+  -- An unlock removes what it can. All others are for all keys or for none.
+  if failed and verb ~= 'unlock' then
+    return failed
+  end
 
-  local failed
   if verb == 'unlock' then
     for _, key in ipairs(ours) do
       local reply = redis.pcall('DEL', key)

@@ -25,7 +25,7 @@ pub(crate) use resp::Reply;
 pub(crate) use setup::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Certificates, ClientCertificate};
-pub(crate) use wait::{eventually, finishes};
+pub(crate) use wait::{eventually, finishes, soon};
 
 /// A ttl that outlasts every test, so that no key goes away by itself.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -76,6 +76,13 @@ impl Servers {
         self.iter()
             .filter(|server| server.get(resource).as_deref() == Some(lock.value()))
             .count()
+    }
+
+    /// Runs one command on every server.
+    pub(crate) fn command(&self, words: &[&str]) {
+        for server in self.iter() {
+            server.command(words);
+        }
     }
 
     /// Waits until no server has any key.

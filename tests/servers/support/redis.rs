@@ -149,6 +149,15 @@ impl RedisServer {
         counted.map_or(0, |calls| calls.parse().expect("the server counts in whole numbers"))
     }
 
+    /// Of how many keys the server is going to tell when they change.
+    pub(crate) fn watched(&self) -> usize {
+        let statistics = self.command(&["INFO", "stats"]).text();
+        let watched = statistics
+            .lines()
+            .find_map(|line| line.strip_prefix("tracking_total_keys:"));
+        watched.map_or(0, |keys| keys.parse().expect("the server counts in whole numbers"))
+    }
+
     /// The connections of everyone but the fixture, one line each.
     pub(crate) fn clients(&self) -> Vec<String> {
         let ours = format!("user={ADMIN} ");

@@ -1,0 +1,497 @@
+//! A guard renews its lock, and knows when it is lost.
+
+use crate::{builder, connect, eventually, ms, secs, start, up};
+use multiredlock::{EnsureError, Guard, LockError, Loss, Redlock, ReleaseError, RenewError, testing::MemoryServer};
+use std::{future::IntoFuture, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+
+/// On how many servers the guard's key stands.
+fn standing(servers: &[MemoryServer], guard: &Guard) -> usize {
+    let lock = guard.lock();
+    let stands = |server: &&MemoryServer| server.get("r").as_deref() == Some(lock.value());
+    servers.iter().filter(stands).count()
+}
+
+fn freeze(servers: &[MemoryServer]) {
+    for server in servers {
+        server.freeze();
+    }
+}
+
+fn thaw(servers: &[MemoryServer]) {
+    for server in servers {
+        server.thaw();
+    }
+}
+
+async fn eventually_free(servers: &[MemoryServer]) {
+    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
+}
+
+/// Waits for the loss, and returns it with the time that took.
+async fn lost(guard: &Guard) -> (Loss, Duration) {
+    let before = Instant::now();
+    let loss = timeout(secs(3_600), guard.lost()).await.expect("it is lost at last");
+    assert_eq!(guard.loss(), Some(loss.clone()));
+    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    (loss, before.elapsed())
+}
+
+async fn guard(servers: &[MemoryServer], ttl: Duration) -> (Redlock, Guard) {
+    let redlock = connect(servers).await;
+    let guard = redlock.acquire("r", ttl).await.unwrap();
+    (redlock, guard)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_is_renewed_at_a_third_of_its_ttl_for_many_ttls() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(3)).await;
+    let value = guard.lock().value().to_owned();
+    for _ in 0..100 {
+        // The timers have steps of a millisecond, so that each renewal may be late by one.
+        sleep(guard.remaining().saturating_sub(ms(1_902))).await;
+        assert!(guard.remaining() <= ms(1_902), "renewed too early");
+        sleep(ms(5)).await;
+        assert!(guard.remaining() > ms(2_890), "not renewed in time");
+        assert_eq!(standing(&servers, &guard), 3);
+        assert_eq!(guard.loss(), None);
+    }
+    assert_eq!(guard.lock().value(), value);
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_whose_servers_all_stop_is_lost_exactly_at_the_end_of_its_validity() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(10)).await;
+    sleep(secs(5)).await;
+    freeze(&servers);
+    let left = guard.remaining();
+    let (loss, took) = lost(&guard).await;
+    assert_eq!(took.as_millis(), left.as_millis());
+    match loss {
+        Loss::Expired { resource, cause } => {
+            assert_eq!(resource, "r");
+            assert!(matches!(*cause.unwrap(), RenewError::Unknown { .. }));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(guard.lost().await, guard.loss().unwrap(), "the reason stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_a_majority_refuses_is_a_loss_at_once() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(10)).await;
+    sleep(secs(1)).await;
+    // Of this the servers tell nothing.
+    for server in &servers[..2] {
+        server.forget_all();
+    }
+    let (loss, took) = lost(&guard).await;
+    assert!(matches!(loss, Loss::Gone { failure } if failure.needed == 2 && failure.granted() <= 1));
+    assert!(took > secs(2) && took < secs(3), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_is_told_that_a_majority_forgot_its_key_before_and_after_renewals() {
+    for held_for in [ms(150), secs(11), secs(41)] {
+        let servers = start(3);
+        let (_redlock, guard) = guard(&servers, secs(30)).await;
+        sleep(held_for).await;
+        for server in &servers[..2] {
+            server.forget("r");
+        }
+        let (loss, took) = lost(&guard).await;
+        assert!(matches!(loss, Loss::Gone { .. }), "{loss}");
+        assert!(took < ms(100), "after {held_for:?} it took {took:?}");
+        assert!(matches!(
+            guard.release().await,
+            Err(ReleaseError::Gone {
+                removed: 1,
+                servers: 3,
+                needed: 2,
+                ..
+            })
+        ));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_a_minority_forgot_is_put_back_at_once_every_time() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    for wait in [ms(150), ms(100), ms(100), secs(11), secs(1), secs(25)] {
+        sleep(wait).await;
+        assert_eq!(standing(&servers, &guard), 3);
+        servers[1].forget("r");
+        sleep(ms(100)).await;
+        assert_eq!(standing(&servers, &guard), 3, "after another {wait:?}");
+        assert_eq!(guard.loss(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_minority_costs_no_guard_its_lock_however_short_its_ttl() {
+    for ttl in [ms(200), ms(500), secs(1), secs(3)] {
+        let servers = start(3);
+        let (_redlock, guard) = guard(&servers, ttl).await;
+        servers[2].freeze();
+        assert!(
+            timeout(20 * ttl, guard.lost()).await.is_err(),
+            "lost with a ttl of {ttl:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minority_that_freezes_while_the_guard_looks_delays_no_renewal() {
+    for ttl in [ms(200), ms(500), secs(1), secs(3)] {
+        let servers = start(5);
+        let (_redlock, guard) = guard(&servers, ttl).await;
+        sleep(2 * ttl).await;
+        servers[4].freeze();
+        servers[0].forget("r");
+        assert!(
+            timeout(5 * ttl, guard.lost()).await.is_err(),
+            "lost with a ttl of {ttl:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_comes_back_after_the_end_does_not_bring_the_lock_back() {
+    let servers = start(3);
+    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
+    up(&redlock, 3).await;
+    let guard = redlock.acquire("r", secs(10)).round_timeout(secs(60)).await.unwrap();
+    sleep(secs(1)).await;
+    for server in &servers {
+        // The renewal is sent after a third, and carried out while the keys are still there; its answer is of no use.
+        server.delay(ms(6_600));
+    }
+    let (loss, _) = lost(&guard).await;
+    assert!(matches!(loss, Loss::Expired { .. }), "{loss}");
+    sleep(ms(20)).await;
+    assert_eq!(standing(&servers, &guard), 3, "it was renewed, but too late");
+    for server in &servers {
+        server.delay(Duration::ZERO);
+    }
+    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    assert_eq!(guard.loss(), Some(loss.clone()));
+    assert_eq!(guard.ensure(ms(1)), Err(EnsureError::Lost(loss)));
+    sleep(secs(60)).await;
+    assert!(servers.iter().all(MemoryServer::is_empty), "no later renewal is sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ensure_says_whether_enough_is_left() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(3)).await;
+    assert_eq!(guard.ensure(ms(2_900)), Ok(()));
+    sleep(ms(500)).await;
+    assert_eq!(guard.ensure(ms(2_400)), Ok(()));
+    let (remaining, at_least) = (ms(2_400), ms(2_401));
+    assert_eq!(
+        guard.ensure(at_least),
+        Err(EnsureError::TooLittle { remaining, at_least })
+    );
+    let (ttl, drift, at_least) = (secs(3), ms(100), ms(2_901));
+    assert_eq!(guard.ensure(at_least), Err(EnsureError::Never { at_least, ttl, drift }));
+    freeze(&servers);
+    let (loss, _) = lost(&guard).await;
+    assert_eq!(guard.ensure(Duration::ZERO), Err(EnsureError::Lost(loss)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_is_renewed_no_more_once_it_was_held_for_as_long_as_it_may_be() {
+    let ttl = secs(3);
+    for max_hold in [ms(3_000), ms(3_500), ms(4_500), ms(60_000)] {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        let before = Instant::now();
+        let guard = redlock.acquire("r", ttl).max_hold(max_hold).await.unwrap();
+        let (loss, _) = lost(&guard).await;
+        let resource = "r".into();
+        assert_eq!(loss, Loss::MaxHold { resource, max_hold });
+        let held_for = before.elapsed();
+        assert!(held_for >= max_hold, "{max_hold:?}: lost after {held_for:?}");
+        assert!(
+            held_for <= max_hold + ttl,
+            "{max_hold:?}: renewed later, lost after {held_for:?}"
+        );
+        sleep(ms(101)).await;
+        assert!(servers.iter().all(MemoryServer::is_empty));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_may_be_held_for_ever() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let guard = redlock
+        .acquire("r", secs(1))
+        .max_hold(Duration::MAX)
+        .within(Duration::MAX)
+        .await
+        .unwrap();
+    assert!(timeout(secs(30), guard.lost()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_may_be_held_for_less_than_its_ttl_is_an_error_and_nothing_is_sent() {
+    let servers = start(1);
+    let redlock = connect(&servers).await;
+    servers[0].delay(ms(1));
+    for request in [redlock.acquire("r", secs(3)), redlock.try_acquire("r", secs(3))] {
+        let before = Instant::now();
+        let error = request.max_hold(ms(2_999)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "max_hold (2.999s) must not be less than the ttl (3s)"
+        );
+        assert!(before.elapsed().is_zero(), "no server is asked");
+    }
+    sleep(ms(2)).await;
+    assert!(servers[0].is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_is_sent_when_it_returns_and_says_that_a_majority_removed_the_key() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(3)).await;
+    let releasing = guard.release();
+    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert_eq!(releasing.await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_waits_for_no_minority() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(60)).await;
+    servers[2].freeze();
+    let before = Instant::now();
+    guard.release().await.unwrap();
+    assert!(before.elapsed() < ms(1), "{:?}", before.elapsed());
+    servers[2].thaw();
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_without_a_majority_is_unknown_and_still_reaches_the_servers() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(600)).await;
+    freeze(&servers[..2]);
+    let (resource, before) = ("r".into(), Instant::now());
+    let error = guard.release().await.unwrap_err();
+    assert_eq!(
+        error,
+        ReleaseError::Unknown {
+            resource,
+            removed: 1,
+            servers: 3,
+            needed: 2
+        }
+    );
+    assert!(before.elapsed() <= ms(1_001), "{:?}", before.elapsed());
+    thaw(&servers);
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_renewed_after_a_release_even_if_a_renewal_is_just_under_way() {
+    for released_after in 990..1_020 {
+        let servers = start(3);
+        let (_redlock, guard) = guard(&servers, secs(3)).await;
+        for (server, delay) in servers.iter().zip([0, 3, 6]) {
+            server.delay(ms(delay));
+        }
+        // It went missing where the answer comes late, so that it would be put back.
+        servers[1].forget_all();
+        sleep(ms(released_after)).await;
+        if released_after % 2 == 0 {
+            drop(guard.release());
+        } else {
+            drop(guard);
+        }
+        sleep(ms(10)).await;
+        for _ in 0..40 {
+            assert!(
+                servers.iter().all(MemoryServer::is_empty),
+                "released after {released_after} ms"
+            );
+            sleep(ms(100)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_guard_is_released() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(60)).await;
+    drop(guard);
+    assert!(servers.iter().all(MemoryServer::is_empty));
+}
+
+#[test]
+fn a_guard_that_is_dropped_outside_a_runtime_is_released() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let servers = start(3);
+    let (redlock, guard) = runtime.block_on(guard(&servers, secs(600)));
+    drop(guard);
+    assert!(servers.iter().all(MemoryServer::is_empty));
+    let guard = runtime
+        .block_on(redlock.try_acquire("r", secs(600)).into_future())
+        .unwrap();
+    drop(redlock);
+    drop(runtime);
+    // Nobody is left to send it.
+    drop(guard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_taken_out_of_its_guard_stays_locked_and_is_not_renewed() {
+    let servers = start(3);
+    let (redlock, guard) = guard(&servers, secs(3)).await;
+    sleep(ms(500)).await;
+    let lock = guard.into_lock();
+    assert_eq!(lock.validity(), ms(2_400));
+    sleep(ms(2_000)).await;
+    assert_eq!(lock.validity(), ms(400));
+    assert!(
+        servers
+            .iter()
+            .all(|server| server.get("r").as_deref() == Some(lock.value()))
+    );
+    let lock = redlock.renew(&lock, secs(3)).await.unwrap();
+    sleep(ms(3_001)).await;
+    assert!(!lock.is_valid() && servers.iter().all(MemoryServer::is_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_that_remembers_locks_finds_one_that_was_a_guards_only_once_it_is_taken_out() {
+    let servers = start(3);
+    let redlock = builder(&servers).remember(8).build().unwrap();
+    up(&redlock, 3).await;
+    let guard = redlock.acquire("r", secs(3)).await.unwrap();
+    sleep(ms(1_500)).await;
+    assert!(redlock.held("r").is_none());
+    let lock = guard.into_lock();
+    assert_eq!(redlock.held("r").unwrap().value(), lock.value());
+    redlock.unlock(&lock);
+    assert!(redlock.held("r").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_acquire_makes_one_round() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let guard = redlock.try_acquire("r", secs(3)).await.unwrap();
+    match redlock.try_acquire("r", secs(3)).await.unwrap_err() {
+        LockError::Held { owner, failure, .. } => {
+            assert_eq!(failure.rounds, 1);
+            assert_eq!(owner.unwrap().id, "here");
+        }
+        other => panic!("{other}"),
+    }
+    assert!(
+        timeout(secs(10), guard.lost()).await.is_err(),
+        "it is renewed as any other"
+    );
+    guard.release().await.unwrap();
+    freeze(&servers[..2]);
+    let error = redlock.try_acquire("r", secs(3)).await.unwrap_err();
+    assert!(matches!(error, LockError::NoQuorum { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_survives_a_majority_that_is_frozen_for_less_than_its_ttl() {
+    for frozen_for in [ms(500), secs(3), secs(5)] {
+        let servers = start(3);
+        let (redlock, guard) = guard(&servers, secs(10)).await;
+        sleep(secs(1)).await;
+        for _ in 0..5 {
+            freeze(&servers[..2]);
+            sleep(frozen_for).await;
+            thaw(&servers);
+            up(&redlock, 3).await;
+            sleep(secs(2)).await;
+            assert_eq!(guard.loss(), None, "frozen for {frozen_for:?}");
+            assert_eq!(standing(&servers, &guard), 3);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
+    let servers = start(3);
+    let (redlock, guard) = guard(&servers, secs(10)).await;
+    for _ in 0..5 {
+        for server in &servers[..2] {
+            server.crash();
+        }
+        sleep(secs(4)).await;
+        for server in &servers[..2] {
+            server.restart();
+        }
+        up(&redlock, 3).await;
+        sleep(secs(1)).await;
+        assert!(guard.remaining() > secs(5), "{:?}", guard.loss());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_of_a_closed_handle_is_lost_at_the_end_of_its_validity() {
+    let servers = start(3);
+    let (redlock, guard) = guard(&servers, secs(10)).await;
+    sleep(secs(1)).await;
+    redlock.close().await;
+    let left = guard.remaining();
+    assert!(left > secs(8));
+    let (loss, took) = lost(&guard).await;
+    assert_eq!(took.as_millis(), left.as_millis());
+    assert!(
+        matches!(&loss, Loss::Expired { cause: Some(cause), .. } if **cause == RenewError::Closed),
+        "{loss:?}"
+    );
+    assert!(matches!(
+        guard.release().await,
+        Err(ReleaseError::Unknown { removed: 0, .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_the_last_owner_of_its_handle_keeps_it_alive_and_closes_it() {
+    let servers = start(3);
+    let (redlock, guard) = guard(&servers, secs(3)).await;
+    let closed = redlock.disconnected();
+    drop(redlock);
+    drop(closed);
+    sleep(secs(30)).await;
+    assert!(guard.is_valid());
+    assert_eq!(standing(&servers, &guard), 3);
+    for server in &servers {
+        server.delay(ms(5));
+    }
+    drop(guard);
+    sleep(ms(10)).await;
+    assert!(
+        servers.iter().all(MemoryServer::is_empty),
+        "the unlock goes out before the end"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_was_unlocked_behind_its_guards_back_is_lost() {
+    let servers = start(3);
+    let (redlock, guard) = guard(&servers, secs(30)).await;
+    sleep(secs(1)).await;
+    redlock.unlock(&guard.lock());
+    assert!(!guard.is_valid());
+    let (_, took) = lost(&guard).await;
+    assert!(took < ms(100), "{took:?}");
+}

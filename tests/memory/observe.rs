@@ -1,0 +1,182 @@
+//! What spans and metrics tell.
+
+use crate::{connect, ms, secs, start};
+use multiredlock::Retry;
+use std::{
+    any::Any,
+    io,
+    sync::{Arc, Mutex},
+};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The line that tells of the end of a span.
+    fn closed(&self, span: &str) -> String {
+        let text = self.text();
+        let mut ends = text.lines().filter(|line| line.contains("close time"));
+        let line = ends.rfind(|line| line.contains(&format!(" {span}{{")));
+        line.unwrap_or_else(|| panic!("no span {span} in\n{text}")).into()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Logs everything of this thread.
+///
+/// Beside a single subscriber `tracing` takes what another thread logs first, without one, for what nobody ever wants. So
+/// there is a second one.
+fn log() -> (Log, [Box<dyn Any>; 2]) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let logging = tracing::subscriber::set_default(subscriber);
+    let second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
+    (log, [Box::new(logging), Box::new(second)])
+}
+
+#[track_caller]
+fn has(line: &str, fields: &[&str]) {
+    for field in fields {
+        assert!(line.contains(field), "no {field} in {line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
+    let (log, _logging) = log();
+    let servers = start(3);
+    let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let granted = ["resource=r", "ttl=10s", "outcome=\"granted\"", "validity=9.9s"];
+    has(&log.closed("lock"), &granted);
+    has(&log.closed("lock"), &["rounds=1"]);
+
+    let retry = Retry::new(2, ms(1));
+    other.lock("r", secs(10)).retry(retry).await.unwrap_err();
+    has(&log.closed("lock"), &["outcome=\"held\"", "rounds=3"]);
+
+    let lock = redlock.renew(&lock, secs(10)).await.unwrap();
+    has(&log.closed("renew"), &granted);
+    redlock.unlock(&lock).await;
+    redlock.renew(&lock, secs(10)).await.unwrap_err();
+    has(&log.closed("renew"), &["outcome=\"lost\""]);
+
+    let guard = redlock.acquire("r", secs(10)).await.unwrap();
+    has(&log.closed("acquire"), &granted);
+    other.acquire("r", secs(10)).within(ms(10)).await.unwrap_err();
+    has(&log.closed("acquire"), &["outcome=\"timed_out\""]);
+
+    let random = |value: &str| value.rsplit('_').next().unwrap().to_owned();
+    for value in [lock.value(), guard.lock().value()].map(random) {
+        assert!(!log.text().contains(&value), "a value is a secret");
+    }
+}
+
+#[cfg(feature = "metrics")]
+mod metrics {
+    use super::*;
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+    use multiredlock::{
+        Loss,
+        metrics::{BATCH, LOCK, LOSSES, RENEWALS, ROUNDS, SERVERS_UP, WAIT},
+    };
+    use tokio::{runtime, time::sleep};
+
+    /// Runs a future with a recorder, on this thread alone.
+    fn recorded(work: impl AsyncFnOnce(&dyn Fn(&str, &str) -> f64)) {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let total = Mutex::new(std::collections::HashMap::new());
+        let value = |name: &str, label: &str| -> f64 {
+            let mut total = total.lock().unwrap();
+            add(&mut total, &snapshotter);
+            total.get(&(name.to_owned(), label.to_owned())).copied().unwrap_or(0.0)
+        };
+        ::metrics::with_local_recorder(&recorder, || runtime.block_on(work(&value)));
+    }
+
+    /// Adds up what changed since the last time; of a histogram, how often it was told something.
+    fn add(total: &mut std::collections::HashMap<(String, String), f64>, snapshotter: &Snapshotter) {
+        for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+            let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
+            let entry = total
+                .entry((key.key().name().to_owned(), labels.join(" ")))
+                .or_default();
+            match value {
+                DebugValue::Gauge(value) => *entry += value.into_inner(),
+                #[expect(clippy::cast_precision_loss, reason = "the counts are small")]
+                DebugValue::Counter(value) => *entry += value as f64,
+                #[expect(clippy::cast_precision_loss, reason = "the counts are small")]
+                DebugValue::Histogram(values) => *entry += values.len() as f64,
+            }
+        }
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "they are counts")]
+    fn metrics_count_rounds_calls_renewals_losses_and_servers() {
+        recorded(async |value| {
+            let servers = start(3);
+            let redlock = connect(&servers).await;
+            assert_eq!(value(SERVERS_UP, "0"), 3.0);
+
+            let lock = redlock.lock("r", secs(10)).await.unwrap();
+            redlock
+                .lock("r", secs(10))
+                .retry(Retry::new(1, ms(1)))
+                .await
+                .unwrap_err();
+            assert_eq!((value(LOCK, "granted"), value(LOCK, "held")), (1.0, 1.0));
+            assert_eq!((value(ROUNDS, "lock won"), value(ROUNDS, "lock lost")), (1.0, 2.0));
+            assert!(value(BATCH, "") >= 9.0);
+
+            let lock = redlock.renew(&lock, secs(10)).await.unwrap();
+            assert_eq!((value(RENEWALS, "granted"), value(ROUNDS, "renew won")), (1.0, 1.0));
+            redlock.unlock(&lock).await;
+
+            let guard = redlock.acquire("r", secs(3)).await.unwrap();
+            assert_eq!(value(WAIT, "granted"), 1.0);
+            for server in &servers[..2] {
+                server.forget_all();
+            }
+            assert!(matches!(guard.lost().await, Loss::Gone { .. }));
+            assert_eq!(value(LOSSES, "gone"), 1.0);
+
+            servers[0].crash();
+            crate::up(&redlock, 2).await;
+            assert_eq!(value(SERVERS_UP, "0"), 2.0);
+            drop(guard);
+            redlock.close().await;
+            sleep(ms(1)).await;
+            assert_eq!(value(SERVERS_UP, "0"), 0.0);
+        });
+    }
+}

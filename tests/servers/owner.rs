@@ -1,0 +1,57 @@
+//! Looking who holds a resource.
+
+use std::time::SystemTime;
+
+use multiredlock::Ownership;
+
+use crate::support::{LONG, RedisServer, Servers, ms};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_tells_who_holds_it_since_when_and_for_how_long() {
+    let servers = Servers::start(3);
+    let redlock = servers.builder().id("web-3").build().unwrap();
+    crate::support::all_up(&redlock).await;
+    assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
+
+    let before = SystemTime::now();
+    let lock = redlock.lock("r", LONG).await.unwrap();
+    for fault in [None, Some(RedisServer::freeze as fn(&RedisServer))] {
+        if let Some(fault) = fault {
+            fault(&servers[0]);
+        }
+        let Ok(Ownership::Held(holder)) = redlock.owner("r").await else {
+            panic!("it is held");
+        };
+        let owner = holder.owner.unwrap();
+        assert_eq!(owner.id, "web-3");
+        assert!(owner.since + ms(1) >= before && owner.since <= SystemTime::now());
+        assert!(holder.remaining.is_some_and(|left| left > LONG / 2 && left <= LONG));
+    }
+    servers[0].thaw();
+    redlock.unlock(&lock).await;
+    assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_of_one_mind_it_is_unclear() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    for (server, value) in servers.iter().zip(["a_1_x", "b_2_y", "c_3_z"]) {
+        server.command(&["SET", "r", value]);
+    }
+    assert!(matches!(redlock.owner("r").await, Ok(Ownership::Unclear { .. })));
+    // One of the owners has a majority now, though what it says of itself is nothing we know.
+    for server in &servers[..2] {
+        server.command(&["SET", "r", "somebody"]);
+    }
+    match redlock.owner("r").await {
+        Ok(Ownership::Held(holder)) => assert_eq!((holder.owner, holder.remaining), (None, None)),
+        other => panic!("{other:?}"),
+    }
+    servers[0].crash();
+    servers[1].crash();
+    match redlock.owner("r").await {
+        Ok(Ownership::Unclear { failure }) => assert_eq!(failure.held(), 1),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,181 @@
+//! Several resources in one lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use multiredlock::{LockError, RenewError};
+use tokio::task::JoinSet;
+
+use crate::support::{LONG, RedisServer, Reply, Servers, all_up, eventually, finishes, ms, quick};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_resources_are_locked_renewed_and_unlocked_together() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let names: Vec<_> = (0..128).map(|i| format!("r{i}")).collect();
+    let lock = redlock.lock(&names, LONG).await.unwrap();
+    eventually("every key is set", async || {
+        servers.iter().all(|server| server.keys().len() == 128)
+    })
+    .await;
+    let lock = redlock.renew(&lock, 2 * LONG).await.unwrap();
+    assert!(servers[0].pttl("r127") > 100_000 || servers[1].pttl("r127") > 100_000);
+    let refused = redlock.try_lock("r64", LONG).await;
+    assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_ever_sees_a_part_of_them() {
+    let servers = Servers::start(1);
+    let (redlock, is_over) = (servers.connected().await, Arc::new(AtomicBool::new(false)));
+    let over = Arc::clone(&is_over);
+    let turns = tokio::spawn(async move {
+        for _ in 0..300 {
+            let lock = redlock.lock(["a", "b", "c"], LONG).await.unwrap();
+            redlock.unlock(&lock).await;
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let mut seen = 0;
+    while !is_over.load(Ordering::SeqCst) {
+        let count = servers[0].command(&["EXISTS", "a", "b", "c"]);
+        assert!(matches!(count, Reply::Integer(0 | 3)), "{count:?}");
+        seen += 1;
+    }
+    turns.await.unwrap();
+    assert!(seen > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_names_them_in_another_order_does_not_wait_for_ever() {
+    let servers = Servers::start(3);
+    let is_held = Arc::new(AtomicBool::new(false));
+    let mut workers = JoinSet::new();
+    for order in [["a", "b"], ["b", "a"]] {
+        let redlock = servers.connected().await;
+        for _ in 0..3 {
+            let (redlock, is_held) = (redlock.clone(), Arc::clone(&is_held));
+            workers.spawn(async move {
+                for _ in 0..30 {
+                    let guard = redlock.acquire(order, LONG).await.unwrap();
+                    assert!(!is_held.swap(true, Ordering::SeqCst));
+                    tokio::task::yield_now().await;
+                    is_held.store(false, Ordering::SeqCst);
+                    drop(guard);
+                }
+            });
+        }
+    }
+    finishes("all of them", workers.join_all()).await;
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_one_of_them_is_served_when_all_are_unlocked() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let both = redlock.acquire(["a", "b"], LONG).await.unwrap();
+    let (other, same) = (servers.connected().await, redlock.clone());
+    let waiters = [other, same].map(|redlock| {
+        tokio::spawn(async move {
+            let guard = redlock.acquire("b", LONG).await.unwrap();
+            guard.release().await
+        })
+    });
+    tokio::time::sleep(ms(100)).await;
+    both.release().await.unwrap();
+    for waiter in waiters {
+        finishes("a waiter", waiter).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_set_if_one_of_them_is_no_lock() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    for server in servers.iter() {
+        server.command(&["RPUSH", "b", "x"]);
+    }
+    let refused = redlock.try_lock(["a", "b", "c"], LONG).await;
+    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    assert!(servers.iter().all(|server| server.keys() == ["b"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_if_one_of_them_may_not_be_accessed() {
+    let servers: Servers = (0..3)
+        .map(|_| RedisServer::builder().user("locker", "on >secret ~a +@all").start())
+        .collect();
+    let urls = servers.iter().map(|server| server.url_as("locker:secret"));
+    let redlock = quick().servers(urls).build().unwrap();
+    all_up(&redlock).await;
+    let refused = redlock.try_lock(["a", "b"], LONG).await;
+    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_if_the_memory_is_full() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    for server in servers.iter() {
+        server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    }
+    let refused = redlock.try_lock(["a", "b"], LONG).await;
+    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_that_stays_longest_says_when_to_come_back() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let _short = redlock.lock("a", ms(5_000)).await.unwrap();
+    let _long = redlock.lock("b", LONG).await.unwrap();
+    match redlock.try_lock(["a", "b"], LONG).await {
+        Err(LockError::Held { retry_after, .. }) => assert!(retry_after.unwrap() > ms(30_000), "{retry_after:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majority() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock(["a", "b"], LONG).await.unwrap();
+    eventually("every server has both", async || {
+        servers.iter().all(|server| server.keys().len() == 2)
+    })
+    .await;
+    servers[0].command(&["DEL", "b"]);
+    let lock = redlock.renew(&lock, LONG).await.unwrap();
+    eventually("the key is back", async || {
+        servers[0].get("b").as_deref() == Some(lock.value())
+    })
+    .await;
+    for server in &servers[1..] {
+        server.command(&["DEL", "a"]);
+    }
+    let lost = redlock.renew(&lock, LONG).await;
+    assert!(matches!(lost, Err(RenewError::Lost { .. })), "{lost:?}");
+    redlock.unlock(&lock).await;
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlock_removes_what_is_ours_although_one_of_them_is_no_lock_any_more() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let lock = redlock.lock(["a", "b", "c"], LONG).await.unwrap();
+    eventually("every server has all of them", async || {
+        servers.iter().all(|server| server.keys().len() == 3)
+    })
+    .await;
+    servers.command(&["DEL", "a"]);
+    servers.command(&["RPUSH", "a", "an item"]);
+    let unlocked = redlock.unlock(&lock).await;
+    assert_eq!(unlocked.removed, 0, "not all of it was there any more");
+    assert!(servers.iter().all(|server| server.keys() == ["a"]));
+}

@@ -1,0 +1,314 @@
+//! Who waits is told, whatever happens to the servers in between, and where some of them tell nothing.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, soon, unhurried, up};
+
+type Waiter = JoinHandle<Result<Guard, LockError>>;
+
+fn waits(redlock: &Redlock, resource: &str) -> Waiter {
+    tokio::spawn(redlock.acquire(resource, LONG).into_future())
+}
+
+/// Waits until each of the servers is going to tell of so many keys.
+async fn watched(servers: &[RedisServer], keys: usize) {
+    eventually("each of them is asked to tell", async || {
+        servers.iter().all(|server| server.watched() == keys)
+    })
+    .await;
+}
+
+/// Somebody else has the console until it is deleted.
+fn held_elsewhere(servers: &[RedisServer]) {
+    for server in servers {
+        server.command(&["SET", "console", "somebody else"]);
+    }
+}
+
+/// A handle whose guard has the console, and another one that waits for it.
+struct Scene {
+    servers: Servers,
+    one: Redlock,
+    other: Redlock,
+    held: Guard,
+    waiter: Waiter,
+}
+
+impl Scene {
+    async fn of(servers: Servers) -> Self {
+        let (one, other) = (servers.connected().await, servers.connected().await);
+        let held = one.acquire("console", LONG).await.unwrap();
+        eventually("every server has the key", async || servers.holding(&held.lock()) == 3).await;
+        let waiter = waits(&other, "console");
+        watched(&servers, 1).await;
+        Self {
+            servers,
+            one,
+            other,
+            held,
+            waiter,
+        }
+    }
+
+    /// Releases the guard, of which the waiter is told.
+    async fn ends(self) {
+        all_up(&self.one).await;
+        all_up(&self.other).await;
+        assert!(!self.waiter.is_finished() && self.held.is_valid());
+        self.held.release().await.unwrap();
+        drop(soon("the lock", self.waiter).await.unwrap().unwrap());
+        self.servers.empty().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handles_tell_each_other_turn_by_turn() {
+    let servers = Servers::start(3);
+    let (one, other) = (servers.connected().await, servers.connected().await);
+    let mut held = one.acquire("console", LONG).await.unwrap();
+    for handle in [&other, &one].into_iter().cycle().take(10) {
+        let waiter = waits(handle, "console");
+        watched(&servers, 1).await;
+        held.release().await.unwrap();
+        held = soon("the lock", waiter).await.unwrap().unwrap();
+    }
+    drop(held);
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_is_told_after_one_server_after_another_was_restarted_without_its_keys() {
+    let scene = Scene::of(Servers::start(3)).await;
+    for server in scene.servers.iter() {
+        server.crash();
+        server.restart();
+        eventually("it is put back", async || {
+            scene.servers.holding(&scene.held.lock()) == 3
+        })
+        .await;
+    }
+    scene.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_is_told_after_every_server_was_restarted_with_its_keys() {
+    let servers = (0..3).map(|_| RedisServer::builder().keep_memory().start());
+    let scene = Scene::of(servers.collect()).await;
+    scene.servers.iter().for_each(RedisServer::crash);
+    scene.servers.iter().for_each(RedisServer::restart);
+    watched(&scene.servers, 1).await;
+    scene.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_too_slow_to_be_asked_is_asked_to_tell_all_the_same() {
+    let servers = Servers::start(3);
+    let redlock = all_up_and_unhurried(&servers).await;
+    held_elsewhere(&servers);
+    servers[2].freeze();
+    let others = with_all_commands_on_their_way(&redlock).await;
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+    servers[2].thaw();
+    soon("it is asked to tell", watched(&servers[2..], 1)).await;
+
+    for server in &servers[1..] {
+        server.command(&["DEL", "console"]);
+    }
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].command(&["DEL", "console"]);
+    for lock in &others {
+        redlock.unlock(lock);
+    }
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() {
+    let servers = Servers::start(3);
+    let redlock = all_up_and_unhurried(&servers).await;
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    held_elsewhere(&servers[1..2]);
+    servers[2].freeze();
+    let waiter = waits(&redlock, "console");
+    watched(&servers[1..2], 1).await;
+    servers[2].thaw();
+
+    servers[1].command(&["DEL", "console"]);
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].restart();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_handles_share_the_turns_while_a_minority_is_away() {
+    for fault in [RedisServer::crash, RedisServer::freeze] {
+        let servers = Servers::start(3);
+        let handles = [servers.connected().await, servers.connected().await];
+        fault(&servers[0]);
+        let (end, is_held) = (Instant::now() + ms(2_000), Arc::new(AtomicBool::new(false)));
+        let mut workers = JoinSet::new();
+        for (number, redlock) in [0, 1].into_iter().zip(&handles).cycle().take(8) {
+            let (redlock, is_held) = (redlock.clone(), Arc::clone(&is_held));
+            workers.spawn(async move {
+                let mut turns = 0;
+                while Instant::now() < end {
+                    let guard = redlock.acquire("console", LONG).await.unwrap();
+                    assert!(!is_held.swap(true, Ordering::SeqCst), "somebody else has it");
+                    tokio::task::yield_now().await;
+                    is_held.store(false, Ordering::SeqCst);
+                    turns += 1;
+                    drop(guard);
+                }
+                (number, turns)
+            });
+        }
+        let mut turns = [0, 0];
+        for (number, count) in finishes("every worker", workers.join_all()).await {
+            turns[number] += count;
+        }
+        let all: usize = turns.iter().sum();
+        assert!(turns.iter().all(|one| one * 10 > all), "{turns:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_tells_nothing_is_made_up_for_when_another_goes_down() {
+    let servers = the_last_tells_nothing();
+    let redlock = servers.connected().await;
+    held_elsewhere(&servers);
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    for server in &servers[1..] {
+        server.command(&["DEL", "console"]);
+    }
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].restart();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_does_not_count_among_those_that_tell() {
+    let servers = the_last_tells_nothing();
+    let redlock = servers.connected().await;
+    held_elsewhere(&servers);
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+    servers[0].crash();
+    eventually("it is down", async || up(&redlock) == 2).await;
+    let asked = servers[1].calls("get");
+    servers[1].command(&["SET", "console", "somebody else"]);
+    eventually("the waiter asked again", async || servers[1].calls("get") > asked).await;
+
+    for server in &servers[1..] {
+        server.command(&["DEL", "console"]);
+    }
+
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers[0].restart();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
+    let user = || RedisServer::builder().user("locker", "on >secret ~* &* +@all");
+    let servers: Servers = (0..3).map(|_| user().start()).collect();
+    let urls = servers.iter().map(|server| server.url_as("locker:secret"));
+    let redlock = quick().servers(urls).build().unwrap();
+    all_up(&redlock).await;
+    let names = (0..20).flat_map(|number| [format!("allowed {number}"), format!("forbidden {number}")]);
+    let names: Vec<_> = names.collect();
+    let mut keys = vec!["MSET", "allowed last", "somebody else"];
+    keys.extend(names.iter().flat_map(|name| [name, "somebody else"]));
+    servers.command(&keys);
+    let mut waiters = JoinSet::new();
+    for name in &names {
+        let (waiter, is_allowed) = (redlock.acquire(name, LONG).into_future(), name.starts_with("allowed"));
+        waiters.spawn(async move { (is_allowed, waiter.await) });
+    }
+    let last = waits(&redlock, "allowed last");
+    watched(&servers, 41).await;
+
+    servers.command(&["ACL", "SETUSER", "locker", "resetkeys", "~allowed*"]);
+    let mut keys = vec!["DEL"];
+    keys.extend(names.iter().map(String::as_str));
+    servers.command(&keys);
+
+    let mut guards = Vec::new();
+    for (is_allowed, outcome) in soon("every outcome", waiters.join_all()).await {
+        match outcome {
+            Ok(guard) if is_allowed => guards.push(guard),
+            Err(LockError::Refused { failure }) if !is_allowed => {
+                let is_forbidden = |vote: &&ServerVote| vote.vote == Vote::Refused(Refusal::NoPermission);
+                assert!(failure.votes.iter().filter(is_forbidden).count() >= 2, "{failure:?}");
+            }
+            other => panic!("allowed: {is_allowed}, {other:?}"),
+        }
+    }
+    assert!(!last.is_finished());
+    servers.command(&["DEL", "allowed last"]);
+    guards.push(soon("the last lock", last).await.unwrap().unwrap());
+    drop(guards);
+    servers.empty().await;
+}
+
+/// A handle that has reached every server, and then learns only from answers and broken connections.
+async fn all_up_and_unhurried(servers: &Servers) -> Redlock {
+    let redlock = unhurried().servers(servers.iter().map(RedisServer::url));
+    let redlock = redlock.build().unwrap();
+    all_up(&redlock).await;
+    redlock
+}
+
+/// So many commands are never unanswered: to a server that is frozen nothing more is sent.
+async fn with_all_commands_on_their_way(redlock: &Redlock) -> Vec<Lock> {
+    let mut locks = Vec::new();
+    for number in 0..10 {
+        locks.push(redlock.lock(format!("another {number}"), LONG).await.unwrap());
+    }
+    locks
+}
+
+fn the_last_tells_nothing() -> Servers {
+    let without_hello = RedisServer::builder().line("rename-command HELLO \"\"").start();
+    [RedisServer::start(), RedisServer::start(), without_hello]
+        .into_iter()
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_for_resources_in_common_do_not_keep_each_other_awake() {
+    let servers = Servers::start(3);
+    // The heartbeats of a handle that does nothing else are the clock: 20 a second at the most.
+    let (redlock, _clock) = (servers.connected().await, servers.connected().await);
+    held_elsewhere(&servers[..2]);
+    // Each of them sets and undoes on the third server what the other waits for.
+    let waiters = [
+        waits(&redlock, "console"),
+        tokio::spawn(redlock.acquire(["console", "another"], LONG).into_future()),
+    ];
+    watched(&servers[..2], 2).await;
+
+    let (beats, asked) = (servers[0].calls("ping"), servers[0].calls("evalsha"));
+    eventually("a second has passed", async || servers[0].calls("ping") > beats + 20).await;
+    let asked = servers[0].calls("evalsha") - asked;
+
+    assert!(asked < 10, "it was asked {asked} times");
+    waiters.iter().for_each(JoinHandle::abort);
+    held_elsewhere(&servers[2..]);
+    servers.command(&["DEL", "console"]);
+    servers.empty().await;
+}
