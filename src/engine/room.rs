@@ -174,8 +174,10 @@ impl Room {
 
 impl Lines {
     fn times(&mut self, now: Instant) -> Times {
-        while self.common_poll < now + POLL_TRACKED / 2 {
-            self.common_poll += POLL_TRACKED;
+        let behind = (now + POLL_TRACKED / 2).saturating_duration_since(self.common_poll);
+        if !behind.is_zero() {
+            let steps = behind.as_millis() / POLL_TRACKED.as_millis() + 1;
+            self.common_poll += POLL_TRACKED * u32::try_from(steps).unwrap_or(u32::MAX);
         }
         Times {
             now,
