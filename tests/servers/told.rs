@@ -8,20 +8,14 @@ use std::time::Instant;
 use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, soon, unhurried, up};
+use crate::support::{
+    LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, soon, unhurried, up, watched,
+};
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
 fn waits(redlock: &Redlock, resource: &str) -> Waiter {
     tokio::spawn(redlock.acquire(resource, LONG).into_future())
-}
-
-/// Waits until each of the servers is going to tell of so many keys.
-async fn watched(servers: &[RedisServer], keys: usize) {
-    eventually("each of them is asked to tell", async || {
-        servers.iter().all(|server| server.watched() == keys)
-    })
-    .await;
 }
 
 /// Somebody else has the console until it is deleted.

@@ -1,30 +1,29 @@
 //! Waiting in line, and what wakes those who wait.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use multiredlock::{Guard, LockError, Redlock};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, up};
+use crate::support::{self, LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, quick, up, watched};
 
-/// Sooner than the fall-back poll of the first that waits, which is 2.5 s away at the least.
-const SOON: Duration = ms(1_500);
+type Waiter = JoinHandle<Result<Guard, LockError>>;
 
-/// Lets another handle wait for `r`, and returns once its refused vote is its subscription on every server that is up.
-async fn waiter(redlock: &Redlock, servers: &[RedisServer]) -> JoinHandle<Result<Guard, LockError>> {
-    let before: Vec<_> = servers.iter().map(asked).collect();
-    let redlock = redlock.clone();
-    let waiting = tokio::spawn(async move { redlock.acquire("r", LONG).await });
-    // It asks once to see, and once to subscribe.
-    eventually("it waits", async || {
-        let now = servers.iter().map(asked);
-        now.zip(&before).all(|(now, before)| now >= before + 2)
+fn waits(redlock: &Redlock) -> Waiter {
+    tokio::spawn(redlock.acquire("r", LONG).into_future())
+}
+
+/// Lets another handle wait for `r`, and returns once it is going to be told by every server.
+async fn waiter(redlock: &Redlock, servers: &[RedisServer]) -> Waiter {
+    eventually("every server has the key", async || {
+        servers.iter().all(|server| server.get("r").is_some())
     })
     .await;
-    sleep(ms(20)).await;
+    let waiting = waits(redlock);
+    watched(servers, 1).await;
     assert!(!waiting.is_finished());
     waiting
 }
@@ -35,11 +34,8 @@ fn asked(server: &RedisServer) -> u64 {
 }
 
 /// The waiter's guard, which it gets soon after now.
-async fn soon(waiting: JoinHandle<Result<Guard, LockError>>) -> Guard {
-    let start = Instant::now();
-    let guard = finishes("the waiter", waiting).await.unwrap().unwrap();
-    assert!(start.elapsed() < SOON, "nobody told it: {:?}", start.elapsed());
-    guard
+async fn soon(waiting: Waiter) -> Guard {
+    support::soon("the lock", waiting).await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +67,7 @@ async fn a_waiter_is_told_of_a_key_that_is_deleted_by_hand_on_a_majority() {
 async fn a_waiter_gets_what_its_holder_let_expire() {
     let servers = Servers::start(3);
     let (holder, other) = (servers.connected().await, servers.connected().await);
-    let _lock = holder.lock("r", ms(700)).await.unwrap();
+    let _lock = holder.lock("r", ms(1_500)).await.unwrap();
     let waiting = waiter(&other, &servers).await;
     let _guard = soon(waiting).await;
 }
@@ -119,8 +115,7 @@ async fn a_waiter_gets_the_resource_when_servers_come_back_without_it() {
 async fn a_waiter_waits_for_a_majority_to_be_reached() {
     let servers = Servers::down(3);
     let redlock = servers.redlock();
-    let waiting = redlock.clone();
-    let waiting = tokio::spawn(async move { waiting.acquire("r", LONG).await });
+    let waiting = waits(&redlock);
     servers[0].restart();
     eventually("one is up", async || up(&redlock) == 1).await;
     assert!(!waiting.is_finished());
@@ -134,20 +129,10 @@ async fn a_waiter_subscribes_again_on_a_new_connection() {
     let (holder, other) = (servers.connected().await, servers.connected().await);
     let lock = holder.lock("r", LONG).await.unwrap();
     let waiting = waiter(&other, &servers).await;
-    let before: Vec<_> = servers.iter().map(asked).collect();
-    for server in servers.iter() {
-        server.kill_clients();
-    }
-    eventually("it asked again", async || {
-        servers
-            .iter()
-            .map(asked)
-            .zip(&before)
-            .all(|(now, before)| now > *before)
-    })
-    .await;
-    all_up(&holder).await;
-    sleep(ms(50)).await;
+    servers.iter().for_each(RedisServer::kill_clients);
+    // What a connection was to be told of is forgotten with it.
+    watched(&servers, 1).await;
+    answers(&holder).await;
     holder.unlock(&lock);
     let _guard = soon(waiting).await;
 }
@@ -176,7 +161,11 @@ async fn is_served_without_tracking(servers: &Servers, user: &str) {
     };
     let (holder, other) = (connected().await, connected().await);
     let lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, servers).await;
+    let waiting = waits(&other);
+    eventually("it asks again and again", async || {
+        servers.iter().map(asked).sum::<u64>() > 3 * 3
+    })
+    .await;
     for server in servers.iter() {
         let tracks = |client: &String| {
             client
@@ -202,7 +191,7 @@ async fn a_waiter_is_served_by_servers_that_speak_resp2_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_served_without_the_permission_to_be_told() {
-    let rules = "on >secret ~* +@all -client|tracking";
+    let rules = "on >secret ~* +@all -client +client|id +client|kill";
     let servers = (0..3)
         .map(|_| RedisServer::builder().user("deaf", rules).start())
         .collect();
@@ -246,10 +235,7 @@ async fn all_are_served_when_more_changes_come_at_once_than_are_kept() {
             guard.release().await.unwrap();
         });
     }
-    eventually("all of them wait", async || {
-        servers.iter().all(|server| asked(server) >= 2 * COUNT as u64)
-    })
-    .await;
+    watched(&servers, COUNT).await;
     for server in servers.iter() {
         let all = "for _, key in ipairs(redis.call('KEYS', 'many:*')) do redis.call('DEL', key) end";
         server.command(&["EVAL", all, "0"]);
@@ -270,11 +256,10 @@ async fn many_waiters_cost_the_servers_little() {
         let other = other.clone();
         waiting.spawn(async move { other.acquire("r", LONG).await });
     }
-    eventually("the first of them waits", async || {
-        servers.iter().all(|server| asked(server) >= 2)
-    })
-    .await;
-    sleep(SOON).await;
+    watched(&servers, 1).await;
+    // The heartbeats of the other handle are the clock, 20 a second at the most.
+    let beats = servers[0].calls("ping");
+    eventually("some time has passed", async || servers[0].calls("ping") > beats + 40).await;
     for server in servers.iter() {
         assert!(asked(server) <= 4, "it was asked {} times", asked(server));
     }
