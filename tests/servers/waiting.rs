@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use multiredlock::{Guard, LockError, Redlock};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::support::{self, LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, quick, up, watched};
 
@@ -129,9 +132,14 @@ async fn a_waiter_subscribes_again_on_a_new_connection() {
     let (holder, other) = (servers.connected().await, servers.connected().await);
     let lock = holder.lock("r", LONG).await.unwrap();
     let waiting = waiter(&other, &servers).await;
+    let before: Vec<_> = servers.iter().map(asked).collect();
     servers.iter().for_each(RedisServer::kill_clients);
-    // What a connection was to be told of is forgotten with it.
-    watched(&servers, 1).await;
+    eventually("it subscribed again, to a majority at least", async || {
+        let has_asked = |(server, before): &(&RedisServer, u64)| asked(server) > *before;
+        servers.iter().all(|server| server.listeners() == 1)
+            && servers.iter().zip(before.clone()).filter(has_asked).count() >= 2
+    })
+    .await;
     answers(&holder).await;
     holder.unlock(&lock);
     let _guard = soon(waiting).await;
@@ -240,7 +248,7 @@ async fn all_are_served_when_more_changes_come_at_once_than_are_kept() {
         let all = "for _, key in ipairs(redis.call('KEYS', 'many:*')) do redis.call('DEL', key) end";
         server.command(&["EVAL", all, "0"]);
     }
-    finishes("all of them", waiting.join_all()).await;
+    support::soon("all of them", waiting.join_all()).await;
     servers.empty().await;
 }
 
@@ -319,4 +327,31 @@ async fn waiters_that_give_up_at_any_moment_leave_the_others_in_line_and_no_key(
     servers.empty().await;
     let guard = finishes("one more", one.acquire("r", LONG)).await.unwrap();
     guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_that_are_dropped_at_random_moments_keep_nobody_else_from_being_served() {
+    let servers = Servers::start(3);
+    let handles = [servers.connected().await, servers.connected().await];
+    let (mut faithful, mut fickle) = (JoinSet::new(), JoinSet::new());
+    for number in 0..20 {
+        let redlock = handles[number % 2].clone();
+        faithful.spawn(async move {
+            for _ in 0..100 {
+                drop(redlock.acquire("r", LONG).await.unwrap());
+            }
+        });
+        let redlock = handles[number % 2].clone();
+        let mut rng = SmallRng::seed_from_u64(number as u64);
+        fickle.spawn(async move {
+            loop {
+                // Dropped with its answer, if that came just then.
+                let patience = Duration::from_micros(rng.gen_range(0..10_000));
+                let _ = timeout(patience, redlock.acquire("r", LONG)).await;
+            }
+        });
+    }
+    finishes("who stays is served", faithful.join_all()).await;
+    finishes("who leaves is gone", fickle.shutdown()).await;
+    servers.empty().await;
 }
