@@ -82,17 +82,23 @@ async fn a_guard_notices_a_flush_at_its_next_renewal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_what_happens_to_a_minority() {
-    let flush: fn(&RedisServer) = |server| {
-        server.command(&["FLUSHALL"]);
-    };
-    for fault in [RedisServer::crash, RedisServer::freeze, RedisServer::restart, flush] {
+    let survives = async |fault: fn(&RedisServer)| {
         let servers = Servers::start(3);
         let redlock = servers.connected().await;
         let guard = redlock.acquire("r", TTL).await.unwrap();
         fault(&servers[0]);
         renewed(&guard, &servers[1], 6).await;
         guard.release().await.unwrap();
-    }
+    };
+    let flush = |server: &RedisServer| {
+        server.command(&["FLUSHALL"]);
+    };
+    tokio::join!(
+        survives(RedisServer::crash),
+        survives(RedisServer::freeze),
+        survives(RedisServer::restart),
+        survives(flush),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
