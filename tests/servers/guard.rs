@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use multiredlock::{Guard, Loss, ReleaseError};
 use tokio::time::sleep;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, soon};
+use crate::support::{LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, soon, up, watched};
 
 const TTL: Duration = ms(1_200);
 
@@ -17,25 +17,24 @@ async fn lost(guard: &Guard) -> (Loss, Duration) {
     (loss, start.elapsed())
 }
 
-/// Lets a guard look at its servers, after which they tell it of changes.
-async fn looked(servers: &[RedisServer]) {
-    eventually("the guard has looked", async || {
-        servers.iter().all(|server| server.calls("get") > 0)
+/// Waits until a server has renewed a guard so many times more, and sees that it is valid all the time.
+async fn renewed(guard: &Guard, server: &RedisServer, times: u64) {
+    let before = server.calls("pexpire");
+    eventually("it is renewed", async || {
+        assert!(guard.is_valid(), "{:?}", guard.loss());
+        server.calls("pexpire") >= before + times
     })
     .await;
-    sleep(ms(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_outlives_its_ttl_many_times() {
     let servers = Servers::start(3);
     let redlock = servers.connected().await;
-    let guard = redlock.acquire("r", ms(600)).await.unwrap();
-    for _ in 0..20 {
-        sleep(ms(100)).await;
-        guard.ensure(ms(100)).unwrap();
-        assert_eq!(servers.holding(&guard.lock()), 3);
-    }
+    let guard = redlock.acquire("r", TTL).await.unwrap();
+    renewed(&guard, &servers[0], 9).await;
+    guard.ensure(ms(100)).unwrap();
+    assert_eq!(servers.holding(&guard.lock()), 3);
     guard.release().await.unwrap();
     servers.empty().await;
 }
@@ -45,7 +44,7 @@ async fn a_guard_is_told_when_its_key_is_deleted_on_a_majority() {
     let servers = Servers::start(3);
     let redlock = servers.connected().await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
-    looked(&servers).await;
+    watched(&servers, 1).await;
     for server in &servers[..2] {
         server.command(&["DEL", "r"]);
     }
@@ -61,7 +60,7 @@ async fn a_guard_puts_back_a_key_that_is_deleted_on_a_minority() {
     let servers = Servers::start(3);
     let redlock = servers.connected().await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
-    looked(&servers).await;
+    watched(&servers, 1).await;
     servers[1].command(&["DEL", "r"]);
     eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
     assert!(guard.is_valid());
@@ -83,21 +82,23 @@ async fn a_guard_notices_a_flush_at_its_next_renewal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_what_happens_to_a_minority() {
-    let flush: fn(&RedisServer) = |server| {
-        server.command(&["FLUSHALL"]);
-    };
-    for fault in [RedisServer::crash, RedisServer::freeze, RedisServer::restart, flush] {
+    let survives = async |fault: fn(&RedisServer)| {
         let servers = Servers::start(3);
         let redlock = servers.connected().await;
         let guard = redlock.acquire("r", TTL).await.unwrap();
         fault(&servers[0]);
-        let start = Instant::now();
-        while start.elapsed() < 2 * TTL {
-            assert!(guard.is_valid(), "{:?}", guard.loss());
-            sleep(ms(50)).await;
-        }
+        renewed(&guard, &servers[1], 6).await;
         guard.release().await.unwrap();
-    }
+    };
+    let flush = |server: &RedisServer| {
+        server.command(&["FLUSHALL"]);
+    };
+    tokio::join!(
+        survives(RedisServer::crash),
+        survives(RedisServer::freeze),
+        survives(RedisServer::restart),
+        survives(flush),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,10 +125,11 @@ async fn a_guard_survives_a_majority_that_is_away_for_less_than_the_ttl() {
     all_up(&redlock).await;
     let guard = redlock.acquire("r", 3 * TTL).await.unwrap();
     servers[..2].iter().for_each(RedisServer::freeze);
-    sleep(TTL * 3 / 2).await;
+    eventually("half of the validity is over", async || guard.remaining() < TTL * 3 / 2).await;
     servers[..2].iter().for_each(RedisServer::thaw);
-    sleep(3 * TTL).await;
-    assert!(guard.is_valid(), "{:?}", guard.loss());
+    renewed(&guard, &servers[0], 4).await;
+    guard.release().await.unwrap();
+    servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,11 +139,9 @@ async fn a_guard_survives_the_loss_of_its_connections() {
     let guard = redlock.acquire("r", TTL).await.unwrap();
     for _ in 0..3 {
         servers.iter().for_each(RedisServer::kill_clients);
-        // Long enough to notice, and to renew on new connections.
-        sleep(TTL / 2).await;
+        renewed(&guard, &servers[0], 2).await;
     }
-    assert!(guard.is_valid(), "{:?}", guard.loss());
-    all_up(&redlock).await;
+    answers(&redlock).await;
     guard.release().await.unwrap();
 }
 
@@ -153,9 +153,27 @@ async fn nothing_is_left_on_a_server_that_was_frozen_during_the_release() {
     eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
     servers[2].freeze();
     guard.release().await.unwrap();
-    sleep(ms(100)).await;
     servers[2].thaw();
     servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_or_renewed_on_a_server_that_was_given_up_before_the_release() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    let guard = redlock.acquire("r", 5 * TTL).await.unwrap();
+    eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
+    servers[2].freeze();
+    // A renewal is on its way there as well.
+    renewed(&guard, &servers[0], 1).await;
+    eventually("it is given up", async || up(&redlock) == 2).await;
+    guard.release().await.unwrap();
+    let renewals = servers[0].calls("pexpire");
+    servers[2].thaw();
+    servers.empty().await;
+    all_up(&redlock).await;
+    assert_eq!(servers[0].calls("pexpire"), renewals);
+    assert!(servers[2].keys().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +196,7 @@ async fn a_guard_is_still_told_after_it_was_renewed() {
     let servers = Servers::start(3);
     let redlock = servers.connected().await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
-    looked(&servers).await;
+    watched(&servers, 1).await;
     // It is renewed at once, to put the key back.
     servers[0].command(&["DEL", "r"]);
     eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
@@ -200,8 +218,7 @@ async fn a_frozen_minority_keeps_no_guard_from_being_renewed_in_time() {
     servers[0].freeze();
     // All of its validity is shorter than it would wait for the frozen server.
     let guard = redlock.acquire("r", ms(1_000)).await.unwrap();
-    eventually("it is renewed", async || servers[1].calls("pexpire") > 8).await;
-    assert!(guard.is_valid(), "{:?}", guard.loss());
+    renewed(&guard, &servers[1], 8).await;
     servers[0].thaw();
     guard.release().await.unwrap();
     servers.empty().await;

@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use multiredlock::Ownership;
 
-use crate::support::{LONG, RedisServer, Servers, ms};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, unhurried, up};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_majority_tells_who_holds_it_since_when_and_for_how_long() {
     let servers = Servers::start(3);
     let redlock = servers.builder().id("web-3").build().unwrap();
-    crate::support::all_up(&redlock).await;
+    all_up(&redlock).await;
     assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
 
     let before = SystemTime::now();
@@ -54,4 +54,38 @@ async fn without_a_majority_of_one_mind_it_is_unclear() {
         Ok(Ownership::Unclear { failure }) => assert_eq!(failure.held(), 1),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_is_enough_while_one_server_is_frozen_and_another_killed() {
+    let servers = Servers::start(5);
+    // Nothing but answers ends a look.
+    let urls = servers.iter().map(RedisServer::url);
+    let redlock = unhurried().id("web-3").servers(urls).build().unwrap();
+    all_up(&redlock).await;
+    let _lock = redlock.lock("held", LONG).await.unwrap();
+    servers[0].crash();
+    servers[1].freeze();
+    eventually("one is down", async || up(&redlock) == 4).await;
+
+    let owner = finishes("a look at what is free", redlock.owner("free")).await;
+    assert_eq!(owner, Ok(Ownership::Free));
+    for server in &servers[2..] {
+        server.command(&["SET", "elsewhere", "1f0c9a", "PX", "60000"]);
+    }
+    let owner = finishes("a look at another library's", redlock.owner("elsewhere")).await;
+    assert!(
+        matches!(&owner, Ok(Ownership::Held(holder)) if holder.owner.is_none() && holder.remaining.is_some()),
+        "{owner:?}"
+    );
+    eventually("three hold it", async || {
+        servers[2..].iter().all(|server| server.get("held").is_some())
+    })
+    .await;
+    let owner = finishes("a look at ours", redlock.owner("held")).await;
+    assert!(
+        matches!(&owner, Ok(Ownership::Held(holder)) if holder.owner.as_ref().is_some_and(|owner| owner.id == "web-3")),
+        "{owner:?}"
+    );
+    servers[1].thaw();
 }

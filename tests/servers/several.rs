@@ -84,7 +84,7 @@ async fn who_waits_for_one_of_them_is_served_when_all_are_unlocked() {
             guard.release().await
         })
     });
-    tokio::time::sleep(ms(100)).await;
+    eventually("both of them asked", async || servers[0].calls("get") > 3).await;
     both.release().await.unwrap();
     for waiter in waiters {
         finishes("a waiter", waiter).await.unwrap().unwrap();

@@ -8,7 +8,9 @@ use std::time::Instant;
 use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, soon, unhurried, up};
+use crate::support::{
+    LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, quick, soon, unhurried, up, watched,
+};
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
@@ -16,54 +18,10 @@ fn waits(redlock: &Redlock, resource: &str) -> Waiter {
     tokio::spawn(redlock.acquire(resource, LONG).into_future())
 }
 
-/// Waits until each of the servers is going to tell of so many keys.
-async fn watched(servers: &[RedisServer], keys: usize) {
-    eventually("each of them is asked to tell", async || {
-        servers.iter().all(|server| server.watched() == keys)
-    })
-    .await;
-}
-
 /// Somebody else has the console until it is deleted.
 fn held_elsewhere(servers: &[RedisServer]) {
     for server in servers {
         server.command(&["SET", "console", "somebody else"]);
-    }
-}
-
-/// A handle whose guard has the console, and another one that waits for it.
-struct Scene {
-    servers: Servers,
-    one: Redlock,
-    other: Redlock,
-    held: Guard,
-    waiter: Waiter,
-}
-
-impl Scene {
-    async fn of(servers: Servers) -> Self {
-        let (one, other) = (servers.connected().await, servers.connected().await);
-        let held = one.acquire("console", LONG).await.unwrap();
-        eventually("every server has the key", async || servers.holding(&held.lock()) == 3).await;
-        let waiter = waits(&other, "console");
-        watched(&servers, 1).await;
-        Self {
-            servers,
-            one,
-            other,
-            held,
-            waiter,
-        }
-    }
-
-    /// Releases the guard, of which the waiter is told.
-    async fn ends(self) {
-        all_up(&self.one).await;
-        all_up(&self.other).await;
-        assert!(!self.waiter.is_finished() && self.held.is_valid());
-        self.held.release().await.unwrap();
-        drop(soon("the lock", self.waiter).await.unwrap().unwrap());
-        self.servers.empty().await;
     }
 }
 
@@ -84,26 +42,59 @@ async fn two_handles_tell_each_other_turn_by_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_after_one_server_after_another_was_restarted_without_its_keys() {
-    let scene = Scene::of(Servers::start(3)).await;
-    for server in scene.servers.iter() {
-        server.crash();
+    let servers = Servers::start(3);
+    let (one, other) = (servers.connected().await, servers.connected().await);
+    let held = one.acquire("console", LONG).await.unwrap();
+    let waiter = waits(&other, "console");
+    for server in servers.iter() {
+        eventually("every server has the key", async || servers.holding(&held.lock()) == 3).await;
         server.restart();
-        eventually("it is put back", async || {
-            scene.servers.holding(&scene.held.lock()) == 3
-        })
-        .await;
     }
-    scene.ends().await;
+    eventually("it is put back", async || servers.holding(&held.lock()) == 3).await;
+    assert!(!waiter.is_finished() && held.is_valid());
+    held.release().await.unwrap();
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_after_every_server_was_restarted_with_its_keys() {
-    let servers = (0..3).map(|_| RedisServer::builder().keep_memory().start());
-    let scene = Scene::of(servers.collect()).await;
-    scene.servers.iter().for_each(RedisServer::crash);
-    scene.servers.iter().for_each(RedisServer::restart);
-    watched(&scene.servers, 1).await;
-    scene.ends().await;
+    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let (one, other) = (servers.connected().await, servers.connected().await);
+    let held = one.lock("console", LONG).await.unwrap();
+    eventually("every server has the key", async || servers.holding(&held) == 3).await;
+    let waiter = waits(&other, "console");
+    watched(&servers, 1).await;
+    servers.iter().for_each(RedisServer::crash);
+    servers.iter().for_each(RedisServer::restart);
+    watched(&servers, 1).await;
+    answers(&one).await;
+    one.unlock(&held);
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_is_told_of_any_bytes_with_a_prefix_in_another_database() {
+    let resource = b"\x00\xff\xc3\r\n{\"";
+    let servers = Servers::start(3);
+    let connected = async || {
+        let urls = servers.iter().map(|server| format!("{}/3", server.url()));
+        let redlock = quick().key_prefix("locks:").servers(urls).build().unwrap();
+        all_up(&redlock).await;
+        redlock
+    };
+    let (one, other) = (connected().await, connected().await);
+    let held = one.lock(resource, LONG).await.unwrap();
+    eventually("every server has the key", async || {
+        let keys = |server: &RedisServer| server.command(&["INFO", "keyspace"]).text();
+        servers.iter().all(|server| keys(server).contains("db3:keys=1"))
+    })
+    .await;
+    let waiter = tokio::spawn(other.acquire(resource, LONG).into_future());
+    watched(&servers, 1).await;
+    one.unlock(&held);
+    drop(soon("the lock", waiter).await.unwrap().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,30 +1,32 @@
 //! Waiting in line, and what wakes those who wait.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use multiredlock::{Guard, LockError, Redlock};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::timeout;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, up};
+use crate::support::{self, LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, quick, up, watched};
 
-/// Sooner than the fall-back poll of the first that waits, which is 2.5 s away at the least.
-const SOON: Duration = ms(1_500);
+type Waiter = JoinHandle<Result<Guard, LockError>>;
 
-/// Lets another handle wait for `r`, and returns once its refused vote is its subscription on every server that is up.
-async fn waiter(redlock: &Redlock, servers: &[RedisServer]) -> JoinHandle<Result<Guard, LockError>> {
-    let before: Vec<_> = servers.iter().map(asked).collect();
-    let redlock = redlock.clone();
-    let waiting = tokio::spawn(async move { redlock.acquire("r", LONG).await });
-    // It asks once to see, and once to subscribe.
-    eventually("it waits", async || {
-        let now = servers.iter().map(asked);
-        now.zip(&before).all(|(now, before)| now >= before + 2)
+fn waits(redlock: &Redlock) -> Waiter {
+    tokio::spawn(redlock.acquire("r", LONG).into_future())
+}
+
+/// Lets another handle wait for `r`, and returns once it is going to be told by every server.
+async fn waiter(redlock: &Redlock, servers: &[RedisServer]) -> Waiter {
+    eventually("every server has the key", async || {
+        servers.iter().all(|server| server.get("r").is_some())
     })
     .await;
-    sleep(ms(20)).await;
+    let waiting = waits(redlock);
+    watched(servers, 1).await;
     assert!(!waiting.is_finished());
     waiting
 }
@@ -35,11 +37,8 @@ fn asked(server: &RedisServer) -> u64 {
 }
 
 /// The waiter's guard, which it gets soon after now.
-async fn soon(waiting: JoinHandle<Result<Guard, LockError>>) -> Guard {
-    let start = Instant::now();
-    let guard = finishes("the waiter", waiting).await.unwrap().unwrap();
-    assert!(start.elapsed() < SOON, "nobody told it: {:?}", start.elapsed());
-    guard
+async fn soon(waiting: Waiter) -> Guard {
+    support::soon("the lock", waiting).await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,7 +70,7 @@ async fn a_waiter_is_told_of_a_key_that_is_deleted_by_hand_on_a_majority() {
 async fn a_waiter_gets_what_its_holder_let_expire() {
     let servers = Servers::start(3);
     let (holder, other) = (servers.connected().await, servers.connected().await);
-    let _lock = holder.lock("r", ms(700)).await.unwrap();
+    let _lock = holder.lock("r", ms(1_500)).await.unwrap();
     let waiting = waiter(&other, &servers).await;
     let _guard = soon(waiting).await;
 }
@@ -119,8 +118,7 @@ async fn a_waiter_gets_the_resource_when_servers_come_back_without_it() {
 async fn a_waiter_waits_for_a_majority_to_be_reached() {
     let servers = Servers::down(3);
     let redlock = servers.redlock();
-    let waiting = redlock.clone();
-    let waiting = tokio::spawn(async move { waiting.acquire("r", LONG).await });
+    let waiting = waits(&redlock);
     servers[0].restart();
     eventually("one is up", async || up(&redlock) == 1).await;
     assert!(!waiting.is_finished());
@@ -135,19 +133,14 @@ async fn a_waiter_subscribes_again_on_a_new_connection() {
     let lock = holder.lock("r", LONG).await.unwrap();
     let waiting = waiter(&other, &servers).await;
     let before: Vec<_> = servers.iter().map(asked).collect();
-    for server in servers.iter() {
-        server.kill_clients();
-    }
-    eventually("it asked again", async || {
-        servers
-            .iter()
-            .map(asked)
-            .zip(&before)
-            .all(|(now, before)| now > *before)
+    servers.iter().for_each(RedisServer::kill_clients);
+    eventually("it subscribed again, to a majority at least", async || {
+        let has_asked = |(server, before): &(&RedisServer, u64)| asked(server) > *before;
+        servers.iter().all(|server| server.listeners() == 1)
+            && servers.iter().zip(before.clone()).filter(has_asked).count() >= 2
     })
     .await;
-    all_up(&holder).await;
-    sleep(ms(50)).await;
+    answers(&holder).await;
     holder.unlock(&lock);
     let _guard = soon(waiting).await;
 }
@@ -176,7 +169,11 @@ async fn is_served_without_tracking(servers: &Servers, user: &str) {
     };
     let (holder, other) = (connected().await, connected().await);
     let lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, servers).await;
+    let waiting = waits(&other);
+    eventually("it asks again and again", async || {
+        servers.iter().map(asked).sum::<u64>() > 3 * 3
+    })
+    .await;
     for server in servers.iter() {
         let tracks = |client: &String| {
             client
@@ -202,7 +199,7 @@ async fn a_waiter_is_served_by_servers_that_speak_resp2_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_served_without_the_permission_to_be_told() {
-    let rules = "on >secret ~* +@all -client|tracking";
+    let rules = "on >secret ~* +@all -client +client|id +client|kill";
     let servers = (0..3)
         .map(|_| RedisServer::builder().user("deaf", rules).start())
         .collect();
@@ -246,15 +243,12 @@ async fn all_are_served_when_more_changes_come_at_once_than_are_kept() {
             guard.release().await.unwrap();
         });
     }
-    eventually("all of them wait", async || {
-        servers.iter().all(|server| asked(server) >= 2 * COUNT as u64)
-    })
-    .await;
+    watched(&servers, COUNT).await;
     for server in servers.iter() {
         let all = "for _, key in ipairs(redis.call('KEYS', 'many:*')) do redis.call('DEL', key) end";
         server.command(&["EVAL", all, "0"]);
     }
-    finishes("all of them", waiting.join_all()).await;
+    support::soon("all of them", waiting.join_all()).await;
     servers.empty().await;
 }
 
@@ -270,11 +264,10 @@ async fn many_waiters_cost_the_servers_little() {
         let other = other.clone();
         waiting.spawn(async move { other.acquire("r", LONG).await });
     }
-    eventually("the first of them waits", async || {
-        servers.iter().all(|server| asked(server) >= 2)
-    })
-    .await;
-    sleep(SOON).await;
+    watched(&servers, 1).await;
+    // The heartbeats of the other handle are the clock, 20 a second at the most.
+    let beats = servers[0].calls("ping");
+    eventually("some time has passed", async || servers[0].calls("ping") > beats + 40).await;
     for server in servers.iter() {
         assert!(asked(server) <= 4, "it was asked {} times", asked(server));
     }
@@ -334,4 +327,31 @@ async fn waiters_that_give_up_at_any_moment_leave_the_others_in_line_and_no_key(
     servers.empty().await;
     let guard = finishes("one more", one.acquire("r", LONG)).await.unwrap();
     guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiters_that_are_dropped_at_random_moments_keep_nobody_else_from_being_served() {
+    let servers = Servers::start(3);
+    let handles = [servers.connected().await, servers.connected().await];
+    let (mut faithful, mut fickle) = (JoinSet::new(), JoinSet::new());
+    for number in 0..20 {
+        let redlock = handles[number % 2].clone();
+        faithful.spawn(async move {
+            for _ in 0..100 {
+                drop(redlock.acquire("r", LONG).await.unwrap());
+            }
+        });
+        let redlock = handles[number % 2].clone();
+        let mut rng = SmallRng::seed_from_u64(number as u64);
+        fickle.spawn(async move {
+            loop {
+                // Dropped with its answer, if that came just then.
+                let patience = Duration::from_micros(rng.gen_range(0..10_000));
+                let _ = timeout(patience, redlock.acquire("r", LONG)).await;
+            }
+        });
+    }
+    finishes("who stays is served", faithful.join_all()).await;
+    finishes("who leaves is gone", fickle.shutdown()).await;
+    servers.empty().await;
 }

@@ -15,7 +15,7 @@ mod wait;
 use std::ops::Deref;
 use std::time::Duration;
 
-use multiredlock::{Builder, DownReason, Lock, Redlock, Retry, ServerState};
+use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerState};
 
 pub(crate) use cluster::RedisCluster;
 pub(crate) use fake::{FakeServer, Manner};
@@ -123,6 +123,22 @@ pub(crate) fn unhurried() -> Builder {
         .heartbeat_timeout(LONG)
         .round_timeout(LONG)
         .reconnect(ms(10), ms(50))
+}
+
+/// Waits until each of the servers is going to tell somebody when one of so many keys changes.
+pub(crate) async fn watched(servers: &[RedisServer], keys: usize) {
+    eventually("each of them is asked to tell", async || {
+        servers.iter().all(|server| server.watched() == keys)
+    })
+    .await;
+}
+
+/// Waits until a majority answers, as it does again some time after its connections were killed.
+pub(crate) async fn answers(redlock: &Redlock) {
+    eventually("a majority answers", async || {
+        matches!(redlock.owner("nobody's").await, Ok(Ownership::Free))
+    })
+    .await;
 }
 
 pub(crate) fn up(redlock: &Redlock) -> usize {

@@ -149,13 +149,23 @@ impl RedisServer {
         counted.map_or(0, |calls| calls.parse().expect("the server counts in whole numbers"))
     }
 
-    /// Of how many keys the server is going to tell when they change.
+    /// Of how many keys the server is going to tell somebody when they change, who may be gone.
     pub(crate) fn watched(&self) -> usize {
-        let statistics = self.command(&["INFO", "stats"]).text();
-        let watched = statistics
-            .lines()
-            .find_map(|line| line.strip_prefix("tracking_total_keys:"));
-        watched.map_or(0, |keys| keys.parse().expect("the server counts in whole numbers"))
+        self.statistic("tracking_total_keys")
+    }
+
+    /// How many connections want to be told when a key changes.
+    pub(crate) fn listeners(&self) -> usize {
+        self.statistic("tracking_clients")
+    }
+
+    fn statistic(&self, name: &str) -> usize {
+        let statistics = self.command(&["INFO"]).text();
+        let mut fields = statistics.lines().filter_map(|line| line.split_once(':'));
+        let found = fields.find(|(field, _)| *field == name);
+        found.map_or(0, |(_, count)| {
+            count.parse().expect("the server counts in whole numbers")
+        })
     }
 
     /// The connections of everyone but the fixture, one line each.
