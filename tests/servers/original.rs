@@ -20,7 +20,8 @@ async fn retrying_acquires_a_lock_once_the_first_has_expired() {
             "{:?} of the first lock's validity was left",
             first.validity()
         );
-        eventually("every server holds it", async || servers.holding(&second) == count).await;
+        // A server on which the first expires a little later refuses.
+        assert!(servers.holding(&second) > count / 2);
     }
 }
 
