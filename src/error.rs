@@ -145,6 +145,14 @@ pub enum InvalidTtl {
         /// The longest ttl that is taken.
         longest: Duration,
     },
+    /// The servers would forget the token of a fenced lock while it is held.
+    #[error("ttl ({ttl:?}) of a fenced lock must not exceed the fence expiry ({fence_expiry:?})")]
+    OutlivesFence {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// How long the servers remember a token: [`Builder::fence_expiry`](crate::Builder::fence_expiry).
+        fence_expiry: Duration,
+    },
 }
 
 /// A resource that cannot be a Redis key, or resources that cannot be locked together. Nothing was sent.

@@ -25,16 +25,23 @@ pub struct Lock {
     claim: Arc<Claim>,
     /// Nothing for a lock that was put together from its parts.
     term: Option<Term>,
+    token: Option<u64>,
 }
 
 impl Lock {
     pub(crate) fn new(resources: Resources, grant: Grant) -> Self {
-        let Grant { value, claim, term } = grant;
+        let Grant {
+            value,
+            claim,
+            term,
+            token,
+        } = grant;
         Self {
             resources,
             value,
             claim,
             term: Some(term),
+            token,
         }
     }
 
@@ -48,7 +55,14 @@ impl Lock {
             value: value.into().into(),
             claim: Arc::default(),
             term: None,
+            token: None,
         }
+    }
+
+    /// Adds the token of a [fenced](crate::LockRequest::fenced) lock that was taken elsewhere, so that its renewals keep it.
+    pub fn with_token(mut self, token: u64) -> Self {
+        self.token = Some(token);
+        self
     }
 
     /// Returns what is locked; of several resources the first in order.
@@ -66,6 +80,15 @@ impl Lock {
     /// Whoever knows it can unlock.
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// Returns the fencing token, if the lock is [fenced](crate::LockRequest::fenced): a number that is larger than that of every
+    /// fenced lock that was granted on this resource before.
+    ///
+    /// Hand it to whatever the lock protects, which has to refuse a token that is smaller than one it has seen. Then an
+    /// owner that was suspended for longer than its lock was valid does no harm when it goes on.
+    pub fn token(&self) -> Option<u64> {
+        self.token
     }
 
     /// Returns how much longer the lock is valid, zero if it no longer is or was unlocked here.
@@ -120,6 +143,7 @@ impl fmt::Debug for Lock {
         f.debug_struct("Lock")
             .field("resource", &self.resources)
             .field("value", &Shortened(self.value()))
+            .field("token", &self.token)
             .field("validity", &self.validity())
             .finish()
     }

@@ -3,7 +3,7 @@
 use crate::{
     config::{Address, Builder, Config, Server},
     engine::{Drift, Retry, Ttl, round::Electorate},
-    error::{ConfigError, InvalidResource, UsingError},
+    error::{ConfigError, InvalidResource, InvalidTtl, UsingError},
     events::{Crossings, Events},
     groups::common_group,
     guard::Guard,
@@ -293,6 +293,7 @@ pub(crate) struct Core {
     /// Where the tasks of the handle run.
     pub(crate) runtime: runtime::Handle,
     pub(crate) defaults: Defaults,
+    fence_expiry: Duration,
     key_prefix: Vec<u8>,
     remembered: Option<Remembered>,
     retry: Mutex<Retry>,
@@ -306,6 +307,7 @@ pub(crate) struct Core {
 pub(crate) struct Defaults {
     pub(crate) drift: Drift,
     pub(crate) round_timeout: Option<Duration>,
+    pub(crate) fenced: bool,
 }
 
 impl Core {
@@ -325,7 +327,9 @@ impl Core {
             defaults: Defaults {
                 drift: config.drift,
                 round_timeout: config.round_timeout,
+                fenced: config.fenced,
             },
+            fence_expiry: config.fence_expiry,
             key_prefix: config.key_prefix.clone(),
             remembered: config.remember.map(Remembered::new),
             retry: Mutex::new(config.retry),
@@ -399,6 +403,15 @@ impl Core {
             Some(invalid) => Err(factor(invalid)),
             None => Ok(Ttl::new(ttl, drift)?),
         }
+    }
+
+    /// How long the servers remember the token of a lock, if it is to be `fenced`.
+    pub(crate) fn fence(&self, fenced: bool, ttl: Ttl) -> Result<Option<Duration>, InvalidTtl> {
+        let (ttl, fence_expiry) = (ttl.duration(), self.fence_expiry);
+        if fenced && fence_expiry < ttl {
+            return Err(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+        }
+        Ok(fenced.then_some(fence_expiry))
     }
 }
 

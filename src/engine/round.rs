@@ -13,7 +13,7 @@ use crate::{
     metrics,
     quorum::majority,
     resource::Resources,
-    server::{Changes, Claim, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
+    server::{Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -42,6 +42,8 @@ pub(crate) struct Grant {
     pub(crate) value: Arc<str>,
     pub(crate) claim: Arc<Claim>,
     pub(crate) term: Term,
+    /// Of a fenced lock.
+    pub(crate) token: Option<u64>,
 }
 
 /// Until when a majority holds keys for us.
@@ -70,7 +72,7 @@ pub(crate) struct Attempt {
     electorate: Arc<Electorate>,
     set: Arc<Operation>,
     start: Instant,
-    ttl: Ttl,
+    terms: Terms,
     outcome: Outcome,
     /// The line it is made for.
     line: Option<Arc<Listener>>,
@@ -87,16 +89,51 @@ enum Outcome {
 }
 
 impl Attempt {
-    /// Waits for the vote that decides or for the end of the round.
+    /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
-        let decided = self.electorate.decide(&self.set, self.start, self.ttl).await;
+        let decided = match self.electorate.decide(&self.set, self.start, self.terms.ttl).await {
+            Ok(term) => self.fence(term).await,
+            Err(failed) => Err(failed),
+        };
         self.outcome = if decided.is_ok() { Outcome::Won } else { Outcome::Failed };
-        let term = decided?;
+        let (term, token) = decided?;
         Ok(Grant {
             value: Arc::clone(&self.set.value),
             claim: Arc::clone(&self.set.claim),
             term,
+            token,
         })
+    }
+
+    /// Makes sure that a majority has stored the lock's token, the largest that any of them came to, if it is to have one.
+    ///
+    /// Any majority that grants the resource to another has one of these servers, which did so after it had stored this token
+    /// and therefore stored a larger one.
+    async fn fence(&self, term: Term) -> Result<(Term, Option<u64>), Failed> {
+        let Some(fence) = self.set.fence else {
+            return Ok((term, None));
+        };
+        let tokens = self.set.tokens();
+        let token = tokens.iter().map(|(_, token)| *token).max().unwrap_or(fence.token);
+        let have_it = tokens.iter().filter(|(_, stored)| *stored == token).count();
+        if have_it >= majority(self.electorate.lanes.len()) {
+            return Ok((term, Some(token)));
+        }
+        let now = Instant::now();
+        let until = later(now, self.terms.limit);
+        let raise = Arc::new(self.set.raise(Fence { token, ..fence }, (now, until)));
+        let asked = raise.votes_so_far();
+        for (lane, _) in self
+            .electorate
+            .lanes
+            .iter()
+            .zip(asked)
+            .filter(|(_, vote)| *vote == Vote::Pending)
+        {
+            lane.submit(&[&raise]);
+        }
+        let term = self.electorate.decide(&raise, self.start, self.terms.ttl).await?;
+        Ok((term, Some(token)))
     }
 }
 
@@ -170,7 +207,7 @@ impl Electorate {
         watches: bool,
         line: Option<&Arc<Listener>>,
     ) -> Option<Attempt> {
-        let Terms { ttl, limit } = terms;
+        let Terms { ttl, limit, fence } = terms;
         let under_way = self.under_way.begin()?;
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let (mut set, start) = self.operation(
@@ -181,11 +218,12 @@ impl Electorate {
             limit,
         );
         set.watches = watches;
+        set.fence = fence.map(|expiry| Fence { token: 0, expiry });
         Some(Attempt {
             electorate: Arc::clone(self),
             set: Arc::new(set),
             start,
-            ttl,
+            terms,
             outcome: Outcome::Open,
             line: line.cloned(),
             _under_way: under_way,
@@ -199,10 +237,12 @@ impl Electorate {
         &self,
         keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
-        ttl: Ttl,
-        limit: Duration,
+        token: Option<u64>,
+        terms: Terms,
     ) -> Result<Term, Failed> {
-        let (renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), limit);
+        let Terms { ttl, limit, fence } = terms;
+        let (mut renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), limit);
+        renewal.fence = token.zip(fence).map(|(token, expiry)| Fence { token, expiry });
         let renewal = Arc::new(renewal);
         self.submit(&[&renewal]);
         let term = self.decide(&renewal, start, ttl).await?;

@@ -54,6 +54,12 @@ impl Guard {
         self.held.lock()
     }
 
+    /// Returns the fencing token, if the lock is [fenced](crate::AcquireRequest::fenced); see [`Lock::token`]. Renewals keep
+    /// it.
+    pub fn token(&self) -> Option<u64> {
+        self.held.lock().token()
+    }
+
     /// Returns whether the lock is valid at this moment.
     pub fn is_valid(&self) -> bool {
         !self.remaining().is_zero()

@@ -106,6 +106,8 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
+    /// A fenced lock was granted, and this is the token that was stored.
+    Fenced(u64),
     Missing,
     /// `pttl` as Redis counts it: milliseconds, or -1 for a key that never expires.
     Held {

@@ -12,7 +12,7 @@ mod under_way;
 
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use lane::Lane;
-pub(crate) use operation::{Claim, KeysAndValue, Operation, Verb};
+pub(crate) use operation::{Claim, Fence, KeysAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
 pub(crate) use supervisor::{Connector, Supervisor};

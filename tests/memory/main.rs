@@ -2,6 +2,7 @@
 
 mod cancel;
 mod events;
+mod fencing;
 mod groups;
 mod guard;
 mod limits;

@@ -8,6 +8,7 @@ mod cluster;
 mod events;
 mod exclusion;
 mod faults;
+mod fencing;
 mod groups;
 mod guard;
 mod hostile;

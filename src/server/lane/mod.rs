@@ -287,7 +287,7 @@ impl Lane {
                 let answered = outcomes.len();
                 for (operation, outcome) in batch.iter().zip(outcomes) {
                     let is_missing = outcome == Outcome::Missing;
-                    let decided = operation.vote(self.server, outcome.into());
+                    let decided = operation.vote(self.server, vote(operation, self.server, outcome));
                     if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
                         // The round put back what it knew to be missing when it was decided. This came later.
                         self.submit(&[&Arc::new(operation.restore())]);
@@ -318,16 +318,21 @@ impl Lane {
     }
 }
 
-impl From<Outcome> for Vote {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::Granted,
-            Outcome::Missing => Self::Missing,
-            Outcome::Held { value, pttl } => {
-                let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);
-                Self::Held(Holder::new(&value, remaining))
-            }
-            Outcome::Failed(error) => Self::Refused(Refusal::parse(&error)),
+/// Reads the outcome of an operation as the server's vote.
+fn vote(operation: &Operation, server: usize, outcome: Outcome) -> Vote {
+    let yields_token = operation.verb == Verb::Lock && operation.fence.is_some();
+    match outcome {
+        Outcome::Done if !yields_token => Vote::Granted,
+        Outcome::Fenced(token) if yields_token => {
+            operation.has_stored(server, token);
+            Vote::Granted
         }
+        Outcome::Done | Outcome::Fenced(_) => Vote::Refused(Refusal::parse("the answer is none of those expected")),
+        Outcome::Missing => Vote::Missing,
+        Outcome::Held { value, pttl } => {
+            let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);
+            Vote::Held(Holder::new(&value, remaining))
+        }
+        Outcome::Failed(error) => Vote::Refused(Refusal::parse(&error)),
     }
 }

@@ -197,7 +197,7 @@ impl Queue {
                 Verb::Lock | Verb::Restore if operation.claim.is_released() => {
                     self.pending.push_back(Arc::new(operation.undo()));
                 }
-                Verb::Lock | Verb::Restore | Verb::Renew | Verb::Look => {}
+                Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise | Verb::Look => {}
             }
         }
     }
