@@ -93,11 +93,12 @@ impl Lock {
 
     /// Returns how much longer the lock is valid, zero if it no longer is or was unlocked here.
     ///
-    /// That is the ttl, less what has passed since before the first byte was sent, less the drift. The clock is monotonic,
-    /// and stands still while the whole machine sleeps.
+    /// That is the ttl, less what has passed since before the first byte was sent, less the drift. The clock is monotonic.
+    /// On Linux and Android it counts the time that the machine sleeps; elsewhere it may stand still then, so that this tells
+    /// too much afterwards. It does so on every system for a virtual machine that was stopped from outside.
     pub fn validity(&self) -> Duration {
         match self.term {
-            Some(term) if !self.claim.is_released() => term.valid_until.saturating_duration_since(Instant::now()),
+            Some(term) if !self.claim.is_released() => term.promised.saturating_sub(term.start.elapsed()),
             _ => Duration::ZERO,
         }
     }
@@ -107,9 +108,12 @@ impl Lock {
         !self.validity().is_zero()
     }
 
-    /// When the validity is over; a time that has passed if nothing is known of it.
+    /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
-        self.term.map_or_else(Instant::now, |term| term.valid_until)
+        self.term.map_or_else(Instant::now, |term| {
+            let valid_for = term.promised.saturating_sub(term.start.slept_since());
+            term.start.instant() + valid_for
+        })
     }
 
     pub(crate) fn shared_resources(&self) -> &Resources {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{Notify, broadcast, futures::Notified, watch},
     time::Instant,
 };
 
@@ -70,6 +70,8 @@ pub(crate) struct Monitor {
     state: Mutex<State>,
     /// Nothing once the handle was closed.
     connection: watch::Sender<Option<Connection>>,
+    /// Tells that our machine slept, for which no timer went on.
+    woken: Notify,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl Monitor {
             addresses,
             state: Mutex::new(state),
             connection: watch::Sender::new(Some(Connection::Connecting)),
+            woken: Notify::new(),
         }
     }
 
@@ -250,6 +253,16 @@ impl Monitor {
     pub(crate) async fn closed(&self) {
         // The sender lives as long as `self`, so that this does not fail.
         let _ = self.connection.subscribe().wait_for(Option::is_none).await;
+    }
+
+    /// Notes that our machine slept.
+    pub(crate) fn woke(&self) {
+        self.woken.notify_waiters();
+    }
+
+    /// Resolves when it is noted next that our machine slept.
+    pub(crate) fn woken(&self) -> Notified<'_> {
+        self.woken.notified()
     }
 
     /// Ends every subscription.

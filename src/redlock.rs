@@ -266,6 +266,7 @@ impl Builder {
                 monitor: Arc::clone(&core.monitor),
                 under_way: Arc::clone(&core.under_way),
                 config: config.connection,
+                drift: config.drift,
                 closed: core.shutdown.subscribe(),
             };
             runtime.spawn(supervisor.run());

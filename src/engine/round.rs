@@ -8,6 +8,7 @@ use super::{
     room::{Room, Terms, Unlocked},
 };
 use crate::{
+    clock::Moment,
     config::Address,
     error::{Failure, ServerVote},
     metrics,
@@ -46,11 +47,13 @@ pub(crate) struct Grant {
     pub(crate) token: Option<u64>,
 }
 
-/// Until when a majority holds keys for us.
+/// For how long a majority holds keys for us.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Term {
-    /// Until then nobody else can be granted the resource.
-    pub(crate) valid_until: Instant,
+    /// Before the first byte was sent.
+    pub(crate) start: Moment,
+    /// For so long since then nobody else can be granted the resource.
+    pub(crate) promised: Duration,
     /// By then every server has dropped the keys.
     pub(crate) expires: Instant,
 }
@@ -71,7 +74,7 @@ pub(crate) enum Failed {
 pub(crate) struct Attempt {
     electorate: Arc<Electorate>,
     set: Arc<Operation>,
-    start: Instant,
+    start: Moment,
     terms: Terms,
     outcome: Outcome,
     /// The line it is made for.
@@ -218,7 +221,10 @@ impl Electorate {
             limit,
         );
         set.watches = watches;
-        set.fence = fence.map(|expiry| Fence { token: 0, expiry });
+        set.fence = fence.map(|expiry| Fence {
+            token: self.next_token(),
+            expiry,
+        });
         Some(Attempt {
             electorate: Arc::clone(self),
             set: Arc::new(set),
@@ -288,6 +294,13 @@ impl Electorate {
         unlock
     }
 
+    /// A token that every server is likely to store as it is, so that they need not be asked again: one that is a little above
+    /// what the furthest of their clocks says.
+    fn next_token(&self) -> u64 {
+        let tokens = self.lanes.iter().filter_map(|lane| lane.next_token());
+        tokens.max().unwrap_or(0)
+    }
+
     /// What the servers are like at present.
     pub(crate) fn weather(&self) -> Weather {
         let needed = majority(self.lanes.len());
@@ -354,16 +367,17 @@ impl Electorate {
         claim: &Arc<Claim>,
         ttl: Duration,
         limit: Duration,
-    ) -> (Operation, Instant) {
-        let start = Instant::now();
-        let until = later(start, limit);
+    ) -> (Operation, Moment) {
+        let start = Moment::now();
+        let until = later(start.instant(), limit);
         let servers = self.lanes.len();
-        let operation = Operation::vote_by((start, until), verb, keys_and_value, Arc::clone(claim), ttl, servers);
+        let times = (start.instant(), until);
+        let operation = Operation::vote_by(times, verb, keys_and_value, Arc::clone(claim), ttl, servers);
         (operation, start)
     }
 
     /// Waits for the vote that decides or for the end of the round.
-    async fn decide(&self, operation: &Operation, start: Instant, ttl: Ttl) -> Result<Term, Failed> {
+    async fn decide(&self, operation: &Operation, start: Moment, ttl: Ttl) -> Result<Term, Failed> {
         let decided = poll_fn(|cx| operation.poll_decision(cx));
         let decision = timeout_at(operation.until(), decided).await;
         let elapsed = start.elapsed();
@@ -378,9 +392,10 @@ impl Electorate {
         metrics::round(operation.verb.name(), outcome);
         match decision {
             Ok(Decision::Won) if is_in_time => Ok(Term {
-                valid_until: start + ttl.promised(),
+                start,
+                promised: ttl.promised(),
                 // Keys were set as late as now.
-                expires: start + elapsed + ttl.duration(),
+                expires: Instant::now() + ttl.duration(),
             }),
             Ok(Decision::Won) => Err(Failed::Expired {
                 elapsed,

@@ -22,8 +22,9 @@ pub(crate) trait Link: Debug + Send + Sync {
     /// false if it certainly will not.
     fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool;
 
-    /// Asks for a sign of life.
-    fn ping(&self) -> Task<Result<(), DownReason>>;
+    /// Asks for a sign of life, and if `asks_time` for what the clock of each process says, in microseconds; nothing if one of
+    /// them does not tell.
+    fn ping(&self, asks_time: bool) -> Task<Result<Vec<u64>, DownReason>>;
 
     /// Ends the connection at once. What was sent may still be carried out, but its answer is lost.
     fn end(&self);

@@ -5,7 +5,7 @@ use super::{
     link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::{Operation, Verb},
 };
-use crate::config::Server;
+use crate::{clock::micros, config::Server};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
@@ -279,10 +279,10 @@ impl MemoryServer {
             runtime: runtime::Handle::current(),
             open: watch::Sender::new(true),
         });
-        match timeout(limit, link.ping()).await {
+        match timeout(limit, link.ping(false)).await {
             Ok(pong) => pong?,
             Err(_) => return Err(DownReason::ConnectTimeout),
-        }
+        };
         let mut lives = self.0.life.subscribe();
         let mut open = link.open.subscribe();
         let ended = async move {
@@ -445,8 +445,7 @@ impl State {
 
     /// What its clock says, in microseconds.
     fn time(&self, now: Instant) -> u64 {
-        let since = (now.saturating_duration_since(self.created) + self.ahead).as_micros();
-        FIRST_TIME.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        FIRST_TIME.saturating_add(micros(now.saturating_duration_since(self.created) + self.ahead))
     }
 
     fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
@@ -527,9 +526,13 @@ impl Link for MemoryLink {
         true
     }
 
-    fn ping(&self) -> Task<Result<(), DownReason>> {
+    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
         let request = self.request([].into());
-        Box::pin(async move { request.await.map(|_| ()).ok_or(DownReason::ConnectionLost) })
+        let server = self.server.clone();
+        Box::pin(async move {
+            let answered = request.await.ok_or(DownReason::ConnectionLost);
+            answered.map(|_| vec![server.state().time(Instant::now())])
+        })
     }
 
     fn end(&self) {

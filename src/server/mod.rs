@@ -1,6 +1,7 @@
 //! One server: its connections one after the other, its heartbeat, and its lane of operations.
 
 mod changes;
+mod heartbeat;
 mod lane;
 mod link;
 pub(crate) mod memory;
@@ -8,6 +9,7 @@ mod operation;
 mod reason;
 mod redis;
 mod supervisor;
+mod time;
 mod under_way;
 
 pub(crate) use changes::{Changes, Listener, Listening};

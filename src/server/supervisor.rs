@@ -1,14 +1,16 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    DownReason, Lane, later,
-    link::{Connected, Ended, Feed, Link},
+    DownReason, Lane,
+    heartbeat::Heartbeat,
+    link::{Connected, Feed},
     memory::MemoryServer,
     redis,
     under_way::UnderWay,
 };
 use crate::{
     config::{ConnectionConfig, Endpoint, Server},
+    engine::Drift,
     events::Warning,
     monitor::Monitor,
 };
@@ -16,7 +18,7 @@ use rand::Rng;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, timeout},
 };
 use tokio_stream::StreamExt;
 use tracing::debug;
@@ -53,6 +55,8 @@ pub(crate) struct Supervisor {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) under_way: Arc<UnderWay>,
     pub(crate) config: ConnectionConfig,
+    /// How much the server's clock may go wrong.
+    pub(crate) drift: Drift,
     /// Says that the handle was closed, by its value or by being dropped.
     pub(crate) closed: watch::Receiver<bool>,
 }
@@ -115,8 +119,16 @@ impl Supervisor {
             self.monitor.warn(self.server, Warning::OldConnectionLives);
         }
 
+        let heartbeat = Heartbeat {
+            server: self.server,
+            lane: &self.lane,
+            link: &*link,
+            monitor: &self.monitor,
+            config: &self.config,
+            drift: self.drift,
+        };
         let reason = tokio::select! {
-            reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
+            reason = heartbeat.watch(&mut ended) => reason,
             reason = pass_on(&mut feed, &self.lane) => reason,
             () = is_closed(&mut self.closed) => {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
@@ -134,34 +146,6 @@ impl Supervisor {
         link.end();
         ended.wait().await;
         reason
-    }
-}
-
-/// Returns why the connection is of no use any more: it ended, or a heartbeat was not answered in time.
-///
-/// Any answer counts as a heartbeat, so that PINGs are sent only while the connection is silent.
-async fn watch_over(lane: &Arc<Lane>, link: &dyn Link, ended: &mut Ended, config: &ConnectionConfig) -> DownReason {
-    loop {
-        let beat = later(lane.last_heard(), config.heartbeat_interval);
-        if beat > Instant::now() {
-            tokio::select! {
-                reason = ended.wait() => return reason,
-                () = lane.demoted() => return DownReason::Replica,
-                () = sleep_until(beat) => {
-                    lane.deliver_late();
-                    continue;
-                }
-            }
-        }
-        let sent = Instant::now();
-        tokio::select! {
-            reason = ended.wait() => return reason,
-            pong = timeout(config.heartbeat_timeout, link.ping()) => match pong {
-                Ok(Ok(())) => lane.heard(sent.elapsed()),
-                Ok(Err(reason)) => return reason,
-                Err(_) => return DownReason::Unresponsive,
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole library on servers within the process, mostly on a paused clock: exact, and without Redis.
 
 mod cancel;
+mod clocks;
 mod events;
 mod fencing;
 mod groups;

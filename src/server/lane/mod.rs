@@ -11,8 +11,10 @@ use super::{
     Changes, DownReason, Refusal,
     link::{Answer, Change, Command, Form, Link, Outcome, Script},
     operation::{Operation, Verb},
+    time::Reading,
 };
 use crate::{
+    clock::micros,
     engine::{
         Holder,
         ballot::{Decision, Vote},
@@ -26,6 +28,9 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
+
+/// How long an operation may wait before it is sent, and clocks may differ from what they said.
+const SHORT_WAIT: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -209,6 +214,20 @@ impl Lane {
 
     pub(crate) fn last_heard(&self) -> Instant {
         self.queue().heard
+    }
+
+    /// Notes what the server's clock says.
+    pub(crate) fn clock_read(&self, reading: Reading) {
+        self.queue().clock = Some(reading);
+    }
+
+    /// A token that is above what the server's clock says when an operation arrives there that is submitted now, as far as that
+    /// can be told, and not far above.
+    pub(crate) fn next_token(&self) -> Option<u64> {
+        let queue = self.queue();
+        let reading = queue.clock.as_ref().filter(|_| queue.link.is_ok())?;
+        let on_its_way = SHORT_WAIT + 4 * queue.round_trip.unwrap_or_default();
+        Some(reading.latest().saturating_add(micros(on_its_way)))
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {

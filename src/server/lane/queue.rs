@@ -4,6 +4,7 @@ use crate::server::{
     DownReason, Refusal,
     link::{Answer, Link, Outcome},
     operation::{Operation, Verb},
+    time::Reading,
 };
 use std::{
     collections::{HashSet, VecDeque},
@@ -48,6 +49,8 @@ pub(super) struct Queue {
     pub(super) unanswered: VecDeque<Arc<Operation>>,
     pub(super) heard: Instant,
     pub(super) round_trip: Option<Duration>,
+    /// What the server's clock said last.
+    pub(super) clock: Option<Reading>,
     /// The shortest of this connection: what a command takes on its way.
     pub(super) shortest_round_trip: Duration,
     /// Whether the server said that it is a replica now.
@@ -79,6 +82,7 @@ impl Queue {
             unanswered: VecDeque::new(),
             heard: Instant::now(),
             round_trip: None,
+            clock: None,
             shortest_round_trip: Duration::MAX,
             is_demoted: false,
             is_one_by_one: false,
@@ -100,6 +104,7 @@ impl Queue {
         self.heard = now;
         self.shortest_round_trip = Duration::MAX;
         self.is_demoted = false;
+        self.clock = None;
         self.tracking.is_on = false;
         self.tracking.may_declare = true;
         let unanswered = std::mem::take(&mut self.unanswered);

@@ -34,8 +34,8 @@ impl Link for Wire {
         false
     }
 
-    fn ping(&self) -> Task<Result<(), DownReason>> {
-        Box::pin(async { Ok(()) })
+    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn end(&self) {}

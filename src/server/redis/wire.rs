@@ -236,6 +236,18 @@ pub(super) fn error(frame: &Resp3Frame) -> Option<String> {
     }
 }
 
+/// The time that a reply to `TIME` tells, in microseconds since 1970.
+pub(super) fn time(frame: &Resp3Frame) -> Option<u64> {
+    let Resp3Frame::Array { data, .. } = frame else {
+        return None;
+    };
+    let [secs, micros] = data.as_slice() else {
+        return None;
+    };
+    let number = |frame| text(frame).parse::<u64>().ok();
+    number(secs)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
+}
+
 pub(super) fn text(frame: &Resp3Frame) -> String {
     match frame {
         Resp3Frame::BlobString { data, .. }
