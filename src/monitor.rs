@@ -91,6 +91,26 @@ struct Known {
     run_id: Option<String>,
 }
 
+impl ServerState {
+    /// Whether there is a connection, on which locks are at least renewed and unlocked.
+    fn is_connected(&self) -> bool {
+        matches!(self, Self::Up | Self::Down(DownReason::Restarted { .. }))
+    }
+}
+
+impl Known {
+    /// Its state at this moment.
+    fn state(&self) -> ServerState {
+        match &self.state {
+            ServerState::Down(DownReason::Restarted { ready_in }) => {
+                let ready_in = ready_in.saturating_sub(self.since.elapsed());
+                ServerState::Down(DownReason::Restarted { ready_in })
+            }
+            state => state.clone(),
+        }
+    }
+}
+
 impl Monitor {
     /// Watches these groups of servers. All others name a server by its number, counted through all groups.
     pub(crate) fn new(groups: &[&[Address]]) -> Self {
@@ -151,7 +171,7 @@ impl Monitor {
         let mut state = self.state();
         let is_up = now == ServerState::Up;
         let known = &mut state.servers[server];
-        if !is_up {
+        if !now.is_connected() {
             known.run_id = None;
         }
         if known.state == now {
@@ -213,7 +233,7 @@ impl Monitor {
         } = state;
         let servers = self.addresses.iter().zip(servers).enumerate();
         let servers = servers.map(|(server, (address, known))| {
-            Event::of_server(address.clone(), reachability.group_of(server), known.state.clone())
+            Event::of_server(address.clone(), reachability.group_of(server), known.state())
         });
         let has_several_groups = reachability.has_several_groups();
         let groups = reachability.groups().filter(|_| has_several_groups);
@@ -231,7 +251,7 @@ impl Monitor {
             .map(|((server, known), round_trip)| ServerStatus {
                 address: self.addresses[server].clone(),
                 group: state.reachability.group_of(server),
-                state: known.state.clone(),
+                state: known.state(),
                 unchanged_for: known.since.elapsed(),
                 round_trip,
             })

@@ -13,7 +13,7 @@ use crate::{
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
-    server::{Connector, Lane, Operation, Supervisor, UnderWay},
+    server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
 };
 use std::{
     fmt,
@@ -267,6 +267,7 @@ impl Builder {
                 under_way: Arc::clone(&core.under_way),
                 config: config.connection,
                 drift: config.drift,
+                restart_guard: config.restart_guard.map(RestartGuard::new),
                 closed: core.shutdown.subscribe(),
             };
             runtime.spawn(supervisor.run());
@@ -295,6 +296,8 @@ pub(crate) struct Core {
     pub(crate) runtime: runtime::Handle,
     pub(crate) defaults: Defaults,
     fence_expiry: Duration,
+    /// The longest ttl, if that matters when a server is started again.
+    restart_guard: Option<Duration>,
     key_prefix: Vec<u8>,
     remembered: Option<Remembered>,
     retry: Mutex<Retry>,
@@ -331,6 +334,7 @@ impl Core {
                 fenced: config.fenced,
             },
             fence_expiry: config.fence_expiry,
+            restart_guard: config.restart_guard,
             key_prefix: config.key_prefix.clone(),
             remembered: config.remember.map(Remembered::new),
             retry: Mutex::new(config.retry),
@@ -402,7 +406,15 @@ impl Core {
         let drift = drift.unwrap_or(self.defaults.drift);
         match drift.invalid_factor() {
             Some(invalid) => Err(factor(invalid)),
-            None => Ok(Ttl::new(ttl, drift)?),
+            None => Ok(self.within_restart_guard(Ttl::new(ttl, drift)?)?),
+        }
+    }
+
+    fn within_restart_guard(&self, checked: Ttl) -> Result<Ttl, InvalidTtl> {
+        let ttl = checked.duration();
+        match self.restart_guard {
+            Some(max_ttl) if ttl > max_ttl => Err(InvalidTtl::OutlivesRestartGuard { ttl, max_ttl }),
+            _ => Ok(checked),
         }
     }
 

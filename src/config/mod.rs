@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) remember: Option<NonZeroUsize>,
     pub(crate) fenced: bool,
     pub(crate) fence_expiry: Duration,
+    pub(crate) restart_guard: Option<Duration>,
     pub(crate) connection: ConnectionConfig,
 }
 
@@ -59,6 +60,7 @@ pub(crate) struct ConnectionConfig {
 /// | [`remember`](Self::remember) | no locks |
 /// | [`fenced`](Self::fenced) | only the locks that ask for it |
 /// | [`fence_expiry`](Self::fence_expiry) | 7 days |
+/// | [`restart_guard`](Self::restart_guard) | none |
 /// | [`heartbeat_interval`](Self::heartbeat_interval) | 1 s |
 /// | [`heartbeat_timeout`](Self::heartbeat_timeout) | 1 s |
 /// | [`reconnect`](Self::reconnect) | after 50 ms, doubling up to 5 s, with jitter |
@@ -74,6 +76,7 @@ pub struct Builder {
     remember: Option<usize>,
     fenced: bool,
     fence_expiry: Duration,
+    restart_guard: Option<Duration>,
     connection: ConnectionConfig,
 }
 
@@ -89,6 +92,7 @@ impl Default for Builder {
             remember: None,
             fenced: false,
             fence_expiry: Duration::from_secs(7 * 24 * 60 * 60),
+            restart_guard: None,
             connection: ConnectionConfig {
                 heartbeat_interval: Duration::from_secs(1),
                 heartbeat_timeout: Duration::from_secs(1),
@@ -221,6 +225,24 @@ impl Builder {
         self
     }
 
+    /// Keeps a server that was started again from voting on new locks until `max_ttl` has passed, by when every lock is over
+    /// that it may have forgotten. It goes on to renew and unlock what it holds.
+    ///
+    /// A server that does not write each key to disk before it answers forgets some when it is started again, and then the
+    /// resource can be granted twice. With this a server does not vote while it has been up for less than `max_ttl`, nor for
+    /// that long once its `run_id` is another than before, as when a replica took over. The
+    /// [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/) calls it a
+    /// delayed restart. [`servers`](crate::Redlock::servers) tells such a server as down, with
+    /// [`Restarted`](crate::DownReason::Restarted) and the time that is left. One that does not let us look (`INFO`) waits
+    /// after each connection.
+    ///
+    /// All processes that lock have to set it, to no less than the longest ttl that any of them uses. A longer ttl is refused
+    /// here.
+    pub fn restart_guard(mut self, max_ttl: Duration) -> Self {
+        self.restart_guard = Some(max_ttl);
+        self
+    }
+
     /// Sets how long a connection may be silent before the server is sent a PING. It must be longer than 0.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.connection.heartbeat_interval = interval;
@@ -265,6 +287,7 @@ impl Builder {
             ("heartbeat_interval", heartbeat_interval),
             ("heartbeat_timeout", heartbeat_timeout),
             ("the shortest wait before a reconnection", min),
+            ("restart_guard", self.restart_guard.unwrap_or(Duration::MAX)),
         ] {
             if duration.is_zero() {
                 return Err(ConfigError::Zero { name });
@@ -294,6 +317,7 @@ impl Builder {
             remember,
             fenced: self.fenced,
             fence_expiry: self.fence_expiry,
+            restart_guard: self.restart_guard,
             connection: self.connection,
         })
     }

@@ -1,7 +1,7 @@
 //! What a connection to a server can do, whatever kind of server it is.
 
 use super::{DownReason, Refusal, operation::Operation};
-use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio_stream::Stream;
 
 /// A connection, until it ends.
@@ -161,8 +161,12 @@ impl Debug for Ended {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(crate) struct Facts {
-    /// Tells one start of one server from any other; `None` if the server does not let us know.
+    /// Tells the server from any other; `None` if it does not let us know.
     pub(crate) run_id: Option<String>,
+    /// What tells one start of each process from any other; `None` if one of them does not let us know.
+    pub(crate) starts: Option<Vec<String>>,
+    /// For how long, at least, each process has been running.
+    pub(crate) uptime: Duration,
     pub(crate) version: Option<String>,
     /// Whether the server did not let us look, so that the rest of this is a guess.
     pub(crate) is_hidden: bool,

@@ -78,6 +78,8 @@ struct State {
     /// When to look for expired keys again: whenever there are twice as many as were left the last time.
     sweep_at: usize,
     created: Instant,
+    /// When it was started last.
+    started: Instant,
     /// How far its clock is ahead of ours.
     ahead: Duration,
     frozen: bool,
@@ -143,6 +145,7 @@ impl MemoryServer {
                 fences: HashMap::new(),
                 sweep_at: 64,
                 created: Instant::now(),
+                started: Instant::now(),
                 ahead: Duration::ZERO,
                 frozen: false,
                 delay: Duration::ZERO,
@@ -176,6 +179,7 @@ impl MemoryServer {
     /// Starts the server again with the keys it had, as one that writes each to disk. Stops it first if it runs.
     pub fn restart(&self) {
         self.crash();
+        self.state().started = Instant::now();
         self.0.life.send_modify(|life| *life += 1);
     }
 
@@ -183,7 +187,7 @@ impl MemoryServer {
     pub fn restart_empty(&self) {
         self.crash();
         self.forget_all();
-        self.0.life.send_modify(|life| *life += 1);
+        self.restart();
     }
 
     /// Makes the server hold still, as a stopped process does: connections stay, nothing is carried out or answered.
@@ -296,11 +300,14 @@ impl MemoryServer {
             Ok(key) => Change::Keys(vec![key[..].into()]),
             Err(BroadcastStreamRecvError::Lagged(_)) => Change::Anything,
         });
+        let run_id = format!("{}-{life}", self.0.name);
         Ok(Connected {
             link,
             feed: Box::pin(feed),
             facts: Facts {
-                run_id: Some(format!("{}-{life}", self.0.name)),
+                starts: Some(vec![run_id.clone()]),
+                uptime: self.state().started.elapsed(),
+                run_id: Some(run_id),
                 ..Facts::default()
             },
             ended: Ended::new(ended),

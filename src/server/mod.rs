@@ -8,6 +8,7 @@ pub(crate) mod memory;
 mod operation;
 mod reason;
 mod redis;
+mod restart;
 mod supervisor;
 mod time;
 mod under_way;
@@ -17,6 +18,7 @@ pub(crate) use lane::Lane;
 pub(crate) use operation::{Claim, Fence, KeysAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
+pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};
 pub(crate) use under_way::{Round, UnderWay};
 

@@ -1,7 +1,7 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    DownReason, Lane,
+    DownReason, Lane, RestartGuard,
     heartbeat::Heartbeat,
     link::{Connected, Feed},
     memory::MemoryServer,
@@ -18,7 +18,7 @@ use rand::Rng;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_stream::StreamExt;
 use tracing::debug;
@@ -57,6 +57,7 @@ pub(crate) struct Supervisor {
     pub(crate) config: ConnectionConfig,
     /// How much the server's clock may go wrong.
     pub(crate) drift: Drift,
+    pub(crate) restart_guard: Option<RestartGuard>,
     /// Says that the handle was closed, by its value or by being dropped.
     pub(crate) closed: watch::Receiver<bool>,
 }
@@ -106,9 +107,18 @@ impl Supervisor {
             return DownReason::Duplicate { of };
         }
         backoff.reset();
-        self.lane.attach(Arc::clone(&link));
-        debug!(server = %self.monitor.address(self.server), version = facts.version, "up");
-        self.monitor.up(self.server);
+        let now = Instant::now();
+        let ready_at = self.restart_guard.as_mut().map(|guard| guard.ready_at(&facts, now));
+        let ready_at = ready_at.filter(|ready_at| *ready_at > now);
+        self.lane.attach(Arc::clone(&link), ready_at);
+        debug!(server = %self.monitor.address(self.server), version = facts.version, ?ready_at, "connected");
+        match ready_at {
+            None => self.monitor.up(self.server),
+            Some(ready_at) => {
+                let ready_in = ready_at.duration_since(now);
+                self.monitor.down(self.server, DownReason::Restarted { ready_in });
+            }
+        }
         if facts.is_hidden {
             self.monitor.warn(self.server, Warning::Hidden);
         }
@@ -130,6 +140,7 @@ impl Supervisor {
         let reason = tokio::select! {
             reason = heartbeat.watch(&mut ended) => reason,
             reason = pass_on(&mut feed, &self.lane) => reason,
+            reason = open_votes(self.server, ready_at, &self.lane, &self.monitor) => reason,
             () = is_closed(&mut self.closed) => {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
@@ -147,6 +158,16 @@ impl Supervisor {
         ended.wait().await;
         reason
     }
+}
+
+/// Lets the server vote on locks once it is ready, and then waits for ever.
+async fn open_votes(server: usize, ready_at: Option<Instant>, lane: &Lane, monitor: &Monitor) -> DownReason {
+    if let Some(ready_at) = ready_at {
+        sleep_until(ready_at).await;
+        lane.open_votes();
+        monitor.up(server);
+    }
+    std::future::pending().await
 }
 
 /// Passes on what the server tells. That ends no sooner than the connection.

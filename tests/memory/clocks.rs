@@ -24,7 +24,7 @@ async fn a_clock_that_is_set_by_more_than_the_drift_is_told_and_by_less_is_not()
             (
                 secs(3_600),
                 Some(Warning::ClockAhead {
-                    by: secs(3_600) - large,
+                    by: secs(3_600).saturating_sub(large),
                 }),
             ),
             (secs(0), Some(Warning::ClockBack { by: secs(3_600) })),

@@ -11,6 +11,7 @@ mod observe;
 mod owner;
 mod remembered;
 mod renewal;
+mod restart;
 mod rounds;
 mod several;
 mod traits;

@@ -15,6 +15,7 @@ mod hostile;
 mod original;
 mod owner;
 mod refusals;
+mod restart;
 mod sentinel;
 mod several;
 mod support;

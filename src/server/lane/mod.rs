@@ -62,6 +62,7 @@ impl Lane {
             for operation in operations {
                 let reason = match &queue.link {
                     Ok(_) if queue.is_full_for(operation.verb) => DownReason::Busy,
+                    Ok(_) if queue.ready_at.is_some() && operation.verb == Verb::Lock => queue.restarted(),
                     Ok(_) => {
                         queue.pending.push_back(Arc::clone(operation));
                         continue;
@@ -79,15 +80,23 @@ impl Lane {
     }
 
     /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
-    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>) {
+    /// Before `ready_at` the server is asked for no lock.
+    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>, ready_at: Option<Instant>) {
         {
             let mut queue = self.queue();
             queue.open(link);
+            queue.ready_at = ready_at;
             if queue.tracking.is_wanted {
                 self.send_track(&mut queue);
             }
             self.send_pending(&mut queue);
         }
+        self.changes.anything_changed(self.server);
+    }
+
+    /// Lets the server be asked for locks.
+    pub(crate) fn open_votes(&self) {
+        self.queue().ready_at = None;
         self.changes.anything_changed(self.server);
     }
 

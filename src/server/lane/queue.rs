@@ -41,6 +41,8 @@ pub(super) struct Queue {
     pub(super) link: Result<Arc<dyn Link>, DownReason>,
     /// Counts the connections, so that an answer is never taken for one of a later connection.
     pub(super) epoch: u64,
+    /// When the server may be asked for locks, if it may not yet.
+    pub(super) ready_at: Option<Instant>,
     pub(super) in_flight: Vec<Batch>,
     pub(super) pending: VecDeque<Arc<Operation>>,
     /// Unlocks for the time the server is back.
@@ -76,6 +78,7 @@ impl Queue {
         Self {
             link: Err(DownReason::NotYet),
             epoch: 0,
+            ready_at: None,
             in_flight: Vec::new(),
             pending: VecDeque::new(),
             late: VecDeque::new(),
@@ -111,6 +114,13 @@ impl Queue {
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
         self.pending.extend(orphans.map(|set| Arc::new(set.undo())));
         self.take_up_late(now);
+    }
+
+    /// Why the server is not asked for locks yet.
+    pub(super) fn restarted(&self) -> DownReason {
+        let ready_at = self.ready_at.unwrap_or_else(Instant::now);
+        let ready_in = ready_at.saturating_duration_since(Instant::now());
+        DownReason::Restarted { ready_in }
     }
 
     /// Whether one more command may be sent. A large batch need not wait for another: it is cheap already, and the server
