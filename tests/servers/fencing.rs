@@ -206,3 +206,25 @@ async fn what_is_fenced_and_what_is_not_exclude_each_other() {
     assert!(redlock.try_lock("r", LONG).await.is_err());
     finishes("the unlock", plain.unlock(&lock)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_round_is_rare() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    // Until every clock was read.
+    eventually("all servers come to one token", async || {
+        let lock = redlock.lock("first", LONG).await.unwrap();
+        finishes("the unlock", redlock.unlock(&lock)).await;
+        servers.iter().all(|server| stored(server, "first") == lock.token())
+    })
+    .await;
+    let calls = || servers[0].calls("evalsha");
+    let before = calls();
+    for turn in 0..50 {
+        token(&redlock, &format!("of its own {turn}")).await;
+        token(&redlock, "the same").await;
+    }
+    // A lock and an unlock each.
+    let more = calls() - before - 200;
+    assert!(more < 20, "{more} second rounds");
+}
