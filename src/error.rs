@@ -105,6 +105,9 @@ pub enum AddressProblem {
     /// A cluster has only the database 0.
     #[error("a cluster has no database but 0, and not {0}")]
     ClusterDatabase(u8),
+    /// The nodes of a cluster cannot be distrusted.
+    #[error("a cluster cannot be distrusted")]
+    ClusterDistrusted,
     /// The host is neither a name nor an IP address.
     #[error("the host is neither a name nor an IP address")]
     Host,
@@ -114,6 +117,9 @@ pub enum AddressProblem {
     /// The URL has a query parameter twice of which there can be one: its name.
     #[error("query parameter `{0}` is given twice")]
     Repeated(&'static str),
+    /// A query parameter is neither `true` nor `false`: its name.
+    #[error("query parameter `{0}` is neither `true` nor `false`")]
+    Flag(&'static str),
     /// A query parameter that names one more node is neither `host` nor `host:port`.
     #[error("query parameter `node` is neither `host` nor `host:port`")]
     Node,

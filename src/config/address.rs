@@ -9,6 +9,8 @@ use url::Url;
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
+const DISTRUSTED: &str = "distrusted";
+
 /// Reads an address in any of the forms that [`Server::parse`] names.
 pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
     let Some((scheme, rest)) = address.split_once("://") else {
@@ -21,7 +23,12 @@ pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
         "rediss-cluster" | "valkeys-cluster" => with_tls(parse_cluster(address)?),
         "redis-sentinel" | "valkey-sentinel" => parse_sentinel(address),
         "rediss-sentinel" | "valkeys-sentinel" => with_tls(parse_sentinel(address)?),
-        "redis+unix" => parse_path(rest, "the path of the socket").map(Server::unix),
+        "redis+unix" => {
+            let (path, query) = rest
+                .split_once('?')
+                .map_or((rest, None), |(path, query)| (path, Some(query)));
+            with_query(parse_path(path, "the path of the socket").map(Server::unix)?, query)
+        }
         "memory" => parse_path(rest, "the name").map(Server::memory),
         _ => Err(AddressProblem::Scheme(scheme.into())),
     }
@@ -51,12 +58,28 @@ fn with_tls(_: Server) -> Result<Server, AddressProblem> {
 
 fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
     let (node, server, query) = parse_url(url, REDIS_PORT)?;
-    match query {
-        None => Ok(Server {
-            endpoint: node.endpoint(),
-            ..server
-        }),
-        Some(query) => Err(unexpected_query(&query)),
+    let endpoint = node.endpoint();
+    with_query(Server { endpoint, ..server }, query.as_deref())
+}
+
+/// Reads the only parameter that a server has which is one process.
+fn with_query(mut server: Server, query: Option<&str>) -> Result<Server, AddressProblem> {
+    let mut is_distrusted = None;
+    for (name, value) in parameters(query) {
+        match name {
+            DISTRUSTED => set_flag(&mut is_distrusted, DISTRUSTED, &value)?,
+            _ => return Err(AddressProblem::Parameter(name.into())),
+        }
+    }
+    server.is_distrusted = is_distrusted.unwrap_or_default();
+    Ok(server)
+}
+
+fn set_flag(flag: &mut Option<bool>, name: &'static str, value: &str) -> Result<(), AddressProblem> {
+    let value = value.parse().map_err(|_| AddressProblem::Flag(name))?;
+    match flag.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(AddressProblem::Repeated(name)),
     }
 }
 
@@ -78,11 +101,15 @@ fn parse_cluster(url: &str) -> Result<Server, AddressProblem> {
 fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     let (node, server, query) = parse_url(url, SENTINEL_PORT)?;
     let mut nodes = vec![node];
-    let (mut service, mut username, mut password) = (None, None, None);
+    let (mut service, mut username, mut password, mut is_distrusted) = (None, None, None, None);
     for (name, value) in parameters(query.as_deref()) {
         let (name, place) = match name {
             "node" => {
                 nodes.push(Node::parse(&value, SENTINEL_PORT).ok_or(AddressProblem::Node)?);
+                continue;
+            }
+            DISTRUSTED => {
+                set_flag(&mut is_distrusted, DISTRUSTED, &value)?;
                 continue;
             }
             "sentinelServiceName" => ("sentinelServiceName", &mut service),
@@ -101,6 +128,7 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
             username,
             password,
         }),
+        is_distrusted: is_distrusted.unwrap_or_default(),
         ..server
     })
 }
@@ -217,10 +245,11 @@ pub(super) fn without_secrets(server: &Server) -> String {
         0 => String::new(),
         database => format!("/{database}"),
     };
+    let query = if server.is_distrusted { "?distrusted=true" } else { "" };
     let (first, rest, kind) = match &server.endpoint {
-        Endpoint::Unix(_) => return format!("redis+unix://{}", server.address()),
+        Endpoint::Unix(_) => return format!("redis+unix://{}{query}", server.address()),
         Endpoint::Memory(_) => return server.address().to_string(),
-        Endpoint::Tcp { .. } => return format!("{scheme}://{user}{}{database}", server.address()),
+        Endpoint::Tcp { .. } => return format!("{scheme}://{user}{}{database}{query}", server.address()),
         Endpoint::Cluster(nodes) => (nodes.first(), nodes.iter().skip(1), "cluster"),
         Endpoint::Sentinel(sentinels) => (sentinels.nodes.first(), sentinels.nodes.iter().skip(1), "sentinel"),
     };
@@ -231,6 +260,9 @@ pub(super) fn without_secrets(server: &Server) -> String {
         if let Some(username) = &sentinels.username {
             parameters.push(format!("sentinelUsername={}", encoded(username)));
         }
+    }
+    if server.is_distrusted {
+        parameters.push("distrusted=true".into());
     }
     let mut url = format!("{scheme}-{kind}://{user}{first}{database}");
     for (i, parameter) in parameters.iter().enumerate() {
@@ -351,6 +383,22 @@ mod tests {
                 "redis-sentinel://h?sentinelServiceName=",
                 "`redis-sentinel://h`: the name of the service is missing",
             ),
+            (
+                "redis://h?distrusted",
+                "`redis://h`: query parameter `distrusted` is neither `true` nor `false`",
+            ),
+            (
+                "redis+unix:///s?distrusted=true&distrusted=false",
+                "`redis+unix:///s`: query parameter `distrusted` is given twice",
+            ),
+            (
+                "redis-cluster://h?distrusted=true",
+                "`redis-cluster://h`: query parameter `distrusted` is not understood",
+            ),
+            (
+                "memory://a?distrusted=true",
+                "`memory://a`: query parameter `distrusted` is not understood",
+            ),
         ] {
             assert_eq!(
                 Server::parse(address).unwrap_err().to_string(),
@@ -378,6 +426,21 @@ mod tests {
             let typed = typed.username("u").password("p").database(3);
             let typed = typed.sentinel_username("v").sentinel_password("q&+");
             assert_eq!(Server::parse(&url).unwrap(), typed);
+        }
+    }
+
+    #[test]
+    fn distrust_is_a_parameter() {
+        for (address, typed) in [
+            ("h?distrusted=true", Server::new("h").distrusted()),
+            ("h?distrusted=false", Server::new("h")),
+            ("redis+unix:///s?distrusted=true", Server::unix("/s").distrusted()),
+            (
+                "redis-sentinel://h?distrusted=true&sentinelServiceName=s",
+                Server::sentinel("s", [("h", 26379)]).distrusted(),
+            ),
+        ] {
+            assert_eq!(Server::parse(address).unwrap(), typed, "{address}");
         }
     }
 

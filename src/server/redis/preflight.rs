@@ -88,7 +88,8 @@ fn read(line: &str) -> Result<(), DownReason> {
     }
 }
 
-fn reason(error: &io::Error) -> DownReason {
+/// What an error of the operating system says of a server.
+pub(super) fn reason(error: &io::Error) -> DownReason {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => DownReason::ConnectionRefused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {

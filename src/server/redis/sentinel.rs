@@ -41,7 +41,7 @@ impl Connector {
             ..self.config.clone()
         };
         let opened = self.open_once(&config).await;
-        let (client, router) = opened.map_err(|error| self.reason(&error))?;
+        let (client, router) = opened.map_err(|failed| self.why(failed))?;
         let link = RedisLink::new(client, &router, None);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
         let answer = timeout(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
