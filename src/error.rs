@@ -151,6 +151,22 @@ pub enum InvalidTtl {
         /// The longest ttl that is taken.
         longest: Duration,
     },
+    /// A server that was started again would vote too soon for locks with this ttl.
+    #[error("ttl ({ttl:?}) must not exceed the longest that the restart guard is for ({max_ttl:?})")]
+    OutlivesRestartGuard {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The longest ttl that is taken: [`Builder::restart_guard`](crate::Builder::restart_guard).
+        max_ttl: Duration,
+    },
+    /// The servers would forget the token of a fenced lock while it is held.
+    #[error("ttl ({ttl:?}) of a fenced lock must not exceed the fence expiry ({fence_expiry:?})")]
+    OutlivesFence {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// How long the servers remember a token: [`Builder::fence_expiry`](crate::Builder::fence_expiry).
+        fence_expiry: Duration,
+    },
 }
 
 /// A resource that cannot be a Redis key, or resources that cannot be locked together. Nothing was sent.

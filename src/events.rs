@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio_stream::{
     Stream,
@@ -111,6 +112,24 @@ pub enum Warning {
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
     #[error("no permission to end our previous connection, whose commands may still run")]
     OldConnectionLives,
+    /// The server's clock was set ahead: within a moment it went further than ours, by more than the drift for that time. Keys
+    /// expire by it, and so locks may have ended before their validity did.
+    #[error("its clock jumped ahead by {by:?}, so that keys expire too soon")]
+    ClockAhead {
+        /// How much further it went than ours.
+        by: Duration,
+    },
+    /// The server's clock was set back, by more than the drift for the time since it was read last. Keys that were set before
+    /// stay for that much longer.
+    #[error("its clock jumped back by {by:?}, so that keys expire too late")]
+    ClockBack {
+        /// How much less far it went than ours.
+        by: Duration,
+    },
+    /// The server does not let us read its clock (`TIME`), so that it is not told if that is set. It refuses
+    /// [fenced](crate::Builder::fenced) locks.
+    #[error("no permission for TIME, so that its clock is not watched and fenced locks are refused")]
+    ClockHidden,
 }
 
 /// Every [`Event`], from [`Redlock::events`](crate::Redlock::events).

@@ -46,6 +46,7 @@
 //! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
 //! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
 
+mod clock;
 mod groups;
 mod resource;
 

@@ -25,16 +25,23 @@ pub struct Lock {
     claim: Arc<Claim>,
     /// Nothing for a lock that was put together from its parts.
     term: Option<Term>,
+    token: Option<u64>,
 }
 
 impl Lock {
     pub(crate) fn new(resources: Resources, grant: Grant) -> Self {
-        let Grant { value, claim, term } = grant;
+        let Grant {
+            value,
+            claim,
+            term,
+            token,
+        } = grant;
         Self {
             resources,
             value,
             claim,
             term: Some(term),
+            token,
         }
     }
 
@@ -48,7 +55,14 @@ impl Lock {
             value: value.into().into(),
             claim: Arc::default(),
             term: None,
+            token: None,
         }
+    }
+
+    /// Adds the token of a [fenced](crate::LockRequest::fenced) lock that was taken elsewhere, so that its renewals keep it.
+    pub fn with_token(mut self, token: u64) -> Self {
+        self.token = Some(token);
+        self
     }
 
     /// Returns what is locked; of several resources the first in order.
@@ -68,13 +82,23 @@ impl Lock {
         &self.value
     }
 
+    /// Returns the fencing token, if the lock is [fenced](crate::LockRequest::fenced): a number that is larger than that of every
+    /// fenced lock that was granted on this resource before.
+    ///
+    /// Hand it to whatever the lock protects, which has to refuse a token that is smaller than one it has seen. Then an
+    /// owner that was suspended for longer than its lock was valid does no harm when it goes on.
+    pub fn token(&self) -> Option<u64> {
+        self.token
+    }
+
     /// Returns how much longer the lock is valid, zero if it no longer is or was unlocked here.
     ///
-    /// That is the ttl, less what has passed since before the first byte was sent, less the drift. The clock is monotonic,
-    /// and stands still while the whole machine sleeps.
+    /// That is the ttl, less what has passed since before the first byte was sent, less the drift. The clock is monotonic.
+    /// On Linux and Android it counts the time that the machine sleeps; elsewhere it may stand still then, so that this tells
+    /// too much afterwards. It does so on every system for a virtual machine that was stopped from outside.
     pub fn validity(&self) -> Duration {
         match self.term {
-            Some(term) if !self.claim.is_released() => term.valid_until.saturating_duration_since(Instant::now()),
+            Some(term) if !self.claim.is_released() => term.promised.saturating_sub(term.start.elapsed()),
             _ => Duration::ZERO,
         }
     }
@@ -84,9 +108,12 @@ impl Lock {
         !self.validity().is_zero()
     }
 
-    /// When the validity is over; a time that has passed if nothing is known of it.
+    /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
-        self.term.map_or_else(Instant::now, |term| term.valid_until)
+        self.term.map_or_else(Instant::now, |term| {
+            let valid_for = term.promised.saturating_sub(term.start.slept_since());
+            term.start.instant() + valid_for
+        })
     }
 
     pub(crate) fn shared_resources(&self) -> &Resources {
@@ -120,6 +147,7 @@ impl fmt::Debug for Lock {
         f.debug_struct("Lock")
             .field("resource", &self.resources)
             .field("value", &Shortened(self.value()))
+            .field("token", &self.token)
             .field("validity", &self.validity())
             .finish()
     }

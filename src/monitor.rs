@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{Notify, broadcast, futures::Notified, watch},
     time::Instant,
 };
 
@@ -70,6 +70,8 @@ pub(crate) struct Monitor {
     state: Mutex<State>,
     /// Nothing once the handle was closed.
     connection: watch::Sender<Option<Connection>>,
+    /// Tells that our machine slept, for which no timer went on.
+    woken: Notify,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,26 @@ struct Known {
     state: ServerState,
     since: Instant,
     run_id: Option<String>,
+}
+
+impl ServerState {
+    /// Whether there is a connection, on which locks are at least renewed and unlocked.
+    fn is_connected(&self) -> bool {
+        matches!(self, Self::Up | Self::Down(DownReason::Restarted { .. }))
+    }
+}
+
+impl Known {
+    /// Its state at this moment.
+    fn state(&self) -> ServerState {
+        match &self.state {
+            ServerState::Down(DownReason::Restarted { ready_in }) => {
+                let ready_in = ready_in.saturating_sub(self.since.elapsed());
+                ServerState::Down(DownReason::Restarted { ready_in })
+            }
+            state => state.clone(),
+        }
+    }
 }
 
 impl Monitor {
@@ -109,6 +131,7 @@ impl Monitor {
             addresses,
             state: Mutex::new(state),
             connection: watch::Sender::new(Some(Connection::Connecting)),
+            woken: Notify::new(),
         }
     }
 
@@ -148,7 +171,7 @@ impl Monitor {
         let mut state = self.state();
         let is_up = now == ServerState::Up;
         let known = &mut state.servers[server];
-        if !is_up {
+        if !now.is_connected() {
             known.run_id = None;
         }
         if known.state == now {
@@ -210,7 +233,7 @@ impl Monitor {
         } = state;
         let servers = self.addresses.iter().zip(servers).enumerate();
         let servers = servers.map(|(server, (address, known))| {
-            Event::of_server(address.clone(), reachability.group_of(server), known.state.clone())
+            Event::of_server(address.clone(), reachability.group_of(server), known.state())
         });
         let has_several_groups = reachability.has_several_groups();
         let groups = reachability.groups().filter(|_| has_several_groups);
@@ -228,7 +251,7 @@ impl Monitor {
             .map(|((server, known), round_trip)| ServerStatus {
                 address: self.addresses[server].clone(),
                 group: state.reachability.group_of(server),
-                state: known.state.clone(),
+                state: known.state(),
                 unchanged_for: known.since.elapsed(),
                 round_trip,
             })
@@ -250,6 +273,16 @@ impl Monitor {
     pub(crate) async fn closed(&self) {
         // The sender lives as long as `self`, so that this does not fail.
         let _ = self.connection.subscribe().wait_for(Option::is_none).await;
+    }
+
+    /// Notes that our machine slept.
+    pub(crate) fn woke(&self) {
+        self.woken.notify_waiters();
+    }
+
+    /// Resolves when it is noted next that our machine slept.
+    pub(crate) fn woken(&self) -> Notified<'_> {
+        self.woken.notified()
     }
 
     /// Ends every subscription.

@@ -3,7 +3,7 @@
 use crate::{
     config::{Address, Builder, Config, Server},
     engine::{Drift, Retry, Ttl, round::Electorate},
-    error::{ConfigError, InvalidResource, UsingError},
+    error::{ConfigError, InvalidResource, InvalidTtl, UsingError},
     events::{Crossings, Events},
     groups::common_group,
     guard::Guard,
@@ -13,7 +13,7 @@ use crate::{
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
-    server::{Connector, Lane, Operation, Supervisor, UnderWay},
+    server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
 };
 use std::{
     fmt,
@@ -266,6 +266,8 @@ impl Builder {
                 monitor: Arc::clone(&core.monitor),
                 under_way: Arc::clone(&core.under_way),
                 config: config.connection,
+                drift: config.drift,
+                restart_guard: config.restart_guard.map(RestartGuard::new),
                 closed: core.shutdown.subscribe(),
             };
             runtime.spawn(supervisor.run());
@@ -293,6 +295,9 @@ pub(crate) struct Core {
     /// Where the tasks of the handle run.
     pub(crate) runtime: runtime::Handle,
     pub(crate) defaults: Defaults,
+    fence_expiry: Duration,
+    /// The longest ttl, if that matters when a server is started again.
+    restart_guard: Option<Duration>,
     key_prefix: Vec<u8>,
     remembered: Option<Remembered>,
     retry: Mutex<Retry>,
@@ -306,6 +311,7 @@ pub(crate) struct Core {
 pub(crate) struct Defaults {
     pub(crate) drift: Drift,
     pub(crate) round_timeout: Option<Duration>,
+    pub(crate) fenced: bool,
 }
 
 impl Core {
@@ -325,7 +331,10 @@ impl Core {
             defaults: Defaults {
                 drift: config.drift,
                 round_timeout: config.round_timeout,
+                fenced: config.fenced,
             },
+            fence_expiry: config.fence_expiry,
+            restart_guard: config.restart_guard,
             key_prefix: config.key_prefix.clone(),
             remembered: config.remember.map(Remembered::new),
             retry: Mutex::new(config.retry),
@@ -397,8 +406,25 @@ impl Core {
         let drift = drift.unwrap_or(self.defaults.drift);
         match drift.invalid_factor() {
             Some(invalid) => Err(factor(invalid)),
-            None => Ok(Ttl::new(ttl, drift)?),
+            None => Ok(self.within_restart_guard(Ttl::new(ttl, drift)?)?),
         }
+    }
+
+    fn within_restart_guard(&self, checked: Ttl) -> Result<Ttl, InvalidTtl> {
+        let ttl = checked.duration();
+        match self.restart_guard {
+            Some(max_ttl) if ttl > max_ttl => Err(InvalidTtl::OutlivesRestartGuard { ttl, max_ttl }),
+            _ => Ok(checked),
+        }
+    }
+
+    /// How long the servers remember the token of a lock, if it is to be `fenced`.
+    pub(crate) fn fence(&self, fenced: bool, ttl: Ttl) -> Result<Option<Duration>, InvalidTtl> {
+        let (ttl, fence_expiry) = (ttl.duration(), self.fence_expiry);
+        if fenced && fence_expiry < ttl {
+            return Err(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+        }
+        Ok(fenced.then_some(fence_expiry))
     }
 }
 

@@ -29,6 +29,9 @@ pub(crate) struct Config {
     pub(crate) round_timeout: Option<Duration>,
     pub(crate) key_prefix: Vec<u8>,
     pub(crate) remember: Option<NonZeroUsize>,
+    pub(crate) fenced: bool,
+    pub(crate) fence_expiry: Duration,
+    pub(crate) restart_guard: Option<Duration>,
     pub(crate) connection: ConnectionConfig,
 }
 
@@ -55,6 +58,9 @@ pub(crate) struct ConnectionConfig {
 /// | [`round_timeout`](Self::round_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s |
 /// | [`key_prefix`](Self::key_prefix) | none |
 /// | [`remember`](Self::remember) | no locks |
+/// | [`fenced`](Self::fenced) | only the locks that ask for it |
+/// | [`fence_expiry`](Self::fence_expiry) | 7 days |
+/// | [`restart_guard`](Self::restart_guard) | none |
 /// | [`heartbeat_interval`](Self::heartbeat_interval) | 1 s |
 /// | [`heartbeat_timeout`](Self::heartbeat_timeout) | 1 s |
 /// | [`reconnect`](Self::reconnect) | after 50 ms, doubling up to 5 s, with jitter |
@@ -68,6 +74,9 @@ pub struct Builder {
     round_timeout: Option<Duration>,
     key_prefix: Vec<u8>,
     remember: Option<usize>,
+    fenced: bool,
+    fence_expiry: Duration,
+    restart_guard: Option<Duration>,
     connection: ConnectionConfig,
 }
 
@@ -81,6 +90,9 @@ impl Default for Builder {
             round_timeout: None,
             key_prefix: Vec::new(),
             remember: None,
+            fenced: false,
+            fence_expiry: Duration::from_secs(7 * 24 * 60 * 60),
+            restart_guard: None,
             connection: ConnectionConfig {
                 heartbeat_interval: Duration::from_secs(1),
                 heartbeat_timeout: Duration::from_secs(1),
@@ -192,6 +204,45 @@ impl Builder {
         self
     }
 
+    /// Gives every lock a fencing token: [`Lock::token`](crate::Lock::token), [`Guard::token`](crate::Guard::token).
+    ///
+    /// A lock that is granted after another on the same resource has a larger token, whatever became of the ttl of the first.
+    /// The servers store it in a key of its own beside the lock's, `{key}:fence:{{key}}`, so the user needs access to that
+    /// and to the commands `TIME`, `GET` and `SET`. All processes that lock the resource have to ask for tokens: a lock without
+    /// one is in nobody's order.
+    pub fn fenced(mut self) -> Self {
+        self.fenced = true;
+        self
+    }
+
+    /// Sets how long a server remembers the token of a fenced lock after the lock was granted or renewed last. It must not
+    /// be below the ttl of such a lock.
+    ///
+    /// A token is never below the server's time in microseconds, so that they go on growing also after one was forgotten, as
+    /// long as no server's clock is set back by as much.
+    pub fn fence_expiry(mut self, expiry: Duration) -> Self {
+        self.fence_expiry = expiry;
+        self
+    }
+
+    /// Keeps a server that was started again from voting on new locks until `max_ttl` has passed, by when every lock is over
+    /// that it may have forgotten. It goes on to renew and unlock what it holds.
+    ///
+    /// A server that does not write each key to disk before it answers forgets some when it is started again, and then the
+    /// resource can be granted twice. With this a server does not vote while it has been up for less than `max_ttl`, nor for
+    /// that long once its `run_id` is another than before, as when a replica took over. The
+    /// [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/) calls it a
+    /// delayed restart. [`servers`](crate::Redlock::servers) tells such a server as down, with
+    /// [`Restarted`](crate::DownReason::Restarted) and the time that is left. One that does not let us look (`INFO`) waits
+    /// after each connection.
+    ///
+    /// All processes that lock have to set it, to no less than the longest ttl that any of them uses. A longer ttl is refused
+    /// here.
+    pub fn restart_guard(mut self, max_ttl: Duration) -> Self {
+        self.restart_guard = Some(max_ttl);
+        self
+    }
+
     /// Sets how long a connection may be silent before the server is sent a PING. It must be longer than 0.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.connection.heartbeat_interval = interval;
@@ -236,6 +287,7 @@ impl Builder {
             ("heartbeat_interval", heartbeat_interval),
             ("heartbeat_timeout", heartbeat_timeout),
             ("the shortest wait before a reconnection", min),
+            ("restart_guard", self.restart_guard.unwrap_or(Duration::MAX)),
         ] {
             if duration.is_zero() {
                 return Err(ConfigError::Zero { name });
@@ -263,6 +315,9 @@ impl Builder {
             round_timeout: self.round_timeout,
             key_prefix: self.key_prefix,
             remember,
+            fenced: self.fenced,
+            fence_expiry: self.fence_expiry,
+            restart_guard: self.restart_guard,
             connection: self.connection,
         })
     }

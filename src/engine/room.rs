@@ -58,6 +58,8 @@ pub(crate) struct Terms {
     pub(crate) ttl: Ttl,
     /// How long a round waits for its votes.
     pub(crate) limit: Duration,
+    /// How long a server remembers the lock's token, if it is to have one.
+    pub(crate) fence: Option<Duration>,
 }
 
 #[derive(Debug)]

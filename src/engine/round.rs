@@ -8,12 +8,13 @@ use super::{
     room::{Room, Terms, Unlocked},
 };
 use crate::{
+    clock::Moment,
     config::Address,
     error::{Failure, ServerVote},
     metrics,
     quorum::majority,
     resource::Resources,
-    server::{Changes, Claim, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
+    server::{Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -42,13 +43,17 @@ pub(crate) struct Grant {
     pub(crate) value: Arc<str>,
     pub(crate) claim: Arc<Claim>,
     pub(crate) term: Term,
+    /// Of a fenced lock.
+    pub(crate) token: Option<u64>,
 }
 
-/// Until when a majority holds keys for us.
+/// For how long a majority holds keys for us.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Term {
-    /// Until then nobody else can be granted the resource.
-    pub(crate) valid_until: Instant,
+    /// Before the first byte was sent.
+    pub(crate) start: Moment,
+    /// For so long since then nobody else can be granted the resource.
+    pub(crate) promised: Duration,
     /// By then every server has dropped the keys.
     pub(crate) expires: Instant,
 }
@@ -69,8 +74,8 @@ pub(crate) enum Failed {
 pub(crate) struct Attempt {
     electorate: Arc<Electorate>,
     set: Arc<Operation>,
-    start: Instant,
-    ttl: Ttl,
+    start: Moment,
+    terms: Terms,
     outcome: Outcome,
     /// The line it is made for.
     line: Option<Arc<Listener>>,
@@ -87,16 +92,51 @@ enum Outcome {
 }
 
 impl Attempt {
-    /// Waits for the vote that decides or for the end of the round.
+    /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
-        let decided = self.electorate.decide(&self.set, self.start, self.ttl).await;
+        let decided = match self.electorate.decide(&self.set, self.start, self.terms.ttl).await {
+            Ok(term) => self.fence(term).await,
+            Err(failed) => Err(failed),
+        };
         self.outcome = if decided.is_ok() { Outcome::Won } else { Outcome::Failed };
-        let term = decided?;
+        let (term, token) = decided?;
         Ok(Grant {
             value: Arc::clone(&self.set.value),
             claim: Arc::clone(&self.set.claim),
             term,
+            token,
         })
+    }
+
+    /// Makes sure that a majority has stored the lock's token, the largest that any of them came to, if it is to have one.
+    ///
+    /// Any majority that grants the resource to another has one of these servers, which did so after it had stored this token
+    /// and therefore stored a larger one.
+    async fn fence(&self, term: Term) -> Result<(Term, Option<u64>), Failed> {
+        let Some(fence) = self.set.fence else {
+            return Ok((term, None));
+        };
+        let tokens = self.set.tokens();
+        let token = tokens.iter().map(|(_, token)| *token).max().unwrap_or(fence.token);
+        let have_it = tokens.iter().filter(|(_, stored)| *stored == token).count();
+        if have_it >= majority(self.electorate.lanes.len()) {
+            return Ok((term, Some(token)));
+        }
+        let now = Instant::now();
+        let until = later(now, self.terms.limit);
+        let raise = Arc::new(self.set.raise(Fence { token, ..fence }, (now, until)));
+        let asked = raise.votes_so_far();
+        for (lane, _) in self
+            .electorate
+            .lanes
+            .iter()
+            .zip(asked)
+            .filter(|(_, vote)| *vote == Vote::Pending)
+        {
+            lane.submit(&[&raise]);
+        }
+        let term = self.electorate.decide(&raise, self.start, self.terms.ttl).await?;
+        Ok((term, Some(token)))
     }
 }
 
@@ -170,7 +210,7 @@ impl Electorate {
         watches: bool,
         line: Option<&Arc<Listener>>,
     ) -> Option<Attempt> {
-        let Terms { ttl, limit } = terms;
+        let Terms { ttl, limit, fence } = terms;
         let under_way = self.under_way.begin()?;
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let (mut set, start) = self.operation(
@@ -181,11 +221,15 @@ impl Electorate {
             limit,
         );
         set.watches = watches;
+        set.fence = fence.map(|expiry| Fence {
+            token: self.next_token(),
+            expiry,
+        });
         Some(Attempt {
             electorate: Arc::clone(self),
             set: Arc::new(set),
             start,
-            ttl,
+            terms,
             outcome: Outcome::Open,
             line: line.cloned(),
             _under_way: under_way,
@@ -199,10 +243,12 @@ impl Electorate {
         &self,
         keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
-        ttl: Ttl,
-        limit: Duration,
+        token: Option<u64>,
+        terms: Terms,
     ) -> Result<Term, Failed> {
-        let (renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), limit);
+        let Terms { ttl, limit, fence } = terms;
+        let (mut renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), limit);
+        renewal.fence = token.zip(fence).map(|(token, expiry)| Fence { token, expiry });
         let renewal = Arc::new(renewal);
         self.submit(&[&renewal]);
         let term = self.decide(&renewal, start, ttl).await?;
@@ -246,6 +292,13 @@ impl Electorate {
             }
         }
         unlock
+    }
+
+    /// A token that every server is likely to store as it is, so that they need not be asked again: one that is a little above
+    /// what the furthest of their clocks says.
+    fn next_token(&self) -> u64 {
+        let tokens = self.lanes.iter().filter_map(|lane| lane.next_token());
+        tokens.max().unwrap_or(0)
     }
 
     /// What the servers are like at present.
@@ -314,16 +367,17 @@ impl Electorate {
         claim: &Arc<Claim>,
         ttl: Duration,
         limit: Duration,
-    ) -> (Operation, Instant) {
-        let start = Instant::now();
-        let until = later(start, limit);
+    ) -> (Operation, Moment) {
+        let start = Moment::now();
+        let until = later(start.instant(), limit);
         let servers = self.lanes.len();
-        let operation = Operation::vote_by((start, until), verb, keys_and_value, Arc::clone(claim), ttl, servers);
+        let times = (start.instant(), until);
+        let operation = Operation::vote_by(times, verb, keys_and_value, Arc::clone(claim), ttl, servers);
         (operation, start)
     }
 
     /// Waits for the vote that decides or for the end of the round.
-    async fn decide(&self, operation: &Operation, start: Instant, ttl: Ttl) -> Result<Term, Failed> {
+    async fn decide(&self, operation: &Operation, start: Moment, ttl: Ttl) -> Result<Term, Failed> {
         let decided = poll_fn(|cx| operation.poll_decision(cx));
         let decision = timeout_at(operation.until(), decided).await;
         let elapsed = start.elapsed();
@@ -338,9 +392,10 @@ impl Electorate {
         metrics::round(operation.verb.name(), outcome);
         match decision {
             Ok(Decision::Won) if is_in_time => Ok(Term {
-                valid_until: start + ttl.promised(),
+                start,
+                promised: ttl.promised(),
                 // Keys were set as late as now.
-                expires: start + elapsed + ttl.duration(),
+                expires: Instant::now() + ttl.duration(),
             }),
             Ok(Decision::Won) => Err(Failed::Expired {
                 elapsed,

@@ -115,6 +115,7 @@ impl Held {
     pub(super) async fn lost(&self) -> Loss {
         let mut changes = self.state.subscribe();
         loop {
+            let woken = self.core.monitor.woken();
             let until = changes.borrow_and_update().lock.valid_until();
             if let Some(loss) = self.loss() {
                 return loss;
@@ -123,6 +124,7 @@ impl Held {
                 // The sender lives as long as `self`.
                 _ = changes.changed() => {}
                 () = sleep_until(until) => {}
+                () = woken => {}
             }
         }
     }

@@ -54,6 +54,12 @@ impl Guard {
         self.held.lock()
     }
 
+    /// Returns the fencing token, if the lock is [fenced](crate::AcquireRequest::fenced); see [`Lock::token`]. Renewals keep
+    /// it.
+    pub fn token(&self) -> Option<u64> {
+        self.held.lock().token()
+    }
+
     /// Returns whether the lock is valid at this moment.
     pub fn is_valid(&self) -> bool {
         !self.remaining().is_zero()
@@ -150,5 +156,70 @@ impl fmt::Debug for Guard {
             .field("lock", &self.lock())
             .field("loss", &self.loss())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{LockError, Loss, Redlock, clock, testing::MemoryServer};
+    use std::{future::IntoFuture, time::Duration};
+    use tokio::time::{sleep, timeout};
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    async fn handle() -> (Vec<MemoryServer>, Redlock) {
+        let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
+        let redlock = Redlock::builder().servers(&servers).build().unwrap();
+        redlock.wait_connected().await;
+        (servers, redlock)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_is_not_valid_for_the_time_that_the_machine_slept() {
+        let (_servers, redlock) = handle().await;
+        let lock = redlock.lock("r", secs(10)).await.unwrap();
+        clock::tests::sleep_for(secs(4));
+        assert!(lock.validity() <= secs(6) && lock.validity() > secs(5), "{lock:?}");
+        clock::tests::sleep_for(secs(6));
+        assert!(!lock.is_valid());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_is_not_granted_if_the_machine_slept_over_it() {
+        let (servers, redlock) = handle().await;
+        for server in &servers {
+            server.delay(Duration::from_millis(100));
+        }
+        let request = tokio::spawn(redlock.try_lock("r", secs(10)).into_future());
+        sleep(Duration::from_millis(50)).await;
+        clock::tests::sleep_for(secs(10));
+        let error = request.await.unwrap().unwrap_err();
+        assert!(
+            matches!(error, LockError::Expired { elapsed, .. } if elapsed >= secs(10)),
+            "{error}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_tells_that_it_was_lost_soon_after_the_machine_woke() {
+        let (_servers, redlock) = handle().await;
+        let guard = redlock.acquire("r", secs(60)).await.unwrap();
+        sleep(secs(1)).await;
+        clock::tests::sleep_for(secs(3_600));
+        assert!(!guard.is_valid() && guard.ensure(Duration::ZERO).is_err());
+        let (_servers, redlock) = handle().await;
+        let guard = redlock.acquire("r", secs(60)).await.unwrap();
+        let waiting = async {
+            sleep(Duration::from_millis(10)).await;
+            clock::tests::sleep_for(secs(3_600));
+            std::future::pending::<Loss>().await
+        };
+        let loss = tokio::select! {
+            loss = timeout(secs(2), guard.lost()) => loss.expect("before its timer, of a minute, is over"),
+            loss = waiting => loss,
+        };
+        assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
     }
 }

@@ -50,6 +50,7 @@ pub struct AcquireRequest {
     within: Option<Duration>,
     drift: Option<Drift>,
     round_timeout: Option<Duration>,
+    fenced: bool,
     max_hold: Option<Duration>,
 }
 
@@ -62,6 +63,7 @@ impl AcquireRequest {
             within: None,
             drift: None,
             round_timeout: core.defaults.round_timeout,
+            fenced: core.defaults.fenced,
             max_hold: None,
             core,
         }
@@ -90,6 +92,13 @@ impl AcquireRequest {
     /// Sets how long each round waits for the votes that would decide it, for its renewals too.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
+        self
+    }
+
+    /// Gives the lock a [token](Guard::token) that is larger than that of every fenced lock granted on the resource before,
+    /// as [`Builder::fenced`](crate::Builder::fenced) does for all.
+    pub fn fenced(mut self) -> Self {
+        self.fenced = true;
         self
     }
 
@@ -181,7 +190,8 @@ impl AcquireRequest {
             });
         }
         let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
-        let terms = Terms { ttl, limit };
+        let fence = self.core.fence(self.fenced, ttl)?;
+        let terms = Terms { ttl, limit, fence };
 
         let grant = if self.waits {
             let place = electorate.join(&keys, terms);

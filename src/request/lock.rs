@@ -39,6 +39,7 @@ pub struct LockRequest {
     retry: Retry,
     drift: Option<Drift>,
     round_timeout: Option<Duration>,
+    fenced: bool,
 }
 
 impl LockRequest {
@@ -49,6 +50,7 @@ impl LockRequest {
             retry,
             drift: None,
             round_timeout: core.defaults.round_timeout,
+            fenced: core.defaults.fenced,
             core,
         }
     }
@@ -71,6 +73,13 @@ impl LockRequest {
         self
     }
 
+    /// Gives the lock a [token](Lock::token) that is larger than that of every fenced lock granted on the resource before,
+    /// as [`Builder::fenced`](crate::Builder::fenced) does for all.
+    pub fn fenced(mut self) -> Self {
+        self.fenced = true;
+        self
+    }
+
     async fn run(self) -> Result<Lock, LockError> {
         let span = debug_span!("lock", resource = %self.resources, ttl = ?self.ttl, outcome = Empty, validity = Empty, rounds = Empty);
         let started = Instant::now();
@@ -85,9 +94,10 @@ impl LockRequest {
         let (electorate, keys) = core.locate(&resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
         let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let fence = core.fence(self.fenced, ttl)?;
         let mut waits = None;
         for round in 1.. {
-            let Some(attempt) = electorate.attempt(&keys, Terms { ttl, limit }) else {
+            let Some(attempt) = electorate.attempt(&keys, Terms { ttl, limit, fence }) else {
                 break;
             };
             let failed = match attempt.decide().await {

@@ -5,6 +5,7 @@ use crate::{
     engine::{
         Drift, Vote,
         ballot::is_lost,
+        room::Terms,
         round::{Failed, Grant},
     },
     error::RenewError,
@@ -82,6 +83,8 @@ impl RenewRequest {
         let resources = lock.shared_resources();
         let (electorate, keys) = core.locate(resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
+        let token = lock.token();
+        let fence = core.fence(token.is_some(), ttl)?;
         let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
         if core.is_closed() {
             return Err(RenewError::Closed);
@@ -97,10 +100,16 @@ impl RenewRequest {
             });
         }
         let start = Instant::now();
-        let failed = match electorate.renew(keys_and_value, claim, ttl, limit).await {
+        let terms = Terms { ttl, limit, fence };
+        let failed = match electorate.renew(keys_and_value, claim, token, terms).await {
             Ok(term) => {
-                let (value, claim) = (Arc::clone(lock.shared_value()), Arc::clone(claim));
-                return Ok(Lock::new(resources.clone(), Grant { value, claim, term }));
+                let grant = Grant {
+                    value: Arc::clone(lock.shared_value()),
+                    claim: Arc::clone(claim),
+                    term,
+                    token,
+                };
+                return Ok(Lock::new(resources.clone(), grant));
             }
             Err(failed) => failed,
         };

@@ -1,7 +1,7 @@
 //! What a connection to a server can do, whatever kind of server it is.
 
 use super::{DownReason, Refusal, operation::Operation};
-use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio_stream::Stream;
 
 /// A connection, until it ends.
@@ -22,8 +22,9 @@ pub(crate) trait Link: Debug + Send + Sync {
     /// false if it certainly will not.
     fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool;
 
-    /// Asks for a sign of life.
-    fn ping(&self) -> Task<Result<(), DownReason>>;
+    /// Asks for a sign of life, and if `asks_time` for what the clock of each process says, in microseconds; nothing if one of
+    /// them does not tell.
+    fn ping(&self, asks_time: bool) -> Task<Result<Vec<u64>, DownReason>>;
 
     /// Ends the connection at once. What was sent may still be carried out, but its answer is lost.
     fn end(&self);
@@ -106,6 +107,8 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
+    /// A fenced lock was granted, and this is the token that was stored.
+    Fenced(u64),
     Missing,
     /// `pttl` as Redis counts it: milliseconds, or -1 for a key that never expires.
     Held {
@@ -158,8 +161,12 @@ impl Debug for Ended {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(crate) struct Facts {
-    /// Tells one start of one server from any other; `None` if the server does not let us know.
+    /// Tells the server from any other; `None` if it does not let us know.
     pub(crate) run_id: Option<String>,
+    /// What tells one start of each process from any other; `None` if one of them does not let us know.
+    pub(crate) starts: Option<Vec<String>>,
+    /// For how long, at least, each process has been running.
+    pub(crate) uptime: Duration,
     pub(crate) version: Option<String>,
     /// Whether the server did not let us look, so that the rest of this is a guess.
     pub(crate) is_hidden: bool,

@@ -1,11 +1,11 @@
 //! A server within the process, with the verbs of a real one and the faults of one on demand.
 
 use super::{
-    DownReason,
+    DownReason, later,
     link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::{Operation, Verb},
 };
-use crate::config::Server;
+use crate::{clock::micros, config::Server};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
@@ -27,6 +27,12 @@ use tokio_stream::{
 
 /// How many changes of keys are kept for a connection that does not read them.
 const CHANGES_KEPT: usize = 512;
+
+/// What the clock of a server says when it is created, in microseconds.
+const FIRST_TIME: u64 = 1_000_000_000_000_000;
+
+/// How far ahead of the server's time a lock's token may be set, in microseconds.
+const FURTHEST_AHEAD: u64 = 1_000_000;
 
 /// The servers of this process by name, as long as somebody uses them.
 static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(Mutex::default);
@@ -67,8 +73,15 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     keys: HashMap<Arc<[u8]>, Entry>,
+    /// The tokens of fenced locks by the locks' keys, and when they are forgotten.
+    fences: HashMap<Arc<[u8]>, (u64, Instant)>,
     /// When to look for expired keys again: whenever there are twice as many as were left the last time.
     sweep_at: usize,
+    created: Instant,
+    /// When it was started last.
+    started: Instant,
+    /// How far its clock is ahead of ours.
+    ahead: Duration,
     frozen: bool,
     delay: Duration,
     /// What was sent and not carried out yet, in order.
@@ -129,7 +142,11 @@ impl MemoryServer {
             name: name.clone(),
             state: Mutex::new(State {
                 keys: HashMap::new(),
+                fences: HashMap::new(),
                 sweep_at: 64,
+                created: Instant::now(),
+                started: Instant::now(),
+                ahead: Duration::ZERO,
                 frozen: false,
                 delay: Duration::ZERO,
                 queue: VecDeque::new(),
@@ -162,6 +179,7 @@ impl MemoryServer {
     /// Starts the server again with the keys it had, as one that writes each to disk. Stops it first if it runs.
     pub fn restart(&self) {
         self.crash();
+        self.state().started = Instant::now();
         self.0.life.send_modify(|life| *life += 1);
     }
 
@@ -169,7 +187,7 @@ impl MemoryServer {
     pub fn restart_empty(&self) {
         self.crash();
         self.forget_all();
-        self.0.life.send_modify(|life| *life += 1);
+        self.restart();
     }
 
     /// Makes the server hold still, as a stopped process does: connections stay, nothing is carried out or answered.
@@ -191,6 +209,22 @@ impl MemoryServer {
         self.state().delay = delay;
     }
 
+    /// Sets the server's clock ahead of that of the tests, or back to less than it was. As with a real server whose clock is
+    /// set, keys expire that much sooner or later.
+    pub fn set_clock_ahead(&self, by: Duration) {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.ahead, by);
+        let (sooner, later) = (by.saturating_sub(before), before.saturating_sub(by));
+        for entry in state.keys.values_mut() {
+            entry.expires = super::later(entry.expires, later)
+                .checked_sub(sooner)
+                .unwrap_or(entry.expires);
+        }
+        for (_, until) in state.fences.values_mut() {
+            *until = super::later(*until, later).checked_sub(sooner).unwrap_or(*until);
+        }
+    }
+
     /// Drops a key, as eviction or an operator would.
     pub fn forget(&self, key: impl AsRef<[u8]>) {
         let mut state = self.state();
@@ -200,13 +234,23 @@ impl MemoryServer {
 
     /// Drops every key, of which Redis tells waiters nothing that they understand.
     pub fn forget_all(&self) {
-        self.state().keys.clear();
+        let mut state = self.state();
+        state.keys.clear();
+        state.fences.clear();
     }
 
     /// Returns the value that a key holds, if it has not expired.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<String> {
         let now = Instant::now();
         Some(self.state().live(key.as_ref(), now)?.value.to_string())
+    }
+
+    /// Returns the token that was stored last for fenced locks on a key, if it is still remembered.
+    pub fn token(&self, key: impl AsRef<[u8]>) -> Option<u64> {
+        let now = Instant::now();
+        let state = self.state();
+        let fence = state.fences.get(key.as_ref()).filter(|(_, until)| *until > now);
+        fence.map(|(token, _)| *token)
     }
 
     /// Returns how many keys have not expired.
@@ -239,10 +283,10 @@ impl MemoryServer {
             runtime: runtime::Handle::current(),
             open: watch::Sender::new(true),
         });
-        match timeout(limit, link.ping()).await {
+        match timeout(limit, link.ping(false)).await {
             Ok(pong) => pong?,
             Err(_) => return Err(DownReason::ConnectTimeout),
-        }
+        };
         let mut lives = self.0.life.subscribe();
         let mut open = link.open.subscribe();
         let ended = async move {
@@ -256,11 +300,14 @@ impl MemoryServer {
             Ok(key) => Change::Keys(vec![key[..].into()]),
             Err(BroadcastStreamRecvError::Lagged(_)) => Change::Anything,
         });
+        let run_id = format!("{}-{life}", self.0.name);
         Ok(Connected {
             link,
             feed: Box::pin(feed),
             facts: Facts {
-                run_id: Some(format!("{}-{life}", self.0.name)),
+                starts: Some(vec![run_id.clone()]),
+                uptime: self.state().started.elapsed(),
+                run_id: Some(run_id),
                 ..Facts::default()
             },
             ended: Ended::new(ended),
@@ -320,7 +367,7 @@ impl State {
             let outcomes = request
                 .operations
                 .iter()
-                .map(|operation| self.run(operation, request.connection, then))
+                .map(|operation| self.run_fenced(operation, request.connection, then))
                 .collect();
             // Nobody listens at a connection that ended.
             let _ = request.answer.send(outcomes);
@@ -328,6 +375,27 @@ impl State {
     }
 
     /// Does what the script of real servers does.
+    fn run_fenced(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
+        let outcome = self.run(operation, connection, now);
+        let Some(fence) = operation.fence.filter(|_| outcome == Outcome::Done) else {
+            return outcome;
+        };
+        let keys = operation.keys.as_slice();
+        let stored = keys.iter().filter_map(|key| self.fences.get(key));
+        let stored = stored.filter(|(_, until)| *until > now).map(|(token, _)| *token).max();
+        let is_lock = operation.verb == Verb::Lock;
+        let time = self.time(now);
+        let least = match fence.token {
+            proposed if is_lock && !(time..=time + FURTHEST_AHEAD).contains(&proposed) => time,
+            token => token,
+        };
+        let token = least.max(stored.map_or(0, |stored| stored + u64::from(is_lock)));
+        for key in keys {
+            self.fences.insert(Arc::clone(key), (token, later(now, fence.expiry)));
+        }
+        if is_lock { Outcome::Fenced(token) } else { outcome }
+    }
+
     fn run(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
         let keys = operation.keys.as_slice();
         let (mut ours, mut missing, mut blocked) = (Vec::new(), Vec::new(), None::<&Entry>);
@@ -382,14 +450,20 @@ impl State {
         }
     }
 
+    /// What its clock says, in microseconds.
+    fn time(&self, now: Instant) -> u64 {
+        FIRST_TIME.saturating_add(micros(now.saturating_duration_since(self.created) + self.ahead))
+    }
+
     fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.keys.get(key).filter(|entry| entry.expires > now)
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.keys.len() >= self.sweep_at {
+        if self.keys.len() + self.fences.len() >= self.sweep_at {
             self.keys.retain(|_, entry| entry.expires > now);
-            self.sweep_at = 64.max(2 * self.keys.len());
+            self.fences.retain(|_, (_, until)| *until > now);
+            self.sweep_at = 64.max(2 * (self.keys.len() + self.fences.len()));
         }
     }
 }
@@ -459,9 +533,13 @@ impl Link for MemoryLink {
         true
     }
 
-    fn ping(&self) -> Task<Result<(), DownReason>> {
+    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
         let request = self.request([].into());
-        Box::pin(async move { request.await.map(|_| ()).ok_or(DownReason::ConnectionLost) })
+        let server = self.server.clone();
+        Box::pin(async move {
+            let answered = request.await.ok_or(DownReason::ConnectionLost);
+            answered.map(|_| vec![server.state().time(Instant::now())])
+        })
     }
 
     fn end(&self) {

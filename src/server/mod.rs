@@ -1,20 +1,24 @@
 //! One server: its connections one after the other, its heartbeat, and its lane of operations.
 
 mod changes;
+mod heartbeat;
 mod lane;
 mod link;
 pub(crate) mod memory;
 mod operation;
 mod reason;
 mod redis;
+mod restart;
 mod supervisor;
+mod time;
 mod under_way;
 
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use lane::Lane;
-pub(crate) use operation::{Claim, KeysAndValue, Operation, Verb};
+pub(crate) use operation::{Claim, Fence, KeysAndValue, Operation, Verb};
 
 pub use reason::{DownReason, Refusal, Text};
+pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};
 pub(crate) use under_way::{Round, UnderWay};
 

@@ -23,6 +23,8 @@ pub(crate) enum Verb {
     Restore,
     /// Sets a new ttl if the keys still hold our value.
     Renew,
+    /// Raises the fence to our token if the keys still hold our value.
+    Raise,
     /// Changes nothing.
     Look,
     /// Removes the keys that still hold our value.
@@ -35,6 +37,7 @@ impl Verb {
             Self::Lock => "lock",
             Self::Restore => "restore",
             Self::Renew => "renew",
+            Self::Raise => "raise",
             Self::Look => "look",
             Self::Unlock => "unlock",
         }
@@ -67,6 +70,15 @@ impl Claim {
     }
 }
 
+/// What is stored beside the keys of a fenced lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fence {
+    /// The lock's token. While a lock is asked for, what its token should be, at least; each server finds out.
+    pub(crate) token: u64,
+    /// How long a server remembers the token after it was stored last.
+    pub(crate) expiry: Duration,
+}
+
 /// An operation that is shared by the lanes of all servers.
 pub(crate) struct Operation {
     pub(crate) verb: Verb,
@@ -80,11 +92,14 @@ pub(crate) struct Operation {
     pub(crate) claim: Arc<Claim>,
     /// Whether the server is to tell of the next change of the keys, if they are held.
     pub(crate) watches: bool,
+    pub(crate) fence: Option<Fence>,
     votes: Mutex<Votes>,
 }
 
 struct Votes {
     ballot: Ballot,
+    /// Which servers have stored which token, for a fenced lock.
+    tokens: Vec<(usize, u64)>,
     waker: Option<Waker>,
 }
 
@@ -107,8 +122,10 @@ impl Operation {
             expires: now + ttl,
             claim,
             watches: false,
+            fence: None,
             votes: Mutex::new(Votes {
                 ballot: Ballot::new(servers),
+                tokens: Vec::new(),
                 waker: None,
             }),
         }
@@ -165,7 +182,37 @@ impl Operation {
             .saturating_duration_since(now)
             .max(Duration::from_millis(1));
         let (times, claim) = ((now, self.expires), Arc::clone(&self.claim));
-        Self::vote_by(times, Verb::Restore, self.keys_and_value(), claim, left, self.servers())
+        let mut restore = Self::vote_by(times, Verb::Restore, self.keys_and_value(), claim, left, self.servers());
+        restore.fence = self.fence;
+        restore
+    }
+
+    /// The operation that makes the servers store this token which have not, with the votes of those that have, and of those
+    /// that did not grant the lock.
+    pub(crate) fn raise(&self, fence: Fence, (now, until): (Instant, Instant)) -> Self {
+        let times = (now, until);
+        let claim = Arc::clone(&self.claim);
+        let mut raise = Self::vote_by(
+            times,
+            Verb::Raise,
+            self.keys_and_value(),
+            claim,
+            self.ttl(),
+            self.servers(),
+        );
+        raise.fence = Some(fence);
+        let tokens = self.tokens();
+        let has_it = |server: usize| tokens.contains(&(server, fence.token));
+        for (server, vote) in self.votes_so_far().into_iter().enumerate() {
+            match vote {
+                Vote::Granted if !has_it(server) => {}
+                Vote::Pending | Vote::Unknown => {}
+                vote => {
+                    raise.vote(server, vote);
+                }
+            }
+        }
+        raise
     }
 
     fn keys_and_value(&self) -> KeysAndValue {
@@ -192,7 +239,7 @@ impl Operation {
         let before = votes.ballot.decision();
         votes.ballot.cast(server, vote);
         let settled = match self.verb {
-            Verb::Lock | Verb::Restore | Verb::Renew => votes.ballot.decision().is_some(),
+            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => votes.ballot.decision().is_some(),
             Verb::Unlock | Verb::Look => true,
         };
         let waker = if settled { votes.waker.take() } else { None };
@@ -201,6 +248,16 @@ impl Operation {
             waker.wake();
         }
         before
+    }
+
+    /// Notes which token a server has stored, to be told before its vote.
+    pub(crate) fn has_stored(&self, server: usize, token: u64) {
+        self.votes().tokens.push((server, token));
+    }
+
+    /// Which servers have stored which token.
+    pub(crate) fn tokens(&self) -> Vec<(usize, u64)> {
+        self.votes().tokens.clone()
     }
 
     /// Resolves at the vote that decides.
@@ -249,7 +306,7 @@ impl Operation {
     /// An unlock is always of use: the SET before it may have waited, and be carried out only now.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         match self.verb {
-            Verb::Lock | Verb::Restore | Verb::Renew => self.is_over(now) || self.claim.is_released(),
+            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => self.is_over(now) || self.claim.is_released(),
             Verb::Look => self.is_over(now),
             Verb::Unlock => false,
         }

@@ -1,7 +1,7 @@
 //! Why a server is down, and why a server that is up refused an operation.
 
 use crate::config::Address;
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How much of a server's own words is kept: a hostile server must not fill our memory or a log.
 const LONGEST_TEXT: usize = 200;
@@ -68,6 +68,14 @@ pub enum DownReason {
     /// The server is still loading its data.
     #[error("it is loading its data")]
     Loading,
+    /// The server was started, or another took its place, less than the longest ttl ago, so that it may have forgotten locks
+    /// that are still held: [`Builder::restart_guard`](crate::Builder::restart_guard). It votes on no new lock until then.
+    /// What it holds is renewed and unlocked there.
+    #[error("it was started less than the longest ttl ago, {:.1} s to go", ready_in.as_secs_f64())]
+    Restarted {
+        /// How much longer it does not vote on new locks, from the moment at which this was told.
+        ready_in: Duration,
+    },
     /// Another configured address leads to the same server, which votes only once.
     #[error("it is the same server as {of}")]
     Duplicate {

@@ -1,14 +1,16 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    DownReason, Lane, later,
-    link::{Connected, Ended, Feed, Link},
+    DownReason, Lane, RestartGuard,
+    heartbeat::Heartbeat,
+    link::{Connected, Feed},
     memory::MemoryServer,
     redis,
     under_way::UnderWay,
 };
 use crate::{
     config::{ConnectionConfig, Endpoint, Server},
+    engine::Drift,
     events::Warning,
     monitor::Monitor,
 };
@@ -53,6 +55,9 @@ pub(crate) struct Supervisor {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) under_way: Arc<UnderWay>,
     pub(crate) config: ConnectionConfig,
+    /// How much the server's clock may go wrong.
+    pub(crate) drift: Drift,
+    pub(crate) restart_guard: Option<RestartGuard>,
     /// Says that the handle was closed, by its value or by being dropped.
     pub(crate) closed: watch::Receiver<bool>,
 }
@@ -102,9 +107,18 @@ impl Supervisor {
             return DownReason::Duplicate { of };
         }
         backoff.reset();
-        self.lane.attach(Arc::clone(&link));
-        debug!(server = %self.monitor.address(self.server), version = facts.version, "up");
-        self.monitor.up(self.server);
+        let now = Instant::now();
+        let ready_at = self.restart_guard.as_mut().map(|guard| guard.ready_at(&facts, now));
+        let ready_at = ready_at.filter(|ready_at| *ready_at > now);
+        self.lane.attach(Arc::clone(&link), ready_at);
+        debug!(server = %self.monitor.address(self.server), version = facts.version, ?ready_at, "connected");
+        match ready_at {
+            None => self.monitor.up(self.server),
+            Some(ready_at) => {
+                let ready_in = ready_at.duration_since(now);
+                self.monitor.down(self.server, DownReason::Restarted { ready_in });
+            }
+        }
         if facts.is_hidden {
             self.monitor.warn(self.server, Warning::Hidden);
         }
@@ -115,9 +129,18 @@ impl Supervisor {
             self.monitor.warn(self.server, Warning::OldConnectionLives);
         }
 
+        let heartbeat = Heartbeat {
+            server: self.server,
+            lane: &self.lane,
+            link: &*link,
+            monitor: &self.monitor,
+            config: &self.config,
+            drift: self.drift,
+        };
         let reason = tokio::select! {
-            reason = watch_over(&self.lane, &*link, &mut ended, &self.config) => reason,
+            reason = heartbeat.watch(&mut ended) => reason,
             reason = pass_on(&mut feed, &self.lane) => reason,
+            reason = open_votes(self.server, ready_at, &self.lane, &self.monitor) => reason,
             () = is_closed(&mut self.closed) => {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
@@ -137,32 +160,14 @@ impl Supervisor {
     }
 }
 
-/// Returns why the connection is of no use any more: it ended, or a heartbeat was not answered in time.
-///
-/// Any answer counts as a heartbeat, so that PINGs are sent only while the connection is silent.
-async fn watch_over(lane: &Arc<Lane>, link: &dyn Link, ended: &mut Ended, config: &ConnectionConfig) -> DownReason {
-    loop {
-        let beat = later(lane.last_heard(), config.heartbeat_interval);
-        if beat > Instant::now() {
-            tokio::select! {
-                reason = ended.wait() => return reason,
-                () = lane.demoted() => return DownReason::Replica,
-                () = sleep_until(beat) => {
-                    lane.deliver_late();
-                    continue;
-                }
-            }
-        }
-        let sent = Instant::now();
-        tokio::select! {
-            reason = ended.wait() => return reason,
-            pong = timeout(config.heartbeat_timeout, link.ping()) => match pong {
-                Ok(Ok(())) => lane.heard(sent.elapsed()),
-                Ok(Err(reason)) => return reason,
-                Err(_) => return DownReason::Unresponsive,
-            }
-        }
+/// Lets the server vote on locks once it is ready, and then waits for ever.
+async fn open_votes(server: usize, ready_at: Option<Instant>, lane: &Lane, monitor: &Monitor) -> DownReason {
+    if let Some(ready_at) = ready_at {
+        sleep_until(ready_at).await;
+        lane.open_votes();
+        monitor.up(server);
     }
+    std::future::pending().await
 }
 
 /// Passes on what the server tells. That ends no sooner than the connection.

@@ -103,7 +103,12 @@ fn the_last_clone_may_be_dropped_and_a_lock_unlocked_outside_a_runtime() {
         (redlock, lock)
     });
     redlock.unlock(&lock);
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    // A SET that the majority did not wait for is answered by another thread, and sends the unlock behind it.
+    let is_free = |_| {
+        std::thread::sleep(ms(1));
+        servers.iter().all(MemoryServer::is_empty)
+    };
+    assert!((0..10_000).any(is_free), "it was unlocked");
     drop(redlock);
     let redlock = runtime.block_on(connect(&servers));
     drop(runtime);

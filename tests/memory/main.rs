@@ -1,7 +1,9 @@
 //! The whole library on servers within the process, mostly on a paused clock: exact, and without Redis.
 
 mod cancel;
+mod clocks;
 mod events;
+mod fencing;
 mod groups;
 mod guard;
 mod limits;
@@ -9,6 +11,7 @@ mod observe;
 mod owner;
 mod remembered;
 mod renewal;
+mod restart;
 mod rounds;
 mod several;
 mod traits;

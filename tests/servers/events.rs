@@ -261,10 +261,11 @@ async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&Redis
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_a_server_less_trustworthy_is_a_warning() {
-    let commands = "+ping +client|id +eval +evalsha +set +get +pttl +pexpire +del";
+    let commands = "+ping +time +client|id +eval +evalsha +set +get +pttl +pexpire +del";
     let server = RedisServer::builder()
         .user("blind", &format!("on >secret ~* -@all {commands}"))
         .user("powerless", &format!("on >secret ~* -@all {commands} +info"))
+        .user("timeless", &format!("on >secret ~* -@all {commands} +info -time"))
         .start();
     let url = |user| server.url_as(&format!("{user}:secret"));
 
@@ -273,6 +274,11 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
     assert_eq!(warnings(&server, url("blind"), nothing).await, [Warning::Hidden]);
     let reconnected = warnings(&server, url("powerless"), RedisServer::kill_clients).await;
     assert_eq!(reconnected, [Warning::OldConnectionLives]);
+
+    assert_eq!(
+        warnings(&server, url("timeless"), nothing).await,
+        [Warning::ClockHidden]
+    );
 
     server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);

@@ -11,8 +11,10 @@ use super::{
     Changes, DownReason, Refusal,
     link::{Answer, Change, Command, Form, Link, Outcome, Script},
     operation::{Operation, Verb},
+    time::Reading,
 };
 use crate::{
+    clock::micros,
     engine::{
         Holder,
         ballot::{Decision, Vote},
@@ -26,6 +28,9 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
+
+/// How long an operation may wait before it is sent, and clocks may differ from what they said.
+const SHORT_WAIT: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -57,6 +62,7 @@ impl Lane {
             for operation in operations {
                 let reason = match &queue.link {
                     Ok(_) if queue.is_full_for(operation.verb) => DownReason::Busy,
+                    Ok(_) if queue.ready_at.is_some() && operation.verb == Verb::Lock => queue.restarted(),
                     Ok(_) => {
                         queue.pending.push_back(Arc::clone(operation));
                         continue;
@@ -74,15 +80,23 @@ impl Lane {
     }
 
     /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
-    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>) {
+    /// Before `ready_at` the server is asked for no lock.
+    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>, ready_at: Option<Instant>) {
         {
             let mut queue = self.queue();
             queue.open(link);
+            queue.ready_at = ready_at;
             if queue.tracking.is_wanted {
                 self.send_track(&mut queue);
             }
             self.send_pending(&mut queue);
         }
+        self.changes.anything_changed(self.server);
+    }
+
+    /// Lets the server be asked for locks.
+    pub(crate) fn open_votes(&self) {
+        self.queue().ready_at = None;
         self.changes.anything_changed(self.server);
     }
 
@@ -211,6 +225,20 @@ impl Lane {
         self.queue().heard
     }
 
+    /// Notes what the server's clock says.
+    pub(crate) fn clock_read(&self, reading: Reading) {
+        self.queue().clock = Some(reading);
+    }
+
+    /// A token that is above what the server's clock says when an operation arrives there that is submitted now, as far as that
+    /// can be told, and not far above.
+    pub(crate) fn next_token(&self) -> Option<u64> {
+        let queue = self.queue();
+        let reading = queue.clock.as_ref().filter(|_| queue.link.is_ok())?;
+        let on_its_way = SHORT_WAIT + 4 * queue.round_trip.unwrap_or_default();
+        Some(reading.latest().saturating_add(micros(on_its_way)))
+    }
+
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.queue().round_trip
     }
@@ -287,7 +315,7 @@ impl Lane {
                 let answered = outcomes.len();
                 for (operation, outcome) in batch.iter().zip(outcomes) {
                     let is_missing = outcome == Outcome::Missing;
-                    let decided = operation.vote(self.server, outcome.into());
+                    let decided = operation.vote(self.server, vote(operation, self.server, outcome));
                     if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
                         // The round put back what it knew to be missing when it was decided. This came later.
                         self.submit(&[&Arc::new(operation.restore())]);
@@ -318,16 +346,21 @@ impl Lane {
     }
 }
 
-impl From<Outcome> for Vote {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::Granted,
-            Outcome::Missing => Self::Missing,
-            Outcome::Held { value, pttl } => {
-                let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);
-                Self::Held(Holder::new(&value, remaining))
-            }
-            Outcome::Failed(error) => Self::Refused(Refusal::parse(&error)),
+/// Reads the outcome of an operation as the server's vote.
+fn vote(operation: &Operation, server: usize, outcome: Outcome) -> Vote {
+    let yields_token = operation.verb == Verb::Lock && operation.fence.is_some();
+    match outcome {
+        Outcome::Done if !yields_token => Vote::Granted,
+        Outcome::Fenced(token) if yields_token => {
+            operation.has_stored(server, token);
+            Vote::Granted
         }
+        Outcome::Done | Outcome::Fenced(_) => Vote::Refused(Refusal::parse("the answer is none of those expected")),
+        Outcome::Missing => Vote::Missing,
+        Outcome::Held { value, pttl } => {
+            let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);
+            Vote::Held(Holder::new(&value, remaining))
+        }
+        Outcome::Failed(error) => Vote::Refused(Refusal::parse(&error)),
     }
 }

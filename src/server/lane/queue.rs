@@ -4,6 +4,7 @@ use crate::server::{
     DownReason, Refusal,
     link::{Answer, Link, Outcome},
     operation::{Operation, Verb},
+    time::Reading,
 };
 use std::{
     collections::{HashSet, VecDeque},
@@ -40,6 +41,8 @@ pub(super) struct Queue {
     pub(super) link: Result<Arc<dyn Link>, DownReason>,
     /// Counts the connections, so that an answer is never taken for one of a later connection.
     pub(super) epoch: u64,
+    /// When the server may be asked for locks, if it may not yet.
+    pub(super) ready_at: Option<Instant>,
     pub(super) in_flight: Vec<Batch>,
     pub(super) pending: VecDeque<Arc<Operation>>,
     /// Unlocks for the time the server is back.
@@ -48,6 +51,8 @@ pub(super) struct Queue {
     pub(super) unanswered: VecDeque<Arc<Operation>>,
     pub(super) heard: Instant,
     pub(super) round_trip: Option<Duration>,
+    /// What the server's clock said last.
+    pub(super) clock: Option<Reading>,
     /// The shortest of this connection: what a command takes on its way.
     pub(super) shortest_round_trip: Duration,
     /// Whether the server said that it is a replica now.
@@ -73,12 +78,14 @@ impl Queue {
         Self {
             link: Err(DownReason::NotYet),
             epoch: 0,
+            ready_at: None,
             in_flight: Vec::new(),
             pending: VecDeque::new(),
             late: VecDeque::new(),
             unanswered: VecDeque::new(),
             heard: Instant::now(),
             round_trip: None,
+            clock: None,
             shortest_round_trip: Duration::MAX,
             is_demoted: false,
             is_one_by_one: false,
@@ -100,12 +107,20 @@ impl Queue {
         self.heard = now;
         self.shortest_round_trip = Duration::MAX;
         self.is_demoted = false;
+        self.clock = None;
         self.tracking.is_on = false;
         self.tracking.may_declare = true;
         let unanswered = std::mem::take(&mut self.unanswered);
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
         self.pending.extend(orphans.map(|set| Arc::new(set.undo())));
         self.take_up_late(now);
+    }
+
+    /// Why the server is not asked for locks yet.
+    pub(super) fn restarted(&self) -> DownReason {
+        let ready_at = self.ready_at.unwrap_or_else(Instant::now);
+        let ready_in = ready_at.saturating_duration_since(Instant::now());
+        DownReason::Restarted { ready_in }
     }
 
     /// Whether one more command may be sent. A large batch need not wait for another: it is cheap already, and the server
@@ -197,7 +212,7 @@ impl Queue {
                 Verb::Lock | Verb::Restore if operation.claim.is_released() => {
                     self.pending.push_back(Arc::new(operation.undo()));
                 }
-                Verb::Lock | Verb::Restore | Verb::Renew | Verb::Look => {}
+                Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise | Verb::Look => {}
             }
         }
     }

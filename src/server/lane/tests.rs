@@ -34,8 +34,8 @@ impl Link for Wire {
         false
     }
 
-    fn ping(&self) -> Task<Result<(), DownReason>> {
-        Box::pin(async { Ok(()) })
+    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn end(&self) {}
@@ -69,7 +69,7 @@ fn lane_one_by_one() -> (Arc<Lane>, Arc<Wire>) {
 
 fn lane_to(script: Wire) -> (Arc<Lane>, Arc<Wire>) {
     let (lane, script) = (Arc::new(Lane::new(0, Arc::default())), Arc::new(script));
-    lane.attach(Arc::clone(&script) as Arc<dyn Link>);
+    lane.attach(Arc::clone(&script) as Arc<dyn Link>, None);
     // A short way: one command at a time.
     lane.heard(Duration::ZERO);
     (lane, script)
@@ -220,7 +220,7 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
             claim.release();
         }
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>);
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None);
         assert_eq!(next.is_empty(), !is_released);
         if is_released {
             assert_eq!(verbs(&next.next()), [Verb::Unlock]);
@@ -242,7 +242,7 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         let lost = script.next();
         lane.detach(&DownReason::ConnectionLost);
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>);
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None);
         if is_released {
             claim.release();
         }
@@ -258,7 +258,7 @@ fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
     let old = script.next();
     lane.detach(&DownReason::ConnectionLost);
     let next = Arc::new(Wire::default());
-    lane.attach(Arc::clone(&next) as Arc<dyn Link>);
+    lane.attach(Arc::clone(&next) as Arc<dyn Link>, None);
     lane.heard(Duration::ZERO);
     lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
     old.answer(Answer::Lost);

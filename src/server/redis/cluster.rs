@@ -178,6 +178,8 @@ pub(super) fn facts(nodes: &[Facts], id: Option<String>) -> Facts {
     Facts {
         is_hidden: id.is_none() || any(|node| node.is_hidden),
         run_id: id,
+        starts: starts(nodes),
+        uptime: nodes.iter().map(|node| node.uptime).min().unwrap_or_default(),
         version: nodes.iter().find_map(|node| node.version.clone()),
         is_replica: any(|node| node.is_replica),
         is_loading: any(|node| node.is_loading),
@@ -186,9 +188,17 @@ pub(super) fn facts(nodes: &[Facts], id: Option<String>) -> Facts {
     }
 }
 
+fn starts(nodes: &[Facts]) -> Option<Vec<String>> {
+    let starts = nodes.iter().map(|node| node.starts.clone());
+    let mut starts = starts.collect::<Option<Vec<_>>>()?.concat();
+    starts.sort_unstable();
+    Some(starts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_cluster_is_known_by_its_smallest_node_id() {
@@ -200,6 +210,19 @@ mod tests {
         for nothing in ["", "\n", "a", "a b", "OK"] {
             assert_eq!(smallest_id(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_cluster_has_started_when_the_last_of_its_nodes_has() {
+        let node = |start: &str, secs| Facts {
+            starts: Some(vec![start.into()]),
+            uptime: Duration::from_secs(secs),
+            ..Facts::default()
+        };
+        let cluster = facts(&[node("b", 9), node("a", 5), node("c", 7)], Some("id".into()));
+        assert_eq!(cluster.starts.unwrap(), ["a", "b", "c"]);
+        assert_eq!(cluster.uptime, Duration::from_secs(5));
+        assert_eq!(facts(&[node("a", 5), Facts::default()], None).starts, None);
     }
 
     #[test]

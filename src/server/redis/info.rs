@@ -1,6 +1,7 @@
 //! What INFO tells about a server.
 
 use crate::server::link::Facts;
+use std::time::Duration;
 
 /// Reads it, or nothing if it tells no version: every Redis server does.
 pub(super) fn parse(info: &str) -> Option<Facts> {
@@ -13,8 +14,12 @@ pub(super) fn parse(info: &str) -> Option<Facts> {
     let bounded = |value: &str| value.chars().take(64).collect::<String>();
     let may_evict = field("maxmemory").is_some_and(|limit| limit != "0");
     let version = field("valkey_version").or(field("redis_version"))?;
+    let run_id = field("run_id").filter(|id| !id.is_empty()).map(bounded);
+    let uptime = field("uptime_in_seconds").and_then(|secs| secs.parse().ok());
     Some(Facts {
-        run_id: field("run_id").filter(|id| !id.is_empty()).map(bounded),
+        starts: run_id.clone().map(|id| vec![id]),
+        run_id,
+        uptime: Duration::from_secs(uptime.unwrap_or(0)),
         version: Some(bounded(version)),
         is_hidden: false,
         is_replica: matches!(field("role"), Some("slave" | "replica")),
@@ -32,10 +37,12 @@ mod tests {
 
     #[test]
     fn the_fields_that_matter_are_found() {
-        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n\r\n# Memory\r\nmaxmemory:100\r\n\
+        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\nuptime_in_seconds:61\r\n\r\n# Memory\r\nmaxmemory:100\r\n\
                     maxmemory_policy:allkeys-lru\r\n# Replication\r\nrole:slave\r\n# Persistence\r\nloading:1\r\n";
         let facts = parse(info).unwrap();
         assert_eq!(facts.run_id.as_deref(), Some("abc"));
+        assert_eq!(facts.starts, Some(vec!["abc".into()]));
+        assert_eq!(facts.uptime, Duration::from_secs(61));
         assert_eq!(facts.version.as_deref(), Some("7.0.15"));
         assert_eq!(facts.eviction.as_deref(), Some("allkeys-lru"));
         assert!(facts.is_replica && facts.is_loading);

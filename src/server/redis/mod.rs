@@ -504,28 +504,32 @@ impl RedisLink {
         }
     }
 
-    /// Whether every process gives an answer that is `good`. All are asked at the first poll.
-    fn ask_all(
+    /// What is read from the answer of each process, or nothing as soon as one gives none. All are asked at the first poll.
+    fn ask_all<T: Send + 'static>(
         &self,
         name: &'static str,
         args: fn() -> Vec<Value>,
-        good: fn(&Resp3Frame) -> bool,
-    ) -> impl Future<Output = bool> + Send + use<> {
+        read: fn(&Resp3Frame) -> T,
+    ) -> impl Future<Output = Option<Vec<T>>> + Send + use<T> {
         let replies = self.peers().into_iter().map(|peer| self.start(peer.to, name, args()));
         let mut replies: Vec<Pin<Box<_>>> = replies.map(Box::pin).collect();
-        let mut is_good = true;
+        let mut answers: Vec<Option<T>> = replies.iter().map(|_| None).collect();
         poll_fn(move |cx| {
-            replies.retain_mut(|reply| match reply.as_mut().poll(cx) {
-                Poll::Ready(reply) => {
-                    is_good &= reply.is_ok_and(|frame| good(&frame));
-                    false
+            for (reply, answer) in replies
+                .iter_mut()
+                .zip(&mut answers)
+                .filter(|(_, answer)| answer.is_none())
+            {
+                match reply.as_mut().poll(cx) {
+                    Poll::Ready(Ok(frame)) => *answer = Some(read(&frame)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Pending => {}
                 }
-                Poll::Pending => true,
-            });
-            if replies.is_empty() || !is_good {
-                Poll::Ready(is_good)
-            } else {
+            }
+            if answers.iter().any(Option::is_none) {
                 Poll::Pending
+            } else {
+                Poll::Ready(answers.drain(..).collect())
             }
         })
     }
@@ -593,20 +597,21 @@ impl Link for RedisLink {
         }
         // A change that we made ourselves is known here.
         let args = || vec!["TRACKING".into(), "ON".into(), "NOLOOP".into()];
-        let is_tracked = self.ask_all("CLIENT", args, |frame| wire::error(frame).is_none());
-        self.replies
-            .when_ready(is_tracked, |is_tracked| done(is_tracked == Some(true)));
+        let tracked = self.ask_all("CLIENT", args, |frame| wire::error(frame).is_none());
+        self.replies.when_ready(tracked, |tracked| {
+            let by_all = |tracked: Vec<bool>| !tracked.contains(&false);
+            done(tracked.flatten().is_some_and(by_all));
+        });
         true
     }
 
-    fn ping(&self) -> Task<Result<(), DownReason>> {
-        let is_alive = self.ask_all("PING", Vec::new, |_| true);
+    fn ping(&self, asks_time: bool) -> Task<Result<Vec<u64>, DownReason>> {
+        let command = if asks_time { "TIME" } else { "PING" };
+        // That it may not tell the time is a sign of life, too.
+        let answers = self.ask_all(command, Vec::new, wire::time);
         Box::pin(async move {
-            if is_alive.await {
-                Ok(())
-            } else {
-                Err(DownReason::ConnectionLost)
-            }
+            let times = answers.await.ok_or(DownReason::ConnectionLost)?;
+            Ok(times.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default())
         })
     }
 

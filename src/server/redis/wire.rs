@@ -14,12 +14,18 @@ use rmp::{
     decode::{self, RmpRead},
     encode,
 };
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 const SCRIPT: &str = include_str!("../scripts/batch.lua");
 
 /// What the server knows the script by.
 static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCRIPT).into());
+
+/// The largest number that a script of Redis counts up from exactly, in microseconds a time in the year 2255.
+const LARGEST_TOKEN: u64 = (1 << 53) - 1;
 
 const SET: &str = "SET";
 const EVAL: &str = "EVAL";
@@ -60,7 +66,10 @@ pub(super) fn command(batch: &[Arc<Operation>], form: Form, keys: Keys) -> (&'st
 }
 
 fn is_plain(operation: &Operation) -> bool {
-    operation.verb == Verb::Lock && !operation.watches && matches!(operation.keys, Resources::One(_))
+    operation.verb == Verb::Lock
+        && !operation.watches
+        && operation.fence.is_none()
+        && matches!(operation.keys, Resources::One(_))
 }
 
 fn script(script: Bytes, batch: &[Arc<Operation>], form: Form, keys: Keys) -> Vec<Value> {
@@ -69,22 +78,40 @@ fn script(script: Bytes, batch: &[Arc<Operation>], form: Form, keys: Keys) -> Ve
         Keys::All => true,
     };
     let declared = batch.iter().filter(is_declared);
-    let keys: Vec<_> = declared.flat_map(|operation| operation.keys.as_slice()).collect();
-    let mut args = Vec::with_capacity(3 + keys.len());
-    args.extend([script.into(), i64::try_from(keys.len()).unwrap_or(i64::MAX).into()]);
-    args.extend(keys.into_iter().map(|key| Bytes::copy_from_slice(key).into()));
+    let mut names = Vec::new();
+    for operation in declared {
+        names.extend(operation.keys.as_slice().iter().map(|key| Bytes::copy_from_slice(key)));
+        if keys == Keys::All && operation.fence.is_some() {
+            names.extend(operation.keys.as_slice().iter().map(|key| fence_key(key).into()));
+        }
+    }
+    let mut args = Vec::with_capacity(3 + names.len());
+    args.extend([script.into(), i64::try_from(names.len()).unwrap_or(i64::MAX).into()]);
+    args.extend(names.into_iter().map(Value::from));
     args.push(Bytes::from(packed(batch)).into());
     args
 }
 
 fn ttl_ms(operation: &Operation) -> u64 {
-    u64::try_from(operation.ttl().as_millis()).unwrap_or(u64::MAX)
+    millis(operation.ttl())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Where the token of a fenced lock is stored. The hash tag leads to the slot of the lock's key, unless that has braces which
+/// are no tag; and what a user may access by its beginning is the same.
+fn fence_key(key: &[u8]) -> Vec<u8> {
+    [key, b":fence:{", key, b"}"].concat()
 }
 
 /// The batch in the form that the script reads.
 fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
     let size = |operation: &Arc<Operation>| {
-        operation.keys.bytes() + 5 * operation.keys.as_slice().len() + operation.value.len() + 30
+        let (bytes, keys) = (operation.keys.bytes(), operation.keys.as_slice().len());
+        let fence = operation.fence.map_or(0, |_| 2 * bytes + 15 * keys + 30);
+        bytes + 5 * keys + operation.value.len() + 30 + fence
     };
     let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());
     // Writing to a `Vec` does not fail.
@@ -98,7 +125,18 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
         }
         write_text(&mut list, operation.verb.name().as_bytes());
         write_text(&mut list, operation.value.as_bytes());
-        let _ = encode::write_uint(&mut list, ttl_ms(operation));
+        if let Some(fence) = &operation.fence {
+            let keys = operation.keys.as_slice();
+            let _ = encode::write_array_len(&mut list, u32::try_from(3 + keys.len()).unwrap_or(u32::MAX));
+            for number in [ttl_ms(operation), fence.token, millis(fence.expiry)] {
+                let _ = encode::write_uint(&mut list, number);
+            }
+            for key in keys {
+                write_text(&mut list, &fence_key(key));
+            }
+        } else {
+            let _ = encode::write_uint(&mut list, ttl_ms(operation));
+        }
     }
     list
 }
@@ -159,6 +197,11 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
             *list = rest;
             Some(Outcome::Missing)
         }
+        Marker::FixArray(1) => {
+            *list = rest;
+            let token = decode::read_int(list).ok();
+            token.filter(|token| *token <= LARGEST_TOKEN).map(Outcome::Fenced)
+        }
         Marker::FixArray(2) => {
             *list = rest;
             let pttl = decode::read_int(list).ok()?;
@@ -191,6 +234,18 @@ pub(super) fn error(frame: &Resp3Frame) -> Option<String> {
         Resp3Frame::BlobError { data, .. } => Some(String::from_utf8_lossy(data).into_owned()),
         _ => None,
     }
+}
+
+/// The time that a reply to `TIME` tells, in microseconds since 1970.
+pub(super) fn time(frame: &Resp3Frame) -> Option<u64> {
+    let Resp3Frame::Array { data, .. } = frame else {
+        return None;
+    };
+    let [secs, micros] = data.as_slice() else {
+        return None;
+    };
+    let number = |frame| text(frame).parse::<u64>().ok();
+    number(secs)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
 }
 
 pub(super) fn text(frame: &Resp3Frame) -> String {
@@ -228,14 +283,20 @@ mod tests {
 
     #[test]
     fn every_answer_of_the_script_is_read() {
-        let list = b"\x94\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
+        let list = b"\x95\x01\x00\x91\xcd\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
         let held = Outcome::Held {
             pttl: -1,
             value: "web_1_a".into(),
         };
         assert_eq!(
             outcomes(list),
-            [Outcome::Done, Outcome::Missing, held, Outcome::Failed("OOM so".into())]
+            [
+                Outcome::Done,
+                Outcome::Missing,
+                Outcome::Fenced(256),
+                held,
+                Outcome::Failed("OOM so".into())
+            ]
         );
         assert!(is_empty_answer(&blob(b"\x90")));
     }
@@ -245,6 +306,9 @@ mod tests {
         for list in [
             &b"\x91\x02"[..],
             b"\x91\x90",
+            b"\x91\x91\xa1x",
+            b"\x91\x91\xff",
+            b"\x91\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
             b"\x91\x92\x01",
             b"\x91\xc0",
             b"\xdd\xff\xff\xff\xff",

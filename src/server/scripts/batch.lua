@@ -9,11 +9,18 @@
 --   lock     sets the keys unless any of them is there
 --   restore  sets the keys that are missing, and the ttl of those that are ours, unless another has any of them
 --   renew    sets the ttl if all keys are ours
+--   raise    changes no key, if all are ours
 --   look     changes nothing
 --   unlock   removes the keys that are ours
 --
+-- A fenced operation has a list in place of its ttl: the ttl, a token, for how many milliseconds the token is remembered, and for
+-- each key where. If the operation was done, a lock stores a larger token than is stored there, at least the server's time in
+-- microseconds, and at least the one it was sent unless that is far ahead of the time. All others store the token they were sent,
+-- unless a larger one is stored.
+--
 -- The answer is a MessagePack list with one entry for each operation, in the same order:
 --   1               it was done; to look: all keys are ours
+--   {token}         a fenced lock was granted, with this token
 --   0               a key is missing
 --   {pttl, value}   a key holds another value, and for how long (-1: it never expires); of several the one that stays longest
 --   text            it failed with this error
@@ -52,7 +59,7 @@ local function run_one(key, verb, value, ttl)
   if holder ~= value or verb == 'lock' then
     return held(key, holder)
   end
-  if verb == 'look' then
+  if verb == 'look' or verb == 'raise' then
     return 1
   end
 
@@ -125,11 +132,78 @@ local function run_all(keys, verb, value, ttl)
   return failed or blocked or (#missing == 0 and 1 or 0)
 end
 
+-- The largest number that can be counted up to exactly.
+local LARGEST_TOKEN = 2 ^ 53 - 1
+
+-- How far ahead of the server's time, in microseconds, a lock's token may be set.
+local FURTHEST_AHEAD = 1000000
+
+-- The token of a new lock, before those that are stored are looked at; or nothing and an error.
+local function new_token(proposed)
+  local time = redis.pcall('TIME')
+  if time.err then
+    return nil, time.err
+  end
+  local now = time[1] * 1000000 + time[2]
+  return proposed > now and proposed <= now + FURTHEST_AHEAD and proposed or now
+end
+
+-- Stores a token with each key, and returns it; or nothing and an error.
+local function store_token(fence, verb)
+  local token, failed = fence[2], nil
+  if verb == 'lock' then
+    token, failed = new_token(token)
+  end
+  for i = 4, #fence do
+    local stored = redis.pcall('GET', fence[i])
+    local number = tonumber(stored or 0)
+    if type(stored) == 'table' then
+      failed = failed or stored.err
+    elseif not (number and number < LARGEST_TOKEN) then
+      failed = failed or 'ERR the fence holds no token that can be counted up'
+    elseif not failed then
+      token = math.max(token, verb == 'lock' and number + 1 or number)
+    end
+  end
+  for i = 4, failed and 0 or #fence do
+    local reply = redis.pcall('SET', fence[i], string.format('%.0f', token), 'PX', fence[3])
+    failed = failed or reply.err
+  end
+  return not failed and token, failed
+end
+
+-- Removes the keys of a lock that was just set.
+local function undo(keys)
+  for _, key in ipairs(type(keys) == 'table' and keys or { keys }) do
+    redis.pcall('DEL', key)
+  end
+end
+
+local function run_fenced(run, keys, verb, value, fence)
+  local answer = run(keys, verb, value, fence[1])
+  if answer ~= 1 then
+    return answer
+  end
+  local token, failed = store_token(fence, verb)
+  if verb == 'lock' then
+    if failed then
+      undo(keys)
+    end
+    return failed or { token }
+  end
+  -- A key that lives on is worth more than its token, which a majority has stored.
+  return verb == 'raise' and failed or 1
+end
+
 local operations = cmsgpack.unpack(ARGV[1])
 local answers = {}
 for i = 1, #operations, 4 do
-  local keys = operations[i]
+  local keys, verb, value, ttl = operations[i], operations[i + 1], operations[i + 2], operations[i + 3]
   local run = type(keys) == 'table' and run_all or run_one
-  answers[#answers + 1] = run(keys, operations[i + 1], operations[i + 2], operations[i + 3])
+  if type(ttl) == 'table' then
+    answers[#answers + 1] = run_fenced(run, keys, verb, value, ttl)
+  else
+    answers[#answers + 1] = run(keys, verb, value, ttl)
+  end
 end
 return cmsgpack.pack(answers)

@@ -1,0 +1,100 @@
+//! What is looked at while a connection lasts: that its server answers, what its clock says, and whether our machine slept.
+
+use super::{
+    DownReason, Lane, later,
+    link::{Ended, Link},
+    time::{Jump, Reading},
+};
+use crate::{clock::Moment, config::ConnectionConfig, engine::Drift, events::Warning, monitor::Monitor};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// How many heartbeat intervals may pass on a busy connection before the server's clock is read again.
+const CLOCK_INTERVALS: u32 = 10;
+
+pub(super) struct Heartbeat<'a> {
+    pub(super) server: usize,
+    pub(super) lane: &'a Arc<Lane>,
+    pub(super) link: &'a dyn Link,
+    pub(super) monitor: &'a Monitor,
+    pub(super) config: &'a ConnectionConfig,
+    pub(super) drift: Drift,
+}
+
+impl Heartbeat<'_> {
+    /// Returns why the connection is of no use any more: it ended, or a heartbeat was not answered in time.
+    ///
+    /// Any answer counts as a heartbeat, so that one is asked for only while the connection is silent, or to read the clock.
+    pub(super) async fn watch(&self, ended: &mut Ended) -> DownReason {
+        let mut clock = Clock::Unread;
+        let mut awake = Moment::now();
+        loop {
+            if !awake.slept_since().is_zero() {
+                awake = Moment::now();
+                self.monitor.woke();
+            }
+            let beat = later(self.lane.last_heard(), self.config.heartbeat_interval).min(self.next_reading(&clock));
+            if beat > Instant::now() {
+                tokio::select! {
+                    reason = ended.wait() => return reason,
+                    () = self.lane.demoted() => return DownReason::Replica,
+                    () = sleep_until(beat) => {
+                        self.lane.deliver_late();
+                        continue;
+                    }
+                }
+            }
+            let asked = Moment::now();
+            let asks_time = !matches!(clock, Clock::Hidden);
+            tokio::select! {
+                reason = ended.wait() => return reason,
+                pong = timeout(self.config.heartbeat_timeout, self.link.ping(asks_time)) => match pong {
+                    Ok(Ok(times)) => {
+                        self.lane.heard(asked.elapsed());
+                        if asks_time {
+                            clock = self.read(&clock, Reading::new(asked, times));
+                        }
+                    }
+                    Ok(Err(reason)) => return reason,
+                    Err(_) => return DownReason::Unresponsive,
+                }
+            }
+        }
+    }
+
+    fn next_reading(&self, clock: &Clock) -> Instant {
+        let now = Instant::now();
+        match clock {
+            Clock::Unread => now,
+            Clock::Read(reading) => {
+                let interval = self.config.heartbeat_interval.saturating_mul(CLOCK_INTERVALS);
+                later(now, interval.saturating_sub(reading.age()))
+            }
+            Clock::Hidden => later(now, Duration::MAX),
+        }
+    }
+
+    fn read(&self, before: &Clock, reading: Option<Reading>) -> Clock {
+        let Some(reading) = reading else {
+            self.monitor.warn(self.server, Warning::ClockHidden);
+            return Clock::Hidden;
+        };
+        if let Clock::Read(before) = before {
+            match reading.jump_since(before, self.drift) {
+                Some(Jump::Ahead(by)) => self.monitor.warn(self.server, Warning::ClockAhead { by }),
+                Some(Jump::Back(by)) => self.monitor.warn(self.server, Warning::ClockBack { by }),
+                None => {}
+            }
+        }
+        self.lane.clock_read(reading.clone());
+        Clock::Read(reading)
+    }
+}
+
+/// What is known of the server's clock.
+enum Clock {
+    Unread,
+    Read(Reading),
+    /// The server does not let us know.
+    Hidden,
+}

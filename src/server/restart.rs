@@ -1,0 +1,105 @@
+//! Which servers may have forgotten locks that are still held, because they were started again.
+
+use super::{later, link::Facts};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Keeps a server from granting locks until all that it may have forgotten are over: the "delayed restart" of the
+/// [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/), on our side.
+#[derive(Debug)]
+pub(crate) struct RestartGuard {
+    /// The longest ttl that anybody uses.
+    max_ttl: Duration,
+    /// The starts of the server's processes that were seen last.
+    seen: Option<Vec<String>>,
+    /// No lock is granted there sooner.
+    ready_at: Option<Instant>,
+}
+
+impl RestartGuard {
+    pub(crate) fn new(max_ttl: Duration) -> Self {
+        Self {
+            max_ttl,
+            seen: None,
+            ready_at: None,
+        }
+    }
+
+    /// Looks at what is connected to now, and returns from when on it may grant locks.
+    pub(crate) fn ready_at(&mut self, facts: &Facts, now: Instant) -> Instant {
+        let waits = match (&facts.starts, &self.seen) {
+            // Another process than before, however old it is: its data need not be that of the one before.
+            (Some(starts), Some(seen)) if starts != seen => self.max_ttl,
+            (Some(_), _) => self.max_ttl.saturating_sub(facts.uptime),
+            // It may have been started just now.
+            (None, _) => self.max_ttl,
+        };
+        if facts.starts.is_some() {
+            self.seen.clone_from(&facts.starts);
+        }
+        let ready_at = later(now, waits).max(self.ready_at.unwrap_or(now));
+        self.ready_at = Some(ready_at);
+        ready_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX_TTL: Duration = Duration::from_secs(30);
+
+    fn facts(starts: &[&str], uptime: u64) -> Facts {
+        let starts = starts.iter().map(|start| String::from(*start)).collect::<Vec<_>>();
+        Facts {
+            starts: (!starts.is_empty()).then_some(starts),
+            uptime: Duration::from_secs(uptime),
+            ..Facts::default()
+        }
+    }
+
+    /// For how many seconds each of these is kept waiting, that are connected to at these seconds.
+    fn waits(seen: &[(u64, Facts)]) -> Vec<u64> {
+        let begin = Instant::now();
+        let mut guard = RestartGuard::new(MAX_TTL);
+        let waits = seen.iter().map(|(at, facts)| {
+            let now = begin + Duration::from_secs(*at);
+            guard.ready_at(facts, now).duration_since(now).as_secs()
+        });
+        waits.collect()
+    }
+
+    #[test]
+    fn a_server_waits_until_it_has_been_up_for_the_longest_ttl() {
+        assert_eq!(waits(&[(0, facts(&["a"], 0))]), [30]);
+        assert_eq!(waits(&[(0, facts(&["a"], 29))]), [1]);
+        assert_eq!(waits(&[(0, facts(&["a"], 30))]), [0]);
+        assert_eq!(waits(&[(0, facts(&["a"], 86_400)), (9, facts(&["a"], 86_409))]), [0, 0]);
+    }
+
+    #[test]
+    fn another_process_than_before_waits_however_old_it_is() {
+        assert_eq!(waits(&[(0, facts(&["a"], 99)), (9, facts(&["b"], 5_000))]), [0, 30]);
+        assert_eq!(
+            waits(&[(0, facts(&["a", "b"], 99)), (9, facts(&["a", "c"], 99))]),
+            [0, 30]
+        );
+        // To connect to it again makes that no shorter.
+        assert_eq!(
+            waits(&[
+                (0, facts(&["a"], 99)),
+                (9, facts(&["b"], 5_000)),
+                (19, facts(&["b"], 5_010))
+            ]),
+            [0, 30, 20]
+        );
+    }
+
+    #[test]
+    fn a_server_that_does_not_tell_waits_after_each_connection() {
+        assert_eq!(
+            waits(&[(0, facts(&[], 0)), (10, facts(&[], 0)), (50, facts(&["a"], 99))]),
+            [30, 30, 0]
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! A fenced lock has a token larger than that of any lock before it.
+
+use crate::{builder, connect, eventually_free, ms, secs, start, up};
+use multiredlock::{InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer};
+use tokio::time::sleep;
+
+async fn token(redlock: &Redlock) -> u64 {
+    let lock = redlock.lock("r", secs(10)).fenced().await.unwrap();
+    redlock.unlock(&lock).await;
+    lock.token().expect("it is fenced")
+}
+
+async fn fenced(servers: &[MemoryServer]) -> Redlock {
+    let redlock = builder(servers).fenced().build().unwrap();
+    up(&redlock, servers.len()).await;
+    redlock
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_grow_from_lock_to_lock_whoever_takes_it() {
+    let servers = start(3);
+    let handles = [connect(&servers).await, connect(&servers).await];
+    let mut last = 0;
+    for turn in 0..100 {
+        let next = token(&handles[turn % 2]).await;
+        assert!(next > last, "{next} after {last}");
+        last = next;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_lock_that_asks_for_it_has_a_token() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    assert_eq!(redlock.lock("a", secs(10)).await.unwrap().token(), None);
+    assert!(redlock.lock("b", secs(10)).fenced().await.unwrap().token().is_some());
+    assert!(redlock.acquire("c", secs(10)).fenced().await.unwrap().token().is_some());
+    assert_eq!(redlock.acquire("d", secs(10)).await.unwrap().token(), None);
+
+    let redlock = fenced(&servers).await;
+    assert!(redlock.lock("e", secs(10)).await.unwrap().token().is_some());
+    assert!(redlock.try_acquire("f", secs(10)).await.unwrap().token().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_grow_over_changing_majorities() {
+    let servers = start(5);
+    let redlock = fenced(&servers).await;
+    let mut last = 0;
+    for turn in 0..20 {
+        let away = [turn % 5, (turn * 2 + 1) % 5];
+        for server in away {
+            servers[server].crash();
+        }
+        sleep(ms(10)).await;
+        let next = token(&redlock).await;
+        assert!(next > last, "{next} after {last}");
+        last = next;
+        for server in away {
+            servers[server].restart();
+        }
+        up(&redlock, 5).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_larger_than_that_of_an_owner_whose_keys_are_gone() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    for _ in 0..10 {
+        let first = redlock.lock("r", secs(10)).await.unwrap();
+        for server in &servers[..2] {
+            server.forget("r");
+        }
+        let second = redlock.lock("r", secs(10)).await.unwrap();
+        assert!(second.token() > first.token());
+        redlock.unlock(&first).await;
+        redlock.unlock(&second).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_majority_stores_the_largest_of_the_tokens_before_the_lock_is_granted() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    // The clock of the last is ahead, so that what it comes to is larger than what the others do.
+    servers[2].set_clock_ahead(secs(3_600));
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let stored = |server: &MemoryServer| server.token("r");
+    let has_it = |server: &&MemoryServer| stored(server) == lock.token();
+    assert!(servers.iter().filter(has_it).count() >= 2);
+    redlock.unlock(&lock).await;
+
+    // So it does not matter which majority grants the next.
+    servers[2].crash();
+    up(&redlock, 2).await;
+    assert!(token(&redlock).await > lock.token().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_whose_largest_token_is_on_a_minority_is_not_granted() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    servers[2].set_clock_ahead(secs(3_600));
+    servers[0].crash();
+    up(&redlock, 2).await;
+    servers[1].delay(ms(20));
+    let request = tokio::spawn(redlock.try_lock("r", secs(10)).into_future());
+    // Between the two rounds the key of the one that has to raise its token goes away.
+    sleep(ms(30)).await;
+    servers[1].forget("r");
+    let error = request.await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, LockError::NoQuorum { .. } | LockError::Refused { .. }),
+        "{error}"
+    );
+    eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_keeps_the_token_and_brings_it_to_servers_that_lost_it() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let token = lock.token();
+    servers[0].restart_empty();
+    up(&redlock, 2).await;
+    up(&redlock, 3).await;
+    assert_eq!(servers[0].token("r"), None);
+    let lock = redlock.renew(&lock, secs(10)).await.unwrap();
+    assert_eq!(lock.token(), token);
+    crate::eventually("it is put back", async || servers[0].token("r") == token).await;
+
+    let guard = redlock.acquire("g", secs(3)).await.unwrap();
+    let token = guard.token();
+    sleep(secs(60)).await;
+    assert!(guard.is_valid());
+    assert_eq!(guard.token(), token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_remembered_for_as_long_as_a_guard_holds_the_lock() {
+    let servers = start(3);
+    let redlock = builder(&servers).fenced().fence_expiry(secs(10)).build().unwrap();
+    up(&redlock, 3).await;
+    let guard = redlock.acquire("r", secs(3)).await.unwrap();
+    for _ in 0..20 {
+        sleep(secs(4)).await;
+        assert_eq!(servers[0].token("r"), guard.token());
+    }
+    guard.release().await.unwrap();
+    sleep(secs(11)).await;
+    assert_eq!(servers[0].token("r"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_resources_the_token_is_larger_than_those_of_each() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    let a = redlock.lock("a", secs(10)).await.unwrap();
+    let b = redlock.lock("b", secs(10)).await.unwrap();
+    redlock.unlock(&a).await;
+    redlock.unlock(&b).await;
+    let both = redlock.lock(["a", "b"], secs(10)).await.unwrap();
+    assert!(both.token() > a.token().max(b.token()));
+    redlock.unlock(&both).await;
+    for name in ["a", "b"] {
+        let one = redlock.lock(name, secs(10)).await.unwrap();
+        assert!(one.token() > both.token());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_in_line_get_tokens_in_the_order_of_their_turns() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    let first = redlock.acquire("r", secs(10)).await.unwrap();
+    let mut waiters = tokio::task::JoinSet::new();
+    let (told, mut turns) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..20 {
+        let (redlock, told) = (redlock.clone(), told.clone());
+        waiters.spawn(async move {
+            let guard = redlock.acquire("r", secs(10)).await.unwrap();
+            told.send(guard.token()).unwrap();
+            guard.release().await.unwrap();
+        });
+    }
+    drop(told);
+    let mut last = first.token();
+    sleep(ms(10)).await;
+    first.release().await.unwrap();
+    waiters.join_all().await;
+    while let Some(next) = turns.recv().await {
+        assert!(next > last);
+        last = next;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_handed_over_with_its_token_keeps_it() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let there = Lock::from_parts("r", lock.value()).with_token(lock.token().unwrap());
+    let renewed = redlock.renew(&there, secs(10)).await.unwrap();
+    assert_eq!(renewed.token(), lock.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_that_expires_before_the_lock_is_refused_by_both_names() {
+    let servers = start(3);
+    let redlock = builder(&servers).fence_expiry(secs(5)).build().unwrap();
+    up(&redlock, 3).await;
+    let error = redlock.lock("r", secs(10)).fenced().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ttl (10s) of a fenced lock must not exceed the fence expiry (5s)"
+    );
+    let error = redlock.acquire("r", secs(6)).fenced().await.unwrap_err();
+    let (ttl, fence_expiry) = (secs(6), secs(5));
+    assert_eq!(
+        error,
+        LockError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry })
+    );
+    let lock = redlock.lock("r", secs(5)).fenced().await.unwrap();
+    let error = redlock.renew(&lock, secs(6)).await.unwrap_err();
+    assert_eq!(
+        error,
+        RenewError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry })
+    );
+    let _unfenced = redlock.lock("s", secs(10)).await.unwrap();
+    assert_eq!(servers[0].len(), 2);
+}

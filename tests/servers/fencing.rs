@@ -1,0 +1,207 @@
+//! Tokens on real servers: counted up by the script, stored beside the lock, raised where they lag.
+
+use multiredlock::{LockError, Redlock, Refusal, Vote};
+
+use crate::support::{LONG, RedisCluster, RedisServer, Servers, all_up, eventually, finishes, ms, quick, up};
+
+/// Where the token of a resource is.
+fn fence(resource: &str) -> String {
+    format!("{resource}:fence:{{{resource}}}")
+}
+
+fn stored(server: &RedisServer, resource: &str) -> Option<u64> {
+    server.get(&fence(resource)).map(|token| token.parse().unwrap())
+}
+
+async fn fenced(servers: &Servers) -> Redlock {
+    let redlock = servers.builder().fenced().build().unwrap();
+    all_up(&redlock).await;
+    redlock
+}
+
+/// Locks and unlocks, and returns the token.
+async fn token(redlock: &Redlock, resource: &str) -> u64 {
+    let lock = redlock.lock(resource, LONG).await.unwrap();
+    finishes("the unlock", redlock.unlock(&lock)).await;
+    lock.token().expect("it is fenced")
+}
+
+fn micros_since_1970() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    u64::try_from(since.as_micros()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_about_the_time_and_a_majority_has_stored_it() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    let before = micros_since_1970();
+    let lock = redlock.lock("r", LONG).await.unwrap();
+    let token = lock.token().unwrap();
+    assert!(token >= before && token < micros_since_1970() + 2_000_000);
+    let count = servers
+        .iter()
+        .filter(|server| stored(server, "r") >= Some(token))
+        .count();
+    assert!(count >= 2);
+    let ttl = servers[0].pttl(&fence("r"));
+    assert!(ttl > 6 * 86_400_000 && ttl <= 7 * 86_400_000, "{ttl}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_grow_over_changing_majorities_and_handles() {
+    let servers = Servers::start(3);
+    let handles = [fenced(&servers).await, fenced(&servers).await];
+    let mut last = 0;
+    for turn in 0..12 {
+        let redlock = &handles[turn % 2];
+        servers[turn % 3].freeze();
+        for _ in 0..10 {
+            let next = token(redlock, "r").await;
+            assert!(next > last, "{next} after {last}");
+            last = next;
+        }
+        servers[turn % 3].thaw();
+        all_up(redlock).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_on_one_server_that_is_far_ahead_is_raised_on_another_before_the_lock_is_granted() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    let ahead = micros_since_1970() + 3_600_000_000;
+    servers[1].command(&["SET", &fence("r"), &ahead.to_string()]);
+    servers[0].crash();
+    eventually("two are left", async || up(&redlock) == 2).await;
+    let lock = redlock.lock("r", LONG).await.unwrap();
+    assert_eq!(lock.token(), Some(ahead + 1));
+    assert_eq!(stored(&servers[2], "r"), Some(ahead + 1));
+    finishes("the unlock", redlock.unlock(&lock)).await;
+
+    servers[0].restart();
+    all_up(&redlock).await;
+    servers[1].crash();
+    eventually("two are left", async || up(&redlock) == 2).await;
+    assert!(token(&redlock, "r").await > ahead + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_counted_up_exactly_as_far_as_a_script_can() {
+    let servers = Servers::start(1);
+    let redlock = fenced(&servers).await;
+    let largest = (1_u64 << 53) - 1;
+    servers[0].command(&["SET", &fence("r"), &(largest - 3).to_string()]);
+    for behind in [2, 1, 0] {
+        assert_eq!(token(&redlock, "r").await, largest - behind);
+        assert_eq!(stored(&servers[0], "r"), Some(largest - behind));
+    }
+    for nonsense in [largest.to_string(), "1e300".into(), "nan".into(), "a lock".into()] {
+        servers[0].command(&["SET", &fence("r"), &nonsense]);
+        let error = redlock.try_lock("r", LONG).await.unwrap_err();
+        assert!(error.to_string().contains("the fence holds no token"), "{error}");
+        assert_eq!(servers[0].get("r"), None, "nothing is left of it");
+        assert_eq!(servers[0].get(&fence("r")).as_deref(), Some(&*nonsense));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_is_no_string_refuses_the_lock_and_leaves_no_key() {
+    let servers = Servers::start(1);
+    let redlock = fenced(&servers).await;
+    servers[0].command(&["RPUSH", &fence("b"), "x"]);
+    for resources in [&["b"][..], &["a", "b", "c"]] {
+        let error = redlock.try_lock(resources, LONG).await.unwrap_err();
+        let LockError::Refused { failure } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::WrongType));
+        assert_eq!(servers[0].keys(), [fence("b")]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_resources_have_one_token_and_store_it_for_each() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    let a = token(&redlock, "a").await;
+    let both = redlock.lock(["a", "b"], LONG).await.unwrap();
+    assert!(both.token() > Some(a));
+    finishes("the unlock", redlock.unlock(&both)).await;
+    assert!(token(&redlock, "b").await > both.token().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_brings_the_token_to_a_server_that_forgot_it() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    let lock = redlock.lock("r", LONG).await.unwrap();
+    servers[0].command(&["FLUSHALL"]);
+    let renewed = redlock.renew(&lock, LONG).await.unwrap();
+    assert_eq!(renewed.token(), lock.token());
+    eventually("the key and the token are back", async || {
+        servers[0].get("r").is_some() && stored(&servers[0], "r") == lock.token()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_the_quorum_may_be_a_cluster() {
+    let (cluster, servers) = (RedisCluster::start(3), Servers::start(2));
+    let urls = [cluster.url(), servers[0].url(), servers[1].url()];
+    let redlock = quick().servers(urls).fenced().build().unwrap();
+    all_up(&redlock).await;
+    servers[1].crash();
+    eventually("two are left", async || up(&redlock) == 2).await;
+    for resource in ["a", "b", "c", "{tag}d", "e{tag}f", "x}y"] {
+        let mut last = 0;
+        for _ in 0..5 {
+            // With braces that are no tag the token would have another slot.
+            match redlock.lock(resource, LONG).await {
+                Ok(lock) => {
+                    finishes("the unlock", redlock.unlock(&lock)).await;
+                    assert!(lock.token() > Some(last));
+                    last = lock.token().unwrap();
+                }
+                Err(error) => assert_eq!(resource, "x}y", "{error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_permission_for_the_fence_the_lock_is_refused_and_none_is_left() {
+    for rules in [
+        // Other locks are granted.
+        "on >pw ~lock:? +@all",
+        "on >pw ~lock:* +@all -time",
+    ] {
+        let server = RedisServer::builder().user("locker", rules).start();
+        let builder = quick().servers([server.url_as("locker:pw")]).key_prefix("lock:");
+        let redlock = builder.build().unwrap();
+        all_up(&redlock).await;
+        let lock = redlock.lock("a", LONG).await.unwrap();
+        finishes("the unlock", redlock.unlock(&lock)).await;
+        let error = redlock.try_lock("a", LONG).fenced().await.unwrap_err();
+        assert!(error.to_string().contains("no permission"), "{error}");
+        assert_eq!(server.keys(), [""; 0]);
+    }
+    let server = RedisServer::builder().user("locker", "on >pw ~lock:* +@all").start();
+    let builder = quick().servers([server.url_as("locker:pw")]).key_prefix("lock:");
+    let redlock = builder.fenced().build().unwrap();
+    all_up(&redlock).await;
+    token(&redlock, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fenced_and_what_is_not_exclude_each_other() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    let plain = servers.connected().await;
+    let lock = redlock.lock("r", LONG).await.unwrap();
+    assert!(plain.try_lock("r", LONG).await.is_err());
+    finishes("the unlock", redlock.unlock(&lock)).await;
+    let lock = plain.lock("r", ms(60_000)).await.unwrap();
+    assert!(redlock.try_lock("r", LONG).await.is_err());
+    finishes("the unlock", plain.unlock(&lock)).await;
+}
