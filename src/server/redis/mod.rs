@@ -153,6 +153,20 @@ impl Connector {
         cluster: Option<Cluster>,
     ) -> Result<Connected, DownReason> {
         let link = RedisLink::new(client, &router, cluster);
+        let facts = match self.facts(&link).await {
+            // The router knows more of it.
+            Err(DownReason::ConnectionLost) => Err(router.ended_within(self.timeout).await),
+            facts => facts,
+        }?;
+        Ok(Connected {
+            feed: feed(&link.client),
+            link: Arc::new(link),
+            facts,
+            ended: Ended::new(async move { router.ended().await }),
+        })
+    }
+
+    async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = Vec::new();
         for peer in link.peers() {
             let probed = timeout(self.timeout, self.probe(&peer)).await;
@@ -160,18 +174,11 @@ impl Connector {
         }
         let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
         self.previous.retain(|run_id, _| is_there(run_id));
-        let facts = if link.cluster.is_none() {
-            facts.swap_remove(0)
-        } else {
-            let id = timeout(self.timeout, cluster::id(&link.peers()[0])).await;
-            cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?)
-        };
-        Ok(Connected {
-            feed: feed(&link.client),
-            link: Arc::new(link),
-            facts,
-            ended: Ended::new(async move { router.ended().await }),
-        })
+        if link.cluster.is_none() {
+            return Ok(facts.swap_remove(0));
+        }
+        let id = timeout(self.timeout, cluster::id(&link.peers()[0])).await;
+        Ok(cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?))
     }
 
     /// Opens a connection with RESP3, or with RESP2 where the server has no HELLO.
@@ -429,6 +436,11 @@ impl Router {
         }
     }
 
+    /// The same of one that has lost its connection.
+    async fn ended_within(&mut self, limit: Duration) -> DownReason {
+        timeout(limit, self.ended()).await.unwrap_or(DownReason::ConnectionLost)
+    }
+
     /// Why the relay hung up, if there is one and it did.
     async fn hung_up(&mut self) -> Option<DownReason> {
         self.relay.as_mut()?.ended().await
@@ -579,7 +591,7 @@ impl Link for RedisLink {
         let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
-                (Some(Ok(frame)), _) => wire::answer(&frame, name, form, keys),
+                (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
                 (Some(Err(error)), Some((cluster, place))) => cluster.given_up(&error, &place, form),
                 (Some(Err(_)) | None, _) => Answer::Lost,
             };

@@ -41,11 +41,15 @@ impl Connector {
             ..self.config.clone()
         };
         let opened = self.open_once(&config).await;
-        let (client, router) = opened.map_err(|failed| self.why(failed))?;
+        let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
         let link = RedisLink::new(client, &router, None);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
         let answer = timeout(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
-        match answer.unwrap_or(Err(DownReason::ConnectTimeout))? {
+        let answer = match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {
+            Err(DownReason::ConnectionLost) => return Err(router.ended_within(self.timeout).await),
+            answer => answer?,
+        };
+        match answer {
             Ok(frame) => read(&frame).ok_or_else(|| {
                 let problem = format!("it knows no service `{}`", sentinels.service);
                 DownReason::Refused(Text::new(problem))
