@@ -96,6 +96,9 @@ pub enum AddressProblem {
     /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded.
     #[error("`/`, `?` and `#` in a user name or password have to be percent-encoded")]
     Credentials,
+    /// The address of a Unix socket or of an in-memory server begins with what looks like credentials.
+    #[error("neither a socket nor an in-memory server is named with credentials")]
+    NoCredentials,
     /// The port is not between 1 and 65535.
     #[error("port {0} is not between 1 and 65535")]
     Port(String),

@@ -39,6 +39,10 @@ fn parse_path<'a>(rest: &'a str, what: &'static str) -> Result<&'a str, AddressP
     if let Some((_, query)) = rest.split_once('?') {
         return Err(unexpected_query(query));
     }
+    if authority(rest).contains('@') {
+        // A path is shown, and so would be a password before it.
+        return Err(AddressProblem::NoCredentials);
+    }
     match rest {
         "" | "/" => Err(AddressProblem::Missing(what)),
         _ => Ok(rest),
@@ -384,6 +388,10 @@ mod tests {
                 "`redis-sentinel://h`: the name of the service is missing",
             ),
             (
+                "redis+unix://u:hunter2@/run/redis.sock",
+                "`redis+unix://…@/run/redis.sock`: neither a socket nor an in-memory server is named with credentials",
+            ),
+            (
                 "redis://h?distrusted",
                 "`redis://h`: query parameter `distrusted` is neither `true` nor `false`",
             ),
@@ -496,6 +504,8 @@ mod tests {
             "redis://h#hunter2",
             "redis+unix:///s?db=1&pass=hunter2",
             "unix:///s?pass=hunter2",
+            "redis+unix://u:hunter2@/s",
+            "memory://:hunter2@a",
             "redis-cluster://h?node=hunter2:x",
             "redis-cluster://u:hunter2@h?node=:",
             "redis-sentinel://h?sentinelPassword=hunter2",

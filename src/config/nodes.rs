@@ -40,7 +40,7 @@ impl Node {
     }
 
     /// What is wrong with it, if anything is.
-    pub(super) fn problem(&self) -> Option<AddressProblem> {
+    pub(crate) fn problem(&self) -> Option<AddressProblem> {
         match self {
             Self { host, .. } if host.is_empty() => Some(AddressProblem::Missing("the host")),
             Self { host, .. } if !is_host(host) => Some(AddressProblem::Host),

@@ -59,6 +59,8 @@ impl Bounds {
                 (b'+' | b'-' | b':', _) | (b'_' | b',' | b'#' | b'(', true) => {}
                 // Only so much is left of RESP2. To fred it would begin a stream of values without end in RESP3.
                 (b'$' | b'*', false) if rest == b"-1" => {}
+                // Its format takes four, for which fred would wait.
+                (b'=', true) if number(rest)? < 4 => return Err(garbage(line)),
                 (b'$', _) | (b'!' | b'=', true) => end = end.saturating_add(number(rest)?).saturating_add(2),
                 (b'*', _) | (b'~' | b'>', true) => values = number(rest)?,
                 (b'%', true) => values = number(rest)?.saturating_mul(2),
@@ -188,6 +190,7 @@ mod tests {
             b"$?\r\n",
             b"*?\r\n",
             b"%-5\r\n",
+            b"=3\r\ntxt\r\n",
             b";4\r\n",
             b".\r\n",
             b"|1\r\n",

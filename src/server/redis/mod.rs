@@ -6,6 +6,8 @@
 #[cfg(unix)]
 mod bounds;
 mod cluster;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod info;
 mod inline;
 mod preflight;

@@ -60,7 +60,7 @@ impl Connector {
 }
 
 /// The master, if the sentinel knows one.
-fn read(answer: &Resp3Frame) -> Option<Node> {
+pub(super) fn read(answer: &Resp3Frame) -> Option<Node> {
     match answer {
         Resp3Frame::Array { data, .. } => match &data[..] {
             [host, port] => Node::new(wire::text(host), wire::text(port).parse().ok()?),

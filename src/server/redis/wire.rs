@@ -27,9 +27,9 @@ static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCR
 /// The largest number that a script of Redis counts up from exactly, in microseconds a time in the year 2255.
 const LARGEST_TOKEN: u64 = (1 << 53) - 1;
 
-const SET: &str = "SET";
-const EVAL: &str = "EVAL";
-const EVALSHA: &str = "EVALSHA";
+pub(super) const SET: &str = "SET";
+pub(super) const EVAL: &str = "EVAL";
+pub(super) const EVALSHA: &str = "EVALSHA";
 
 /// Which keys a script's command declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
