@@ -93,8 +93,9 @@ pub enum AddressProblem {
     /// There is no host, or no path of a socket, or no name of a service or an in-memory server.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded.
-    #[error("`/`, `?` and `#` in a user name or password have to be percent-encoded")]
+    /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded, and `@` wherever
+    /// it does not end them.
+    #[error("`/`, `?`, `#` and `@` in a user name or password have to be percent-encoded")]
     Credentials,
     /// The address of a Unix socket or of an in-memory server begins with what looks like credentials.
     #[error("neither a socket nor an in-memory server is named with credentials")]

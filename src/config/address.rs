@@ -13,7 +13,7 @@ const DISTRUSTED: &str = "distrusted";
 
 /// Reads an address in any of the forms that [`Server::parse`] names.
 pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
-    let Some((scheme, rest)) = address.split_once("://") else {
+    let Some((scheme, rest)) = split_scheme(address) else {
         return parse_tcp(&format!("redis://{address}"));
     };
     match scheme {
@@ -32,6 +32,13 @@ pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
         "memory" => parse_path(rest, "the name").map(Server::memory),
         _ => Err(AddressProblem::Scheme(scheme.into())),
     }
+}
+
+/// What could be a scheme, and what comes after it. Elsewhere the same characters may stand in a password.
+fn split_scheme(address: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = address.split_once("://")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    scheme.chars().all(fits).then_some((scheme, rest))
 }
 
 /// Reads what stands for itself after the scheme: a path or a name.
@@ -76,7 +83,7 @@ fn with_query(mut server: Server, query: Option<&str>) -> Result<Server, Address
         }
     }
     server.is_distrusted = is_distrusted.unwrap_or_default();
-    Ok(server)
+    checked(server)
 }
 
 fn set_flag(flag: &mut Option<bool>, name: &'static str, value: &str) -> Result<(), AddressProblem> {
@@ -147,8 +154,8 @@ fn checked(server: Server) -> Result<Server, AddressProblem> {
 /// Reads the host, what else every kind of server has, and the query.
 fn parse_url(url: &str, default_port: u16) -> Result<(Node, Server, Option<String>), AddressProblem> {
     let authority = authority(url);
-    if url.contains('@') && !authority.contains('@') {
-        // What looks like a port or a path would be a part of the password, which no error may show.
+    if after(authority, url).contains('@') {
+        // What looks like a port, a path or a parameter would be a part of the password, which no error may show.
         return Err(AddressProblem::Credentials);
     }
     let url = Url::parse(url).map_err(|error| match error {
@@ -209,13 +216,18 @@ fn port_text(authority: &str) -> &str {
 
 /// What stands between the scheme and the path.
 fn authority(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+fn after<'a>(authority: &str, url: &'a str) -> &'a str {
+    let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
+    &rest[authority.len()..]
 }
 
 /// The address with what could be a password taken out, whatever else is wrong with it.
 pub(super) fn without_credentials(address: &str) -> String {
-    let (scheme, rest) = match address.split_once("://") {
+    let (scheme, rest) = match split_scheme(address) {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), address),
     };
@@ -505,6 +517,10 @@ mod tests {
             "redis+unix:///s?db=1&pass=hunter2",
             "unix:///s?pass=hunter2",
             "redis+unix://u:hunter2@/s",
+            "u:hunter2@h?next=http://h",
+            "u:hunter2://@h",
+            "u@redis://:hunter2@h/3",
+            "redis://x@u:1?hunter2@h",
             "memory://:hunter2@a",
             "redis-cluster://h?node=hunter2:x",
             "redis-cluster://u:hunter2@h?node=:",

@@ -91,8 +91,9 @@ impl fmt::Debug for Sentinels {
 }
 
 fn is_host(host: &str) -> bool {
-    let has_other_parts = host.contains([':', '/', '@', '?', '#', '[', ']']) || host.contains(char::is_whitespace);
-    !has_other_parts || host.parse::<Ipv6Addr>().is_ok()
+    // A sentinel may tell anything, and hosts are shown.
+    let fits = |c: char| c.is_alphanumeric() || "-._".contains(c);
+    host.chars().all(fits) || host.parse::<Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]

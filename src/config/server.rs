@@ -397,7 +397,16 @@ mod tests {
         for host in ["10.0.0.1", "::1", "redis-1.example.com"] {
             assert_eq!(Server::new(host).check(), Ok(()), "{host}");
         }
-        for host in ["", "10.0.0.1:6380", "redis://h", "[::1]", "a b", "u:p@h"] {
+        for host in [
+            "",
+            "10.0.0.1:6380",
+            "redis://h",
+            "[::1]",
+            "a b",
+            "u:p@h",
+            "a\u{1b}[2J",
+            "a&b=c",
+        ] {
             assert!(Server::new(host).check().is_err(), "{host}");
         }
     }
