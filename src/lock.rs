@@ -141,14 +141,14 @@ impl Lock {
     }
 }
 
-#[expect(clippy::missing_fields_in_debug, reason = "the others say nothing to a user")]
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock")
-            .field("resource", &self.resources)
-            .field("value", &Shortened(self.value()))
-            .field("token", &self.token)
-            .field("validity", &self.validity())
-            .finish()
+        let mut lock = f.debug_struct("Lock");
+        lock.field("resource", &self.resources);
+        lock.field("value", &Shortened(self.value()));
+        if let Some(token) = self.token {
+            lock.field("token", &token);
+        }
+        lock.field("validity", &self.validity()).finish_non_exhaustive()
     }
 }

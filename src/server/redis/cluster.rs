@@ -184,6 +184,7 @@ pub(super) fn facts(nodes: &[Facts], id: Option<String>) -> Facts {
         is_replica: any(|node| node.is_replica),
         is_loading: any(|node| node.is_loading),
         eviction: nodes.iter().find_map(|node| node.eviction.clone()),
+        tells_nothing: any(|node| node.tells_nothing),
         old_connection_lives: any(|node| node.old_connection_lives),
     }
 }

@@ -278,6 +278,9 @@ impl Connector {
             Ok(Resp3Frame::Number { data, .. }) => Some(data),
             _ => None,
         };
+        // Which changes nothing.
+        let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
+        facts.tells_nothing = untracked.is_err_and(|error| Refusal::parse(&error) == Refusal::NoPermission);
         facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
         self.previous.extend(facts.run_id.clone().zip(id));
         if !facts.is_replica && !facts.is_loading {

@@ -15,6 +15,7 @@ use rmp::{
     encode,
 };
 use std::{
+    io::Write,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -100,8 +101,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where the token of a fenced lock is stored. The hash tag leads to the slot of the lock's key, unless that has braces which
-/// are no tag; and what a user may access by its beginning is the same.
+/// Where the script stores the token of a fenced lock. The hash tag leads to the slot of the lock's key, unless that has braces
+/// which are no tag; and what a user may access by its beginning is the same.
 fn fence_key(key: &[u8]) -> Vec<u8> {
     [key, b":fence:{", key, b"}"].concat()
 }
@@ -109,13 +110,11 @@ fn fence_key(key: &[u8]) -> Vec<u8> {
 /// The batch in the form that the script reads.
 fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
     let size = |operation: &Arc<Operation>| {
-        let (bytes, keys) = (operation.keys.bytes(), operation.keys.as_slice().len());
-        let fence = operation.fence.map_or(0, |_| 2 * bytes + 15 * keys + 30);
-        bytes + 5 * keys + operation.value.len() + 30 + fence
+        operation.keys.bytes() + 5 * operation.keys.as_slice().len() + operation.value.len() + 60
     };
     let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());
     // Writing to a `Vec` does not fail.
-    let _ = encode::write_array_len(&mut list, u32::try_from(4 * batch.len()).unwrap_or(u32::MAX));
+    let _ = encode::write_array_len(&mut list, u32::try_from(6 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
         if let Resources::Many(keys) = &operation.keys {
             let _ = encode::write_array_len(&mut list, u32::try_from(keys.len()).unwrap_or(u32::MAX));
@@ -125,20 +124,19 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
         }
         write_text(&mut list, operation.verb.name().as_bytes());
         write_text(&mut list, operation.value.as_bytes());
-        if let Some(fence) = &operation.fence {
-            let keys = operation.keys.as_slice();
-            let _ = encode::write_array_len(&mut list, u32::try_from(3 + keys.len()).unwrap_or(u32::MAX));
-            for number in [ttl_ms(operation), fence.token, millis(fence.expiry)] {
-                let _ = encode::write_uint(&mut list, number);
-            }
-            for key in keys {
-                write_text(&mut list, &fence_key(key));
-            }
-        } else {
-            let _ = encode::write_uint(&mut list, ttl_ms(operation));
-        }
+        write_digits(&mut list, ttl_ms(operation));
+        // Any token is larger than 0.
+        let token = operation.fence.map_or(0, |fence| fence.token.max(1));
+        let _ = encode::write_uint(&mut list, token);
+        write_digits(&mut list, operation.fence.map_or(0, |fence| millis(fence.expiry)));
     }
     list
+}
+
+/// A number as text.
+fn write_digits(list: &mut Vec<u8>, number: u64) {
+    let _ = encode::write_str_len(list, number.checked_ilog10().unwrap_or(0) + 1);
+    let _ = write!(list, "{number}");
 }
 
 fn write_text(list: &mut Vec<u8>, text: &[u8]) {
@@ -194,11 +192,6 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
             *list = rest;
             Some(Outcome::Missing)
         }
-        Marker::FixArray(1) => {
-            *list = rest;
-            let token = decode::read_int(list).ok();
-            token.filter(|token| *token <= LARGEST_TOKEN).map(Outcome::Fenced)
-        }
         Marker::FixArray(2) => {
             *list = rest;
             let pttl = decode::read_int(list).ok()?;
@@ -207,6 +200,10 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
                 pttl,
                 value: value.to_vec(),
             })
+        }
+        Marker::U8 | Marker::U16 | Marker::U32 | Marker::U64 => {
+            let token = decode::read_int(list).ok();
+            token.filter(|token| *token <= LARGEST_TOKEN).map(Outcome::Fenced)
         }
         _ => bytes(list).map(|error| Outcome::Failed(String::from_utf8_lossy(error).into_owned())),
     }
@@ -280,7 +277,7 @@ mod tests {
 
     #[test]
     fn every_answer_of_the_script_is_read() {
-        let list = b"\x95\x01\x00\x91\xcd\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
+        let list = b"\x95\x01\x00\xcd\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
         let held = Outcome::Held {
             pttl: -1,
             value: "web_1_a".into(),
@@ -303,9 +300,10 @@ mod tests {
         for list in [
             &b"\x91\x02"[..],
             b"\x91\x90",
-            b"\x91\x91\xa1x",
-            b"\x91\x91\xff",
-            b"\x91\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
+            b"\x91\xff",
+            b"\x91\xd3\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x91\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00",
+            b"\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
             b"\x91\x92\x01",
             b"\x91\xc0",
             b"\xdd\xff\xff\xff\xff",
