@@ -47,6 +47,15 @@ async fn half_a_reply_and_a_lost_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_reset() {
+    alone(async || {
+        let malice = Malice::new(b"", Then::Resets);
+        withstands(malice, |reason| *reason == DownReason::ConnectionLost).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reply_that_drips() {
     alone(async || {
         let malice = Malice::new(b"+", Then::Drips(b'x'));
@@ -321,7 +330,6 @@ fn is_bounded(before: Option<usize>) {
         return;
     };
     let grown = most.saturating_sub(before);
-    eprintln!("grown by {} MiB", grown >> 20);
     assert!(grown < BOUND, "grown by {} MiB", grown >> 20);
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Malice {
 pub(crate) enum Then {
     Silence,
     HangsUp,
+    /// It hangs up on a request that it has not read, which resets the connection.
+    Resets,
     /// It says the words again to each request.
     SaysItAgain,
     /// It sends this again and again, as fast as it is taken.
@@ -217,6 +219,10 @@ async fn strike(
     let mut ignored = [0; 4096];
     match &malice.then {
         Then::HangsUp => Ok(()),
+        Then::Resets => {
+            requests.read_exact(&mut ignored[..1]).await?;
+            Ok(())
+        }
         Then::Silence => {
             while requests.read(&mut ignored).await? > 0 {}
             Ok(())
