@@ -181,7 +181,7 @@ async fn changes_of_keys_with_endless_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_keys_just_within_the_bounds() {
     alone(async || {
-        let names = b"$3\r\nkey\r\n".repeat(1000);
+        let names = [&b"$55\r\n"[..], &[b'x'; 55], b"\r\n"].concat().repeat(1000);
         let change = [&b">2\r\n$10\r\ninvalidate\r\n*1000\r\n"[..], &names].concat();
         let malice = Malice::new(b"", Then::Repeats(change));
         distrusted(malice, Door::Tcp, |reason| *reason == DownReason::Unresponsive).await;
