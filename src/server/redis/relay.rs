@@ -10,6 +10,8 @@ use fred::types::{
     RespVersion,
     config::{Config, ServerConfig},
 };
+#[cfg(feature = "tls")]
+use fred::{rustls::pki_types::ServerName, types::config::TlsConnector};
 use std::{
     fs::{self, DirBuilder},
     io,
@@ -43,7 +45,10 @@ impl Relay {
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };
-        config.tls = None;
+        #[cfg(feature = "tls")]
+        {
+            config.tls = None;
+        }
         let bounds = Bounds::new(config.version == RespVersion::RESP3);
         let task = tokio::spawn(async move {
             let fred = timeout(limit, door.listener.accept()).await.ok()?.ok()?.0;
@@ -114,14 +119,21 @@ async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
             #[cfg(feature = "tls")]
             if let Some(tls) = &config.tls {
                 let name = server.tls_server_name.as_ref().unwrap_or(&server.host);
-                let stream = super::tls::connect(tls, name, stream).await;
-                return Ok(Box::new(
-                    stream.map_err(|error| lost(&error).unwrap_or(DownReason::ConnectionLost))?,
-                ));
+                return with_tls(&tls.connector, name, stream).await;
             }
             Ok(Box::new(stream))
         }
         _ => unreachable!("only what is one process is connected to through a relay"),
+    }
+}
+
+#[cfg(feature = "tls")]
+async fn with_tls(connector: &TlsConnector, name: &str, stream: TcpStream) -> Result<Box<dyn Stream>, DownReason> {
+    let TlsConnector::Rustls(connector) = connector;
+    let name = ServerName::try_from(name.to_owned()).map_err(|error| DownReason::Tls(Text::new(error.to_string())))?;
+    match connector.connect(name, stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(lost(&error).unwrap_or(DownReason::ConnectionLost)),
     }
 }
 

@@ -5,16 +5,12 @@ use fred::{
     rustls::{
         ClientConfig, RootCertStore,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
     rustls_native_certs,
     types::config::{HostMapping, TlsConfig, TlsConnector, TlsHostMapping},
 };
-use std::{io, net::IpAddr, sync::Arc};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use std::{net::IpAddr, sync::Arc};
 
 pub(super) fn config(tls: &Tls) -> Result<TlsConfig, String> {
     Ok(TlsConfig {
@@ -24,18 +20,6 @@ pub(super) fn config(tls: &Tls) -> Result<TlsConfig, String> {
             Some(name) => TlsHostMapping::Custom(Arc::new(OneName(name.clone()))),
         },
     })
-}
-
-/// Makes a connection of our own, as fred makes its.
-pub(super) async fn connect(
-    tls: &TlsConfig,
-    name: &str,
-    stream: TcpStream,
-) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
-    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    match &tls.connector {
-        TlsConnector::Rustls(connector) => connector.connect(name, stream).await,
-    }
 }
 
 /// The name that all nodes of a cluster prove, where they tell of each other by their IP addresses.
