@@ -163,7 +163,7 @@ pub(super) async fn id(node: &Peer<'_>) -> Result<Option<String>, DownReason> {
 }
 
 /// The smallest id of a node. One that is only being met does not have its own yet.
-fn smallest_id(nodes: &str) -> Option<String> {
+pub(super) fn smallest_id(nodes: &str) -> Option<String> {
     let ids = nodes.lines().filter_map(|line| {
         let mut fields = line.split(' ');
         let (id, _address, flags) = (fields.next()?, fields.next()?, fields.next()?);

@@ -28,9 +28,9 @@ static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCR
 /// The largest number that a script of Redis counts up from exactly, in microseconds a time in the year 2255.
 const LARGEST_TOKEN: u64 = (1 << 53) - 1;
 
-const SET: &str = "SET";
-const EVAL: &str = "EVAL";
-const EVALSHA: &str = "EVALSHA";
+pub(super) const SET: &str = "SET";
+pub(super) const EVAL: &str = "EVAL";
+pub(super) const EVALSHA: &str = "EVALSHA";
 
 /// Which keys a script's command declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +144,9 @@ fn write_text(list: &mut Vec<u8>, text: &[u8]) {
     list.extend_from_slice(text);
 }
 
-/// Reads the answer to a command. What is not of the expected form counts as a refusal, never as a grant.
-pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form, keys: Keys) -> Answer {
+/// Reads the answer to a command for so many operations. What is not of the expected form counts as a refusal, or says nothing,
+/// and is never a grant.
+pub(super) fn answer(frame: &Resp3Frame, name: &str, operations: usize, form: Form, keys: Keys) -> Answer {
     let again = |script| Answer::Again(Form { script, ..form });
     if let Some(error) = error(frame) {
         let refusal = Refusal::parse(&error);
@@ -165,23 +166,19 @@ pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form, keys: Keys) -> 
         Resp3Frame::SimpleString { data, .. } if name == SET && data == "OK" => Answer::Outcomes(vec![Outcome::Done]),
         // The script tells who holds it.
         Resp3Frame::Null if name == SET => again(Script::Known),
-        Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data)),
+        Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data, operations)),
         _ => Answer::Rejected(Refusal::parse("the answer is none of those expected")),
     }
 }
 
-/// The outcomes in a list, up to the first that makes no sense.
-fn unpacked(mut list: &[u8]) -> Vec<Outcome> {
-    let length = decode::read_array_len(&mut list).unwrap_or(0) as usize;
-    // What the server says of the length is no reason to reserve memory.
-    let mut outcomes = Vec::with_capacity(length.min(64));
-    for _ in 0..length {
-        match outcome(&mut list) {
-            Some(outcome) => outcomes.push(outcome),
-            None => break,
-        }
+/// The outcomes of so many operations, or none if the list is not exactly that.
+fn unpacked(mut list: &[u8], operations: usize) -> Vec<Outcome> {
+    let length = decode::read_array_len(&mut list).ok();
+    if length.map(|length| length as usize) != Some(operations) {
+        return Vec::new();
     }
-    outcomes
+    let outcomes: Option<Vec<_>> = (0..operations).map(|_| outcome(&mut list)).collect();
+    outcomes.filter(|_| list.is_empty()).unwrap_or_default()
 }
 
 fn outcome(list: &mut &[u8]) -> Option<Outcome> {
@@ -271,8 +268,8 @@ mod tests {
         declares: true,
     };
 
-    fn outcomes(list: &[u8]) -> Vec<Outcome> {
-        match answer(&blob(list), EVALSHA, CHEAPEST, Keys::Watched) {
+    fn outcomes(operations: usize, list: &[u8]) -> Vec<Outcome> {
+        match answer(&blob(list), EVALSHA, operations, CHEAPEST, Keys::Watched) {
             Answer::Outcomes(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -286,7 +283,7 @@ mod tests {
             value: "web_1_a".into(),
         };
         assert_eq!(
-            outcomes(list),
+            outcomes(5, list),
             [
                 Outcome::Done,
                 Outcome::Missing,
@@ -313,7 +310,7 @@ mod tests {
             b"",
             b"OK",
         ] {
-            assert_eq!(outcomes(list), [], "{list:?}");
+            assert_eq!(outcomes(1, list), [], "{list:?}");
         }
         let number = Resp3Frame::Number {
             data: 1,
@@ -321,18 +318,28 @@ mod tests {
         };
         for name in [SET, EVAL, EVALSHA] {
             assert!(matches!(
-                answer(&number, name, CHEAPEST, Keys::Watched),
+                answer(&number, name, 1, CHEAPEST, Keys::Watched),
                 Answer::Rejected(_)
             ));
         }
         assert!(matches!(
-            answer(&blob(b"OK"), SET, CHEAPEST, Keys::Watched),
+            answer(&blob(b"OK"), SET, 1, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
         assert!(matches!(
-            answer(&Resp3Frame::Null, EVALSHA, CHEAPEST, Keys::Watched),
+            answer(&Resp3Frame::Null, EVALSHA, 1, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
+    }
+
+    #[test]
+    fn a_list_of_another_length_says_nothing() {
+        let list = b"\x92\x01\x01";
+        assert_eq!(outcomes(2, list), [Outcome::Done, Outcome::Done]);
+        assert_eq!(outcomes(1, list), []);
+        assert_eq!(outcomes(3, list), []);
+        assert_eq!(outcomes(2, b"\x92\x01"), []);
+        assert_eq!(outcomes(2, b"\x92\x01\x01\x01"), []);
     }
 
     #[test]
@@ -342,9 +349,9 @@ mod tests {
             attributes: None,
         };
         let is_source = |answer| matches!(answer, Answer::Again(form) if form.script == Script::Source);
-        assert!(is_source(answer(&frame, EVALSHA, CHEAPEST, Keys::Watched)));
+        assert!(is_source(answer(&frame, EVALSHA, 1, CHEAPEST, Keys::Watched)));
         assert!(matches!(
-            answer(&frame, EVAL, CHEAPEST, Keys::Watched),
+            answer(&frame, EVAL, 1, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
     }
@@ -356,16 +363,19 @@ mod tests {
             attributes: None,
         };
         assert!(
-            matches!(answer(&ok, SET, CHEAPEST, Keys::Watched), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done])
+            matches!(answer(&ok, SET, 1, CHEAPEST, Keys::Watched), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done])
         );
-        let refused = answer(&Resp3Frame::Null, SET, CHEAPEST, Keys::Watched);
+        let refused = answer(&Resp3Frame::Null, SET, 1, CHEAPEST, Keys::Watched);
         assert!(matches!(refused, Answer::Again(form) if form.script == Script::Known));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_can_be_read_and_never_yield_more_than_they_hold(list in prop::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(outcomes(&list).len() <= list.len());
+        fn any_bytes_can_be_read_and_yield_an_outcome_for_each_operation_or_none(list in prop::collection::vec(any::<u8>(), 0..100)) {
+            for operations in 1..=4 {
+                let read = outcomes(operations, &list).len();
+                prop_assert!(read == operations || read == 0);
+            }
         }
     }
 }
