@@ -57,7 +57,7 @@ impl fmt::Display for Report<'_> {
         let clock = if self.has_faketime {
             "one server gains 5 ms a second"
         } else {
-            "libfaketime is not installed"
+            "libfaketime is not installed, or does not go with this server"
         };
         writeln!(
             f,
