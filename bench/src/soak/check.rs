@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, collections::HashSet, fmt::Write, time::Duration};
 
-use super::{MAX_TTL, record::Record};
+use super::record::Record;
 use crate::clock::nanos;
 
 /// How long a lock is kept for comparison after it was granted: longer than any is held or waited for.
@@ -167,12 +167,10 @@ impl Checker {
         self.check();
     }
 
-    /// Whether a server was flushed while the first was held, or so short a time before that it could be.
+    /// Whether a server was flushed that may have granted the first lock before, and the second after that.
     fn is_explained(&self, one: &Lock, other: &Lock) -> bool {
-        let from = one.granted.min(other.granted).saturating_sub(nanos(MAX_TTL));
-        self.flushes
-            .iter()
-            .any(|flush| *flush >= from && *flush <= one.until.max(other.until))
+        let mut flushes = self.flushes.iter();
+        flushes.any(|flush| (one.asked..=other.granted).contains(flush))
     }
 
     pub fn violation(&mut self, what: String) {
@@ -299,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_flush_explains_an_overlap_and_no_token_that_goes_back() {
-        let overlap = |flush| {
+        let overlap = |flush: u64| {
             violations(move |checker| {
                 checker.flushed(flush * SECOND);
                 hold(checker, "a", (1, 10, 30), 1);
@@ -307,8 +305,9 @@ mod tests {
             })
         };
         assert_eq!(overlap(15), (0, 1));
-        assert_eq!(overlap(8), (0, 1));
-        assert_eq!(overlap(6), (1, 0));
+        assert_eq!(overlap(2), (0, 1));
+        assert_eq!(overlap(0), (1, 0));
+        assert_eq!(overlap(21), (1, 0));
         let found = violations(|checker| {
             checker.flushed(15 * SECOND);
             hold(checker, "a", (1, 10, 14), 2);

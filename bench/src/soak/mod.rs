@@ -8,7 +8,7 @@
 //! What must hold: no two processes or tasks believe at once that they hold a resource; a lock that was asked for after another was
 //! granted has a larger token; every waiter is served or told in time; connected and disconnected alternate; and at the end nothing
 //! is left, neither keys nor connections, tasks or memory. One fault takes away what exclusion rests on: `FLUSHALL` makes a server forget,
-//! which no restart guard sees. What overlaps within the longest ttl after one is counted apart. Tokens grow all the same.
+//! which no restart guard sees. What overlaps because of one is counted apart. Tokens grow all the same.
 
 mod check;
 mod client;
@@ -49,6 +49,7 @@ use crate::{
     args::{self, Role},
     clock,
     contenders::Name,
+    process::READY,
 };
 
 pub use client::run as work;
@@ -189,6 +190,9 @@ impl World {
         let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
+                if line == READY {
+                    continue;
+                }
                 let mut state = world.state();
                 match Record::parse(&line) {
                     Some(Record::Ended { tasks, quarter, end }) => state.leaks.note_process(tasks, quarter, end),

@@ -36,8 +36,12 @@ pub async fn of_servers(world: Arc<World>, seed: u64) -> Result<()> {
     use OfServer::{FlushAll, FlushScripts, Kill, KillClients, OutOfMemory, Stop};
 
     let mut rng = Rng::with_seed(seed);
-    loop {
-        let mut kinds = [Kill, Stop, KillClients, FlushScripts, FlushAll, OutOfMemory, Kill, Stop];
+    for round in 0_u64.. {
+        let mut kinds = vec![Kill, Stop, KillClients, FlushScripts, OutOfMemory, Stop];
+        // Rarely, since it takes away what is to be checked.
+        if round % 5 == 0 {
+            kinds.push(FlushAll);
+        }
         rng.shuffle(&mut kinds);
         for kind in kinds {
             let server = rng.usize(..SERVERS);
@@ -49,9 +53,10 @@ pub async fn of_servers(world: Arc<World>, seed: u64) -> Result<()> {
             for server in [Some(server), more].into_iter().flatten() {
                 end(&world, kind, server).await?;
             }
-            sleep(between(&mut rng, 100, 1_500)).await;
+            sleep(between(&mut rng, 500, 3_000)).await;
         }
     }
+    Ok(())
 }
 
 async fn begin(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> {
