@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod servers;
 mod shard;
+mod soak;
 mod usage;
 
 use std::{error::Error, process::ExitCode};
@@ -61,6 +62,11 @@ async fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
         Command::Help => print!("{}", args::HELP),
         Command::Measure(plan) => print!("{}", measure(&plan).await?),
+        Command::Soak(plan) => {
+            if !soak::run(plan).await? {
+                return Err("something did not hold".into());
+            }
+        }
         Command::Child(child) => work(&child).await?,
     }
     Ok(())
@@ -70,6 +76,7 @@ async fn run() -> Result<()> {
 async fn work(child: &Child) -> Result<()> {
     match child.role {
         Role::Hold { locks } => println!("{}", memory::hold(child, locks).await?),
+        Role::Soak { .. } => soak::work(child).await?,
         Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await?,
     }
     Ok(())

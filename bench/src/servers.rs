@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -121,10 +121,10 @@ impl Drop for Server {
     }
 }
 
-struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    fn create() -> Result<Self> {
+    pub fn create() -> Result<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!(
             "multiredlock-bench-{}-{}",
@@ -137,6 +137,12 @@ impl Directory {
     }
 }
 
+impl Directory {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 impl Drop for Directory {
     fn drop(&mut self) {
         // An empty directory that stays behind harms nobody, and a destructor has nobody to tell.
@@ -144,7 +150,7 @@ impl Drop for Directory {
     }
 }
 
-fn free_address() -> io::Result<SocketAddr> {
+pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 

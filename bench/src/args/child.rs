@@ -19,6 +19,8 @@ pub enum Role {
     Contend { first: u32, waiters: u32, window: Duration },
     /// Takes over the lock of the process that started it, again and again.
     TakeOver,
+    /// Locks, waits and cancels until it is told to finish.
+    Soak { generation: u32, seed: u64 },
     /// Has waiters wait for resources that somebody else holds, and tells what they take of the memory.
     Wait { first: u32, waiters: u32, resources: u32 },
 }
@@ -34,6 +36,7 @@ impl Child {
                 ("contend", vec![first.to_string(), waiters.to_string(), window])
             }
             Role::TakeOver => ("take-over", Vec::new()),
+            Role::Soak { generation, seed } => ("soak-client", vec![generation.to_string(), seed.to_string()]),
             Role::Wait {
                 first,
                 waiters,
@@ -64,6 +67,12 @@ impl Child {
                 })
             },
             "take-over" => |_| Ok(Role::TakeOver),
+            "soak-client" => |words| {
+                Ok(Role::Soak {
+                    generation: words.next()?.parse()?,
+                    seed: words.next()?.parse()?,
+                })
+            },
             "wait" => |words| {
                 Ok(Role::Wait {
                     first: words.next()?.parse()?,

@@ -4,7 +4,7 @@ mod child;
 
 use std::{error::Error, str::FromStr, time::Duration};
 
-use crate::{Result, contenders::Name};
+use crate::{Result, contenders::Name, soak};
 
 pub use self::child::{Child, Role};
 
@@ -17,13 +17,17 @@ measurements:
   frozen      latency of a lock while one of three servers is frozen
   memory      memory that 100,000 held locks take in the client
   contention  waiting for one resource: turns, hand-overs, commands, memory
+  soak        no measurement: real faults for some minutes, and whether all that is promised held
 
 options:
   --seconds S       length of one measurement (2; contention 10)
   --repeats R       how often each is repeated, the contenders taking turns (5; contention 3)
   --servers N,..    numbers of servers (1,3,5; frozen, memory and contention take 3)
   --callers N,..    numbers of concurrent callers (1,64,512)
-  --contender C,..  multiredlock, plain-fred, rslock, floor (all of them; contention knows multiredlock and rslock)
+  --contender C,..  multiredlock, fenced, restart-guard, plain-fred, rslock, floor (all of them; contention knows
+                    multiredlock and rslock)
+  --minutes M       how long a soak lasts (1)
+  --seed S          what a soak draws its faults from (at random)
 
 REDIS_SERVER names the server to start; without it, it is the redis-server of the path.
 ";
@@ -31,6 +35,7 @@ REDIS_SERVER names the server to start; without it, it is the redis-server of th
 pub enum Command {
     Help,
     Measure(Plan),
+    Soak(soak::Plan),
     Child(Child),
 }
 
@@ -91,10 +96,13 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         return child.map(Command::Child);
     }
     let measurement = match word.as_deref() {
-        Some(word @ ("all" | "throughput" | "frozen" | "memory" | "contention")) => word,
+        Some(word @ ("all" | "throughput" | "frozen" | "memory" | "contention" | "soak")) => word,
         Some(word) => return Err(format!("no measurement is called `{word}`; try --help").into()),
         None => "all",
     };
+    if measurement == "soak" {
+        return soak_plan(arguments);
+    }
     let chosen = |name| measurement == name || measurement == "all";
     let mut contention = Effort {
         window: Duration::from_secs(10),
@@ -139,6 +147,27 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
     }
     plan.contention = chosen("contention").then_some(contention);
     Ok(Command::Measure(plan))
+}
+
+fn soak_plan(mut arguments: impl Iterator<Item = String>) -> Result<Command> {
+    let mut plan = soak::Plan {
+        length: Duration::from_secs(60),
+        seed: fastrand::u64(..),
+    };
+    while let Some(option) = arguments.next() {
+        if matches!(option.as_str(), "--help" | "-h") {
+            return Ok(Command::Help);
+        }
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("`{option}` needs a value; try --help"))?;
+        match option.as_str() {
+            "--minutes" => plan.length = Duration::try_from_secs_f64(60.0 * value.parse::<f64>()?)?,
+            "--seed" => plan.seed = value.parse()?,
+            _ => return Err(format!("a soak has no option `{option}`; try --help").into()),
+        }
+    }
+    Ok(Command::Soak(plan))
 }
 
 fn rotated(mut names: Vec<Name>, repeat: usize) -> Vec<Name> {

@@ -7,4 +7,4 @@ mod parent;
 pub use self::{child::Process, parent::Parent};
 
 /// What a process says when it is connected and can start.
-const READY: &str = "ready";
+pub const READY: &str = "ready";
