@@ -21,7 +21,7 @@ use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerS
 pub(crate) use cluster::RedisCluster;
 pub(crate) use fake::{FakeServer, Manner};
 pub(crate) use process::SecondProcess;
-pub(crate) use redis::RedisServer;
+pub(crate) use redis::{RedisServer, are_distrusted};
 pub(crate) use resp::Reply;
 pub(crate) use setup::RedisServerBuilder;
 #[cfg(feature = "tls")]

@@ -2,7 +2,8 @@
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::wait::eventually;
+use super::ms;
+use super::wait::finishes;
 
 /// This program once more, running a single test, and killed on drop.
 #[derive(Debug)]
@@ -21,13 +22,15 @@ impl SecondProcess {
     }
 
     pub(crate) async fn ends(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually("the second process has ended", async || {
-            status = self.0.try_wait().expect("the process is our child");
-            status.is_some()
+        finishes("the second process", async {
+            loop {
+                if let Some(status) = self.0.try_wait().expect("the process is our child") {
+                    return status;
+                }
+                tokio::time::sleep(ms(5)).await;
+            }
         })
-        .await;
-        status.expect("it has just ended")
+        .await
     }
 }
 
