@@ -83,7 +83,10 @@ impl Lock {
     }
 
     /// Returns the fencing token, if the lock is [fenced](crate::LockRequest::fenced): a number that is larger than that of every
-    /// fenced lock that was granted on this resource before.
+    /// fenced lock on this resource that had been granted when this one was asked for.
+    ///
+    /// Of two locks that were asked for at the same time, of which the first lost its keys before its ttl was over, the one has
+    /// the larger token that was granted the keys last by the servers that granted them to both.
     ///
     /// Hand it to whatever the lock protects, which has to refuse a token that is smaller than one it has seen. Then an
     /// owner that was suspended for longer than its lock was valid does no harm when it goes on.
