@@ -77,6 +77,9 @@ async fn replies_of_the_wrong_kind() {
             b"$2\r\nOK\r\n",
             b"$3\r\n\x92\x01\x01\r\n",
             b"-ERR no\r\n",
+            b"-MOVED 3999 127.0.0.1:6381\r\n",
+            b"-ASK 3999 127.0.0.1:6381\r\n",
+            b"-NOSCRIPT again and again\r\n",
         ] {
             for scene in &scenes {
                 scene.is_told_nothing(Malice::new(words, Then::SaysItAgain)).await;
