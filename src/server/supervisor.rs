@@ -106,7 +106,6 @@ impl Supervisor {
         if let Err(of) = self.monitor.claim(self.server, facts.run_id.as_deref()) {
             return DownReason::Duplicate { of };
         }
-        backoff.reset();
         let now = Instant::now();
         let ready_at = self.restart_guard.as_mut().map(|guard| guard.ready_at(&facts, now));
         let ready_at = ready_at.filter(|ready_at| *ready_at > now);
@@ -159,6 +158,10 @@ impl Supervisor {
         self.lane.detach(&reason);
         link.end();
         ended.wait().await;
+        // Who breaks the protocol each time it is trusted is asked less and less often.
+        if !matches!(reason, DownReason::NotRedis(_) | DownReason::Excessive(_)) {
+            backoff.reset();
+        }
         reason
     }
 }

@@ -3,7 +3,7 @@
 use multiredlock::{DownReason, Server};
 
 use crate::access::works;
-use crate::support::{LONG, RedisServer, Reply, Servers, eventually, finishes, quick, reason, up};
+use crate::support::{LONG, RedisServer, Reply, Servers, are_distrusted, eventually, finishes, quick, reason, up};
 
 const SERVICE: &str = "locks";
 
@@ -48,8 +48,9 @@ fn url(sentinels: &[&RedisServer]) -> String {
         .map(|sentinel| format!("&node={}", sentinel.address()));
     let others: String = others.collect();
     format!(
-        "redis-sentinel://{}?sentinelServiceName={SERVICE}{others}",
-        sentinels[0].address()
+        "redis-sentinel://{}?sentinelServiceName={SERVICE}{others}&distrusted={}",
+        sentinels[0].address(),
+        are_distrusted()
     )
 }
 

@@ -209,3 +209,65 @@ fn lost(error: &io::Error) -> Option<DownReason> {
     let is_of_tls = error.kind() == io::ErrorKind::InvalidData || is_about_tls(&words);
     is_of_tls.then(|| DownReason::Tls(Text::new(words)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use tokio::io::{DuplexStream, duplex};
+
+    /// Both ends of a relay, of which the server's takes no more than a few bytes at once.
+    fn ends() -> (UnixStream, DuplexStream, JoinHandle<Option<DownReason>>) {
+        let (fred, to_fred) = UnixStream::pair().unwrap();
+        let (server, to_server) = duplex(8);
+        let task = tokio::spawn(pass_on(to_fred, to_server, Bounds::new(true)));
+        (fred, server, task)
+    }
+
+    #[tokio::test]
+    async fn a_server_is_sent_all_that_fred_left_behind() {
+        let (mut fred, mut server, task) = ends();
+        server.write_all(b"+OK\r\n").await.unwrap();
+        fred.write_all(&[b'x'; 1000]).await.unwrap();
+        drop(fred);
+        let mut sent = Vec::new();
+        server.read_to_end(&mut sent).await.unwrap();
+        assert_eq!(sent, [b'x'; 1000]);
+        assert_eq!(task.await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn fred_is_sent_whole_replies_and_nothing_of_one_that_breaks_a_bound() {
+        let (mut fred, mut server, task) = ends();
+        server.write_all(b":1\r\n$3\r\n").await.unwrap();
+        let mut told = [0; 4];
+        fred.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, b":1\r\n");
+        server.write_all(b"abc\r\n*1\r\n*9999\r\n").await.unwrap();
+        let mut told = Vec::new();
+        fred.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, b"$3\r\nabc\r\n");
+        assert!(matches!(task.await.unwrap(), Some(DownReason::Excessive(_))));
+    }
+
+    #[tokio::test]
+    async fn fred_is_told_what_a_server_said_before_it_hung_up() {
+        let (mut fred, mut server, task) = ends();
+        server.write_all(b"-ERR\r\n").await.unwrap();
+        drop(server);
+        let mut told = Vec::new();
+        fred.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, b"-ERR\r\n");
+        assert_eq!(task.await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn nobody_else_can_come_in_and_nothing_stays_behind() {
+        let door = Door::open().unwrap();
+        let (folder, socket) = (door.folder.clone(), door.socket());
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(UnixStream::connect(&socket).await.is_ok());
+        drop(door);
+        assert!(!folder.exists());
+    }
+}

@@ -166,19 +166,24 @@ pub(super) fn answer(frame: &Resp3Frame, name: &str, operations: usize, form: Fo
         Resp3Frame::SimpleString { data, .. } if name == SET && data == "OK" => Answer::Outcomes(vec![Outcome::Done]),
         // The script tells who holds it.
         Resp3Frame::Null if name == SET => again(Script::Known),
-        Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data, operations)),
+        Resp3Frame::BlobString { data, .. } if name != SET => {
+            Answer::Outcomes(unpacked(data, operations).unwrap_or_default())
+        }
         _ => Answer::Rejected(Refusal::parse("the answer is none of those expected")),
     }
 }
 
-/// The outcomes of so many operations, or none if the list is not exactly that.
-fn unpacked(mut list: &[u8], operations: usize) -> Vec<Outcome> {
-    let length = decode::read_array_len(&mut list).ok();
-    if length.map(|length| length as usize) != Some(operations) {
-        return Vec::new();
+/// The outcomes of so many operations, if the list is exactly that.
+fn unpacked(mut list: &[u8], operations: usize) -> Option<Vec<Outcome>> {
+    let length = decode::read_array_len(&mut list).ok()?;
+    if length as usize != operations {
+        return None;
     }
-    let outcomes: Option<Vec<_>> = (0..operations).map(|_| outcome(&mut list)).collect();
-    outcomes.filter(|_| list.is_empty()).unwrap_or_default()
+    let mut outcomes = Vec::with_capacity(operations);
+    for _ in 0..operations {
+        outcomes.push(outcome(&mut list)?);
+    }
+    list.is_empty().then_some(outcomes)
 }
 
 fn outcome(list: &mut &[u8]) -> Option<Outcome> {

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use super::are_distrusted;
+
 /// How a fake server treats whoever connects.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Manner {
@@ -57,7 +59,7 @@ impl FakeServer {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        format!("redis://{}?distrusted={}", self.address, are_distrusted())
     }
 
     /// How often somebody has connected.

@@ -7,6 +7,7 @@ mod place;
 mod process;
 mod redis;
 mod resp;
+mod scene;
 mod setup;
 #[cfg(feature = "tls")]
 mod tls;
@@ -20,9 +21,10 @@ use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerS
 
 pub(crate) use cluster::RedisCluster;
 pub(crate) use fake::{FakeServer, Manner};
-pub(crate) use process::SecondProcess;
-pub(crate) use redis::RedisServer;
+pub(crate) use process::{SecondProcess, alone, memory};
+pub(crate) use redis::{RedisServer, are_distrusted};
 pub(crate) use resp::Reply;
+pub(crate) use scene::Scene;
 pub(crate) use setup::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Certificates, ClientCertificate};

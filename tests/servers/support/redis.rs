@@ -19,6 +19,11 @@ use super::wait::block_until;
 pub(super) const SOCKET: &str = "redis.sock";
 pub(super) const ADMIN: &str = "the-fixture";
 
+/// Whether all tests that name servers one by one are run through the relay, which `MULTIREDLOCK_TEST_DISTRUST` asks for.
+pub(crate) fn are_distrusted() -> bool {
+    std::env::var_os("MULTIREDLOCK_TEST_DISTRUST").is_some()
+}
+
 /// A Redis or Valkey server on a port and in a directory of its own, killed on drop.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
@@ -53,12 +58,9 @@ impl RedisServer {
         self.port.address()
     }
 
-    /// The address, on which `MULTIREDLOCK_TEST_DISTRUST` puts distrust for all tests to be run through the relay.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        let is_distrusted = std::env::var_os("MULTIREDLOCK_TEST_DISTRUST").is_some();
-        let query = if is_distrusted { "?distrusted=true" } else { "" };
-        format!("{scheme}://{}{query}", self.address())
+        format!("{scheme}://{}?distrusted={}", self.address(), are_distrusted())
     }
 
     /// The address with something between the scheme and the host: `user:password`.
