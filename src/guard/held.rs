@@ -6,6 +6,7 @@ use crate::{
     lock::Lock,
     metrics,
     redlock::Core,
+    sabotage::Sabotage,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -59,7 +60,7 @@ impl Held {
     /// Takes over a renewed lock. It comes too late if the validity was over before.
     pub(super) fn renewed(&self, lock: Lock) {
         self.state.send_if_modified(|state| {
-            let is_in_time = state.loss.is_none() && state.lock.is_valid();
+            let is_in_time = state.loss.is_none() && state.lock.is_valid() || Sabotage::LostGuardRevived.is_on();
             if is_in_time {
                 state.lock = lock;
                 state.trouble = None;
@@ -121,6 +122,7 @@ impl Held {
                 return loss;
             }
             tokio::select! {
+                biased;
                 // The sender lives as long as `self`.
                 _ = changes.changed() => {}
                 () = sleep_until(until) => {}

@@ -3,6 +3,7 @@
 use crate::{
     engine::ballot::{Ballot, Decision, Vote},
     resource::Resources,
+    sabotage::Sabotage,
 };
 use std::{
     fmt,
@@ -66,7 +67,7 @@ impl Claim {
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
+        self.released.load(Ordering::Acquire) && !Sabotage::ClaimIgnored.is_on() && !Sabotage::UnlockOvertakes.is_on()
     }
 }
 
