@@ -7,7 +7,7 @@ use super::{
     world,
 };
 use crate::{AcquireRequest, Event, Guard, Lock, LockError, LockRequest, Loss, Redlock, RenewError, Retry};
-use rand::{Rng, seq::SliceRandom};
+use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
 use std::{
     future::{Future, IntoFuture},
     sync::Arc,
@@ -210,7 +210,7 @@ async fn hold_lock(redlock: &Redlock, mut holding: Holding, names: &[String]) {
     let renewals = world.dice(|rng| *[0, 0, 1, 3].choose(rng).unwrap_or(&0));
     for _ in 0..renewals {
         // Some come too late.
-        sleep(ttl.mul_f64(world.dice(|rng| rng.gen_range(0.1..1.3)))).await;
+        sleep(world.dice(|rng| while_held(rng, ttl, 1.3))).await;
         let Some(Held::Lock(lock)) = &holding.held else { break };
         let asked = world.asked(Process(0), "renew", Bits::default(), None);
         match perhaps(redlock.renew(lock, ttl).into_future()).await {
@@ -224,7 +224,7 @@ async fn hold_lock(redlock: &Redlock, mut holding: Holding, names: &[String]) {
             None => world.failed(asked, "cancelled"),
         }
     }
-    sleep(ttl.mul_f64(world.dice(|rng| rng.gen_range(0.0..0.7)))).await;
+    sleep(world.dice(|rng| while_held(rng, ttl, 0.7))).await;
     match world.dice(|rng| rng.gen_range(0..10)) {
         0..=5 => {
             let Some(Held::Lock(lock)) = &holding.held else { return };
@@ -304,6 +304,11 @@ async fn hold_guard(redlock: &Redlock, mut holding: Holding) {
             let _ = guard.release().await;
         }
     }
+}
+
+/// How long something is held: a part of the ttl, up to all of it and more if that is not too long.
+fn while_held(rng: &mut SmallRng, ttl: Duration, most: f64) -> Duration {
+    ttl.min(Duration::from_millis(1_500)).mul_f64(rng.gen_range(0.0..most))
 }
 
 /// Lets a future come to its end, or drops it before: after some time, or after some polls.

@@ -43,6 +43,8 @@ pub(super) struct Network {
     reach: BTreeMap<(Process, usize), (bool, Instant)>,
     /// What of that has changed and is not noted yet.
     pub(super) crossings: Vec<(Process, usize, bool)>,
+    /// What goes no further. It is dropped when nobody borrows the network, which the library may do as it drops it.
+    rest: Vec<What>,
     sent: u64,
     latency: (u64, u64),
     waker: Option<Waker>,
@@ -159,6 +161,7 @@ impl Network {
             dead: BTreeSet::new(),
             reach: BTreeMap::new(),
             crossings: Vec::new(),
+            rest: Vec::new(),
             sent: 0,
             latency: plan.latency,
             waker: None,
@@ -206,6 +209,7 @@ impl Network {
 
     pub(super) fn submit(&mut self, wire: usize, command: Command, history: &mut History) {
         if self.dead.contains(&self.wires[wire].client) {
+            self.rest.push(What::Back(Reply::Lost(command)));
             return;
         }
         let idle = self.idle(self.wires[wire].client);
@@ -345,6 +349,10 @@ impl Network {
     /// Breaks the connections between a client and a server. Some of what was on its way is gone, and the client may not be
     /// told.
     pub(super) fn cut(&mut self, client: Process, server: usize, is_told: bool) {
+        if let Some((true, since)) = self.reach.get_mut(&(client, server)) {
+            *since = Instant::now();
+            self.crossings.extend([(client, server, false), (client, server, true)]);
+        }
         for wire in 0..self.wires.len() {
             let cut = &mut self.wires[wire];
             if cut.client == client && cut.server == server && cut.client_has_it && cut.server_has_it {
@@ -369,10 +377,15 @@ impl Network {
             return;
         }
         let first = numbers[self.rng.gen_range(0..numbers.len())];
-        let stays = |message: &Message| !is_request(message) || message.number < first;
-        self.messages.retain(|Reverse(message)| stays(message));
+        let goes = |message: &Message| is_request(message) && message.number >= first;
+        let (gone, stay): (Vec<_>, Vec<_>) = self.messages.drain().partition(|Reverse(message)| goes(message));
+        self.messages.extend(stay);
+        self.rest.extend(gone.into_iter().map(|Reverse(message)| message.what));
         for waiting in self.waiting.values_mut() {
-            waiting.retain(stays);
+            let (gone, stay) = std::mem::take(waiting).into_iter().partition(|message| goes(message));
+            *waiting = stay;
+            let gone: Vec<Message> = gone;
+            self.rest.extend(gone.into_iter().map(|message| message.what));
         }
     }
 
@@ -435,6 +448,7 @@ impl Network {
         (
             commands.collect::<Vec<_>>(),
             std::mem::take(&mut self.messages),
+            std::mem::take(&mut self.rest),
             std::mem::take(&mut self.waiting),
         )
     }
@@ -450,6 +464,7 @@ impl Network {
     fn send(&mut self, wire: usize, what: What) {
         let is_request = !matches!(what, What::Back(_));
         if is_request && self.dead.contains(&self.wires[wire].client) {
+            self.rest.push(what);
             return;
         }
         let (least, more) = self.latency;
@@ -538,15 +553,17 @@ impl Network {
             return;
         }
         if !node.is_running || !server_has_it || node.life != life {
+            let is_running = node.is_running;
             let reply = if matches!(what, What::Hello) {
                 Reply::Refused
             } else {
                 Reply::Reset
             };
             // Nobody answers for a machine that is gone, but a process says that it does not know the connection.
-            if node.is_running || matches!(reply, Reply::Refused) {
+            if is_running || matches!(reply, Reply::Refused) {
                 self.send(wire, What::Back(reply));
             }
+            self.rest.push(what);
             return;
         }
         let connection = wire as u64;
@@ -633,6 +650,7 @@ impl Network {
             ..
         } = self.wires[wire];
         if !client_has_it {
+            self.rest.push(What::Back(reply));
             return None;
         }
         let here = &mut self.wires[wire];
@@ -688,7 +706,9 @@ pub(super) async fn carry() {
                     }
                 };
                 let client = network.wires[wire].client;
+                let dropped = std::mem::take(&mut network.rest);
                 drop((network, history));
+                world.tasks.act_as(client, || drop(dropped));
                 if let Some(rest) = rest {
                     world.tasks.act_as(client, rest);
                 }

@@ -57,7 +57,7 @@ pub(super) enum Memory {
 impl Plan {
     pub(super) fn new(rng: &mut SmallRng) -> Self {
         let ms = Duration::from_millis;
-        let ttl = ms(*[300, 500, 1_000, 2_000, 4_000, 8_000].choose(rng).unwrap_or(&500));
+        let ttl = ms(*[300, 300, 500, 500, 1_000, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
         let drift = match rng.gen_range(0..3) {
             0 => Drift::fixed(ttl / 10),
             1 => Drift::fixed(ttl / 4),
@@ -98,7 +98,7 @@ impl Plan {
             memory,
             heartbeat: ms(*[200, 1_000].choose(rng).unwrap_or(&200)),
             latency: *[(0, 2), (1, 10), (5, 60)].choose(rng).unwrap_or(&(0, 2)),
-            length: ms(rng.gen_range(1_000..6_000)).max(ttl * 3),
+            length: ms(rng.gen_range(1_000..6_000)),
             quiet: *[100, 400, 1_500].choose(rng).unwrap_or(&400),
         }
     }
