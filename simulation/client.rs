@@ -6,7 +6,9 @@ use super::{
     tasks::Process,
     world,
 };
-use crate::{AcquireRequest, Event, Guard, Lock, LockError, LockRequest, Loss, Redlock, RenewError, Retry};
+use crate::{
+    AcquireRequest, Event, Guard, Lock, LockError, LockRequest, Loss, Redlock, RenewError, Retry, ServerVote, Vote,
+};
 use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
 use std::{
     future::{Future, IntoFuture},
@@ -339,6 +341,15 @@ async fn perhaps<T>(future: impl Future<Output = T>) -> Option<T> {
 fn note_error(asked: Request, error: &LockError) {
     let world = world();
     world.failed(asked, error.name());
+    if let LockError::Held { failure, .. } = error {
+        let is_silent = |vote: &&ServerVote| matches!(vote.vote, Vote::Unreachable(_) | Vote::Unknown | Vote::Silent);
+        let silent = failure.votes.iter().filter(is_silent).count();
+        if failure.votes.len() - silent < failure.needed {
+            world.note(Happened::Wrong(
+                "a resource is said to be held while no majority can be reached",
+            ));
+        }
+    }
 }
 
 impl Holding {

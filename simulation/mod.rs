@@ -76,6 +76,8 @@ struct Run {
 struct Rules {
     /// Servers go on with what a client sent on an earlier connection after it made another.
     old_connections_live: bool,
+    /// They remove a key whatever its value is.
+    unlocks_anything: bool,
 }
 
 fn find_world() -> Option<Rc<World>> {
@@ -175,7 +177,7 @@ impl World {
         let mut rng = || SmallRng::seed_from_u64(seeds.r#gen());
         let plan = Plan::new(&mut rng());
         let mut network = Network::new(&plan, rng());
-        network.old_connections_live = rules.old_connections_live;
+        network.rules = rules;
         let addresses = network
             .nodes
             .iter()

@@ -3,6 +3,7 @@
 //! A message waits where it cannot go on: at a way that is blocked, at a server that is frozen, at a client that is paused.
 
 use super::{
+    Rules,
     history::{Bits, Did, Happened, History},
     plan::Plan,
     tasks::Process,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     server::{
-        DownReason, Operation,
+        DownReason, Operation, Verb,
         link::{Answer, Change, Command, Outcome, Task},
         memory::MemoryServer,
     },
@@ -49,8 +50,7 @@ pub(super) struct Network {
     latency: (u64, u64),
     waker: Option<Waker>,
     rng: SmallRng,
-    /// Whether servers go on with what a client sent on an earlier connection after it made another.
-    pub(super) old_connections_live: bool,
+    pub(super) rules: Rules,
 }
 
 /// A server, and how its process is.
@@ -166,7 +166,7 @@ impl Network {
             latency: plan.latency,
             waker: None,
             rng,
-            old_connections_live: false,
+            rules: Rules::default(),
         }
     }
 
@@ -572,6 +572,9 @@ impl Network {
                 let outcomes: Vec<_> = operations
                     .iter()
                     .map(|operation| {
+                        if self.rules.unlocks_anything && operation.verb == Verb::Unlock {
+                            operation.keys.as_slice().iter().for_each(|key| node.server.forget(key));
+                        }
                         let outcome = node.server.run(operation, connection);
                         let value = history.value(&operation.value);
                         history.note(Happened::Ran {
@@ -607,7 +610,7 @@ impl Network {
             client_has_it,
             ..
         } = self.wires[wire];
-        if client_has_it && !self.old_connections_live {
+        if client_has_it && !self.rules.old_connections_live {
             // A client ends the connection before, whose commands may still be on their way.
             for (number, other) in self.wires.iter_mut().enumerate() {
                 if number != wire && other.client == client && other.server == server {

@@ -57,7 +57,9 @@ pub(super) enum Memory {
 impl Plan {
     pub(super) fn new(rng: &mut SmallRng) -> Self {
         let ms = Duration::from_millis;
-        let ttl = ms(*[300, 300, 500, 500, 1_000, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
+        let ttl = ms(*[300, 300, 500, 500, 1_000, 1_000, 2_000, 6_000]
+            .choose(rng)
+            .unwrap_or(&500));
         let drift = match rng.gen_range(0..3) {
             0 => Drift::fixed(ttl / 10),
             1 => Drift::fixed(ttl / 4),

@@ -2,7 +2,8 @@
 
 use super::{Rules, Run, run};
 use std::{
-    env,
+    env, iter,
+    ops::Range,
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Instant,
@@ -49,28 +50,29 @@ fn a_seed_is_repeated_exactly() {
     }
 }
 
-fn failures(seeds: std::ops::Range<u64>) -> Vec<String> {
-    let next = AtomicU64::new(seeds.start);
+fn failures(seeds: Range<u64>) -> Vec<String> {
+    on_all_cores(seeds, |seed| {
+        let run = run(seed, Rules::default());
+        (!run.violations.is_empty()).then(|| told(seed, &run))
+    })
+}
+
+/// Does something for each number, and returns what came of it in order.
+pub(super) fn on_all_cores<T: Send>(numbers: Range<u64>, act: impl Fn(u64) -> Option<T> + Sync) -> Vec<T> {
+    let next = AtomicU64::new(numbers.start);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let work = || {
-        let mut failures = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return failures;
-            }
-            let run = run(seed, Rules::default());
-            if !run.violations.is_empty() {
-                failures.push((seed, told(seed, &run)));
-            }
-        }
+        let all = iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let ours = all.take_while(|number| *number < numbers.end);
+        ours.filter_map(|number| Some((number, act(number)?)))
+            .collect::<Vec<_>>()
     };
-    let mut failures: Vec<_> = thread::scope(|scope| {
+    let mut done: Vec<_> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
-    failures.sort();
-    failures.into_iter().map(|(_, failure)| failure).collect()
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// What is wrong with a run, and what happened right before.

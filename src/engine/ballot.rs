@@ -117,9 +117,11 @@ pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
 pub(crate) fn is_held(votes: &[Vote]) -> bool {
     let refused = count(votes, |vote| matches!(vote, Vote::Refused(_)));
     let could_vote = reachable(votes) - refused;
-    if Sabotage::UnreachableIsHeld.is_on() {
-        return true;
-    }
+    let could_vote = if Sabotage::UnreachableIsHeld.is_on() {
+        votes.len()
+    } else {
+        could_vote
+    };
     count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && could_vote >= majority(votes.len())
 }
 

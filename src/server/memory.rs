@@ -355,17 +355,6 @@ impl MemoryServer {
     pub(crate) fn untrack(&self, connection: u64) {
         self.state().trackers.remove(&connection);
     }
-
-    /// Each key that has not expired with its value.
-    pub(crate) fn keys(&self) -> Vec<(Vec<u8>, Arc<str>)> {
-        let (state, now) = (self.state(), Instant::now());
-        let live = state.keys.iter().filter(|(_, entry)| entry.expires > now);
-        let mut keys: Vec<_> = live
-            .map(|(key, entry)| (key.to_vec(), Arc::clone(&entry.value)))
-            .collect();
-        keys.sort();
-        keys
-    }
 }
 
 impl Default for MemoryServer {
