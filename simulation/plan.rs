@@ -110,9 +110,15 @@ impl Plan {
         self.clocks != Clocks::BeyondDrift && self.memory != Memory::Lost
     }
 
-    /// Whether servers keep the tokens that they stored.
-    pub(super) fn remembers(&self) -> bool {
-        self.memory != Memory::Lost
+    /// Whether a later lock has a larger token.
+    ///
+    /// A server that forgets its tokens goes by its clock. When it votes again that must be ahead of every token that it has
+    /// forgotten, which may have come from the clock of another, and be a second ahead of that.
+    pub(super) fn orders_tokens(&self) -> bool {
+        let furthest = self.servers.iter().map(|server| server.ahead).max().unwrap_or_default();
+        let ahead = furthest + Duration::from_secs(1);
+        let is_guarded = self.restart_guard.is_some_and(|guard| ahead < guard);
+        self.memory == Memory::Kept || is_guarded && self.clocks == Clocks::Alike
     }
 
     /// The longest that a message takes if nothing holds it up.

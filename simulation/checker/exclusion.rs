@@ -29,7 +29,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
             if let (Some(token), Some(before)) = (later.token, earlier.token)
                 && token <= before
                 && is_ordered
-                && facts.plan.remembers()
+                && facts.plan.orders_tokens()
             {
                 found.push(Violation {
                     rule: "a later lock has no larger token",

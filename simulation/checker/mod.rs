@@ -190,6 +190,16 @@ impl<'a> Facts<'a> {
         Some(&mut holding.valid)
     }
 
+    /// Whether somebody may hold a value, or have asked for its renewal when it was handed over.
+    fn may_hold(&self, value: Value, at: Millis) -> bool {
+        let holding = self.holdings.iter().rev().find(|holding| holding.value == value);
+        let is_held = |holding: &Holding| match holding.ended {
+            Some((ended, How::Unlocked | How::Lost)) => at < ended,
+            _ => true,
+        };
+        self.handed_over.contains(&value) || holding.is_some_and(is_held)
+    }
+
     fn majority(&self) -> usize {
         crate::quorum::majority(self.plan.servers.len())
     }

@@ -62,7 +62,8 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
             } => {
                 if did == Did::Done && matches!(verb, Verb::Lock | Verb::Restore) {
                     seen.set.entry(value).or_default().insert(server);
-                    if seen.unlocked.contains(&(value, server)) && !facts.handed_over.contains(&value) {
+                    // That of a lock which is held was undone by mistake, and is put back.
+                    if seen.unlocked.contains(&(value, server)) && !facts.may_hold(value, at) {
                         wrong("a key is set after its unlock");
                     }
                 }
