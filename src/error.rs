@@ -93,9 +93,13 @@ pub enum AddressProblem {
     /// There is no host, or no path of a socket, or no name of a service or an in-memory server.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded.
-    #[error("`/`, `?` and `#` in a user name or password have to be percent-encoded")]
+    /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded, and `@` wherever
+    /// it does not end them.
+    #[error("`/`, `?`, `#` and `@` in a user name or password have to be percent-encoded")]
     Credentials,
+    /// The address of a Unix socket or of an in-memory server begins with what looks like credentials.
+    #[error("neither a socket nor an in-memory server is named with credentials")]
+    NoCredentials,
     /// The port is not between 1 and 65535.
     #[error("port {0} is not between 1 and 65535")]
     Port(String),
@@ -105,6 +109,9 @@ pub enum AddressProblem {
     /// A cluster has only the database 0.
     #[error("a cluster has no database but 0, and not {0}")]
     ClusterDatabase(u8),
+    /// The nodes of a cluster cannot be distrusted.
+    #[error("a cluster cannot be distrusted")]
+    ClusterDistrusted,
     /// The host is neither a name nor an IP address.
     #[error("the host is neither a name nor an IP address")]
     Host,
@@ -114,6 +121,9 @@ pub enum AddressProblem {
     /// The URL has a query parameter twice of which there can be one: its name.
     #[error("query parameter `{0}` is given twice")]
     Repeated(&'static str),
+    /// A query parameter is neither `true` nor `false`: its name.
+    #[error("query parameter `{0}` is neither `true` nor `false`")]
+    Flag(&'static str),
     /// A query parameter that names one more node is neither `host` nor `host:port`.
     #[error("query parameter `node` is neither `host` nor `host:port`")]
     Node,

@@ -112,6 +112,10 @@ pub enum Warning {
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
     #[error("no permission to end our previous connection, whose commands may still run")]
     OldConnectionLives,
+    /// The server does not let us ask to be told of changes (`CLIENT TRACKING`). Those who wait for a resource have to ask it ten
+    /// times a second, and a guard learns later that its key is gone.
+    #[error("no permission for CLIENT TRACKING, so that it tells of no change")]
+    TellsNothing,
     /// The server's clock was set ahead: within a moment it went further than ours, by more than the drift for that time. Keys
     /// expire by it, and so locks may have ended before their validity did.
     #[error("its clock jumped ahead by {by:?}, so that keys expire too soon")]

@@ -25,8 +25,9 @@
 //!
 //! While a lock is [valid](Lock::validity) nobody else is granted its resource, as long as the clocks of client and servers
 //! run at rates that differ by no more than the [drift](Drift) over a ttl, and as long as servers do not forget the keys
-//! that they granted: by a restart without their data, eviction, or a failover to a replica that lags. A process that is
-//! suspended past the end of its lock is not stopped by it.
+//! that they granted: by a restart without their data, eviction, or a failover to a replica that lags. A
+//! [restart guard](Builder::restart_guard) makes up for restarts. A process that is suspended past the end of its lock is not
+//! stopped by it, but a storage that looks at its [fencing token](Builder::fenced) does. `SAFETY.md` says more.
 //!
 //! The algorithm is the one of the
 //! [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/).
@@ -39,7 +40,7 @@
 //!
 //! - `tls` (default): servers with `rediss://` and `valkeys://` addresses, also of clusters and sentinels.
 //! - `metrics`: counts and measures, see the module `metrics`.
-//! - `serde`: a [`Lock`] can be handed over (its resources and its value; how long it is valid is known again once it is
+//! - `serde`: a [`Lock`] can be handed over (its resources, its value and its token; how long it is valid is known again once it is
 //!   renewed), and a [`Server`] read from a configuration file, as the text that [`Server::parse`] reads. Passwords are
 //!   never written.
 //!
@@ -71,6 +72,10 @@ mod remembered;
 mod request;
 
 mod error;
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 
 #[cfg(feature = "metrics")]
 pub mod metrics;

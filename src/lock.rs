@@ -83,7 +83,10 @@ impl Lock {
     }
 
     /// Returns the fencing token, if the lock is [fenced](crate::LockRequest::fenced): a number that is larger than that of every
-    /// fenced lock that was granted on this resource before.
+    /// fenced lock on this resource that had been granted when this one was asked for.
+    ///
+    /// Of two locks that were asked for at the same time, of which the first lost its keys before its ttl was over, the one has
+    /// the larger token that was granted the keys last by the servers that granted them to both.
     ///
     /// Hand it to whatever the lock protects, which has to refuse a token that is smaller than one it has seen. Then an
     /// owner that was suspended for longer than its lock was valid does no harm when it goes on.
@@ -141,14 +144,14 @@ impl Lock {
     }
 }
 
-#[expect(clippy::missing_fields_in_debug, reason = "the others say nothing to a user")]
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock")
-            .field("resource", &self.resources)
-            .field("value", &Shortened(self.value()))
-            .field("token", &self.token)
-            .field("validity", &self.validity())
-            .finish()
+        let mut lock = f.debug_struct("Lock");
+        lock.field("resource", &self.resources);
+        lock.field("value", &Shortened(self.value()));
+        if let Some(token) = self.token {
+            lock.field("token", &token);
+        }
+        lock.field("validity", &self.validity()).finish_non_exhaustive()
     }
 }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 struct Parts {
     resources: Vec<Part>,
     value: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<u64>,
 }
 
 /// A name: text if it is UTF-8, and a list of bytes otherwise.
@@ -42,6 +44,7 @@ impl Serialize for Lock {
         let parts = Parts {
             resources: self.shared_resources().as_slice().iter().map(part).collect(),
             value: self.value().into(),
+            token: self.token(),
         };
         parts.serialize(serializer)
     }
@@ -49,8 +52,15 @@ impl Serialize for Lock {
 
 impl<'de> Deserialize<'de> for Lock {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Parts { resources, value } = Parts::deserialize(deserializer)?;
-        let lock = Self::from_parts(resources, value);
+        let Parts {
+            resources,
+            value,
+            token,
+        } = Parts::deserialize(deserializer)?;
+        let mut lock = Self::from_parts(resources, value);
+        if let Some(token) = token {
+            lock = lock.with_token(token);
+        }
         let checked: Result<(), InvalidResource> = Resources::check(lock.shared_resources(), 0);
         checked.map_err(de::Error::custom)?;
         Ok(lock)
@@ -90,6 +100,10 @@ mod tests {
                 json!({"resources": ["a", "b"], "value": "v"}),
             ),
             (
+                Lock::from_parts("r", "v").with_token(7),
+                json!({"resources": ["r"], "value": "v", "token": 7}),
+            ),
+            (
                 Lock::from_parts(b"\xff\0", "v"),
                 json!({"resources": [[255, 0]], "value": "v"}),
             ),
@@ -98,6 +112,7 @@ mod tests {
             let read: Lock = serde_json::from_value(data).unwrap();
             assert_eq!(read.shared_resources(), lock.shared_resources());
             assert_eq!(read.value(), lock.value());
+            assert_eq!(read.token(), lock.token());
             assert!(!read.is_valid(), "nothing is known of it until it is renewed");
         }
     }
@@ -122,6 +137,9 @@ mod tests {
             "redis://us%20er@h:1/3",
             "redis://[::1]:6379",
             "redis+unix:///run/redis.sock",
+            "redis+unix:///run/redis.sock?distrusted=true",
+            "redis://user@h:1/3?distrusted=true",
+            "redis-sentinel://a:26379?sentinelServiceName=s&distrusted=true",
             "memory://a",
             "redis-cluster://user@a:7000?node=b:7001&node=c:7000",
             "redis-sentinel://user@a:26379/2?sentinelServiceName=my%20master&node=b:26379&sentinelUsername=watch",

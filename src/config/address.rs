@@ -9,9 +9,11 @@ use url::Url;
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
+const DISTRUSTED: &str = "distrusted";
+
 /// Reads an address in any of the forms that [`Server::parse`] names.
 pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
-    let Some((scheme, rest)) = address.split_once("://") else {
+    let Some((scheme, rest)) = split_scheme(address) else {
         return parse_tcp(&format!("redis://{address}"));
     };
     match scheme {
@@ -21,16 +23,32 @@ pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
         "rediss-cluster" | "valkeys-cluster" => with_tls(parse_cluster(address)?),
         "redis-sentinel" | "valkey-sentinel" => parse_sentinel(address),
         "rediss-sentinel" | "valkeys-sentinel" => with_tls(parse_sentinel(address)?),
-        "redis+unix" => parse_path(rest, "the path of the socket").map(Server::unix),
+        "redis+unix" => {
+            let (path, query) = rest
+                .split_once('?')
+                .map_or((rest, None), |(path, query)| (path, Some(query)));
+            with_query(parse_path(path, "the path of the socket").map(Server::unix)?, query)
+        }
         "memory" => parse_path(rest, "the name").map(Server::memory),
         _ => Err(AddressProblem::Scheme(scheme.into())),
     }
+}
+
+/// What could be a scheme, and what comes after it. Elsewhere the same characters may stand in a password.
+fn split_scheme(address: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = address.split_once("://")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    scheme.chars().all(fits).then_some((scheme, rest))
 }
 
 /// Reads what stands for itself after the scheme: a path or a name.
 fn parse_path<'a>(rest: &'a str, what: &'static str) -> Result<&'a str, AddressProblem> {
     if let Some((_, query)) = rest.split_once('?') {
         return Err(unexpected_query(query));
+    }
+    if authority(rest).contains('@') {
+        // A path is shown, and so would be a password before it.
+        return Err(AddressProblem::NoCredentials);
     }
     match rest {
         "" | "/" => Err(AddressProblem::Missing(what)),
@@ -51,12 +69,28 @@ fn with_tls(_: Server) -> Result<Server, AddressProblem> {
 
 fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
     let (node, server, query) = parse_url(url, REDIS_PORT)?;
-    match query {
-        None => Ok(Server {
-            endpoint: node.endpoint(),
-            ..server
-        }),
-        Some(query) => Err(unexpected_query(&query)),
+    let endpoint = node.endpoint();
+    with_query(Server { endpoint, ..server }, query.as_deref())
+}
+
+/// Reads the only parameter that a server has which is one process.
+fn with_query(mut server: Server, query: Option<&str>) -> Result<Server, AddressProblem> {
+    let mut is_distrusted = None;
+    for (name, value) in parameters(query) {
+        match name {
+            DISTRUSTED => set_flag(&mut is_distrusted, DISTRUSTED, &value)?,
+            _ => return Err(AddressProblem::Parameter(name.into())),
+        }
+    }
+    server.is_distrusted = is_distrusted.unwrap_or_default();
+    checked(server)
+}
+
+fn set_flag(flag: &mut Option<bool>, name: &'static str, value: &str) -> Result<(), AddressProblem> {
+    let value = value.parse().map_err(|_| AddressProblem::Flag(name))?;
+    match flag.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(AddressProblem::Repeated(name)),
     }
 }
 
@@ -78,11 +112,15 @@ fn parse_cluster(url: &str) -> Result<Server, AddressProblem> {
 fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     let (node, server, query) = parse_url(url, SENTINEL_PORT)?;
     let mut nodes = vec![node];
-    let (mut service, mut username, mut password) = (None, None, None);
+    let (mut service, mut username, mut password, mut is_distrusted) = (None, None, None, None);
     for (name, value) in parameters(query.as_deref()) {
         let (name, place) = match name {
             "node" => {
                 nodes.push(Node::parse(&value, SENTINEL_PORT).ok_or(AddressProblem::Node)?);
+                continue;
+            }
+            DISTRUSTED => {
+                set_flag(&mut is_distrusted, DISTRUSTED, &value)?;
                 continue;
             }
             "sentinelServiceName" => ("sentinelServiceName", &mut service),
@@ -101,6 +139,7 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
             username,
             password,
         }),
+        is_distrusted: is_distrusted.unwrap_or_default(),
         ..server
     })
 }
@@ -115,8 +154,8 @@ fn checked(server: Server) -> Result<Server, AddressProblem> {
 /// Reads the host, what else every kind of server has, and the query.
 fn parse_url(url: &str, default_port: u16) -> Result<(Node, Server, Option<String>), AddressProblem> {
     let authority = authority(url);
-    if url.contains('@') && !authority.contains('@') {
-        // What looks like a port or a path would be a part of the password, which no error may show.
+    if after(authority, url).contains('@') {
+        // What looks like a port, a path or a parameter would be a part of the password, which no error may show.
         return Err(AddressProblem::Credentials);
     }
     let url = Url::parse(url).map_err(|error| match error {
@@ -177,13 +216,18 @@ fn port_text(authority: &str) -> &str {
 
 /// What stands between the scheme and the path.
 fn authority(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+fn after<'a>(authority: &str, url: &'a str) -> &'a str {
+    let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
+    &rest[authority.len()..]
 }
 
 /// The address with what could be a password taken out, whatever else is wrong with it.
 pub(super) fn without_credentials(address: &str) -> String {
-    let (scheme, rest) = match address.split_once("://") {
+    let (scheme, rest) = match split_scheme(address) {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), address),
     };
@@ -217,10 +261,11 @@ pub(super) fn without_secrets(server: &Server) -> String {
         0 => String::new(),
         database => format!("/{database}"),
     };
+    let query = if server.is_distrusted { "?distrusted=true" } else { "" };
     let (first, rest, kind) = match &server.endpoint {
-        Endpoint::Unix(_) => return format!("redis+unix://{}", server.address()),
+        Endpoint::Unix(_) => return format!("redis+unix://{}{query}", server.address()),
         Endpoint::Memory(_) => return server.address().to_string(),
-        Endpoint::Tcp { .. } => return format!("{scheme}://{user}{}{database}", server.address()),
+        Endpoint::Tcp { .. } => return format!("{scheme}://{user}{}{database}{query}", server.address()),
         Endpoint::Cluster(nodes) => (nodes.first(), nodes.iter().skip(1), "cluster"),
         Endpoint::Sentinel(sentinels) => (sentinels.nodes.first(), sentinels.nodes.iter().skip(1), "sentinel"),
     };
@@ -231,6 +276,9 @@ pub(super) fn without_secrets(server: &Server) -> String {
         if let Some(username) = &sentinels.username {
             parameters.push(format!("sentinelUsername={}", encoded(username)));
         }
+    }
+    if server.is_distrusted {
+        parameters.push("distrusted=true".into());
     }
     let mut url = format!("{scheme}-{kind}://{user}{first}{database}");
     for (i, parameter) in parameters.iter().enumerate() {
@@ -351,6 +399,26 @@ mod tests {
                 "redis-sentinel://h?sentinelServiceName=",
                 "`redis-sentinel://h`: the name of the service is missing",
             ),
+            (
+                "redis+unix://u:hunter2@/run/redis.sock",
+                "`redis+unix://…@/run/redis.sock`: neither a socket nor an in-memory server is named with credentials",
+            ),
+            (
+                "redis://h?distrusted",
+                "`redis://h`: query parameter `distrusted` is neither `true` nor `false`",
+            ),
+            (
+                "redis+unix:///s?distrusted=true&distrusted=false",
+                "`redis+unix:///s`: query parameter `distrusted` is given twice",
+            ),
+            (
+                "redis-cluster://h?distrusted=true",
+                "`redis-cluster://h`: query parameter `distrusted` is not understood",
+            ),
+            (
+                "memory://a?distrusted=true",
+                "`memory://a`: query parameter `distrusted` is not understood",
+            ),
         ] {
             assert_eq!(
                 Server::parse(address).unwrap_err().to_string(),
@@ -378,6 +446,21 @@ mod tests {
             let typed = typed.username("u").password("p").database(3);
             let typed = typed.sentinel_username("v").sentinel_password("q&+");
             assert_eq!(Server::parse(&url).unwrap(), typed);
+        }
+    }
+
+    #[test]
+    fn distrust_is_a_parameter() {
+        for (address, typed) in [
+            ("h?distrusted=true", Server::new("h").distrusted()),
+            ("h?distrusted=false", Server::new("h")),
+            ("redis+unix:///s?distrusted=true", Server::unix("/s").distrusted()),
+            (
+                "redis-sentinel://h?distrusted=true&sentinelServiceName=s",
+                Server::sentinel("s", [("h", 26379)]).distrusted(),
+            ),
+        ] {
+            assert_eq!(Server::parse(address).unwrap(), typed, "{address}");
         }
     }
 
@@ -433,6 +516,12 @@ mod tests {
             "redis://h#hunter2",
             "redis+unix:///s?db=1&pass=hunter2",
             "unix:///s?pass=hunter2",
+            "redis+unix://u:hunter2@/s",
+            "u:hunter2@h?next=http://h",
+            "u:hunter2://@h",
+            "u@redis://:hunter2@h/3",
+            "redis://x@u:1?hunter2@h",
+            "memory://:hunter2@a",
             "redis-cluster://h?node=hunter2:x",
             "redis-cluster://u:hunter2@h?node=:",
             "redis-sentinel://h?sentinelPassword=hunter2",

@@ -206,7 +206,8 @@ impl Builder {
 
     /// Gives every lock a fencing token: [`Lock::token`](crate::Lock::token), [`Guard::token`](crate::Guard::token).
     ///
-    /// A lock that is granted after another on the same resource has a larger token, whatever became of the ttl of the first.
+    /// A lock that is asked for after another was granted on the same resource has a larger token, whatever became of the ttl
+    /// of the first.
     /// The servers store it in a key of its own beside the lock's, `{key}:fence:{{key}}`, so the user needs access to that
     /// and to the commands `TIME`, `GET` and `SET`. All processes that lock the resource have to ask for tokens: a lock without
     /// one is in nobody's order.

@@ -40,7 +40,7 @@ impl Node {
     }
 
     /// What is wrong with it, if anything is.
-    pub(super) fn problem(&self) -> Option<AddressProblem> {
+    pub(crate) fn problem(&self) -> Option<AddressProblem> {
         match self {
             Self { host, .. } if host.is_empty() => Some(AddressProblem::Missing("the host")),
             Self { host, .. } if !is_host(host) => Some(AddressProblem::Host),
@@ -91,8 +91,9 @@ impl fmt::Debug for Sentinels {
 }
 
 fn is_host(host: &str) -> bool {
-    let has_other_parts = host.contains([':', '/', '@', '?', '#', '[', ']']) || host.contains(char::is_whitespace);
-    !has_other_parts || host.parse::<Ipv6Addr>().is_ok()
+    // A sentinel may tell anything, and hosts are shown.
+    let fits = |c: char| c.is_alphanumeric() || "-._".contains(c);
+    host.chars().all(fits) || host.parse::<Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]

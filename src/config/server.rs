@@ -72,6 +72,7 @@ pub struct Server {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) database: u8,
+    pub(crate) is_distrusted: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
 }
@@ -140,6 +141,7 @@ impl Server {
             username: None,
             password: None,
             database: 0,
+            is_distrusted: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -159,6 +161,7 @@ impl Server {
     /// | `rediss-cluster://…`, `valkeys-cluster://…`, `rediss-sentinel://…`, `valkeys-sentinel://…` | the same over TLS |
     /// | `memory://name` | an in-memory server of this process, see [`testing`](crate::testing) |
     ///
+    /// `distrusted=true` is a parameter of all but clusters and in-memory servers, see [`distrusted`](Self::distrusted).
     /// `sentinelUsername` and `sentinelPassword` are two more parameters, for sentinels that ask for them. User, password and
     /// parameters are percent-decoded.
     ///
@@ -233,6 +236,27 @@ impl Server {
         self
     }
 
+    /// Does not trust the server: whatever it sends, it costs us no more than some 50 MB and part of a processor.
+    ///
+    /// Without this a server is believed to speak as Redis does once it greeted like one. A reply that never ends could fill the
+    /// memory or occupy a processor, and lists in lists without end overflow the stack, which ends the process. With it a reply
+    /// is passed on only when it is whole, and a server is down with [`DownReason::Excessive`](crate::DownReason::Excessive)
+    /// as soon as one is longer than 2 MiB, has lists nested deeper than 16, or more than 1024 values. None that this library
+    /// asks for is. What a server tells unasked may have 64 KiB, so that no waiter is told of a resource whose name is
+    /// longer.
+    ///
+    /// The replies pass through one more socket within this process for that. With all of three local servers distrusted a
+    /// lone lock took 57 µs in place of 41, and 512 callers made an eighth fewer cycles a second. The socket is made in the
+    /// folder for temporary files, where no other user can reach it, and needs a system that has Unix sockets.
+    ///
+    /// It bounds what a server costs, not what it says: a server that lies about its locks votes wrongly, and no more than a
+    /// minority may. It means nothing to an in-memory server, and is an error for a cluster.
+    #[must_use]
+    pub fn distrusted(mut self) -> Self {
+        self.is_distrusted = true;
+        self
+    }
+
     /// Returns the address, without credentials.
     pub fn address(&self) -> Address {
         let first = |nodes: &[Node]| nodes.first().map(Node::to_string).unwrap_or_default();
@@ -285,6 +309,7 @@ impl Server {
             Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) if nodes.is_empty() => {
                 missing("the host")
             }
+            Endpoint::Cluster(_) if self.is_distrusted => Some(AddressProblem::ClusterDistrusted),
             Endpoint::Cluster(_) if self.database != 0 => Some(AddressProblem::ClusterDatabase(self.database)),
             Endpoint::Sentinel(Sentinels { service, .. }) if service.is_empty() => missing("the name of the service"),
             Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) => {
@@ -303,6 +328,7 @@ impl fmt::Debug for Server {
         server.field("username", &self.username);
         server.field("password", &self.password.as_ref().map(|_| "…"));
         server.field("database", &self.database);
+        server.field("is_distrusted", &self.is_distrusted);
         #[cfg(feature = "tls")]
         server.field("tls", &self.tls);
         server.finish_non_exhaustive()
@@ -371,7 +397,16 @@ mod tests {
         for host in ["10.0.0.1", "::1", "redis-1.example.com"] {
             assert_eq!(Server::new(host).check(), Ok(()), "{host}");
         }
-        for host in ["", "10.0.0.1:6380", "redis://h", "[::1]", "a b", "u:p@h"] {
+        for host in [
+            "",
+            "10.0.0.1:6380",
+            "redis://h",
+            "[::1]",
+            "a b",
+            "u:p@h",
+            "a\u{1b}[2J",
+            "a&b=c",
+        ] {
             assert!(Server::new(host).check().is_err(), "{host}");
         }
     }
@@ -396,6 +431,10 @@ mod tests {
             (
                 Server::cluster([("a", 1)]).database(3),
                 "`redis-cluster://a:1`: a cluster has no database but 0, and not 3",
+            ),
+            (
+                Server::cluster([("a", 1)]).distrusted(),
+                "`redis-cluster://a:1`: a cluster cannot be distrusted",
             ),
             (
                 Server::sentinel("", [("a", 1)]),

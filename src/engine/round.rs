@@ -299,7 +299,8 @@ impl Electorate {
     /// what the furthest of their clocks says.
     fn next_token(&self) -> u64 {
         let tokens = self.lanes.iter().filter_map(|lane| lane.next_token());
-        tokens.max().unwrap_or(0)
+        // Operations that travel together need not have different ones.
+        tokens.max().unwrap_or(0).next_multiple_of(1_000)
     }
 
     /// What the servers are like at present.

@@ -57,7 +57,11 @@ impl Heartbeat<'_> {
                             clock = self.read(&clock, Reading::new(asked, times));
                         }
                     }
-                    Ok(Err(reason)) => return reason,
+                    // The connection ended while we asked. Its end may tell more than that.
+                    Ok(Err(reason)) => {
+                        let told = timeout(self.config.heartbeat_timeout, ended.wait()).await;
+                        return told.unwrap_or(reason);
+                    }
                     Err(_) => return DownReason::Unresponsive,
                 }
             }

@@ -17,6 +17,9 @@ pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use lane::Lane;
 pub(crate) use operation::{Claim, Fence, KeysAndValue, Operation, Verb};
 
+#[cfg(fuzzing)]
+pub(crate) use redis::fuzzing;
+
 pub use reason::{DownReason, Refusal, Text};
 pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};

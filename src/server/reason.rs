@@ -85,6 +85,10 @@ pub enum DownReason {
     /// What listens there does not speak the Redis protocol.
     #[error("not a Redis server: {0}")]
     NotRedis(Text),
+    /// The server, which is [distrusted](crate::Server::distrusted), sent more than any reply to this library takes: which
+    /// bound it passed.
+    #[error("beyond all bounds: {0}")]
+    Excessive(Text),
     /// The server does not let this user run a command that locking needs: the server's words.
     #[error("no permission: {0}")]
     NoPermission(Text),

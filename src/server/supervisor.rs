@@ -129,6 +129,9 @@ impl Supervisor {
         if let Some(policy) = facts.eviction {
             self.monitor.warn(self.server, Warning::Eviction { policy });
         }
+        if facts.tells_nothing {
+            self.monitor.warn(self.server, Warning::TellsNothing);
+        }
         if facts.old_connection_lives {
             self.monitor.warn(self.server, Warning::OldConnectionLives);
         }

@@ -108,7 +108,8 @@ async fn a_user_who_may_run_nothing_cannot_vote() {
 #[tokio::test(flavor = "multi_thread")]
 async fn locks_live_in_the_database_named() {
     let server = RedisServer::start();
-    let redlock = quick().servers([format!("{}/3", server.url())]).build().unwrap();
+    let third = Server::parse(&server.url()).unwrap().database(3);
+    let redlock = quick().servers([third]).build().unwrap();
     all_up(&redlock).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     let keyspace = server.command(&["INFO", "keyspace"]).text();

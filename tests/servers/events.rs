@@ -261,10 +261,14 @@ async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&Redis
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_a_server_less_trustworthy_is_a_warning() {
-    let commands = "+ping +time +client|id +eval +evalsha +set +get +pttl +pexpire +del";
+    let commands = "+ping +time +client|id +client|tracking +eval +evalsha +set +get +pttl +pexpire +del";
     let server = RedisServer::builder()
         .user("blind", &format!("on >secret ~* -@all {commands}"))
         .user("powerless", &format!("on >secret ~* -@all {commands} +info"))
+        .user(
+            "deaf",
+            &format!("on >secret ~* -@all {commands} +info -client|tracking"),
+        )
         .user("timeless", &format!("on >secret ~* -@all {commands} +info -time"))
         .start();
     let url = |user| server.url_as(&format!("{user}:secret"));
@@ -275,10 +279,9 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
     let reconnected = warnings(&server, url("powerless"), RedisServer::kill_clients).await;
     assert_eq!(reconnected, [Warning::OldConnectionLives]);
 
-    assert_eq!(
-        warnings(&server, url("timeless"), nothing).await,
-        [Warning::ClockHidden]
-    );
+    for (user, warning) in [("timeless", Warning::ClockHidden), ("deaf", Warning::TellsNothing)] {
+        assert_eq!(warnings(&server, url(user), nothing).await, [warning], "{user}");
+    }
 
     server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);

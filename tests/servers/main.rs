@@ -22,6 +22,7 @@ mod support;
 #[cfg(feature = "tls")]
 mod tls;
 mod told;
+mod turncoat;
 mod undo;
 mod using;
 mod waiting;

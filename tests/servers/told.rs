@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, ServerVote, Vote};
+use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, Server, ServerVote, Vote};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{
@@ -79,8 +79,9 @@ async fn a_waiter_is_told_of_any_bytes_with_a_prefix_in_another_database() {
     let resource = b"\x00\xff\xc3\r\n{\"";
     let servers = Servers::start(3);
     let connected = async || {
-        let urls = servers.iter().map(|server| format!("{}/3", server.url()));
-        let redlock = quick().key_prefix("locks:").servers(urls).build().unwrap();
+        let third = |server: &RedisServer| Server::parse(&server.url()).unwrap().database(3);
+        let servers = servers.iter().map(third);
+        let redlock = quick().key_prefix("locks:").servers(servers).build().unwrap();
         all_up(&redlock).await;
         redlock
     };

@@ -61,6 +61,17 @@ impl Plan {
         rotated(self.contenders.clone(), repeat)
     }
 
+    /// The same, without what is one of the others with another setting.
+    pub fn peer_turns(&self, repeat: usize) -> Vec<Name> {
+        rotated(self.peers(), repeat)
+    }
+
+    /// The contenders, without what is one of the others with another setting.
+    pub fn peers(&self) -> Vec<Name> {
+        let is_peer = |name: &Name| !matches!(name, Name::Fenced | Name::Guarded);
+        self.contenders.iter().copied().filter(is_peer).collect()
+    }
+
     /// The same, of those that can wait for a resource.
     pub fn waiting_turns(&self, repeat: usize) -> Vec<Name> {
         rotated(self.waiting(), repeat)

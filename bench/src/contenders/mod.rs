@@ -11,7 +11,13 @@ use std::{error::Error, fmt, future::Future, net::SocketAddr, str::FromStr, time
 use crate::Result;
 
 pub(crate) use self::waiting::with_waiting;
-pub use self::{floor::Floor, multiredlock::Multiredlock, plain_fred::PlainFred, rslock::Rslock, waiting::Waiting};
+pub use self::{
+    floor::Floor,
+    multiredlock::{Fenced, Guarded, Multiredlock},
+    plain_fred::PlainFred,
+    rslock::Rslock,
+    waiting::Waiting,
+};
 
 /// A lock on a majority of servers, with one connection to each.
 pub trait Contender: Send + Sync + Sized + 'static {
@@ -37,13 +43,24 @@ pub trait Contender: Send + Sync + Sized + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     Multiredlock,
+    /// The same with fencing tokens.
+    Fenced,
+    /// The same with a restart guard.
+    Guarded,
     PlainFred,
     Rslock,
     Floor,
 }
 
 impl Name {
-    pub const ALL: [Self; 4] = [Self::Multiredlock, Self::PlainFred, Self::Rslock, Self::Floor];
+    pub const ALL: [Self; 6] = [
+        Self::Multiredlock,
+        Self::Fenced,
+        Self::Guarded,
+        Self::PlainFred,
+        Self::Rslock,
+        Self::Floor,
+    ];
     /// Those that can wait for a resource.
     pub const WAITING: [Self; 2] = [Self::Multiredlock, Self::Rslock];
 }
@@ -52,6 +69,8 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Multiredlock => "multiredlock",
+            Self::Fenced => "fenced",
+            Self::Guarded => "restart guard",
             Self::PlainFred => "plain fred",
             Self::Rslock => "rslock",
             Self::Floor => "floor",
@@ -76,6 +95,8 @@ macro_rules! with_contender {
     ($name:expr, $function:ident($($argument:expr),* $(,)?)) => {
         match $name {
             $crate::contenders::Name::Multiredlock => $function::<$crate::contenders::Multiredlock>($($argument),*).await,
+            $crate::contenders::Name::Fenced => $function::<$crate::contenders::Fenced>($($argument),*).await,
+            $crate::contenders::Name::Guarded => $function::<$crate::contenders::Guarded>($($argument),*).await,
             $crate::contenders::Name::PlainFred => $function::<$crate::contenders::PlainFred>($($argument),*).await,
             $crate::contenders::Name::Rslock => $function::<$crate::contenders::Rslock>($($argument),*).await,
             $crate::contenders::Name::Floor => $function::<$crate::contenders::Floor>($($argument),*).await,

@@ -1,23 +1,60 @@
-//! This library, with every default but the servers.
+//! This library, with every default but the servers; and with one more setting each.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{marker::PhantomData, net::SocketAddr, time::Duration};
 
-use multiredlock::{Lock, Redlock, ServerState};
+use multiredlock::{Builder, Lock, Redlock, ServerState};
 
 use super::Contender;
-use crate::{Result, measure::eventually};
+use crate::{
+    Result,
+    measure::{TTL, eventually},
+};
 
-pub struct Multiredlock {
+pub struct Multiredlock<S = Defaults> {
     pub(super) redlock: Redlock,
+    settings: PhantomData<S>,
 }
 
-impl Contender for Multiredlock {
+/// Every lock has a fencing token.
+pub type Fenced = Multiredlock<Tokens>;
+
+/// Servers that were just started do not vote.
+pub type Guarded = Multiredlock<RestartGuard>;
+
+pub trait Settings: Send + Sync + 'static {
+    fn set(builder: Builder) -> Builder;
+}
+
+pub struct Defaults;
+
+impl Settings for Defaults {
+    fn set(builder: Builder) -> Builder {
+        builder
+    }
+}
+
+pub struct Tokens;
+
+impl Settings for Tokens {
+    fn set(builder: Builder) -> Builder {
+        builder.fenced()
+    }
+}
+
+pub struct RestartGuard;
+
+impl Settings for RestartGuard {
+    fn set(builder: Builder) -> Builder {
+        builder.restart_guard(TTL)
+    }
+}
+
+impl<S: Settings> Contender for Multiredlock<S> {
     type Held = Lock;
 
     async fn connect(addresses: &[SocketAddr]) -> Result<Self> {
-        let redlock = Redlock::builder()
-            .servers(addresses.iter().map(|address| format!("redis://{address}")))
-            .build()?;
+        let builder = Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")));
+        let redlock = S::set(builder).build()?;
         // A majority would do for the library, but not for a comparison: all others have every server too.
         let all_up = || {
             let servers = redlock.servers();
@@ -26,7 +63,10 @@ impl Contender for Multiredlock {
         eventually("every server is up", all_up)
             .await
             .map_err(|error| format!("{error}: {:?}", redlock.servers()))?;
-        Ok(Self { redlock })
+        Ok(Self {
+            redlock,
+            settings: PhantomData,
+        })
     }
 
     async fn lock(&self, resource: &str, ttl: Duration) -> Result<Lock> {

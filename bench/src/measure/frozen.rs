@@ -64,7 +64,7 @@ pub async fn run(plan: &Plan) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for repeat in 0..plan.repeats {
         for demand in DEMANDS {
-            for contender in plan.turns(repeat) {
+            for contender in plan.peer_turns(repeat) {
                 eprintln!("frozen {}/{}: {contender}, {demand}", repeat + 1, plan.repeats);
                 // Each server is the frozen one in turn, in case a contender does not treat all alike.
                 let frozen = repeat % SERVERS;

@@ -14,10 +14,8 @@ use tokio::{
     time::{self, Interval, MissedTickBehavior},
 };
 
-use super::recorder::Recorder;
+use super::{TTL, recorder::Recorder};
 use crate::{Result, contenders::Contender};
-
-const TTL: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]
 pub struct Load {

@@ -30,7 +30,7 @@ pub struct Sample {
 pub async fn run(plan: &Plan) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for repeat in 0..plan.repeats {
-        for contender in plan.turns(repeat) {
+        for contender in plan.peer_turns(repeat) {
             eprintln!("memory {}/{}: {contender}", repeat + 1, plan.repeats);
             samples.push(measure(contender).await?);
         }

@@ -12,12 +12,16 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
+/// What locks are taken for, unless it says otherwise.
+pub const TTL: Duration = Duration::from_secs(10);
+
 /// Enough for connections, caches and the servers' tables to settle.
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Waits until a condition holds, within a bound that only a fault reaches.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
-    const BOUND: Duration = Duration::from_secs(10);
+    // A server that was just started is waited for by a restart guard.
+    const BOUND: Duration = Duration::from_secs(30);
     let started = Instant::now();
     while !holds() {
         if started.elapsed() > BOUND {

@@ -35,7 +35,7 @@ impl Report<'_> {
             "failed",
         ]);
         for demand in DEMANDS {
-            for &contender in &self.plan.contenders {
+            for contender in self.plan.peers() {
                 for (phase, name) in PHASES {
                     self.frozen_row(&mut table, contender, demand, (phase, name));
                 }

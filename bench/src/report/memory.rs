@@ -14,7 +14,7 @@ impl Report<'_> {
     pub(super) fn write_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n### {LOCKS} locks held by one client\n")?;
         let mut table = Table::new(&["contender", "resident MiB", "allocated MiB", "allocated bytes/lock"]);
-        for &contender in &self.plan.contenders {
+        for contender in self.plan.peers() {
             let cell = |factor: f64, digits: usize, value: fn(&Sample) -> f64| {
                 let spread = self.memory_of(contender, value);
                 spread.map_or_else(String::new, |spread| format!("{:.digits$}", spread.scaled(factor)))

@@ -56,6 +56,26 @@ impl Report<'_> {
             Bound::AtMost(1.3),
             self.against(Name::Floor, 1, |numbers| numbers.lock_p50),
         ));
+        targets.push((
+            "lock p50 of a lone caller, fenced / not".to_owned(),
+            Bound::AtMost(1.3),
+            self.costs(Name::Fenced, 1, |numbers| numbers.lock_p50),
+        ));
+        targets.push((
+            "cycles/s of 512 callers, fenced / not".to_owned(),
+            Bound::AtLeast(0.6),
+            self.costs(Name::Fenced, 512, |numbers| numbers.cycles_per_second),
+        ));
+        targets.push((
+            "cycles/s of 512 callers, with a restart guard / without".to_owned(),
+            Bound::AtLeast(0.95),
+            self.costs(Name::Guarded, 512, |numbers| numbers.cycles_per_second),
+        ));
+        targets.push((
+            "lock p50 of a lone caller, with a restart guard / without".to_owned(),
+            Bound::AtMost(1.05),
+            self.costs(Name::Guarded, 1, |numbers| numbers.lock_p50),
+        ));
         for demand in DEMANDS {
             targets.extend(self.frozen_targets(demand));
         }
@@ -71,6 +91,10 @@ impl Report<'_> {
 
     fn against(&self, peer: Name, callers: usize, value: fn(&Numbers) -> f64) -> Option<Spread> {
         self.throughput_ratio((Name::Multiredlock, peer), SERVERS, callers, value)
+    }
+
+    fn costs(&self, setting: Name, callers: usize, value: fn(&Numbers) -> f64) -> Option<Spread> {
+        self.throughput_ratio((setting, Name::Multiredlock), SERVERS, callers, value)
     }
 
     fn frozen_targets(&self, demand: Demand) -> [Target; 2] {

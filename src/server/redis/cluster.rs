@@ -163,7 +163,7 @@ pub(super) async fn id(node: &Peer<'_>) -> Result<Option<String>, DownReason> {
 }
 
 /// The smallest id of a node. One that is only being met does not have its own yet.
-fn smallest_id(nodes: &str) -> Option<String> {
+pub(super) fn smallest_id(nodes: &str) -> Option<String> {
     let ids = nodes.lines().filter_map(|line| {
         let mut fields = line.split(' ');
         let (id, _address, flags) = (fields.next()?, fields.next()?, fields.next()?);
@@ -184,6 +184,7 @@ pub(super) fn facts(nodes: &[Facts], id: Option<String>) -> Facts {
         is_replica: any(|node| node.is_replica),
         is_loading: any(|node| node.is_loading),
         eviction: nodes.iter().find_map(|node| node.eviction.clone()),
+        tells_nothing: any(|node| node.tells_nothing),
         old_connection_lives: any(|node| node.old_connection_lives),
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn parse(info: &str) -> Option<Facts> {
         eviction: field("maxmemory_policy")
             .filter(|policy| may_evict && *policy != "noeviction")
             .map(bounded),
+        tells_nothing: false,
         old_connection_lives: false,
     })
 }

@@ -3,10 +3,19 @@
 //! fred's own reconnection keeps neither our order nor our promise that nothing is replayed, so each connection is a new
 //! client that is thrown away when its connection ends.
 
+#[cfg(unix)]
+mod bounds;
 mod cluster;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod info;
 mod inline;
 mod preflight;
+#[cfg(unix)]
+mod relay;
+#[cfg(not(unix))]
+#[path = "no_relay.rs"]
+mod relay;
 mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
@@ -31,6 +40,7 @@ use fred::{
     },
 };
 use inline::Replies;
+use relay::Relay;
 use std::{
     collections::HashMap,
     fmt,
@@ -40,7 +50,11 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{runtime, task::AbortHandle, time::timeout};
+use tokio::{
+    runtime,
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
+};
 use tokio_stream::{
     StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
@@ -141,19 +155,11 @@ impl Connector {
         cluster: Option<Cluster>,
     ) -> Result<Connected, DownReason> {
         let link = RedisLink::new(client, &router, cluster);
-        let mut facts = Vec::new();
-        for peer in link.peers() {
-            let probed = timeout(self.timeout, self.probe(&peer)).await;
-            facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
-        }
-        let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
-        self.previous.retain(|run_id, _| is_there(run_id));
-        let facts = if link.cluster.is_none() {
-            facts.swap_remove(0)
-        } else {
-            let id = timeout(self.timeout, cluster::id(&link.peers()[0])).await;
-            cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?)
-        };
+        let facts = match self.facts(&link).await {
+            // The router knows more of it.
+            Err(DownReason::ConnectionLost) => Err(router.ended_within(self.timeout).await),
+            facts => facts,
+        }?;
         Ok(Connected {
             feed: feed(&link.client),
             link: Arc::new(link),
@@ -162,16 +168,31 @@ impl Connector {
         })
     }
 
+    async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
+        let mut facts = Vec::new();
+        for peer in link.peers() {
+            let probed = timeout(self.timeout, self.probe(&peer)).await;
+            facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
+        }
+        let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
+        self.previous.retain(|run_id, _| is_there(run_id));
+        if link.cluster.is_none() {
+            return Ok(facts.swap_remove(0));
+        }
+        let id = timeout(self.timeout, cluster::id(&link.peers()[0])).await;
+        Ok(cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?))
+    }
+
     /// Opens a connection with RESP3, or with RESP2 where the server has no HELLO.
     async fn open(&mut self) -> Result<(Client, Router), DownReason> {
         match self.open_once(&self.config).await {
-            Err(error) if self.config.version == RespVersion::RESP3 && self.lacks_resp3(&error) => {
+            Err(NotOpened::ByFred(error)) if self.config.version == RespVersion::RESP3 && self.lacks_resp3(&error) => {
                 self.config.version = RespVersion::RESP2;
                 self.open_once(&self.config).await
             }
             other => other,
         }
-        .map_err(|error| self.reason(&error))
+        .map_err(|failed| self.why(failed))
     }
 
     fn lacks_resp3(&self, error: &Error) -> bool {
@@ -181,7 +202,13 @@ impl Connector {
         says(&["unknown command", "NOPROTO", "NOPERM"]) || (self.config.password.is_some() && says(&["NOAUTH"]))
     }
 
-    async fn open_once(&self, config: &Config) -> Result<(Client, Router), Error> {
+    async fn open_once(&self, config: &Config) -> Result<(Client, Router), NotOpened> {
+        let mut config = config.clone();
+        let mut relay = None;
+        if self.server.is_distrusted {
+            let to_server = Relay::to_server_of(&mut config, self.timeout).await;
+            relay = Some(to_server.map_err(NotOpened::ByRelay)?);
+        }
         let connection = FredConnection {
             connection_timeout: self.timeout,
             internal_command_timeout: self.timeout,
@@ -197,7 +224,7 @@ impl Connector {
             ..FredConnection::default()
         };
         let client = Client::new(
-            config.clone(),
+            config,
             Some(PerformanceConfig {
                 broadcast_channel_capacity: CHANGES_KEPT,
                 ..PerformanceConfig::default()
@@ -205,20 +232,37 @@ impl Connector {
             Some(connection),
             None,
         );
-        let router = {
+        let (result, mut router) = {
             let mut connected = pin!(client.wait_for_connect());
             // It listens from its first poll on, which must come before there is anything to hear.
             poll_fn(|cx| Poll::Ready(connected.as_mut().poll(cx).is_ready())).await;
-            let mut router = Router(client.connect());
-            tokio::select! {
-                result = &mut router.0 => Err(match result {
+            let mut router = Router {
+                task: client.connect(),
+                relay,
+            };
+            let result = tokio::select! {
+                result = &mut router.task => Err(match result {
                     Ok(Err(error)) => error,
                     _ => Error::new(ErrorKind::Canceled, "connection lost"),
                 }),
-                result = connected => result.map(|()| router),
-            }
+                result = connected => result,
+            };
+            (result, router)
         };
-        Ok((client, router?))
+        match result {
+            Ok(()) => Ok((client, router)),
+            Err(error) => Err(router
+                .hung_up()
+                .await
+                .map_or(NotOpened::ByFred(error), NotOpened::ByRelay)),
+        }
+    }
+
+    fn why(&self, failed: NotOpened) -> DownReason {
+        match failed {
+            NotOpened::ByFred(error) => self.reason(&error),
+            NotOpened::ByRelay(reason) => reason,
+        }
     }
 
     async fn probe(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
@@ -234,6 +278,9 @@ impl Connector {
             Ok(Resp3Frame::Number { data, .. }) => Some(data),
             _ => None,
         };
+        // Which changes nothing.
+        let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
+        facts.tells_nothing = untracked.is_err_and(|error| Refusal::parse(&error) == Refusal::NoPermission);
         facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
         self.previous.extend(facts.run_id.clone().zip(id));
         if !facts.is_replica && !facts.is_loading {
@@ -365,28 +412,49 @@ fn set_tls(_: &mut Config, _: &Server) -> Result<bool, String> {
     Ok(false)
 }
 
-/// fred's task that owns the socket. It ends when this is dropped.
+/// Whose words there are for why there is no connection.
+enum NotOpened {
+    ByFred(Error),
+    ByRelay(DownReason),
+}
+
+/// fred's task that owns the socket, and what it goes through to a server that is distrusted. Both end when this is dropped.
 #[derive(Debug)]
-struct Router(tokio::task::JoinHandle<Result<(), Error>>);
+struct Router {
+    task: JoinHandle<Result<(), Error>>,
+    relay: Option<Relay>,
+}
 
 impl Router {
     fn handle(&self) -> AbortHandle {
-        self.0.abort_handle()
+        self.task.abort_handle()
     }
 
     async fn ended(&mut self) -> DownReason {
-        match (&mut self.0).await {
-            Ok(Err(error)) if matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Parse) => {
+        let result = (&mut self.task).await;
+        match (self.hung_up().await, result) {
+            (Some(reason), _) => reason,
+            (None, Ok(Err(error))) if matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Parse) => {
                 DownReason::NotRedis(Text::new(error.details()))
             }
-            _ => DownReason::ConnectionLost,
+            (None, _) => DownReason::ConnectionLost,
         }
+    }
+
+    /// The same of one that has lost its connection.
+    async fn ended_within(&mut self, limit: Duration) -> DownReason {
+        timeout(limit, self.ended()).await.unwrap_or(DownReason::ConnectionLost)
+    }
+
+    /// Why the relay hung up, if there is one and it did.
+    async fn hung_up(&mut self) -> Option<DownReason> {
+        self.relay.as_mut()?.ended().await
     }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -528,7 +596,7 @@ impl Link for RedisLink {
         let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
-                (Some(Ok(frame)), _) => wire::answer(&frame, name, form, keys),
+                (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
                 (Some(Err(error)), Some((cluster, place))) => cluster.given_up(&error, &place, form),
                 (Some(Err(_)) | None, _) => Answer::Lost,
             };

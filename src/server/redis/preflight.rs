@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// The longest line that is read. Redis' own longest greeting, about protected mode, has some 1000 bytes.
-const LONGEST_LINE: usize = 2048;
+pub(super) const LONGEST_LINE: usize = 2048;
 
 /// Fails unless a Redis server answers. Of a server that speaks TLS only the connection is tried: who proves its name by
 /// a certificate is no stranger.
@@ -48,7 +48,7 @@ async fn unix(_: &std::path::Path) -> Result<tokio::io::Empty, DownReason> {
     Err(DownReason::Io(Text::new("this system has no Unix sockets")))
 }
 
-async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), DownReason> {
+pub(super) async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), DownReason> {
     stream
         .write_all(b"*1\r\n$4\r\nPING\r\n")
         .await
@@ -88,7 +88,8 @@ fn read(line: &str) -> Result<(), DownReason> {
     }
 }
 
-fn reason(error: &io::Error) -> DownReason {
+/// What an error of the operating system says of a server.
+pub(super) fn reason(error: &io::Error) -> DownReason {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => DownReason::ConnectionRefused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {

@@ -41,11 +41,15 @@ impl Connector {
             ..self.config.clone()
         };
         let opened = self.open_once(&config).await;
-        let (client, router) = opened.map_err(|error| self.reason(&error))?;
+        let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
         let link = RedisLink::new(client, &router, None);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
         let answer = timeout(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
-        match answer.unwrap_or(Err(DownReason::ConnectTimeout))? {
+        let answer = match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {
+            Err(DownReason::ConnectionLost) => return Err(router.ended_within(self.timeout).await),
+            answer => answer?,
+        };
+        match answer {
             Ok(frame) => read(&frame).ok_or_else(|| {
                 let problem = format!("it knows no service `{}`", sentinels.service);
                 DownReason::Refused(Text::new(problem))
@@ -56,7 +60,7 @@ impl Connector {
 }
 
 /// The master, if the sentinel knows one.
-fn read(answer: &Resp3Frame) -> Option<Node> {
+pub(super) fn read(answer: &Resp3Frame) -> Option<Node> {
     match answer {
         Resp3Frame::Array { data, .. } => match &data[..] {
             [host, port] => Node::new(wire::text(host), wire::text(port).parse().ok()?),

@@ -15,6 +15,7 @@ use rmp::{
     encode,
 };
 use std::{
+    io::Write,
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -27,9 +28,9 @@ static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCR
 /// The largest number that a script of Redis counts up from exactly, in microseconds a time in the year 2255.
 const LARGEST_TOKEN: u64 = (1 << 53) - 1;
 
-const SET: &str = "SET";
-const EVAL: &str = "EVAL";
-const EVALSHA: &str = "EVALSHA";
+pub(super) const SET: &str = "SET";
+pub(super) const EVAL: &str = "EVAL";
+pub(super) const EVALSHA: &str = "EVALSHA";
 
 /// Which keys a script's command declares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +101,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where the token of a fenced lock is stored. The hash tag leads to the slot of the lock's key, unless that has braces which
-/// are no tag; and what a user may access by its beginning is the same.
+/// Where the script stores the token of a fenced lock. The hash tag leads to the slot of the lock's key, unless that has braces
+/// which are no tag; and what a user may access by its beginning is the same.
 fn fence_key(key: &[u8]) -> Vec<u8> {
     [key, b":fence:{", key, b"}"].concat()
 }
@@ -109,13 +110,11 @@ fn fence_key(key: &[u8]) -> Vec<u8> {
 /// The batch in the form that the script reads.
 fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
     let size = |operation: &Arc<Operation>| {
-        let (bytes, keys) = (operation.keys.bytes(), operation.keys.as_slice().len());
-        let fence = operation.fence.map_or(0, |_| 2 * bytes + 15 * keys + 30);
-        bytes + 5 * keys + operation.value.len() + 30 + fence
+        operation.keys.bytes() + 5 * operation.keys.as_slice().len() + operation.value.len() + 60
     };
     let mut list = Vec::with_capacity(5 + batch.iter().map(size).sum::<usize>());
     // Writing to a `Vec` does not fail.
-    let _ = encode::write_array_len(&mut list, u32::try_from(4 * batch.len()).unwrap_or(u32::MAX));
+    let _ = encode::write_array_len(&mut list, u32::try_from(6 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
         if let Resources::Many(keys) = &operation.keys {
             let _ = encode::write_array_len(&mut list, u32::try_from(keys.len()).unwrap_or(u32::MAX));
@@ -125,20 +124,19 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
         }
         write_text(&mut list, operation.verb.name().as_bytes());
         write_text(&mut list, operation.value.as_bytes());
-        if let Some(fence) = &operation.fence {
-            let keys = operation.keys.as_slice();
-            let _ = encode::write_array_len(&mut list, u32::try_from(3 + keys.len()).unwrap_or(u32::MAX));
-            for number in [ttl_ms(operation), fence.token, millis(fence.expiry)] {
-                let _ = encode::write_uint(&mut list, number);
-            }
-            for key in keys {
-                write_text(&mut list, &fence_key(key));
-            }
-        } else {
-            let _ = encode::write_uint(&mut list, ttl_ms(operation));
-        }
+        write_digits(&mut list, ttl_ms(operation));
+        // Any token is larger than 0.
+        let token = operation.fence.map_or(0, |fence| fence.token.max(1));
+        let _ = encode::write_uint(&mut list, token);
+        write_digits(&mut list, operation.fence.map_or(0, |fence| millis(fence.expiry)));
     }
     list
+}
+
+/// A number as text.
+fn write_digits(list: &mut Vec<u8>, number: u64) {
+    let _ = encode::write_str_len(list, number.checked_ilog10().unwrap_or(0) + 1);
+    let _ = write!(list, "{number}");
 }
 
 fn write_text(list: &mut Vec<u8>, text: &[u8]) {
@@ -146,8 +144,9 @@ fn write_text(list: &mut Vec<u8>, text: &[u8]) {
     list.extend_from_slice(text);
 }
 
-/// Reads the answer to a command. What is not of the expected form counts as a refusal, never as a grant.
-pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form, keys: Keys) -> Answer {
+/// Reads the answer to a command for so many operations. What is not of the expected form counts as a refusal, or says nothing,
+/// and is never a grant.
+pub(super) fn answer(frame: &Resp3Frame, name: &str, operations: usize, form: Form, keys: Keys) -> Answer {
     let again = |script| Answer::Again(Form { script, ..form });
     if let Some(error) = error(frame) {
         let refusal = Refusal::parse(&error);
@@ -167,23 +166,19 @@ pub(super) fn answer(frame: &Resp3Frame, name: &str, form: Form, keys: Keys) -> 
         Resp3Frame::SimpleString { data, .. } if name == SET && data == "OK" => Answer::Outcomes(vec![Outcome::Done]),
         // The script tells who holds it.
         Resp3Frame::Null if name == SET => again(Script::Known),
-        Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data)),
+        Resp3Frame::BlobString { data, .. } if name != SET => Answer::Outcomes(unpacked(data, operations)),
         _ => Answer::Rejected(Refusal::parse("the answer is none of those expected")),
     }
 }
 
-/// The outcomes in a list, up to the first that makes no sense.
-fn unpacked(mut list: &[u8]) -> Vec<Outcome> {
-    let length = decode::read_array_len(&mut list).unwrap_or(0) as usize;
-    // What the server says of the length is no reason to reserve memory.
-    let mut outcomes = Vec::with_capacity(length.min(64));
-    for _ in 0..length {
-        match outcome(&mut list) {
-            Some(outcome) => outcomes.push(outcome),
-            None => break,
-        }
+/// The outcomes of so many operations, or none if the list is not exactly that.
+fn unpacked(mut list: &[u8], operations: usize) -> Vec<Outcome> {
+    let length = decode::read_array_len(&mut list).ok();
+    if length.map(|length| length as usize) != Some(operations) {
+        return Vec::new();
     }
-    outcomes
+    let outcomes: Option<Vec<_>> = (0..operations).map(|_| outcome(&mut list)).collect();
+    outcomes.filter(|_| list.is_empty()).unwrap_or_default()
 }
 
 fn outcome(list: &mut &[u8]) -> Option<Outcome> {
@@ -197,11 +192,6 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
             *list = rest;
             Some(Outcome::Missing)
         }
-        Marker::FixArray(1) => {
-            *list = rest;
-            let token = decode::read_int(list).ok();
-            token.filter(|token| *token <= LARGEST_TOKEN).map(Outcome::Fenced)
-        }
         Marker::FixArray(2) => {
             *list = rest;
             let pttl = decode::read_int(list).ok()?;
@@ -210,6 +200,10 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
                 pttl,
                 value: value.to_vec(),
             })
+        }
+        Marker::U8 | Marker::U16 | Marker::U32 | Marker::U64 => {
+            let token = decode::read_int(list).ok();
+            token.filter(|token| *token <= LARGEST_TOKEN).map(Outcome::Fenced)
         }
         _ => bytes(list).map(|error| Outcome::Failed(String::from_utf8_lossy(error).into_owned())),
     }
@@ -274,8 +268,8 @@ mod tests {
         declares: true,
     };
 
-    fn outcomes(list: &[u8]) -> Vec<Outcome> {
-        match answer(&blob(list), EVALSHA, CHEAPEST, Keys::Watched) {
+    fn outcomes(operations: usize, list: &[u8]) -> Vec<Outcome> {
+        match answer(&blob(list), EVALSHA, operations, CHEAPEST, Keys::Watched) {
             Answer::Outcomes(outcomes) => outcomes,
             other => panic!("{other:?}"),
         }
@@ -283,13 +277,13 @@ mod tests {
 
     #[test]
     fn every_answer_of_the_script_is_read() {
-        let list = b"\x95\x01\x00\x91\xcd\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
+        let list = b"\x95\x01\x00\xcd\x01\x00\x92\xff\xa7web_1_a\xa6OOM so";
         let held = Outcome::Held {
             pttl: -1,
             value: "web_1_a".into(),
         };
         assert_eq!(
-            outcomes(list),
+            outcomes(5, list),
             [
                 Outcome::Done,
                 Outcome::Missing,
@@ -306,16 +300,17 @@ mod tests {
         for list in [
             &b"\x91\x02"[..],
             b"\x91\x90",
-            b"\x91\x91\xa1x",
-            b"\x91\x91\xff",
-            b"\x91\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
+            b"\x91\xff",
+            b"\x91\xd3\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x91\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00",
+            b"\x91\xcf\x00\x20\x00\x00\x00\x00\x00\x00",
             b"\x91\x92\x01",
             b"\x91\xc0",
             b"\xdd\xff\xff\xff\xff",
             b"",
             b"OK",
         ] {
-            assert_eq!(outcomes(list), [], "{list:?}");
+            assert_eq!(outcomes(1, list), [], "{list:?}");
         }
         let number = Resp3Frame::Number {
             data: 1,
@@ -323,18 +318,28 @@ mod tests {
         };
         for name in [SET, EVAL, EVALSHA] {
             assert!(matches!(
-                answer(&number, name, CHEAPEST, Keys::Watched),
+                answer(&number, name, 1, CHEAPEST, Keys::Watched),
                 Answer::Rejected(_)
             ));
         }
         assert!(matches!(
-            answer(&blob(b"OK"), SET, CHEAPEST, Keys::Watched),
+            answer(&blob(b"OK"), SET, 1, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
         assert!(matches!(
-            answer(&Resp3Frame::Null, EVALSHA, CHEAPEST, Keys::Watched),
+            answer(&Resp3Frame::Null, EVALSHA, 1, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
+    }
+
+    #[test]
+    fn a_list_of_another_length_says_nothing() {
+        let list = b"\x92\x01\x01";
+        assert_eq!(outcomes(2, list), [Outcome::Done, Outcome::Done]);
+        assert_eq!(outcomes(1, list), []);
+        assert_eq!(outcomes(3, list), []);
+        assert_eq!(outcomes(2, b"\x92\x01"), []);
+        assert_eq!(outcomes(2, b"\x92\x01\x01\x01"), []);
     }
 
     #[test]
@@ -344,9 +349,9 @@ mod tests {
             attributes: None,
         };
         let is_source = |answer| matches!(answer, Answer::Again(form) if form.script == Script::Source);
-        assert!(is_source(answer(&frame, EVALSHA, CHEAPEST, Keys::Watched)));
+        assert!(is_source(answer(&frame, EVALSHA, 1, CHEAPEST, Keys::Watched)));
         assert!(matches!(
-            answer(&frame, EVAL, CHEAPEST, Keys::Watched),
+            answer(&frame, EVAL, 1, CHEAPEST, Keys::Watched),
             Answer::Rejected(_)
         ));
     }
@@ -358,16 +363,19 @@ mod tests {
             attributes: None,
         };
         assert!(
-            matches!(answer(&ok, SET, CHEAPEST, Keys::Watched), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done])
+            matches!(answer(&ok, SET, 1, CHEAPEST, Keys::Watched), Answer::Outcomes(outcomes) if outcomes == [Outcome::Done])
         );
-        let refused = answer(&Resp3Frame::Null, SET, CHEAPEST, Keys::Watched);
+        let refused = answer(&Resp3Frame::Null, SET, 1, CHEAPEST, Keys::Watched);
         assert!(matches!(refused, Answer::Again(form) if form.script == Script::Known));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_can_be_read_and_never_yield_more_than_they_hold(list in prop::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(outcomes(&list).len() <= list.len());
+        fn any_bytes_can_be_read_and_yield_an_outcome_for_each_operation_or_none(list in prop::collection::vec(any::<u8>(), 0..100)) {
+            for operations in 1..=4 {
+                let read = outcomes(operations, &list).len();
+                prop_assert!(read == operations || read == 0);
+            }
         }
     }
 }

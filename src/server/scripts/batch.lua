@@ -1,9 +1,10 @@
 -- Carries out a batch of operations in order, each on the keys of one lock.
 --
--- ARGV[1] is a MessagePack list. Operation i has from index 4 * i - 3 on its key (or a list of its keys), its verb, the lock's
--- value, and its ttl in milliseconds. One argument for all of them costs client and server less than one for each. KEYS are
--- not read: Redis checks the user's access to all of them first, and would refuse a batch for one. Only to a cluster, whose
--- nodes have to see them, the keys go there as well; a batch is a single operation then.
+-- ARGV[1] is a MessagePack list. Operation i has from index 6 * i - 5 on its key (or a list of its keys), its verb, the lock's
+-- value, its ttl in milliseconds, a token or 0, and for how many milliseconds the token is remembered. Both times are texts: Redis
+-- would have to make some of numbers for its commands. One argument for all operations costs client and server less than one
+-- for each. KEYS are not read: Redis checks the user's access to all of them first, and would refuse a batch for one. Only to a
+-- cluster, whose nodes have to see them, the keys go there as well; a batch is a single operation then.
 --
 -- The verbs:
 --   lock     sets the keys unless any of them is there
@@ -13,14 +14,13 @@
 --   look     changes nothing
 --   unlock   removes the keys that are ours
 --
--- A fenced operation has a list in place of its ttl: the ttl, a token, for how many milliseconds the token is remembered, and for
--- each key where. If the operation was done, a lock stores a larger token than is stored there, at least the server's time in
--- microseconds, and at least the one it was sent unless that is far ahead of the time. All others store the token they were sent,
--- unless a larger one is stored.
+-- An operation with a token is fenced. If it was done, a lock stores a larger token than is stored for its keys, at least the
+-- server's time in microseconds, and at least the one it was sent unless that is far ahead of the time. All others store the
+-- token they were sent, unless a larger one is stored.
 --
 -- The answer is a MessagePack list with one entry for each operation, in the same order:
 --   1               it was done; to look: all keys are ours
---   {token}         a fenced lock was granted, with this token
+--   a larger number a fenced lock was granted, with this token
 --   0               a key is missing
 --   {pttl, value}   a key holds another value, and for how long (-1: it never expires); of several the one that stays longest
 --   text            it failed with this error
@@ -138,38 +138,73 @@ local LARGEST_TOKEN = 2 ^ 53 - 1
 -- How far ahead of the server's time, in microseconds, a lock's token may be set.
 local FURTHEST_AHEAD = 1000000
 
--- The token of a new lock, before those that are stored are looked at; or nothing and an error.
-local function new_token(proposed)
-  local time = redis.pcall('TIME')
-  if time.err then
-    return nil, time.err
+-- The server's time in microseconds, which stands still while a script runs; or nothing and an error.
+local read_time
+local function time()
+  if not read_time then
+    local reply = redis.pcall('TIME')
+    if reply.err then
+      return nil, reply.err
+    end
+    read_time = reply[1] * 1000000 + reply[2]
   end
-  local now = time[1] * 1000000 + time[2]
-  return proposed > now and proposed <= now + FURTHEST_AHEAD and proposed or now
+  return read_time
 end
 
--- Stores a token with each key, and returns it; or nothing and an error.
-local function store_token(fence, verb)
-  local token, failed = fence[2], nil
-  if verb == 'lock' then
-    token, failed = new_token(token)
+-- Where the token for a key is stored. The hash tag leads to the slot of the key.
+local function fence_of(key)
+  return key .. ':fence:{' .. key .. '}'
+end
+
+-- Most operations of a batch have the same token.
+local text_token, text
+local function as_text(token)
+  if token ~= text_token then
+    text_token, text = token, string.format('%.0f', token)
   end
-  for i = 4, #fence do
-    local stored = redis.pcall('GET', fence[i])
-    local number = tonumber(stored or 0)
-    if type(stored) == 'table' then
-      failed = failed or stored.err
-    elseif not (number and number < LARGEST_TOKEN) then
-      failed = failed or 'ERR the fence holds no token that can be counted up'
-    elseif not failed then
-      token = math.max(token, verb == 'lock' and number + 1 or number)
-    end
+  return text
+end
+
+-- Stores a token unless a larger one, or for a new lock as large a one, is there. Returns what is stored by then; or nothing
+-- and an error.
+local function store(key, token, expiry, is_new)
+  local fence, text = fence_of(key), as_text(token)
+  local stored = redis.pcall('SET', fence, text, 'PX', expiry, 'GET')
+  -- As a rule.
+  if not stored or (#stored == #text and stored < text) then
+    return token
   end
-  for i = 4, failed and 0 or #fence do
-    local reply = redis.pcall('SET', fence[i], string.format('%.0f', token), 'PX', fence[3])
-    failed = failed or reply.err
+  if stored.err then
+    return nil, stored.err
   end
+  local number = tonumber(stored)
+  local failed
+  if not (number and number < LARGEST_TOKEN) then
+    failed = 'ERR the fence holds no token that can be counted up'
+  elseif number < token then
+    return token
+  else
+    token = is_new and number + 1 or number
+    stored = string.format('%.0f', token)
+  end
+  redis.pcall('SET', fence, stored, 'PX', expiry)
   return not failed and token, failed
+end
+
+-- Stores the same token for all keys.
+local function store_all(keys, token, expiry, is_new)
+  local largest = token
+  for _, key in ipairs(keys) do
+    local stored, failed = store(key, token, expiry, is_new)
+    if failed then
+      return nil, failed
+    end
+    largest = math.max(largest, stored)
+  end
+  for _, key in ipairs(largest > token and keys or {}) do
+    redis.pcall('SET', fence_of(key), string.format('%.0f', largest), 'PX', expiry)
+  end
+  return largest
 end
 
 -- Removes the keys of a lock that was just set.
@@ -179,17 +214,28 @@ local function undo(keys)
   end
 end
 
-local function run_fenced(run, keys, verb, value, fence)
-  local answer = run(keys, verb, value, fence[1])
+local function run_fenced(run, keys, verb, value, ttl, token, expiry)
+  local answer = run(keys, verb, value, ttl)
   if answer ~= 1 then
     return answer
   end
-  local token, failed = store_token(fence, verb)
+  local failed
+  if verb == 'lock' then
+    local now
+    now, failed = time()
+    if now and not (token > now and token <= now + FURTHEST_AHEAD) then
+      token = now
+    end
+  end
+  if not failed then
+    local store = type(keys) == 'table' and store_all or store
+    token, failed = store(keys, token, expiry, verb == 'lock')
+  end
   if verb == 'lock' then
     if failed then
       undo(keys)
     end
-    return failed or { token }
+    return failed or token
   end
   -- A key that lives on is worth more than its token, which a majority has stored.
   return verb == 'raise' and failed or 1
@@ -197,11 +243,11 @@ end
 
 local operations = cmsgpack.unpack(ARGV[1])
 local answers = {}
-for i = 1, #operations, 4 do
-  local keys, verb, value, ttl = operations[i], operations[i + 1], operations[i + 2], operations[i + 3]
+for i = 1, #operations, 6 do
+  local keys, verb, value, ttl, token = operations[i], operations[i + 1], operations[i + 2], operations[i + 3], operations[i + 4]
   local run = type(keys) == 'table' and run_all or run_one
-  if type(ttl) == 'table' then
-    answers[#answers + 1] = run_fenced(run, keys, verb, value, ttl)
+  if token ~= 0 then
+    answers[#answers + 1] = run_fenced(run, keys, verb, value, ttl, token, operations[i + 5])
   else
     answers[#answers + 1] = run(keys, verb, value, ttl)
   end

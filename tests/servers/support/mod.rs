@@ -10,6 +10,7 @@ mod resp;
 mod setup;
 #[cfg(feature = "tls")]
 mod tls;
+mod turncoat;
 mod wait;
 
 use std::ops::Deref;
@@ -25,6 +26,7 @@ pub(crate) use resp::Reply;
 pub(crate) use setup::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub(crate) use tls::{Certificates, ClientCertificate};
+pub(crate) use turncoat::{Door, Malice, Then, Turncoat};
 pub(crate) use wait::{eventually, finishes, soon};
 
 /// A ttl that outlasts every test, so that no key goes away by itself.

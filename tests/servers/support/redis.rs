@@ -53,9 +53,12 @@ impl RedisServer {
         self.port.address()
     }
 
+    /// The address, on which `MULTIREDLOCK_TEST_DISTRUST` puts distrust for all tests to be run through the relay.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        format!("{scheme}://{}", self.address())
+        let is_distrusted = std::env::var_os("MULTIREDLOCK_TEST_DISTRUST").is_some();
+        let query = if is_distrusted { "?distrusted=true" } else { "" };
+        format!("{scheme}://{}{query}", self.address())
     }
 
     /// The address with something between the scheme and the host: `user:password`.

@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::redis::RedisServer;
 use super::setup::RedisServerBuilder;
@@ -91,6 +96,20 @@ impl Certificates {
             ),
             client: signed(&issuer, named("client", &[]), &[ExtendedKeyUsagePurpose::ClientAuth]),
         }
+    }
+
+    /// What a listener of our own asks for TLS with, and shows the server's certificate.
+    pub(crate) fn lock(&self) -> TlsAcceptor {
+        let certificate = CertificateDer::from_pem_slice(self.server.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(self.server.key.as_bytes());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.expect("we wrote it")], key.expect("we wrote it"))
+            .expect("the key is that of the certificate");
+        TlsAcceptor::from(Arc::new(config))
     }
 
     fn write_to(&self, directory: &Path) {
