@@ -2,6 +2,7 @@
 
 use super::{
     history::{Bits, Happened, How, News, Request, Value},
+    nemesis,
     plan::LONGEST_PAUSE,
     tasks::Process,
     world,
@@ -67,6 +68,7 @@ pub(super) fn start() {
     }
     let redlock = world.tasks.act_as(client, || builder.build()).unwrap();
     world.network.borrow_mut().watch(client);
+    nemesis::note_reached();
     client.spawn(listen(client, redlock.events()));
     for _ in 0..plan.workers {
         client.spawn(work(client, redlock.clone()));

@@ -102,10 +102,12 @@ pub(super) enum Happened {
     Struck(Strike),
     /// All is well again, and no new locks are asked for.
     Healed,
-    /// A key was there at the end.
-    Left {
+    /// A handle says for too long that a server is up, or down, which is not so.
+    Misjudged {
+        client: Process,
         server: usize,
-        value: Value,
+        is_up: bool,
+        lasts: Duration,
     },
     /// Something that must not be, seen while it ran.
     Wrong(&'static str),

@@ -245,11 +245,17 @@ impl World {
                     &status.state,
                     crate::ServerState::Down(crate::DownReason::Restarted { .. })
                 );
-                if is_reached && !is_up && !is_guarded && lasts > self.longest_recovery() {
-                    self.note(Happened::Wrong("a server that can be reached is said to be down"));
-                }
-                if !is_reached && is_up && lasts > self.longest_notice() {
-                    self.note(Happened::Wrong("a server that cannot be reached is said to be up"));
+                let is_misjudged = match is_reached {
+                    true => !is_up && !is_guarded && lasts > self.longest_recovery(),
+                    false => is_up && lasts > self.longest_notice(),
+                };
+                if is_misjudged {
+                    self.note(Happened::Misjudged {
+                        client: *client,
+                        server,
+                        is_up,
+                        lasts,
+                    });
                 }
             }
         }

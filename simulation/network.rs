@@ -87,6 +87,7 @@ struct Wire {
     last_from: Instant,
     commands: u64,
     unanswered: BTreeMap<u64, Command>,
+    pings: BTreeMap<u64, oneshot::Sender<u64>>,
     welcome: Option<oneshot::Sender<Result<Life, DownReason>>>,
     ended: Option<oneshot::Sender<()>>,
     feed: Option<mpsc::UnboundedSender<Change>>,
@@ -118,7 +119,7 @@ enum What {
     Hello,
     Run(u64, Arc<[Arc<Operation>]>),
     Track(Box<dyn FnOnce(bool) + Send>),
-    Ping(oneshot::Sender<u64>),
+    Ping(u64),
     Back(Reply),
 }
 
@@ -127,7 +128,7 @@ enum Reply {
     Refused,
     Ran(u64, Vec<Outcome>),
     Tracked(Box<dyn FnOnce(bool) + Send>),
-    Pong(oneshot::Sender<u64>, u64),
+    Pong(u64, u64),
     Changed(Arc<[u8]>),
     Reset,
     /// No answer will come. It is told at the client itself.
@@ -193,6 +194,7 @@ impl Network {
             last_from: now,
             commands: 0,
             unanswered: BTreeMap::new(),
+            pings: BTreeMap::new(),
             welcome: Some(welcome),
             ended: Some(end),
             feed: Some(tell),
@@ -257,8 +259,14 @@ impl Network {
 
     pub(super) fn ping(&mut self, wire: usize) -> Task<Result<Vec<u64>, DownReason>> {
         let (pong, told) = oneshot::channel();
-        self.wires[wire].is_used = true;
-        self.send(wire, What::Ping(pong));
+        let here = &mut self.wires[wire];
+        here.is_used = true;
+        here.commands += 1;
+        let number = here.commands;
+        if here.client_has_it {
+            here.pings.insert(number, pong);
+        }
+        self.send(wire, What::Ping(number));
         Box::pin(async move {
             match told.await {
                 Ok(time) => Ok(vec![time]),
@@ -276,6 +284,7 @@ impl Network {
         ended.feed = None;
         ended.welcome = None;
         ended.ended = None;
+        ended.pings.clear();
         let lost = std::mem::take(&mut ended.unanswered);
         for command in lost.into_values() {
             self.lose(wire, command);
@@ -343,6 +352,12 @@ impl Network {
     pub(super) fn unblock(&mut self, gate: Gate) {
         self.blocked.remove(&gate);
         self.note_reach();
+        // What comes through now, though it was sent long ago, is a sign of life.
+        if let Gate::To(server, client) | Gate::From(server, client) = gate
+            && let Some((false, since)) = self.reach.get_mut(&(client, server))
+        {
+            *since = Instant::now();
+        }
         self.release(gate);
     }
 
@@ -596,7 +611,7 @@ impl Network {
                 self.nodes[server].tracked.push(wire);
                 Reply::Tracked(done)
             }
-            What::Ping(pong) => Reply::Pong(pong, node.server.time()),
+            What::Ping(number) => Reply::Pong(number, node.server.time()),
             What::Hello | What::Back(_) => return,
         };
         self.send(wire, What::Back(reply));
@@ -679,8 +694,8 @@ impl Network {
                 return Some(Box::new(move || command.answer(Answer::Outcomes(outcomes))));
             }
             Reply::Tracked(done) => return Some(Box::new(move || done(true))),
-            Reply::Pong(pong, time) => {
-                let _ = pong.send(time);
+            Reply::Pong(number, time) => {
+                let _ = here.pings.remove(&number)?.send(time);
             }
             Reply::Changed(key) => {
                 let _ = here.feed.as_ref()?.send(Change::Keys(vec![key[..].into()]));

@@ -65,13 +65,17 @@ pub(super) fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     let facts = Facts::new(plan, history);
     let mut found = Vec::new();
     for (entry, happened) in history.entries.iter().enumerate() {
-        if let Happened::Wrong(rule) = happened.what {
-            found.push(Violation {
-                rule,
-                entry,
-                text: happened.to_string(),
-            });
-        }
+        let rule = match happened.what {
+            Happened::Wrong(rule) => rule,
+            Happened::Misjudged { is_up: true, .. } => "a server that cannot be reached is said to be up",
+            Happened::Misjudged { is_up: false, .. } => "a server that can be reached is said to be down",
+            _ => continue,
+        };
+        found.push(Violation {
+            rule,
+            entry,
+            text: happened.to_string(),
+        });
     }
     exclusion::check(&facts, &mut found);
     votes::check(&facts, &mut found);
