@@ -67,7 +67,7 @@ pub(super) enum Happened {
         how: How,
         valid_until: Millis,
     },
-    /// A connection took an operation. With the first of a value, to which other servers it could have gone at once.
+    /// A connection took an operation. With a lock, to which servers it could go at once.
     Sent {
         client: Process,
         server: usize,

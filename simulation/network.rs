@@ -81,8 +81,8 @@ struct Wire {
     /// Whether either end still has it.
     client_has_it: bool,
     server_has_it: bool,
-    /// Whether the client uses it.
-    is_used: bool,
+    /// Since when the client uses it.
+    used_since: Option<Instant>,
     last_to: Instant,
     last_from: Instant,
     commands: u64,
@@ -189,7 +189,7 @@ impl Network {
             life: self.nodes[server].life,
             client_has_it: true,
             server_has_it: true,
-            is_used: false,
+            used_since: None,
             last_to: now,
             last_from: now,
             commands: 0,
@@ -214,7 +214,6 @@ impl Network {
             self.rest.push(What::Back(Reply::Lost(command)));
             return;
         }
-        let idle = self.idle(self.wires[wire].client);
         let Wire {
             client,
             server,
@@ -223,6 +222,10 @@ impl Network {
         } = self.wires[wire];
         for operation in command.operations.iter() {
             let value = history.value(&operation.value);
+            let idle = match operation.verb {
+                Verb::Lock => self.idle(client, operation.submitted()),
+                _ => Bits::default(),
+            };
             history.note(Happened::Sent {
                 client,
                 server,
@@ -238,7 +241,7 @@ impl Network {
         let operations = Arc::clone(&command.operations);
         let number = {
             let wire = &mut self.wires[wire];
-            wire.is_used = true;
+            wire.used_since.get_or_insert_with(Instant::now);
             wire.commands += 1;
             wire.unanswered.insert(wire.commands, command);
             wire.commands
@@ -246,11 +249,14 @@ impl Network {
         self.send(wire, What::Run(number, operations));
     }
 
-    /// To which servers a client can send at once.
-    fn idle(&self, client: Process) -> Bits {
-        let of_client = self.wires.iter().filter(|wire| wire.client == client);
-        let idle = of_client.filter(|wire| wire.client_has_it && wire.is_used && wire.unanswered.is_empty());
-        Bits::of(idle.map(|wire| wire.server))
+    /// To which servers a client can send at once, and could when an operation was submitted.
+    fn idle(&self, client: Process, submitted: Instant) -> Bits {
+        let of_client = self
+            .wires
+            .iter()
+            .filter(|wire| wire.client == client && wire.client_has_it);
+        let idle = of_client.filter(|wire| wire.used_since.is_some_and(|since| since < submitted));
+        Bits::of(idle.filter(|wire| wire.unanswered.is_empty()).map(|wire| wire.server))
     }
 
     pub(super) fn track(&mut self, wire: usize, done: Box<dyn FnOnce(bool) + Send>) {
@@ -260,7 +266,7 @@ impl Network {
     pub(super) fn ping(&mut self, wire: usize) -> Task<Result<Vec<u64>, DownReason>> {
         let (pong, told) = oneshot::channel();
         let here = &mut self.wires[wire];
-        here.is_used = true;
+        here.used_since.get_or_insert_with(Instant::now);
         here.commands += 1;
         let number = here.commands;
         if here.client_has_it {

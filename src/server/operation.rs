@@ -224,6 +224,11 @@ impl Operation {
         self.look_at_votes(<[Vote]>::len)
     }
 
+    #[cfg(test)]
+    pub(crate) fn submitted(&self) -> Instant {
+        self.submitted
+    }
+
     /// When it stops mattering.
     pub(crate) fn until(&self) -> Instant {
         self.until
