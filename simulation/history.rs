@@ -36,6 +36,7 @@ pub(super) struct Request(u32);
 pub(super) struct Bits(pub(super) u32);
 
 #[derive(Debug)]
+#[expect(dead_code, reason = "some of it is only printed")]
 pub(super) enum Happened {
     Asked {
         request: Request,

@@ -100,8 +100,8 @@ impl Plan {
             memory,
             heartbeat: ms(*[200, 1_000].choose(rng).unwrap_or(&200)),
             latency: *[(0, 2), (1, 10), (5, 60)].choose(rng).unwrap_or(&(0, 2)),
-            length: ms(rng.gen_range(1_000..6_000)),
-            quiet: *[100, 400, 1_500].choose(rng).unwrap_or(&400),
+            length: ms(rng.gen_range(500..3_500)),
+            quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
         }
     }
 

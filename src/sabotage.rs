@@ -33,12 +33,10 @@ pub(crate) enum Sabotage {
     UnreachableIsHeld,
     /// A majority is told again when one more server is up.
     CrossingRepeated,
-    /// A supervisor that waits to connect again does not hear that its handle was closed.
+    /// The supervisors do not hear that their handle was closed.
     CloseUnheard,
     /// A waiter that leaves wakes nobody.
     NextNotWoken,
-    /// A guard takes over a renewal that came too late.
-    LostGuardRevived,
     /// A server that was started again votes at once.
     RestartUnguarded,
     /// The largest token is taken as it is, without a second round.

@@ -51,7 +51,6 @@ struct Asked {
 struct Holding {
     entry: usize,
     asked: Millis,
-    client: Process,
     resources: Bits,
     value: Value,
     token: Option<u64>,
@@ -125,10 +124,10 @@ impl<'a> Facts<'a> {
             }
             Happened::Granted {
                 request,
-                client,
                 value,
                 token,
                 valid_until,
+                ..
             } => {
                 let Asked {
                     at: asked, resources, ..
@@ -136,7 +135,6 @@ impl<'a> Facts<'a> {
                 self.holdings.push(Holding {
                     entry,
                     asked,
-                    client,
                     resources,
                     value,
                     token,

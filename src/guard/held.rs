@@ -6,7 +6,6 @@ use crate::{
     lock::Lock,
     metrics,
     redlock::Core,
-    sabotage::Sabotage,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -60,7 +59,7 @@ impl Held {
     /// Takes over a renewed lock. It comes too late if the validity was over before.
     pub(super) fn renewed(&self, lock: Lock) {
         self.state.send_if_modified(|state| {
-            let is_in_time = state.loss.is_none() && state.lock.is_valid() || Sabotage::LostGuardRevived.is_on();
+            let is_in_time = state.loss.is_none() && state.lock.is_valid();
             if is_in_time {
                 state.lock = lock;
                 state.trouble = None;

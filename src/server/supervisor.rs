@@ -85,7 +85,7 @@ impl Supervisor {
             self.monitor.down(self.server, reason);
             tokio::select! {
                 biased;
-                () = is_closed(&mut self.closed), if !Sabotage::CloseUnheard.is_on() => break,
+                () = is_closed(&mut self.closed) => break,
                 () = sleep(backoff.next()) => {}
             }
         }
@@ -188,6 +188,9 @@ async fn pass_on(feed: &mut Feed, lane: &Lane) -> DownReason {
 
 /// Resolves once the handle was closed or dropped.
 async fn is_closed(closed: &mut watch::Receiver<bool>) {
+    if Sabotage::CloseUnheard.is_on() {
+        std::future::pending::<()>().await;
+    }
     // An error means that the sender is gone, and with it the handle.
     let _ = closed.wait_for(|closed| *closed).await;
 }
