@@ -48,6 +48,10 @@
 //! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
 
 mod clock;
+mod random;
+mod runtime;
+mod sabotage;
+
 mod groups;
 mod resource;
 
@@ -100,6 +104,10 @@ pub use redlock::Redlock;
 pub use request::{AcquireRequest, LockRequest, OwnerRequest, Ownership, Releasing, RenewRequest, Unlocked, Unlocking};
 pub use resource::IntoResources;
 pub use server::{DownReason, Refusal, Text};
+
+#[cfg(test)]
+#[path = "../simulation/mod.rs"]
+mod simulation;
 
 /// The README's example is compiled and run with the other documentation.
 #[cfg(doctest)]

@@ -13,6 +13,7 @@ use crate::{
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
+    runtime::Runtime,
     server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
 };
 use std::{
@@ -20,7 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{runtime, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tracing::warn;
 
 /// How long an unlock is kept for a server that is down if it is not known when the key expires.
@@ -248,7 +249,7 @@ impl Builder {
     /// needs its timers and its I/O (`enable_all`).
     pub fn build(self) -> Result<Redlock, ConfigError> {
         let config = self.check()?;
-        let runtime = runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        let runtime = Runtime::current().map_err(|_| ConfigError::NoRuntime)?;
         let connectors = config.groups.iter().flatten().map(|server| {
             Connector::new(server, &config.connection).map_err(|problem| ConfigError::Tls {
                 server: server.address(),
@@ -293,7 +294,7 @@ pub(crate) struct Core {
     groups: Vec<Arc<Electorate>>,
     under_way: Arc<UnderWay>,
     /// Where the tasks of the handle run.
-    pub(crate) runtime: runtime::Handle,
+    pub(crate) runtime: Runtime,
     pub(crate) defaults: Defaults,
     fence_expiry: Duration,
     /// The longest ttl, if that matters when a server is started again.
@@ -315,7 +316,7 @@ pub(crate) struct Defaults {
 }
 
 impl Core {
-    fn new(config: &Config, runtime: runtime::Handle) -> Self {
+    fn new(config: &Config, runtime: Runtime) -> Self {
         let under_way = Arc::<UnderWay>::default();
         let electorate = |servers: &Vec<Server>| {
             let addresses = servers.iter().map(Server::address).collect();

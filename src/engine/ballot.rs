@@ -3,6 +3,7 @@
 use super::value::Holder;
 use crate::{
     quorum::majority,
+    sabotage::Sabotage,
     server::{DownReason, Refusal},
 };
 use std::time::Duration;
@@ -67,8 +68,10 @@ impl Ballot {
     /// Decides at the earliest vote that settles it: the quorum-th grant, or the (N − quorum + 1)-th of anything else.
     pub(crate) fn decision(&self) -> Option<Decision> {
         let servers = self.votes.len();
-        let quorum = majority(servers);
-        if self.granted >= quorum {
+        let quorum = majority(servers) - usize::from(Sabotage::QuorumTooSmall.is_on());
+        if Sabotage::WaitsForAll.is_on() && !self.is_complete() {
+            None
+        } else if self.granted >= quorum {
             Some(Decision::Won)
         } else if self.answered - self.granted > servers - quorum {
             Some(Decision::Lost)
@@ -114,6 +117,11 @@ pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
 pub(crate) fn is_held(votes: &[Vote]) -> bool {
     let refused = count(votes, |vote| matches!(vote, Vote::Refused(_)));
     let could_vote = reachable(votes) - refused;
+    let could_vote = if Sabotage::UnreachableIsHeld.is_on() {
+        votes.len()
+    } else {
+        could_vote
+    };
     count(votes, |vote| matches!(vote, Vote::Held { .. })) > 0 && could_vote >= majority(votes.len())
 }
 

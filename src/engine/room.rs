@@ -7,10 +7,12 @@ use super::{
     round::Attempt,
 };
 use crate::{
+    random,
     resource::Resources,
+    sabotage::Sabotage,
     server::{Changes, Listener, Listening},
 };
-use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand::{Rng, rngs::SmallRng};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -90,7 +92,7 @@ pub(crate) enum Unlocked {
 
 impl Room {
     pub(crate) fn new(servers: usize, changes: Arc<Changes>) -> Self {
-        let mut rng = SmallRng::from_entropy();
+        let mut rng = random::for_waits();
         // So that not all handles ask at the same moment.
         let common_poll = Instant::now() + rng.gen_range(Duration::ZERO..POLL_TRACKED);
         Self {
@@ -247,6 +249,7 @@ impl Place {
 
     async fn wait(&self, until: Instant) {
         tokio::select! {
+            biased;
             () = self.waiter.woken.notified() => {}
             () = self.listener.told() => {}
             () = sleep_until(until) => {}
@@ -255,6 +258,7 @@ impl Place {
 
     async fn pause(&self, until: Instant) {
         tokio::select! {
+            biased;
             () = self.waiter.woken.notified() => {}
             () = sleep_until(until) => {}
         }
@@ -329,6 +333,7 @@ impl Drop for Place {
         let was_front = queue.waiters.keys().next() == Some(&self.ticket);
         queue.waiters.remove(&self.ticket);
         match queue.waiters.values().next() {
+            Some(_) if Sabotage::NextNotWoken.is_on() => queue.line.left(),
             Some(next) if was_front => {
                 queue.line.left();
                 next.woken.notify_one();

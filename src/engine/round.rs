@@ -14,6 +14,7 @@ use crate::{
     metrics,
     quorum::majority,
     resource::Resources,
+    sabotage::Sabotage,
     server::{Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
 };
 use std::{
@@ -119,7 +120,7 @@ impl Attempt {
         let tokens = self.set.tokens();
         let token = tokens.iter().map(|(_, token)| *token).max().unwrap_or(fence.token);
         let have_it = tokens.iter().filter(|(_, stored)| *stored == token).count();
-        if have_it >= majority(self.electorate.lanes.len()) {
+        if have_it >= majority(self.electorate.lanes.len()) || Sabotage::PlainMaximum.is_on() {
             return Ok((term, Some(token)));
         }
         let now = Instant::now();
@@ -142,7 +143,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.outcome == Outcome::Won {
+        if self.outcome == Outcome::Won || Sabotage::NoUndo.is_on() {
             return;
         }
         self.set.claim.release();
@@ -381,9 +382,14 @@ impl Electorate {
     async fn decide(&self, operation: &Operation, start: Moment, ttl: Ttl) -> Result<Term, Failed> {
         let decided = poll_fn(|cx| operation.poll_decision(cx));
         let decision = timeout_at(operation.until(), decided).await;
+        let start = if Sabotage::ClockReadLate.is_on() {
+            Moment::now()
+        } else {
+            start
+        };
         let elapsed = start.elapsed();
         debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
-        let is_in_time = ttl.validity(elapsed).is_some();
+        let is_in_time = ttl.validity(elapsed).is_some() || Sabotage::NoLastCheck.is_on();
         let outcome = match decision {
             Ok(Decision::Won) if is_in_time => "won",
             Ok(Decision::Won) => "expired",
@@ -417,7 +423,13 @@ impl Electorate {
 
     /// Sends operations to all servers, each with the one before it.
     fn submit(&self, operations: &[&Arc<Operation>]) {
-        for lane in &self.lanes {
+        let needed = majority(self.lanes.len());
+        let asked = if Sabotage::AsksNoMoreThanNeeded.is_on() {
+            needed
+        } else {
+            self.lanes.len()
+        };
+        for lane in &self.lanes[..asked] {
             lane.submit(operations);
         }
     }

@@ -121,6 +121,7 @@ impl Held {
                 return loss;
             }
             tokio::select! {
+                biased;
                 // The sender lives as long as `self`.
                 _ = changes.changed() => {}
                 () = sleep_until(until) => {}

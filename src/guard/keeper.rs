@@ -65,6 +65,8 @@ impl Keeper<'_> {
             // Of the moment at which it would be sent, which may be much later than now.
             let may_renew = max_hold.is_none_or(|max_hold| renew_at.saturating_duration_since(since) < max_hold);
             tokio::select! {
+                // What was seen comes before a new look, lest one that is told of change after change never ends one.
+                biased;
                 () = sleep_until(renew_at), if may_renew => match self.renew().await {
                     Renewed::Yes => {
                         renew_at = Instant::now() + third;
@@ -79,7 +81,6 @@ impl Keeper<'_> {
                     listening = Some(self.listen());
                     looking = Some(Box::pin(self.look(true)));
                 }
-                () = told(listening.as_ref()) => looking = Some(Box::pin(self.look(true))),
                 looked = seen(looking.as_mut()) => {
                     looking = None;
                     match looked {
@@ -89,6 +90,7 @@ impl Keeper<'_> {
                         Looked::Lost(loss) => return loss,
                     }
                 }
+                () = told(listening.as_ref()) => looking = Some(Box::pin(self.look(true))),
             }
         }
     }

@@ -9,11 +9,12 @@ use crate::{
     lock::Lock,
     redlock::Core,
     request::{Releasing, Unlocking},
+    runtime::Task,
     server::later,
 };
 use held::Held;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::time::Instant;
 
 /// A lock that is renewed at a third of its ttl until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
 ///
@@ -24,7 +25,7 @@ use tokio::{task::AbortHandle, time::Instant};
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
     held: Arc<Held>,
-    keeper: AbortHandle,
+    keeper: Task,
     is_over: bool,
 }
 
@@ -44,7 +45,7 @@ impl Guard {
         let keeper = runtime.spawn(keeper::keep(Arc::clone(&held)));
         Self {
             held,
-            keeper: keeper.abort_handle(),
+            keeper,
             is_over: false,
         }
     }

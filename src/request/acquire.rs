@@ -197,6 +197,8 @@ impl AcquireRequest {
             let place = electorate.join(&keys, terms);
             let waiting = electorate.wait(&place, &keys, terms);
             let waited = tokio::select! {
+                biased;
+                // A lock that is granted as the time ends is not given back.
                 waited = waiting => waited,
                 () = time_is_up(self.within) => return Err(self.timed_out(place.last_votes())),
             };

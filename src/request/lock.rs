@@ -12,10 +12,10 @@ use crate::{
     lock::Lock,
     metrics,
     quorum::majority,
+    random,
     redlock::Core,
     resource::Resources,
 };
-use rand::{SeedableRng, rngs::SmallRng};
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, Span, debug_span, field::Empty};
@@ -110,11 +110,12 @@ impl LockRequest {
                 Err(failed) => failed,
             };
             // Most locks are granted at once and need no random numbers.
-            let waits = waits.get_or_insert_with(|| self.retry.waits(SmallRng::from_entropy()));
+            let waits = waits.get_or_insert_with(|| self.retry.waits(random::for_waits()));
             match waits.next() {
                 Some(wait) => tokio::select! {
-                    () = sleep(wait) => {}
+                    biased;
                     () = core.monitor.closed() => break,
+                    () = sleep(wait) => {}
                 },
                 None if core.is_closed() => break,
                 None => {

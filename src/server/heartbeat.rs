@@ -36,6 +36,7 @@ impl Heartbeat<'_> {
             let beat = later(self.lane.last_heard(), self.config.heartbeat_interval).min(self.next_reading(&clock));
             if beat > Instant::now() {
                 tokio::select! {
+                    biased;
                     reason = ended.wait() => return reason,
                     () = self.lane.demoted() => return DownReason::Replica,
                     () = sleep_until(beat) => {
@@ -47,6 +48,7 @@ impl Heartbeat<'_> {
             let asked = Moment::now();
             let asks_time = !matches!(clock, Clock::Hidden);
             tokio::select! {
+                biased;
                 reason = ended.wait() => return reason,
                 pong = timeout(self.config.heartbeat_timeout, self.link.ping(asks_time)) => match pong {
                     Ok(Ok(times)) => {

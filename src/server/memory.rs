@@ -82,6 +82,8 @@ struct State {
     started: Instant,
     /// How far its clock is ahead of ours.
     ahead: Duration,
+    /// How fast its clock goes, compared to ours.
+    rate: f64,
     frozen: bool,
     delay: Duration,
     /// What was sent and not carried out yet, in order.
@@ -147,6 +149,7 @@ impl MemoryServer {
                 created: Instant::now(),
                 started: Instant::now(),
                 ahead: Duration::ZERO,
+                rate: 1.0,
                 frozen: false,
                 delay: Duration::ZERO,
                 queue: VecDeque::new(),
@@ -265,6 +268,10 @@ impl MemoryServer {
     }
 
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Connected, DownReason> {
+        #[cfg(test)]
+        if let Some(process) = crate::simulation::Process::current() {
+            return crate::simulation::connect(process, &self.0.name, limit).await;
+        }
         let life = *self.0.life.borrow();
         if !is_running(life) {
             return Err(DownReason::ConnectionRefused);
@@ -316,6 +323,37 @@ impl MemoryServer {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a simulation needs, which has a network of its own.
+#[cfg(test)]
+impl MemoryServer {
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Makes the server's clock go faster or slower than ours.
+    pub(crate) fn set_clock_rate(&self, rate: f64) {
+        self.state().rate = rate;
+    }
+
+    pub(crate) fn time(&self) -> u64 {
+        self.state().time(Instant::now())
+    }
+
+    pub(crate) fn run(&self, operation: &Operation, connection: u64) -> Outcome {
+        self.state().run_fenced(operation, connection, Instant::now())
+    }
+
+    /// Tells a connection of changes.
+    pub(crate) fn track(&self, connection: u64, tell: broadcast::Sender<Arc<[u8]>>) {
+        let read = HashSet::new();
+        self.state().trackers.insert(connection, Tracker { read, tell });
+    }
+
+    pub(crate) fn untrack(&self, connection: u64) {
+        self.state().trackers.remove(&connection);
     }
 }
 
@@ -409,7 +447,7 @@ impl State {
         }
         let held = blocked.map(|entry| Outcome::Held {
             value: entry.value.as_bytes().to_vec(),
-            pttl: i64::try_from((entry.expires - now).as_millis()).unwrap_or(i64::MAX),
+            pttl: i64::try_from((entry.expires - now).mul_f64(self.rate).as_millis()).unwrap_or(i64::MAX),
         });
         if let Some(tracker) = self.trackers.get_mut(&connection).filter(|_| operation.watches) {
             tracker.read.extend(keys.iter().cloned());
@@ -422,7 +460,7 @@ impl State {
         } else if let Some(held) = held {
             return held;
         } else if operation.verb.sets_keys() || (operation.verb == Verb::Renew && missing.is_empty()) {
-            let expires = now + operation.ttl();
+            let expires = now + self.as_told_by_ours(operation.ttl());
             for key in keys {
                 let value = Arc::clone(&operation.value);
                 self.keys.insert(Arc::clone(key), Entry { value, expires });
@@ -452,11 +490,21 @@ impl State {
 
     /// What its clock says, in microseconds.
     fn time(&self, now: Instant) -> u64 {
-        FIRST_TIME.saturating_add(micros(now.saturating_duration_since(self.created) + self.ahead))
+        let since = now.saturating_duration_since(self.created).mul_f64(self.rate);
+        FIRST_TIME.saturating_add(micros(since + self.ahead))
     }
 
     fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.keys.get(key).filter(|entry| entry.expires > now)
+    }
+
+    /// How much time passes by our clock while this much does by the server's.
+    fn as_told_by_ours(&self, duration: Duration) -> Duration {
+        if self.rate == 1.0 {
+            duration
+        } else {
+            duration.div_f64(self.rate)
+        }
     }
 
     fn sweep(&mut self, now: Instant) {

@@ -3,7 +3,7 @@
 mod changes;
 mod heartbeat;
 mod lane;
-mod link;
+pub(crate) mod link;
 pub(crate) mod memory;
 mod operation;
 mod reason;

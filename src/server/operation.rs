@@ -3,6 +3,7 @@
 use crate::{
     engine::ballot::{Ballot, Decision, Vote},
     resource::Resources,
+    sabotage::Sabotage,
 };
 use std::{
     fmt,
@@ -66,7 +67,7 @@ impl Claim {
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
+        self.released.load(Ordering::Acquire) && !Sabotage::ClaimIgnored.is_on() && !Sabotage::UnlockOvertakes.is_on()
     }
 }
 
@@ -221,6 +222,11 @@ impl Operation {
 
     fn servers(&self) -> usize {
         self.look_at_votes(<[Vote]>::len)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn submitted(&self) -> Instant {
+        self.submitted
     }
 
     /// When it stops mattering.

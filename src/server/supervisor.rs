@@ -13,8 +13,10 @@ use crate::{
     engine::Drift,
     events::Warning,
     monitor::Monitor,
+    random,
+    sabotage::Sabotage,
 };
-use rand::Rng;
+use rand::{Rng, rngs::SmallRng};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
@@ -67,8 +69,9 @@ impl Supervisor {
         let mut backoff = Backoff::new(&self.config);
         loop {
             let connected = tokio::select! {
-                connected = self.connector.connect() => connected,
+                biased;
                 () = is_closed(&mut self.closed) => break,
+                connected = self.connector.connect() => connected,
             };
             let reason = match connected {
                 Ok(connected) => self.hold(connected, &mut backoff).await,
@@ -81,8 +84,9 @@ impl Supervisor {
             debug!(server = %self.monitor.address(self.server), %reason, "down");
             self.monitor.down(self.server, reason);
             tokio::select! {
-                () = sleep(backoff.next()) => {}
+                biased;
                 () = is_closed(&mut self.closed) => break,
+                () = sleep(backoff.next()) => {}
             }
         }
         self.lane.detach(&DownReason::Closed);
@@ -140,9 +144,7 @@ impl Supervisor {
             drift: self.drift,
         };
         let reason = tokio::select! {
-            reason = heartbeat.watch(&mut ended) => reason,
-            reason = pass_on(&mut feed, &self.lane) => reason,
-            reason = open_votes(self.server, ready_at, &self.lane, &self.monitor) => reason,
+            biased;
             () = is_closed(&mut self.closed) => {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
@@ -153,6 +155,9 @@ impl Supervisor {
                 let _ = timeout(self.config.heartbeat_timeout, last_words).await;
                 DownReason::Closed
             }
+            reason = heartbeat.watch(&mut ended) => reason,
+            reason = open_votes(self.server, ready_at, &self.lane, &self.monitor) => reason,
+            reason = pass_on(&mut feed, &self.lane) => reason,
         };
         // What is unanswered is told as lost by the end, when nothing can be sent behind it any more.
         self.lane.detach(&reason);
@@ -186,6 +191,9 @@ async fn pass_on(feed: &mut Feed, lane: &Lane) -> DownReason {
 
 /// Resolves once the handle was closed or dropped.
 async fn is_closed(closed: &mut watch::Receiver<bool>) {
+    if Sabotage::CloseUnheard.is_on() {
+        std::future::pending::<()>().await;
+    }
     // An error means that the sender is gone, and with it the handle.
     let _ = closed.wait_for(|closed| *closed).await;
 }
@@ -196,6 +204,7 @@ struct Backoff {
     min: Duration,
     max: Duration,
     next: Duration,
+    rng: SmallRng,
 }
 
 impl Backoff {
@@ -204,6 +213,7 @@ impl Backoff {
             min: config.reconnect_min,
             max: config.reconnect_max,
             next: config.reconnect_min,
+            rng: random::for_waits(),
         }
     }
 
@@ -214,7 +224,7 @@ impl Backoff {
     fn next(&mut self) -> Duration {
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.max);
-        rand::thread_rng().gen_range(wait / 2..=wait)
+        self.rng.gen_range(wait / 2..=wait)
     }
 }
 
@@ -229,6 +239,7 @@ mod tests {
             min: ms(50),
             max: ms(150),
             next: ms(50),
+            rng: random::for_waits(),
         };
         for bound in [50, 100, 150, 150] {
             let wait = backoff.next();

@@ -20,6 +20,7 @@ use crate::{
         ballot::{Decision, Vote},
     },
     metrics,
+    sabotage::Sabotage,
 };
 use queue::{Batch, Queue, says_replica};
 use std::{
@@ -62,7 +63,17 @@ impl Lane {
             for operation in operations {
                 let reason = match &queue.link {
                     Ok(_) if queue.is_full_for(operation.verb) => DownReason::Busy,
-                    Ok(_) if queue.ready_at.is_some() && operation.verb == Verb::Lock => queue.restarted(),
+                    Ok(_)
+                        if queue.ready_at.is_some()
+                            && operation.verb == Verb::Lock
+                            && !Sabotage::RestartUnguarded.is_on() =>
+                    {
+                        queue.restarted()
+                    }
+                    Ok(_) if operation.verb == Verb::Unlock && Sabotage::UnlockOvertakes.is_on() => {
+                        queue.pending.push_front(Arc::clone(operation));
+                        continue;
+                    }
                     Ok(_) => {
                         queue.pending.push_back(Arc::clone(operation));
                         continue;
@@ -356,6 +367,7 @@ fn vote(operation: &Operation, server: usize, outcome: Outcome) -> Vote {
             Vote::Granted
         }
         Outcome::Done | Outcome::Fenced(_) => Vote::Refused(Refusal::parse("the answer is none of those expected")),
+        Outcome::Missing if operation.verb == Verb::Renew && Sabotage::HealedCounted.is_on() => Vote::Granted,
         Outcome::Missing => Vote::Missing,
         Outcome::Held { value, pttl } => {
             let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);

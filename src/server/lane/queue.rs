@@ -1,5 +1,6 @@
 //! What waits for one server, what travels to it, and what is kept while it is away.
 
+use crate::sabotage::Sabotage;
 use crate::server::{
     DownReason, Refusal,
     link::{Answer, Link, Outcome},
@@ -111,6 +112,14 @@ impl Queue {
         self.tracking.is_on = false;
         self.tracking.may_declare = true;
         let unanswered = std::mem::take(&mut self.unanswered);
+        let unanswered = if Sabotage::UnansweredForgotten.is_on() {
+            VecDeque::new()
+        } else {
+            unanswered
+        };
+        if Sabotage::SetsReplayed.is_on() {
+            self.pending.extend(unanswered.iter().cloned());
+        }
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
         self.pending.extend(orphans.map(|set| Arc::new(set.undo())));
         self.take_up_late(now);
@@ -239,6 +248,9 @@ impl Queue {
 
     /// Keeps an unlock for when the server is back.
     pub(super) fn keep_unlock(&mut self, operation: &Arc<Operation>) {
+        if Sabotage::LateUnlocksDropped.is_on() {
+            return;
+        }
         if operation.verb == Verb::Unlock && !matches!(self.link, Err(DownReason::Closed)) {
             keep(&mut self.late, operation);
         }

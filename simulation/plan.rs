@@ -1,0 +1,139 @@
+//! What a seed stands for: the servers, the clients, what may go wrong, and so what may be expected.
+
+use crate::Drift;
+use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
+use std::time::Duration;
+
+/// The longest pause before a client connects to a server again.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) servers: Vec<ServerPlan>,
+    pub(super) clients: usize,
+    /// How many tasks of each client lock.
+    pub(super) workers: usize,
+    pub(super) resources: usize,
+    pub(super) ttl: Duration,
+    pub(super) drift: Drift,
+    pub(super) clocks: Clocks,
+    pub(super) fenced: bool,
+    pub(super) restart_guard: Option<Duration>,
+    pub(super) memory: Memory,
+    pub(super) heartbeat: Duration,
+    /// What a message takes on its way at the least, and how much longer it may take.
+    pub(super) latency: (u64, u64),
+    /// For how long things go wrong.
+    pub(super) length: Duration,
+    /// The longest quiet time between two strikes, in milliseconds.
+    pub(super) quiet: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct ServerPlan {
+    /// How fast its clock goes compared to the clients'.
+    pub(super) rate: f64,
+    /// How far it is ahead of the others, which tokens follow.
+    pub(super) ahead: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clocks {
+    Alike,
+    WithinDrift,
+    BeyondDrift,
+}
+
+/// What servers remember when they are started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    Kept,
+    /// They may forget everything, which the restart guard is for.
+    LostGuarded,
+    /// They may forget everything, also while they run.
+    Lost,
+}
+
+impl Plan {
+    pub(super) fn new(rng: &mut SmallRng) -> Self {
+        let ms = Duration::from_millis;
+        let ttl = ms(*[300, 300, 500, 500, 1_000, 1_000, 2_000, 6_000]
+            .choose(rng)
+            .unwrap_or(&500));
+        let drift = match rng.gen_range(0..3) {
+            0 => Drift::fixed(ttl / 10),
+            1 => Drift::fixed(ttl / 4),
+            _ => Drift::factor(*[0.01, 0.05, 0.2].choose(rng).unwrap_or(&0.01)),
+        };
+        let clocks = match rng.gen_range(0..10) {
+            0..=3 => Clocks::Alike,
+            4..=8 => Clocks::WithinDrift,
+            _ => Clocks::BeyondDrift,
+        };
+        let memory = match rng.gen_range(0..10) {
+            0..=5 => Memory::Kept,
+            6..=8 => Memory::LostGuarded,
+            _ => Memory::Lost,
+        };
+        let fenced = rng.gen_bool(0.5);
+        // A clock that is this fast lets a key expire as much too soon as the drift allows.
+        let fastest = ttl.as_secs_f64() / (ttl - drift.of(ttl)).as_secs_f64();
+        let servers = (0..*[3, 3, 3, 5].choose(rng).unwrap_or(&3)).map(|_| ServerPlan {
+            rate: match clocks {
+                Clocks::Alike => 1.0,
+                Clocks::WithinDrift if rng.gen_bool(0.5) => fastest,
+                Clocks::WithinDrift => rng.gen_range(0.9..=fastest),
+                Clocks::BeyondDrift => rng.gen_range(0.5..3.0),
+            },
+            ahead: ms(*[0, 0, 40, 700, 5_000].choose(rng).unwrap_or(&0)),
+        });
+        Self {
+            servers: servers.collect(),
+            clients: rng.gen_range(2..=3),
+            workers: rng.gen_range(1..=2),
+            resources: rng.gen_range(1..=2),
+            ttl,
+            drift,
+            clocks,
+            fenced,
+            restart_guard: (memory == Memory::LostGuarded).then_some(ttl),
+            memory,
+            heartbeat: ms(*[200, 1_000].choose(rng).unwrap_or(&200)),
+            latency: *[(0, 2), (1, 10), (5, 60)].choose(rng).unwrap_or(&(0, 2)),
+            length: ms(rng.gen_range(500..3_500)),
+            quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
+        }
+    }
+
+    /// Whether no two may hold a resource at the same time.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.clocks != Clocks::BeyondDrift && self.memory != Memory::Lost
+    }
+
+    /// Whether a later lock has a larger token.
+    ///
+    /// A server that forgets its tokens goes by its clock. When it votes again that must be ahead of every token that it has
+    /// forgotten, which may have come from the clock of another, and be a second ahead of that.
+    pub(super) fn orders_tokens(&self) -> bool {
+        let furthest = self.servers.iter().map(|server| server.ahead).max().unwrap_or_default();
+        let ahead = furthest + Duration::from_secs(1);
+        let is_guarded = self.restart_guard.is_some_and(|guard| ahead < guard);
+        self.memory == Memory::Kept || is_guarded && self.clocks == Clocks::Alike
+    }
+
+    /// The longest that a message takes if nothing holds it up.
+    fn longest_way(&self) -> Duration {
+        Duration::from_millis(self.latency.0 + self.latency.1)
+    }
+
+    /// How long it takes at the most to notice that a server is down.
+    pub(super) fn longest_notice(&self) -> Duration {
+        2 * self.heartbeat + 2 * self.longest_way() + Duration::from_millis(10)
+    }
+
+    /// How long it takes at the most until a server that can be reached is connected to again: an end that was not noticed,
+    /// an attempt that was in vain, a pause, and an attempt.
+    pub(super) fn longest_recovery(&self) -> Duration {
+        self.longest_notice() + self.heartbeat + LONGEST_PAUSE + 4 * self.longest_way() + Duration::from_millis(20)
+    }
+}

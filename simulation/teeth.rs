@@ -1,0 +1,118 @@
+//! That the simulation finds what it looks for: each fault is committed on purpose, and has to be found.
+
+use super::{Rules, report::on_all_cores, run};
+use crate::sabotage::Sabotage;
+
+/// How many seeds a fault may take to be found.
+const MOST: u64 = 20_000;
+
+/// Each fault, and which invariant of the library it breaks.
+const FAULTS: [(Fault, &str); 21] = [
+    (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
+    (
+        Fault::Library(Sabotage::UnansweredForgotten),
+        "a SET whose answer was lost is forgotten",
+    ),
+    (Fault::OldConnectionLives, "the connection before is not ended"),
+    (
+        Fault::Library(Sabotage::UnlockOvertakes),
+        "an unlock overtakes the SETs that wait",
+    ),
+    (Fault::Library(Sabotage::ClaimIgnored), "a key is set after its unlock"),
+    (
+        Fault::Library(Sabotage::SetsReplayed),
+        "SETs are sent again after a reconnection",
+    ),
+    (
+        Fault::Library(Sabotage::LateUnlocksDropped),
+        "unlocks for a server that is down are dropped",
+    ),
+    (Fault::Library(Sabotage::WaitsForAll), "a round waits for every server"),
+    (
+        Fault::Library(Sabotage::AsksNoMoreThanNeeded),
+        "no more servers are asked than are needed",
+    ),
+    (
+        Fault::Library(Sabotage::DriftIgnored),
+        "the drift is not taken off the validity",
+    ),
+    (
+        Fault::Library(Sabotage::ClockReadLate),
+        "time is read when the votes are there",
+    ),
+    (
+        Fault::Library(Sabotage::NoLastCheck),
+        "the validity is not checked at the end",
+    ),
+    (
+        Fault::Library(Sabotage::HealedCounted),
+        "a renewal counts the keys that it puts back",
+    ),
+    (
+        Fault::Library(Sabotage::QuorumTooSmall),
+        "one vote less than a majority is enough",
+    ),
+    (
+        Fault::Library(Sabotage::UnreachableIsHeld),
+        "unreachable is called held",
+    ),
+    (Fault::Library(Sabotage::CrossingRepeated), "a majority is told twice"),
+    (
+        Fault::Library(Sabotage::CloseUnheard),
+        "the supervisors do not hear the close",
+    ),
+    (
+        Fault::Library(Sabotage::NextNotWoken),
+        "a waiter that leaves wakes nobody",
+    ),
+    (
+        Fault::Library(Sabotage::RestartUnguarded),
+        "a server that forgot votes at once",
+    ),
+    (
+        Fault::Library(Sabotage::PlainMaximum),
+        "the largest token without a second round",
+    ),
+    (Fault::UnlocksAnything, "an unlock removes the key of another"),
+];
+
+#[derive(Clone, Copy)]
+enum Fault {
+    Library(Sabotage),
+    /// Of the servers, which do what the library asks them to prevent.
+    OldConnectionLives,
+    UnlocksAnything,
+}
+
+#[test]
+fn every_fault_is_found() {
+    let found = on_all_cores(0..FAULTS.len() as u64, |number| {
+        let (fault, what) = FAULTS[usize::try_from(number).unwrap()];
+        let found = find(fault);
+        Some(match found {
+            Some((seeds, rule)) => (true, format!("| {what} | {seeds} | {rule} |")),
+            None => (false, format!("| {what} | not within {MOST} | |")),
+        })
+    });
+    println!("| fault | seeds | found as |\n|:--|--:|:--|");
+    for (_, line) in &found {
+        println!("{line}");
+    }
+    assert!(found.iter().all(|(is_found, _)| *is_found), "a fault is not found");
+}
+
+/// How many seeds it took to find a fault, and which rule it broke.
+fn find(fault: Fault) -> Option<(u64, &'static str)> {
+    let mut rules = Rules::default();
+    match fault {
+        Fault::Library(sabotage) => Sabotage::commit(Some(sabotage)),
+        Fault::OldConnectionLives => rules.old_connections_live = true,
+        Fault::UnlocksAnything => rules.unlocks_anything = true,
+    }
+    let found = (0..MOST).find_map(|seed| {
+        let rule = run(seed, rules).violations.first()?.rule;
+        Some((seed + 1, rule))
+    });
+    Sabotage::commit(None);
+    found
+}

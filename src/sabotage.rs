@@ -1,0 +1,68 @@
+//! The library's own faults, which tests switch on to see that the simulation finds them. There are none otherwise.
+
+/// Something that the library gets wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// A round that failed leaves its keys.
+    NoUndo,
+    /// A SET whose answer was lost with its connection is forgotten.
+    UnansweredForgotten,
+    /// An unlock is sent before the SETs that wait.
+    UnlockOvertakes,
+    /// A key may be set after it was unlocked.
+    ClaimIgnored,
+    /// SETs whose answer was lost are sent once more.
+    SetsReplayed,
+    /// Unlocks for a server that is down are forgotten.
+    LateUnlocksDropped,
+    /// A round waits for every server.
+    WaitsForAll,
+    /// Only as many servers as are needed are asked.
+    AsksNoMoreThanNeeded,
+    /// The drift is not taken off the validity.
+    DriftIgnored,
+    /// Time is read when the votes are there.
+    ClockReadLate,
+    /// The validity is not checked before a lock is handed out.
+    NoLastCheck,
+    /// A renewal counts the keys that it puts back.
+    HealedCounted,
+    /// One vote less than a majority is enough.
+    QuorumTooSmall,
+    /// Servers that cannot be reached are said to hold the resource for another.
+    UnreachableIsHeld,
+    /// A majority is told again when one more server is up.
+    CrossingRepeated,
+    /// The supervisors do not hear that their handle was closed.
+    CloseUnheard,
+    /// A waiter that leaves wakes nobody.
+    NextNotWoken,
+    /// A server that was started again votes at once.
+    RestartUnguarded,
+    /// The largest token is taken as it is, without a second round.
+    PlainMaximum,
+}
+
+#[cfg(test)]
+thread_local! {
+    static COMMITTED: std::cell::Cell<Option<Sabotage>> = const { std::cell::Cell::new(None) };
+}
+
+impl Sabotage {
+    /// Whether the library gets this wrong at present.
+    #[cfg(not(test))]
+    pub(crate) const fn is_on(self) -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_on(self) -> bool {
+        COMMITTED.get() == Some(self)
+    }
+
+    /// Makes the library get something wrong on this thread, or all right.
+    #[cfg(test)]
+    pub(crate) fn commit(sabotage: Option<Self>) {
+        COMMITTED.set(sabotage);
+    }
+}
