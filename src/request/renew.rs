@@ -2,6 +2,7 @@
 
 use super::{BoxFuture, default_round_timeout, outcome};
 use crate::{
+    clock::Moment,
     engine::{
         Drift, Vote,
         ballot::is_lost,
@@ -14,7 +15,6 @@ use crate::{
     redlock::Core,
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
-use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field::Empty};
 
 /// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
@@ -99,7 +99,7 @@ impl RenewRequest {
                 failure: failure(not_asked),
             });
         }
-        let start = Instant::now();
+        let start = Moment::now();
         let terms = Terms { ttl, limit, fence };
         let failed = match electorate.renew(keys_and_value, claim, token, terms).await {
             Ok(term) => {
