@@ -144,6 +144,7 @@ impl Lock {
     }
 }
 
+#[expect(clippy::missing_fields_in_debug, reason = "the others say nothing to a user")]
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lock = f.debug_struct("Lock");
@@ -152,6 +153,6 @@ impl fmt::Debug for Lock {
         if let Some(token) = self.token {
             lock.field("token", &token);
         }
-        lock.field("validity", &self.validity()).finish_non_exhaustive()
+        lock.field("validity", &self.validity()).finish()
     }
 }
