@@ -81,6 +81,8 @@ struct Wire {
     /// Whether either end still has it.
     client_has_it: bool,
     server_has_it: bool,
+    /// Whether nothing that is sent from now on arrives, though neither end knows.
+    is_cut: bool,
     /// Since when the client uses it.
     used_since: Option<Instant>,
     last_to: Instant,
@@ -189,6 +191,7 @@ impl Network {
             life: self.nodes[server].life,
             client_has_it: true,
             server_has_it: true,
+            is_cut: false,
             used_since: None,
             last_to: now,
             last_from: now,
@@ -378,7 +381,7 @@ impl Network {
             let cut = &mut self.wires[wire];
             if cut.client == client && cut.server == server && cut.client_has_it && cut.server_has_it {
                 self.drop_some(wire);
-                self.wires[wire].server_has_it = self.rng.gen_bool(0.3);
+                self.wires[wire].is_cut = true;
                 if is_told {
                     self.send(wire, What::Back(Reply::Reset));
                 }
@@ -484,7 +487,8 @@ impl Network {
 
     fn send(&mut self, wire: usize, what: What) {
         let is_request = !matches!(what, What::Back(_));
-        if is_request && self.dead.contains(&self.wires[wire].client) {
+        let is_cut = self.wires[wire].is_cut && !matches!(what, What::Back(Reply::Reset));
+        if is_cut || is_request && self.dead.contains(&self.wires[wire].client) {
             self.rest.push(what);
             return;
         }
@@ -493,13 +497,13 @@ impl Network {
         let more = if self.rng.gen_bool(0.8) { more / 4 } else { more };
         let takes = Duration::from_millis(self.rng.gen_range(least..=least + more));
         let wire_of = &mut self.wires[wire];
-        let last = if is_request {
+        let last_due = if is_request {
             &mut wire_of.last_to
         } else {
             &mut wire_of.last_from
         };
-        *last = (*last).max(Instant::now() + takes);
-        let due = *last;
+        *last_due = (*last_due).max(Instant::now() + takes);
+        let due = *last_due;
         self.push(due, wire, what);
     }
 

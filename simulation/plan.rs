@@ -57,9 +57,7 @@ pub(super) enum Memory {
 impl Plan {
     pub(super) fn new(rng: &mut SmallRng) -> Self {
         let ms = Duration::from_millis;
-        let ttl = ms(*[300, 300, 500, 500, 1_000, 1_000, 2_000, 6_000]
-            .choose(rng)
-            .unwrap_or(&500));
+        let ttl = ms(*[300, 500, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
         let drift = match rng.gen_range(0..3) {
             0 => Drift::fixed(ttl / 10),
             1 => Drift::fixed(ttl / 4),
@@ -77,7 +75,7 @@ impl Plan {
         };
         let fenced = rng.gen_bool(0.5);
         // A clock that is this fast lets a key expire as much too soon as the drift allows.
-        let fastest = ttl.as_secs_f64() / (ttl - drift.of(ttl)).as_secs_f64();
+        let fastest = ttl.as_secs_f64() / ttl.saturating_sub(drift.of(ttl)).as_secs_f64();
         let servers = (0..*[3, 3, 3, 5].choose(rng).unwrap_or(&3)).map(|_| ServerPlan {
             rate: match clocks {
                 Clocks::Alike => 1.0,
