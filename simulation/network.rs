@@ -5,7 +5,7 @@
 use super::{
     Rules,
     history::{Bits, Did, Happened, History},
-    plan::Plan,
+    plan::{LONGEST_RESUMPTION, Plan},
     tasks::Process,
     world,
 };
@@ -392,7 +392,7 @@ impl Network {
     /// Drops what was sent last on a connection and has not arrived.
     fn drop_some(&mut self, wire: usize) {
         let mut numbers: Vec<u64> = Vec::new();
-        let is_request = |message: &Message| message.wire == wire && !matches!(message.what, What::Back(_));
+        let is_request = |message: &Message| message.wire == wire && message.is_request();
         let on_its_way = self.messages.iter().map(|Reverse(message)| message);
         let all = on_its_way.chain(self.waiting.values().flatten());
         numbers.extend(all.filter(|message| is_request(message)).map(|message| message.number));
@@ -524,12 +524,45 @@ impl Network {
         }
     }
 
+    /// Lets messages go on that waited, each connection's after a time of its own: what was lost is sent again when the
+    /// machines come to it.
     fn release(&mut self, gate: Gate) {
+        let longest = match gate {
+            Gate::To(..) | Gate::From(..) => LONGEST_RESUMPTION,
+            Gate::Frozen(_) => Duration::from_millis(2),
+            Gate::Paused(_) => Duration::ZERO,
+        };
         let now = Instant::now();
-        for mut message in self.waiting.remove(&gate).unwrap_or_default() {
-            message.due = now;
-            self.messages.push(Reverse(message));
+        let waited = self.waiting.remove(&gate).unwrap_or_default();
+        let mut resumes = BTreeMap::new();
+        for message in &waited {
+            let takes = || now + longest.mul_f64(self.rng.gen_range(0.0..=1.0));
+            resumes
+                .entry((message.wire, message.is_request()))
+                .or_insert_with(takes);
         }
+        for ((wire, is_request), due) in &resumes {
+            let wire = &mut self.wires[*wire];
+            let last_due = if *is_request {
+                &mut wire.last_to
+            } else {
+                &mut wire.last_from
+            };
+            *last_due = (*last_due).max(*due);
+        }
+        // Those behind them stay behind them.
+        let on_their_way = self
+            .messages
+            .drain()
+            .map(|Reverse(message)| message)
+            .collect::<Vec<_>>();
+        self.messages
+            .extend(waited.into_iter().chain(on_their_way).map(|mut message| {
+                if let Some(due) = resumes.get(&(message.wire, message.is_request())) {
+                    message.due = message.due.max(*due);
+                }
+                Reverse(message)
+            }));
         self.wake();
     }
 
@@ -757,6 +790,12 @@ pub(super) async fn carry() {
         Poll::<()>::Pending
     })
     .await;
+}
+
+impl Message {
+    fn is_request(&self) -> bool {
+        !matches!(self.what, What::Back(_))
+    }
 }
 
 impl PartialEq for Message {

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// The longest pause before a client connects to a server again.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// The longest time until a message goes on when its way is free again.
+pub(super) const LONGEST_RESUMPTION: Duration = Duration::from_millis(100);
+
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) servers: Vec<ServerPlan>,
@@ -126,12 +129,17 @@ impl Plan {
 
     /// How long it takes at the most to notice that a server is down.
     pub(super) fn longest_notice(&self) -> Duration {
-        2 * self.heartbeat + 2 * self.longest_way() + Duration::from_millis(10)
+        2 * self.heartbeat + 2 * self.longest_way() + LONGEST_RESUMPTION + Duration::from_millis(10)
     }
 
     /// How long it takes at the most until a server that can be reached is connected to again: an end that was not noticed,
     /// an attempt that was in vain, a pause, and an attempt.
     pub(super) fn longest_recovery(&self) -> Duration {
-        self.longest_notice() + self.heartbeat + LONGEST_PAUSE + 4 * self.longest_way() + Duration::from_millis(20)
+        self.longest_notice()
+            + self.heartbeat
+            + LONGEST_PAUSE
+            + LONGEST_RESUMPTION
+            + 4 * self.longest_way()
+            + Duration::from_millis(20)
     }
 }
