@@ -245,9 +245,10 @@ impl World {
                     &status.state,
                     crate::ServerState::Down(crate::DownReason::Restarted { .. })
                 );
-                let is_misjudged = match is_reached {
-                    true => !is_up && !is_guarded && lasts > self.longest_recovery(),
-                    false => is_up && lasts > self.longest_notice(),
+                let is_misjudged = if is_reached {
+                    !is_up && !is_guarded && lasts > self.longest_recovery()
+                } else {
+                    is_up && lasts > self.longest_notice()
                 };
                 if is_misjudged {
                     self.note(Happened::Misjudged {

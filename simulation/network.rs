@@ -5,7 +5,7 @@
 use super::{
     Rules,
     history::{Bits, Did, Happened, History},
-    plan::Plan,
+    plan::{LONGEST_RESUMPTION, Plan},
     tasks::Process,
     world,
 };
@@ -81,6 +81,8 @@ struct Wire {
     /// Whether either end still has it.
     client_has_it: bool,
     server_has_it: bool,
+    /// Whether nothing that is sent from now on arrives, though neither end knows.
+    is_cut: bool,
     /// Since when the client uses it.
     used_since: Option<Instant>,
     last_to: Instant,
@@ -189,6 +191,7 @@ impl Network {
             life: self.nodes[server].life,
             client_has_it: true,
             server_has_it: true,
+            is_cut: false,
             used_since: None,
             last_to: now,
             last_from: now,
@@ -378,7 +381,7 @@ impl Network {
             let cut = &mut self.wires[wire];
             if cut.client == client && cut.server == server && cut.client_has_it && cut.server_has_it {
                 self.drop_some(wire);
-                self.wires[wire].server_has_it = self.rng.gen_bool(0.3);
+                self.wires[wire].is_cut = true;
                 if is_told {
                     self.send(wire, What::Back(Reply::Reset));
                 }
@@ -389,7 +392,7 @@ impl Network {
     /// Drops what was sent last on a connection and has not arrived.
     fn drop_some(&mut self, wire: usize) {
         let mut numbers: Vec<u64> = Vec::new();
-        let is_request = |message: &Message| message.wire == wire && !matches!(message.what, What::Back(_));
+        let is_request = |message: &Message| message.wire == wire && message.is_request();
         let on_its_way = self.messages.iter().map(|Reverse(message)| message);
         let all = on_its_way.chain(self.waiting.values().flatten());
         numbers.extend(all.filter(|message| is_request(message)).map(|message| message.number));
@@ -484,7 +487,8 @@ impl Network {
 
     fn send(&mut self, wire: usize, what: What) {
         let is_request = !matches!(what, What::Back(_));
-        if is_request && self.dead.contains(&self.wires[wire].client) {
+        let is_cut = self.wires[wire].is_cut && !matches!(what, What::Back(Reply::Reset));
+        if is_cut || is_request && self.dead.contains(&self.wires[wire].client) {
             self.rest.push(what);
             return;
         }
@@ -493,13 +497,13 @@ impl Network {
         let more = if self.rng.gen_bool(0.8) { more / 4 } else { more };
         let takes = Duration::from_millis(self.rng.gen_range(least..=least + more));
         let wire_of = &mut self.wires[wire];
-        let last = if is_request {
+        let last_due = if is_request {
             &mut wire_of.last_to
         } else {
             &mut wire_of.last_from
         };
-        *last = (*last).max(Instant::now() + takes);
-        let due = *last;
+        *last_due = (*last_due).max(Instant::now() + takes);
+        let due = *last_due;
         self.push(due, wire, what);
     }
 
@@ -520,12 +524,45 @@ impl Network {
         }
     }
 
+    /// Lets messages go on that waited, each connection's after a time of its own: what was lost is sent again when the
+    /// machines come to it.
     fn release(&mut self, gate: Gate) {
+        let longest = match gate {
+            Gate::To(..) | Gate::From(..) => LONGEST_RESUMPTION,
+            Gate::Frozen(_) => Duration::from_millis(2),
+            Gate::Paused(_) => Duration::ZERO,
+        };
         let now = Instant::now();
-        for mut message in self.waiting.remove(&gate).unwrap_or_default() {
-            message.due = now;
-            self.messages.push(Reverse(message));
+        let waited = self.waiting.remove(&gate).unwrap_or_default();
+        let mut resumes = BTreeMap::new();
+        for message in &waited {
+            let takes = || now + longest.mul_f64(self.rng.gen_range(0.0..=1.0));
+            resumes
+                .entry((message.wire, message.is_request()))
+                .or_insert_with(takes);
         }
+        for ((wire, is_request), due) in &resumes {
+            let wire = &mut self.wires[*wire];
+            let last_due = if *is_request {
+                &mut wire.last_to
+            } else {
+                &mut wire.last_from
+            };
+            *last_due = (*last_due).max(*due);
+        }
+        // Those behind them stay behind them.
+        let on_their_way = self
+            .messages
+            .drain()
+            .map(|Reverse(message)| message)
+            .collect::<Vec<_>>();
+        self.messages
+            .extend(waited.into_iter().chain(on_their_way).map(|mut message| {
+                if let Some(due) = resumes.get(&(message.wire, message.is_request())) {
+                    message.due = message.due.max(*due);
+                }
+                Reverse(message)
+            }));
         self.wake();
     }
 
@@ -753,6 +790,12 @@ pub(super) async fn carry() {
         Poll::<()>::Pending
     })
     .await;
+}
+
+impl Message {
+    fn is_request(&self) -> bool {
+        !matches!(self.what, What::Back(_))
+    }
 }
 
 impl PartialEq for Message {

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// The longest pause before a client connects to a server again.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// The longest time until a message goes on when its way is free again.
+pub(super) const LONGEST_RESUMPTION: Duration = Duration::from_millis(100);
+
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) servers: Vec<ServerPlan>,
@@ -57,9 +60,7 @@ pub(super) enum Memory {
 impl Plan {
     pub(super) fn new(rng: &mut SmallRng) -> Self {
         let ms = Duration::from_millis;
-        let ttl = ms(*[300, 300, 500, 500, 1_000, 1_000, 2_000, 6_000]
-            .choose(rng)
-            .unwrap_or(&500));
+        let ttl = ms(*[300, 500, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
         let drift = match rng.gen_range(0..3) {
             0 => Drift::fixed(ttl / 10),
             1 => Drift::fixed(ttl / 4),
@@ -77,7 +78,7 @@ impl Plan {
         };
         let fenced = rng.gen_bool(0.5);
         // A clock that is this fast lets a key expire as much too soon as the drift allows.
-        let fastest = ttl.as_secs_f64() / (ttl - drift.of(ttl)).as_secs_f64();
+        let fastest = ttl.as_secs_f64() / ttl.saturating_sub(drift.of(ttl)).as_secs_f64();
         let servers = (0..*[3, 3, 3, 5].choose(rng).unwrap_or(&3)).map(|_| ServerPlan {
             rate: match clocks {
                 Clocks::Alike => 1.0,
@@ -128,12 +129,17 @@ impl Plan {
 
     /// How long it takes at the most to notice that a server is down.
     pub(super) fn longest_notice(&self) -> Duration {
-        2 * self.heartbeat + 2 * self.longest_way() + Duration::from_millis(10)
+        2 * self.heartbeat + 2 * self.longest_way() + LONGEST_RESUMPTION + Duration::from_millis(10)
     }
 
     /// How long it takes at the most until a server that can be reached is connected to again: an end that was not noticed,
     /// an attempt that was in vain, a pause, and an attempt.
     pub(super) fn longest_recovery(&self) -> Duration {
-        self.longest_notice() + self.heartbeat + LONGEST_PAUSE + 4 * self.longest_way() + Duration::from_millis(20)
+        self.longest_notice()
+            + self.heartbeat
+            + LONGEST_PAUSE
+            + LONGEST_RESUMPTION
+            + 4 * self.longest_way()
+            + Duration::from_millis(20)
     }
 }

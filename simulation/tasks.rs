@@ -158,13 +158,11 @@ impl Tasks {
                 if self.turns.get() > MOST_TURNS {
                     return Poll::Ready(false);
                 }
-                match self.next(chance) {
-                    Some(task) => self.give_turn(task),
-                    None => {
-                        self.ready.0.lock().unwrap().driver = Some(cx.waker().clone());
-                        return Poll::Pending;
-                    }
-                }
+                let Some(task) = self.next(chance) else {
+                    self.ready.0.lock().unwrap().driver = Some(cx.waker().clone());
+                    return Poll::Pending;
+                };
+                self.give_turn(task);
             }
             Poll::Ready(true)
         });

@@ -82,8 +82,8 @@ struct State {
     started: Instant,
     /// How far its clock is ahead of ours.
     ahead: Duration,
-    /// How fast its clock goes, compared to ours.
-    rate: f64,
+    /// How fast its clock goes compared to ours, if that is not the same.
+    rate: Option<f64>,
     frozen: bool,
     delay: Duration,
     /// What was sent and not carried out yet, in order.
@@ -149,7 +149,7 @@ impl MemoryServer {
                 created: Instant::now(),
                 started: Instant::now(),
                 ahead: Duration::ZERO,
-                rate: 1.0,
+                rate: None,
                 frozen: false,
                 delay: Duration::ZERO,
                 queue: VecDeque::new(),
@@ -335,7 +335,7 @@ impl MemoryServer {
 
     /// Makes the server's clock go faster or slower than ours.
     pub(crate) fn set_clock_rate(&self, rate: f64) {
-        self.state().rate = rate;
+        self.state().rate = Some(rate);
     }
 
     pub(crate) fn time(&self) -> u64 {
@@ -447,7 +447,7 @@ impl State {
         }
         let held = blocked.map(|entry| Outcome::Held {
             value: entry.value.as_bytes().to_vec(),
-            pttl: i64::try_from((entry.expires - now).mul_f64(self.rate).as_millis()).unwrap_or(i64::MAX),
+            pttl: i64::try_from(self.as_told_by_its(entry.expires - now).as_millis()).unwrap_or(i64::MAX),
         });
         if let Some(tracker) = self.trackers.get_mut(&connection).filter(|_| operation.watches) {
             tracker.read.extend(keys.iter().cloned());
@@ -490,7 +490,7 @@ impl State {
 
     /// What its clock says, in microseconds.
     fn time(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.created).mul_f64(self.rate);
+        let since = self.as_told_by_its(now.saturating_duration_since(self.created));
         FIRST_TIME.saturating_add(micros(since + self.ahead))
     }
 
@@ -498,13 +498,14 @@ impl State {
         self.keys.get(key).filter(|entry| entry.expires > now)
     }
 
+    /// How much time passes by the server's clock while this much does by ours.
+    fn as_told_by_its(&self, duration: Duration) -> Duration {
+        self.rate.map_or(duration, |rate| duration.mul_f64(rate))
+    }
+
     /// How much time passes by our clock while this much does by the server's.
     fn as_told_by_ours(&self, duration: Duration) -> Duration {
-        if self.rate == 1.0 {
-            duration
-        } else {
-            duration.div_f64(self.rate)
-        }
+        self.rate.map_or(duration, |rate| duration.div_f64(rate))
     }
 
     fn sweep(&mut self, now: Instant) {
