@@ -8,7 +8,8 @@ use super::{
     world,
 };
 use crate::{
-    AcquireRequest, Event, Guard, Lock, LockError, LockRequest, Loss, Redlock, RenewError, Retry, ServerVote, Vote,
+    AcquireRequest, Event, Guard, Lock, LockError, LockRequest, Loss, Ownership, Redlock, RenewError, Retry,
+    ServerVote, UsingError, Vote,
 };
 use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
 use std::{
@@ -132,8 +133,12 @@ async fn work(client: Process, redlock: Redlock) {
         let handed = world().handed.borrow_mut().pop();
         match handed {
             Some(parts) => take_over(client, &redlock, parts).await,
-            None if world().dice(|rng| rng.gen_bool(0.5)) => lock(client, &redlock).await,
-            None => acquire(client, &redlock).await,
+            None => match world().dice(|rng| rng.gen_range(0..20)) {
+                0 => look(&redlock).await,
+                1 => use_it(client, &redlock).await,
+                2..=10 => lock(client, &redlock).await,
+                _ => acquire(client, &redlock).await,
+            },
         }
     }
 }
@@ -273,6 +278,38 @@ async fn acquire(client: Process, redlock: &Redlock) {
         None => world.failed(asked, "cancelled"),
         Some(Err(error)) => note_error(asked, &error),
         Some(Ok(guard)) => hold_guard(redlock, Holding::of_guard(client, asked, guard)).await,
+    }
+}
+
+/// Asks who holds something. Whatever the answer is, it must come.
+async fn look(redlock: &Redlock) {
+    let (names, resources) = choose_resources();
+    let asked = world().asked(Process(0), "look", resources, None);
+    let owner = perhaps(redlock.owner(&names).into_future()).await;
+    let what = match owner {
+        None => "cancelled",
+        Some(Ok(Ownership::Held(_))) => "somebody's",
+        Some(Ok(_)) => "nobody's",
+        Some(Err(_)) => "closed",
+    };
+    world().failed(asked, what);
+}
+
+/// Holds something for as long as some work takes.
+async fn use_it(client: Process, redlock: &Redlock) {
+    let world = world();
+    let (names, resources) = choose_resources();
+    let ttl = world.plan.ttl;
+    let asked = world.asked(client, "use", resources, None);
+    let work = async |guard: &Guard| {
+        // Only what is valid now is sure; the work is dropped when the lock is lost.
+        let _holding = Holding::of_lock(client, asked, guard.lock());
+        sleep(super::world().dice(|rng| while_held(rng, ttl, 2.0))).await;
+    };
+    match perhaps(redlock.using(&names, ttl, work)).await {
+        None => world.failed(asked, "cancelled"),
+        Some(Err(UsingError::Lock(error))) => note_error(asked, &error),
+        Some(_) => {}
     }
 }
 
