@@ -129,6 +129,11 @@ fn run(seed: u64, rules: Rules) -> Run {
     })
 }
 
+/// Forgets a run that panicked, whose parts can no longer be dropped in order.
+fn abandon() {
+    std::mem::forget(WORLD.take());
+}
+
 /// Lets things go wrong and then looks at what is left.
 async fn direct() {
     let world = world();

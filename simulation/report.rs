@@ -4,6 +4,7 @@ use super::{Rules, Run, run};
 use std::{
     env, iter,
     ops::Range,
+    panic::catch_unwind,
     sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Instant,
@@ -51,9 +52,12 @@ fn a_seed_is_repeated_exactly() {
 }
 
 fn failures(seeds: Range<u64>) -> Vec<String> {
-    on_all_cores(seeds, |seed| {
-        let run = run(seed, Rules::default());
-        (!run.violations.is_empty()).then(|| told(seed, &run))
+    on_all_cores(seeds, |seed| match catch_unwind(|| run(seed, Rules::default())) {
+        Ok(run) => (!run.violations.is_empty()).then(|| told(seed, &run)),
+        Err(_) => {
+            super::abandon();
+            Some(format!("seed {seed}: a panic"))
+        }
     })
 }
 
