@@ -52,12 +52,12 @@ fn a_seed_is_repeated_exactly() {
 }
 
 fn failures(seeds: Range<u64>) -> Vec<String> {
-    on_all_cores(seeds, |seed| match catch_unwind(|| run(seed, Rules::default())) {
-        Ok(run) => (!run.violations.is_empty()).then(|| told(seed, &run)),
-        Err(_) => {
+    on_all_cores(seeds, |seed| {
+        let Ok(run) = catch_unwind(|| run(seed, Rules::default())) else {
             super::abandon();
-            Some(format!("seed {seed}: a panic"))
-        }
+            return Some(format!("seed {seed}: a panic"));
+        };
+        (!run.violations.is_empty()).then(|| told(seed, &run))
     })
 }
 
