@@ -1,13 +1,16 @@
 //! A server within the process, with the verbs of a real one and the faults of one on demand.
 
+mod data;
+
 use super::{
-    DownReason, later,
+    DownReason,
     link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
-    operation::{Operation, Verb},
+    operation::Operation,
 };
-use crate::{clock::micros, config::Server};
+use crate::config::Server;
+use data::Data;
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     fmt,
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
@@ -27,12 +30,6 @@ use tokio_stream::{
 
 /// How many changes of keys are kept for a connection that does not read them.
 const CHANGES_KEPT: usize = 512;
-
-/// What the clock of a server says when it is created, in microseconds.
-const FIRST_TIME: u64 = 1_000_000_000_000_000;
-
-/// How far ahead of the server's time a lock's token may be set, in microseconds.
-const FURTHEST_AHEAD: u64 = 1_000_000;
 
 /// The servers of this process by name, as long as somebody uses them.
 static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(Mutex::default);
@@ -72,40 +69,16 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    keys: HashMap<Arc<[u8]>, Entry>,
-    /// The tokens of fenced locks by the locks' keys, and when they are forgotten.
-    fences: HashMap<Arc<[u8]>, (u64, Instant)>,
-    /// When to look for expired keys again: whenever there are twice as many as were left the last time.
-    sweep_at: usize,
-    created: Instant,
+    data: Data,
     /// When it was started last.
     started: Instant,
-    /// How far its clock is ahead of ours.
-    ahead: Duration,
-    /// How fast its clock goes compared to ours, if that is not the same.
-    rate: Option<f64>,
     frozen: bool,
     delay: Duration,
     /// What was sent and not carried out yet, in order.
     queue: VecDeque<Request>,
     /// When the server last thawed: nothing that waited then was carried out before.
     thawed: Instant,
-    /// The connections that want to hear of changes of the keys they read.
-    trackers: HashMap<u64, Tracker>,
     connections: u64,
-}
-
-/// A connection that wants to hear of changes.
-#[derive(Debug)]
-struct Tracker {
-    read: HashSet<Arc<[u8]>>,
-    tell: broadcast::Sender<Arc<[u8]>>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    value: Arc<str>,
-    expires: Instant,
 }
 
 #[derive(Debug)]
@@ -143,18 +116,12 @@ impl MemoryServer {
         let server = Self(Arc::new(Shared {
             name: name.clone(),
             state: Mutex::new(State {
-                keys: HashMap::new(),
-                fences: HashMap::new(),
-                sweep_at: 64,
-                created: Instant::now(),
+                data: Data::new(Instant::now()),
                 started: Instant::now(),
-                ahead: Duration::ZERO,
-                rate: None,
                 frozen: false,
                 delay: Duration::ZERO,
                 queue: VecDeque::new(),
                 thawed: Instant::now(),
-                trackers: HashMap::new(),
                 connections: 0,
             }),
             life: watch::Sender::new(1),
@@ -174,7 +141,7 @@ impl MemoryServer {
     pub fn crash(&self) {
         let mut state = self.state();
         state.queue.clear();
-        state.trackers.clear();
+        state.data.untrack_all();
         state.frozen = false;
         self.0.life.send_modify(|life| *life += *life % 2);
     }
@@ -215,51 +182,34 @@ impl MemoryServer {
     /// Sets the server's clock ahead of that of the tests, or back to less than it was. As with a real server whose clock is
     /// set, keys expire that much sooner or later.
     pub fn set_clock_ahead(&self, by: Duration) {
-        let mut state = self.state();
-        let before = std::mem::replace(&mut state.ahead, by);
-        let (sooner, later) = (by.saturating_sub(before), before.saturating_sub(by));
-        for entry in state.keys.values_mut() {
-            entry.expires = super::later(entry.expires, later)
-                .checked_sub(sooner)
-                .unwrap_or(entry.expires);
-        }
-        for (_, until) in state.fences.values_mut() {
-            *until = super::later(*until, later).checked_sub(sooner).unwrap_or(*until);
-        }
+        self.state().data.set_clock_ahead(by);
     }
 
     /// Drops a key, as eviction or an operator would.
     pub fn forget(&self, key: impl AsRef<[u8]>) {
-        let mut state = self.state();
-        state.keys.remove(key.as_ref());
-        state.tell(key.as_ref(), None);
+        self.state().data.forget(key.as_ref());
     }
 
     /// Drops every key, of which Redis tells waiters nothing that they understand.
     pub fn forget_all(&self) {
-        let mut state = self.state();
-        state.keys.clear();
-        state.fences.clear();
+        self.state().data.forget_all();
     }
 
     /// Returns the value that a key holds, if it has not expired.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<String> {
-        let now = Instant::now();
-        Some(self.state().live(key.as_ref(), now)?.value.to_string())
+        let state = self.state();
+        let value = state.data.value(key.as_ref(), Instant::now());
+        value.map(ToString::to_string)
     }
 
     /// Returns the token that was stored last for fenced locks on a key, if it is still remembered.
     pub fn token(&self, key: impl AsRef<[u8]>) -> Option<u64> {
-        let now = Instant::now();
-        let state = self.state();
-        let fence = state.fences.get(key.as_ref()).filter(|(_, until)| *until > now);
-        fence.map(|(token, _)| *token)
+        self.state().data.token(key.as_ref(), Instant::now())
     }
 
     /// Returns how many keys have not expired.
     pub fn len(&self) -> usize {
-        let now = Instant::now();
-        self.state().keys.values().filter(|entry| entry.expires > now).count()
+        self.state().data.len(Instant::now())
     }
 
     /// Returns whether every key has expired or been removed.
@@ -335,25 +285,24 @@ impl MemoryServer {
 
     /// Makes the server's clock go faster or slower than ours.
     pub(crate) fn set_clock_rate(&self, rate: f64) {
-        self.state().rate = Some(rate);
+        self.state().data.set_clock_rate(rate);
     }
 
     pub(crate) fn time(&self) -> u64 {
-        self.state().time(Instant::now())
+        self.state().data.time(Instant::now())
     }
 
     pub(crate) fn run(&self, operation: &Operation, connection: u64) -> Outcome {
-        self.state().run_fenced(operation, connection, Instant::now())
+        self.state().data.run(operation, connection, Instant::now())
     }
 
     /// Tells a connection of changes.
     pub(crate) fn track(&self, connection: u64, tell: broadcast::Sender<Arc<[u8]>>) {
-        let read = HashSet::new();
-        self.state().trackers.insert(connection, Tracker { read, tell });
+        self.state().data.track(connection, tell);
     }
 
     pub(crate) fn untrack(&self, connection: u64) {
-        self.state().trackers.remove(&connection);
+        self.state().data.untrack(connection);
     }
 }
 
@@ -405,114 +354,10 @@ impl State {
             let outcomes = request
                 .operations
                 .iter()
-                .map(|operation| self.run_fenced(operation, request.connection, then))
+                .map(|operation| self.data.run(operation, request.connection, then))
                 .collect();
             // Nobody listens at a connection that ended.
             let _ = request.answer.send(outcomes);
-        }
-    }
-
-    /// Does what the script of real servers does.
-    fn run_fenced(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
-        let outcome = self.run(operation, connection, now);
-        let Some(fence) = operation.fence.filter(|_| outcome == Outcome::Done) else {
-            return outcome;
-        };
-        let keys = operation.keys.as_slice();
-        let stored = keys.iter().filter_map(|key| self.fences.get(key));
-        let stored = stored.filter(|(_, until)| *until > now).map(|(token, _)| *token).max();
-        let is_lock = operation.verb == Verb::Lock;
-        let time = self.time(now);
-        let least = match fence.token {
-            proposed if is_lock && !(time..=time + FURTHEST_AHEAD).contains(&proposed) => time,
-            token => token,
-        };
-        let token = least.max(stored.map_or(0, |stored| stored + u64::from(is_lock)));
-        for key in keys {
-            self.fences.insert(Arc::clone(key), (token, later(now, fence.expiry)));
-        }
-        if is_lock { Outcome::Fenced(token) } else { outcome }
-    }
-
-    fn run(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
-        let keys = operation.keys.as_slice();
-        let (mut ours, mut missing, mut blocked) = (Vec::new(), Vec::new(), None::<&Entry>);
-        for key in keys {
-            match self.live(key, now) {
-                None => missing.push(key),
-                Some(entry) if entry.value == operation.value && operation.verb != Verb::Lock => ours.push(key),
-                Some(entry) if blocked.is_none_or(|other| entry.expires > other.expires) => blocked = Some(entry),
-                Some(_) => {}
-            }
-        }
-        let held = blocked.map(|entry| Outcome::Held {
-            value: entry.value.as_bytes().to_vec(),
-            pttl: i64::try_from(self.as_told_by_its(entry.expires - now).as_millis()).unwrap_or(i64::MAX),
-        });
-        if let Some(tracker) = self.trackers.get_mut(&connection).filter(|_| operation.watches) {
-            tracker.read.extend(keys.iter().cloned());
-        }
-        if operation.verb == Verb::Unlock {
-            for key in ours {
-                self.keys.remove(key);
-                self.tell(key, Some(connection));
-            }
-        } else if let Some(held) = held {
-            return held;
-        } else if operation.verb.sets_keys() || (operation.verb == Verb::Renew && missing.is_empty()) {
-            let expires = now + self.as_told_by_ours(operation.ttl());
-            for key in keys {
-                let value = Arc::clone(&operation.value);
-                self.keys.insert(Arc::clone(key), Entry { value, expires });
-                self.tell(key, Some(connection));
-            }
-            self.sweep(now);
-            return Outcome::Done;
-        }
-        match held {
-            Some(held) => held,
-            None if missing.is_empty() => Outcome::Done,
-            None => Outcome::Missing,
-        }
-    }
-
-    /// Tells of a change to who has read the key, once, except to who made it.
-    fn tell(&mut self, key: &[u8], except: Option<u64>) {
-        for (connection, tracker) in &mut self.trackers {
-            if let Some(key) = tracker.read.take(key)
-                && Some(*connection) != except
-            {
-                // Nobody listens at a connection that ended.
-                let _ = tracker.tell.send(key);
-            }
-        }
-    }
-
-    /// What its clock says, in microseconds.
-    fn time(&self, now: Instant) -> u64 {
-        let since = self.as_told_by_its(now.saturating_duration_since(self.created));
-        FIRST_TIME.saturating_add(micros(since + self.ahead))
-    }
-
-    fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
-        self.keys.get(key).filter(|entry| entry.expires > now)
-    }
-
-    /// How much time passes by the server's clock while this much does by ours.
-    fn as_told_by_its(&self, duration: Duration) -> Duration {
-        self.rate.map_or(duration, |rate| duration.mul_f64(rate))
-    }
-
-    /// How much time passes by our clock while this much does by the server's.
-    fn as_told_by_ours(&self, duration: Duration) -> Duration {
-        self.rate.map_or(duration, |rate| duration.div_f64(rate))
-    }
-
-    fn sweep(&mut self, now: Instant) {
-        if self.keys.len() + self.fences.len() >= self.sweep_at {
-            self.keys.retain(|_, entry| entry.expires > now);
-            self.fences.retain(|_, (_, until)| *until > now);
-            self.sweep_at = 64.max(2 * (self.keys.len() + self.fences.len()));
         }
     }
 }
@@ -574,11 +419,7 @@ impl Link for MemoryLink {
     }
 
     fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
-        let tracker = Tracker {
-            read: HashSet::new(),
-            tell: self.tell.clone(),
-        };
-        self.server.state().trackers.insert(self.id, tracker);
+        self.server.state().data.track(self.id, self.tell.clone());
         true
     }
 
@@ -587,12 +428,12 @@ impl Link for MemoryLink {
         let server = self.server.clone();
         Box::pin(async move {
             let answered = request.await.ok_or(DownReason::ConnectionLost);
-            answered.map(|_| vec![server.state().time(Instant::now())])
+            answered.map(|_| vec![server.state().data.time(Instant::now())])
         })
     }
 
     fn end(&self) {
         self.open.send_replace(false);
-        self.server.state().trackers.remove(&self.id);
+        self.server.state().data.untrack(self.id);
     }
 }
