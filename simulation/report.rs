@@ -96,6 +96,6 @@ fn told(seed: u64, run: &Run) -> String {
     text
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
 }

@@ -1,13 +1,14 @@
 //! That the simulation finds what it looks for: each fault is committed on purpose, and has to be found.
 
-use super::{Rules, report::on_all_cores, run};
+use super::{
+    Rules,
+    report::{number, on_all_cores},
+    run,
+};
 use crate::sabotage::Sabotage;
 
-/// How many seeds a fault may take to be found.
-const MOST: u64 = 20_000;
-
-/// How many most of them take at the most.
-const SOON: u64 = 20;
+/// How many seeds are tried for each fault unless more are allowed. Most are found by then.
+const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
 const FAULTS: [(Fault, &str); 21] = [
@@ -87,30 +88,29 @@ enum Fault {
     UnlocksAnything,
 }
 
+/// With as many seeds as `scripts/simulate --teeth` allows every fault is found, with those of the other tests most are.
 #[test]
-fn most_faults_are_found_soon() {
-    let found = on_all_cores(0..FAULTS.len() as u64, |number| {
-        let (fault, _) = FAULTS[usize::try_from(number).unwrap()];
-        find(fault, SOON)
-    });
-    assert!(found.len() > FAULTS.len() / 2, "{found:?}");
-}
-
-#[test]
-#[ignore = "takes minutes where it is not optimised: scripts/simulate --teeth"]
-fn every_fault_is_found() {
+fn faults_on_purpose_are_found() {
+    let allowed = number("SIMULATE_TEETH");
+    let most = allowed.unwrap_or(FEW);
     let found = on_all_cores(0..FAULTS.len() as u64, |number| {
         let (fault, what) = FAULTS[usize::try_from(number).unwrap()];
-        Some(match find(fault, MOST) {
+        Some(match find(fault, most) {
             Some((seeds, rule)) => (true, format!("| {what} | {seeds} | {rule} |")),
-            None => (false, format!("| {what} | not within {MOST} | |")),
+            None => (false, format!("| {what} | not within {most} | |")),
         })
     });
     println!("| fault | seeds | found as |\n|:--|--:|:--|");
     for (_, line) in &found {
         println!("{line}");
     }
-    assert!(found.iter().all(|(is_found, _)| *is_found), "a fault is not found");
+    let count = found.iter().filter(|(is_found, _)| *is_found).count();
+    let expected = if allowed.is_some() {
+        FAULTS.len()
+    } else {
+        FAULTS.len() / 2
+    };
+    assert!(count >= expected, "{count} of {} faults are found", FAULTS.len());
 }
 
 /// How many seeds it took to find a fault, and which rule it broke.
