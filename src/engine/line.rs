@@ -12,7 +12,11 @@ use tokio::time::Instant;
 const SHORTEST_RUN: u32 = 4;
 
 /// The same at the most, if nobody else ever takes a turn.
-const LONGEST_RUN: u32 = 320;
+const LONGEST_RUN: u32 = 64;
+
+/// How many turns in a row that were left to others, and not taken, say that there are none. On a busy machine who waits may be
+/// too late for a few.
+const MANY_YIELDS: u32 = 16;
 
 /// How long others get for their turn, in units: a little more than a careful waiter lets pass.
 const YIELD: u32 = 4;
@@ -85,6 +89,8 @@ struct Run {
     limit: u32,
     /// Whether it was just ended for the sake of others.
     yielded: bool,
+    /// How many of the last turns that were left to others nobody took, up to [`MANY_YIELDS`].
+    untaken: u32,
 }
 
 /// What the front does next.
@@ -135,6 +141,7 @@ impl Line {
             run: Run {
                 since: None,
                 limit: SHORTEST_RUN,
+                untaken: 0,
                 yielded: false,
             },
             careful: 0,
@@ -187,12 +194,14 @@ impl Line {
     pub(crate) fn won(&mut self, expires: Instant, was_handed_over: bool, times: Times, weather: Weather) {
         if !was_handed_over {
             self.run.since = Some(times.now);
-            self.run.limit = if std::mem::take(&mut self.run.yielded) {
-                // Nobody took the turn that was left to them.
-                LONGEST_RUN.min(2 * self.run.limit)
+            if !std::mem::take(&mut self.run.yielded) {
+                self.run.limit = SHORTEST_RUN;
+                self.run.untaken = 0;
+            } else if self.run.untaken < MANY_YIELDS {
+                self.run.untaken += 1;
             } else {
-                SHORTEST_RUN
-            };
+                self.run.limit = LONGEST_RUN.min(2 * self.run.limit);
+            }
             if self.lost_races == 0 {
                 self.careful = self.careful.saturating_sub(1);
             }
@@ -235,6 +244,7 @@ impl Line {
         let was_woken = std::mem::take(&mut self.was_woken);
         let had_yielded = std::mem::take(&mut self.run.yielded);
         self.run.limit = SHORTEST_RUN;
+        self.run.untaken = 0;
 
         if is_split && is_another {
             self.splits = LONGEST_SPLIT.min(self.splits + 1);
@@ -443,11 +453,15 @@ mod tests {
             length
         };
         let mut lengths = Vec::new();
-        for _ in 0..9 {
+        for _ in 0..MANY_YIELDS {
+            assert_eq!(run(&mut line, &mut now), TICK * SHORTEST_RUN);
+            line.won(now + LATER, false, times(now), TRACKED);
+        }
+        for _ in 0..6 {
             lengths.push(run(&mut line, &mut now).as_millis());
             line.won(now + LATER, false, times(now), TRACKED);
         }
-        assert_eq!(lengths, [4, 8, 16, 32, 64, 128, 256, 320, 320]);
+        assert_eq!(lengths, [4, 8, 16, 32, 64, 64]);
         run(&mut line, &mut now);
         let vote = held("other", Some(60_000));
         line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
