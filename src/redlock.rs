@@ -9,7 +9,7 @@ use crate::{
     guard::Guard,
     lock::Lock,
     monitor::{Monitor, ServerStatus},
-    quorum::Connection,
+    quorum::{Connection, Quorum},
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
@@ -224,6 +224,11 @@ impl Redlock {
         self.core
             .monitor
             .servers(self.core.lanes().map(|lane| lane.round_trip()))
+    }
+
+    /// Returns how many servers of each [group](Builder::group) can vote now, and how many have to.
+    pub fn quorums(&self) -> Vec<Quorum> {
+        self.core.monitor.quorums()
     }
 
     /// Ends every task and connection of this handle and all its clones.
