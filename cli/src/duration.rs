@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Reads a duration, for clap.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}: a duration has a unit, as in 500ms, 30s, or 1m 30s"))
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: a duration has a unit, as in 500ms, 30s, or 1m 30s"))
 }
 
 /// Writes a duration for people: as exact as it helps.

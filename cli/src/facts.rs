@@ -34,7 +34,10 @@ impl From<&Holder> for HolderFact {
 
 /// Who holds a resource, in words.
 pub(crate) fn held_by(holder: &Holder) -> String {
-    let who = holder.owner.as_ref().map_or_else(|| "somebody".into(), ToString::to_string);
+    let who = holder
+        .owner
+        .as_ref()
+        .map_or_else(|| "somebody".into(), ToString::to_string);
     match holder.remaining {
         Some(remaining) => format!("held by {who}, {} left", show(remaining)),
         None => format!("held by {who}, without a ttl"),
@@ -217,11 +220,19 @@ impl EventFact {
 
 /// How good or bad an event is, and its words.
 pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
-    let majority = |quorum: &Quorum| format!("{} of {} servers, {} needed", quorum.reachable, quorum.servers, quorum.needed);
+    let majority = |quorum: &Quorum| {
+        format!(
+            "{} of {} servers, {} needed",
+            quorum.reachable, quorum.servers, quorum.needed
+        )
+    };
     match event {
         Event::Connected(quorum) => (style::GOOD, format!("connected: {}", majority(quorum))),
         Event::Disconnected(quorum) => (style::BAD, format!("disconnected: {}", majority(quorum))),
-        Event::GroupConnected(quorum) => (style::GOOD, format!("group {} connected: {}", quorum.group, majority(quorum))),
+        Event::GroupConnected(quorum) => (
+            style::GOOD,
+            format!("group {} connected: {}", quorum.group, majority(quorum)),
+        ),
         Event::GroupDisconnected(quorum) => (
             style::BAD,
             format!("group {} disconnected: {}", quorum.group, majority(quorum)),

@@ -38,7 +38,14 @@ struct Arguments {
     #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     /// Whether to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Output"
+    )]
     color: Color,
 }
 
@@ -83,7 +90,10 @@ fn refused(error: &clap::Error) -> ExitCode {
     let line = facts.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = line.strip_prefix("error: ").unwrap_or(&line);
     // Whether JSON was asked for is among what could not be read.
-    let output = Output::new(std::env::args_os().any(|argument| argument == "--json"), Color::default());
+    let output = Output::new(
+        std::env::args_os().any(|argument| argument == "--json"),
+        Color::default(),
+    );
     output.failure(&Failure::new(exit::USAGE, format!("{message} (--help tells more)")));
     ExitCode::from(exit::USAGE)
 }

@@ -45,7 +45,11 @@ impl Output {
 
     /// Tells something beside the result.
     pub(crate) fn message(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        let line = if self.json { json(value) } else { format!("multiredlock: {}", text()) };
+        let line = if self.json {
+            json(value)
+        } else {
+            format!("multiredlock: {}", text())
+        };
         // Nobody is left to be told that standard error is closed.
         let _ = writeln!(anstream::stderr().lock(), "{line}");
     }

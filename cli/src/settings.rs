@@ -19,7 +19,14 @@ use std::{
 pub(crate) struct Connection {
     /// Addresses, separated by commas: redis://[user:password@]host[:port][/db], rediss://… for TLS, redis+unix:///path,
     /// redis-cluster://…, redis-sentinel://…. An odd number of independent servers
-    #[arg(long, global = true, env = "MULTIREDLOCK_SERVERS", value_name = "ADDRESS,…", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "MULTIREDLOCK_SERVERS",
+        value_name = "ADDRESS,…",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     servers: Vec<String>,
     /// A TOML file that says the same, and more: see `multiredlock help`
     #[arg(long, global = true, env = "MULTIREDLOCK_CONFIG", value_name = "FILE")]
@@ -34,10 +41,22 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "MULTIREDLOCK_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
     /// A client certificate for rediss://, in PEM
-    #[arg(long, global = true, env = "MULTIREDLOCK_CERT", value_name = "FILE", requires = "key")]
+    #[arg(
+        long,
+        global = true,
+        env = "MULTIREDLOCK_CERT",
+        value_name = "FILE",
+        requires = "key"
+    )]
     cert: Option<PathBuf>,
     /// The private key of the client certificate, in PEM
-    #[arg(long, global = true, env = "MULTIREDLOCK_KEY", value_name = "FILE", requires = "cert")]
+    #[arg(
+        long,
+        global = true,
+        env = "MULTIREDLOCK_KEY",
+        value_name = "FILE",
+        requires = "cert"
+    )]
     key: Option<PathBuf>,
 }
 
@@ -132,7 +151,10 @@ impl Connection {
         let groups = match (file.servers, file.groups) {
             _ if !self.servers.is_empty() => vec![self.servers.clone()],
             (Some(_), Some(_)) => {
-                return Err(Failure::new(exit::CONFIG, "the configuration has both `servers` and `groups`"));
+                return Err(Failure::new(
+                    exit::CONFIG,
+                    "the configuration has both `servers` and `groups`",
+                ));
             }
             (Some(servers), None) => vec![servers],
             (None, Some(groups)) => groups,
@@ -141,7 +163,11 @@ impl Connection {
                 return Err(Failure::new(exit::CONFIG, problem));
             }
         };
-        if let Some(address) = groups.iter().flatten().find(|address| address.trim().starts_with("memory:")) {
+        if let Some(address) = groups
+            .iter()
+            .flatten()
+            .find(|address| address.trim().starts_with("memory:"))
+        {
             let problem = format!("{address}: nobody else reaches a server within this process");
             return Err(Failure::new(exit::CONFIG, problem));
         }
@@ -160,7 +186,12 @@ impl Connection {
             _ => return Err(Failure::new(exit::CONFIG, "tls: a certificate and its key go together")),
         };
         let tls = TlsFiles {
-            ca: self.ca.as_ref().or(file.tls.ca.as_ref()).map(|path| read(path)).transpose()?,
+            ca: self
+                .ca
+                .as_ref()
+                .or(file.tls.ca.as_ref())
+                .map(|path| read(path))
+                .transpose()?,
             identity,
             server_name: file.tls.server_name,
         };
@@ -186,7 +217,9 @@ impl File {
         let text = String::from_utf8(read(path)?)
             .map_err(|_| Failure::new(exit::CONFIG, format!("{}: not UTF-8", path.display())))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             let problem = error.message().replace('\n', ", ");
             Failure::new(exit::CONFIG, format!("{}, line {line}: {problem}", path.display()))
         })
@@ -260,7 +293,9 @@ pub(crate) fn is_tls(address: &str) -> bool {
 
 pub(crate) fn has_credentials(address: &str) -> bool {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    rest.split(['/', '?']).next().is_some_and(|authority| authority.contains('@'))
+    rest.split(['/', '?'])
+        .next()
+        .is_some_and(|authority| authority.contains('@'))
 }
 
 fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, Failure> {

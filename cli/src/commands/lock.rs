@@ -72,8 +72,14 @@ impl Lock {
         redlock.close().await;
         let lock = outcome?;
         if output.is_live() {
-            let token = lock.token().map_or_else(String::new, |token| format!(", token {token}"));
-            eprintln!("multiredlock: `{}` is locked for {}{token}", self.resource, show(lock.validity()));
+            let token = lock
+                .token()
+                .map_or_else(String::new, |token| format!(", token {token}"));
+            eprintln!(
+                "multiredlock: `{}` is locked for {}{token}",
+                self.resource,
+                show(lock.validity())
+            );
         }
         Ok(0)
     }

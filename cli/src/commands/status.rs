@@ -71,9 +71,18 @@ fn in_words(resource: &str, survey: &Survey) -> String {
     let mut text = match &survey.ownership {
         Ownership::Held(holder) => format!("{} is {}\n", name(resource), facts::held_by(holder)),
         Ownership::Free => format!("{} is free\n", name(resource)),
-        _ => format!("{} is {}: no majority says the same\n", name(resource), paint(style::WARN, "unclear")),
+        _ => format!(
+            "{} is {}: no majority says the same\n",
+            name(resource),
+            paint(style::WARN, "unclear")
+        ),
     };
-    let width = survey.votes.iter().map(|vote| vote.server.as_str().len()).max().unwrap_or(0);
+    let width = survey
+        .votes
+        .iter()
+        .map(|vote| vote.server.as_str().len())
+        .max()
+        .unwrap_or(0);
     for vote in &survey.votes {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {:width$}  {}", vote.server.as_str(), facts::vote(&vote.vote));
@@ -95,14 +104,22 @@ fn tell_servers(redlock: &Redlock, output: &Output) -> Result<bool, Failure> {
     };
     output.result(&fact, || {
         let mut text = String::new();
-        let width = servers.iter().map(|server| server.address.as_str().len()).max().unwrap_or(0);
+        let width = servers
+            .iter()
+            .map(|server| server.address.as_str().len())
+            .max()
+            .unwrap_or(0);
         for quorum in &quorums {
             let (style, word) = if quorum.is_reached() {
                 (style::GOOD, "connected")
             } else {
                 (style::BAD, "disconnected")
             };
-            let group = if quorums.len() > 1 { format!("group {}: ", quorum.group) } else { String::new() };
+            let group = if quorums.len() > 1 {
+                format!("group {}: ", quorum.group)
+            } else {
+                String::new()
+            };
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
@@ -117,7 +134,9 @@ fn tell_servers(redlock: &Redlock, output: &Output) -> Result<bool, Failure> {
                     ServerState::Down(reason) => paint(style::BAD, format!("down: {reason}")),
                     _ => paint(style::GOOD, "up"),
                 };
-                let took = server.round_trip.map_or_else(String::new, |took| format!(", answered in {}", show(took)));
+                let took = server
+                    .round_trip
+                    .map_or_else(String::new, |took| format!(", answered in {}", show(took)));
                 let _ = writeln!(text, "  {:width$}  {state}{took}", server.address.as_str());
             }
         }

@@ -37,7 +37,9 @@ impl Unlock {
         let resource = self.resource.as_str();
         let group = redlock.group_of(resource).map_err(multiredlock::OwnerError::from)?;
         let quorum = redlock.quorums()[group];
-        let unlocked = redlock.unlock(&multiredlock::Lock::from_parts(resource, self.value)).await;
+        let unlocked = redlock
+            .unlock(&multiredlock::Lock::from_parts(resource, self.value))
+            .await;
         redlock.close().await;
         let multiredlock::Unlocked {
             removed,
@@ -59,9 +61,15 @@ impl Unlock {
         if removed >= quorum.needed {
             Ok(0)
         } else if not_ours > quorum.servers - quorum.needed {
-            Err(Failure::new(exit::LOST, format!("`{resource}` was not locked with this value any more: {counts}")))
+            Err(Failure::new(
+                exit::LOST,
+                format!("`{resource}` was not locked with this value any more: {counts}"),
+            ))
         } else {
-            Err(Failure::new(exit::UNAVAILABLE, format!("could not unlock `{resource}` for sure: {counts}")))
+            Err(Failure::new(
+                exit::UNAVAILABLE,
+                format!("could not unlock `{resource}` for sure: {counts}"),
+            ))
         }
     }
 }

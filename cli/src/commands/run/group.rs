@@ -10,13 +10,7 @@ use nix::{
     },
     unistd::{Pid, getppid},
 };
-use std::{
-    ffi::OsString,
-    io,
-    os::unix::process::CommandExt,
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsString, io, os::unix::process::CommandExt, process::Command, time::Duration};
 use tokio::{
     signal::unix::{Signal as Stream, SignalKind, signal},
     time::{Instant, sleep, timeout, timeout_at},
@@ -151,7 +145,9 @@ impl Group {
     /// Collects the ends of our children, and of the orphans among theirs.
     fn reap(&mut self) -> Option<Change> {
         if let Some(end) = self.end {
-            while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {}
+            while let Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) = waitpid(None, Some(WaitPidFlag::WNOHANG))
+            {
+            }
             return Some(Change::Ended(end));
         }
         loop {

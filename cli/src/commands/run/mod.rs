@@ -125,12 +125,20 @@ impl Run {
     fn margins(&self, settings: &Settings) -> Result<Margins, Failure> {
         let (ttl, longest) = (self.ttl, self.ttl / 3);
         if ttl < SHORTEST_TTL {
-            let problem = format!("--ttl ({}) must be at least {}, so that there is time to end the command", show(ttl), show(SHORTEST_TTL));
+            let problem = format!(
+                "--ttl ({}) must be at least {}, so that there is time to end the command",
+                show(ttl),
+                show(SHORTEST_TTL)
+            );
             return Err(Failure::new(exit::USAGE, problem));
         }
         let grace = self.grace.unwrap_or(GRACE.min(longest));
         if grace > longest {
-            let problem = format!("--grace ({}) must not exceed a third of --ttl ({})", show(grace), show(ttl));
+            let problem = format!(
+                "--grace ({}) must not exceed a third of --ttl ({})",
+                show(grace),
+                show(ttl)
+            );
             return Err(Failure::new(exit::USAGE, problem));
         }
         let margins = Margins {
@@ -152,9 +160,16 @@ impl Run {
     }
 
     /// Runs the command while the lock is held, and returns its exit code.
-    async fn hold(&self, guard: Guard, margins: Margins, watchdog: &mut Watchdog, output: &Output) -> Result<u8, Failure> {
+    async fn hold(
+        &self,
+        guard: Guard,
+        margins: Margins,
+        watchdog: &mut Watchdog,
+        output: &Output,
+    ) -> Result<u8, Failure> {
         let resource = self.resource.as_str();
-        let mut signals = Signals::new().map_err(|error| Failure::new(exit::SOFTWARE, format!("no signals: {error}")))?;
+        let mut signals =
+            Signals::new().map_err(|error| Failure::new(exit::SOFTWARE, format!("no signals: {error}")))?;
         let mut group = Group::start(&self.command, &self.variables(&guard))?;
         watchdog.allow(group.id(), guard.remaining());
         if output.json {
@@ -171,15 +186,28 @@ impl Run {
             Ok(code) => code,
             Err(Trouble { reason, kill_at }) => {
                 let grace = kill_at.saturating_duration_since(Instant::now());
-                output.message(&Told::Ending { resource, reason: reason.message.clone() }, || {
-                    format!("{}; the command is being ended within {}", reason.message, show(grace))
-                });
+                output.message(
+                    &Told::Ending {
+                        resource,
+                        reason: reason.message.clone(),
+                    },
+                    || format!("{}; the command is being ended within {}", reason.message, show(grace)),
+                );
                 group.end(kill_at).await;
-                return Err(Failure::new(exit::LOST, format!("the command was ended: {}", reason.message)));
+                return Err(Failure::new(
+                    exit::LOST,
+                    format!("the command was ended: {}", reason.message),
+                ));
             }
         };
         if output.json {
-            output.message(&Told::Ended { resource, exit_code: code }, String::new);
+            output.message(
+                &Told::Ended {
+                    resource,
+                    exit_code: code,
+                },
+                String::new,
+            );
         }
         if let Some(loss) = guard.loss() {
             return Err((&loss).into());

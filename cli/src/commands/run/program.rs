@@ -18,7 +18,11 @@ pub(crate) fn find(command: &OsStr) -> Result<(), Failure> {
     let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut problem = Problem::NotFound;
     for folder in env::split_paths(&path) {
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+        let folder = if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder
+        };
         match check(&folder.join(command)) {
             Ok(()) => return Ok(()),
             Err(Problem::NotFound) => {}

@@ -1,8 +1,7 @@
 //! Waiting for a lock, and telling who holds it meanwhile.
 
 use crate::{
-    connect,
-    duration,
+    connect, duration,
     exit::{self, Failure},
     facts::{self, HolderFact},
     output::Output,
@@ -20,6 +19,9 @@ use tokio::{
 
 /// How long nothing is said of waiting: most locks are there by then.
 const SILENT: Duration = Duration::from_millis(200);
+
+/// How long it takes at the most until it is said what is waited for.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// How often it is looked who holds the resource.
 const LOOK: Duration = Duration::from_secs(1);
@@ -49,6 +51,8 @@ impl Wait {
         let acquired = async {
             if self.no_wait {
                 connect::wait(redlock).await?;
+            } else {
+                connect::settle(redlock, self.wait.unwrap_or(SETTLED).min(SETTLED)).await;
             }
             let request = self.request(redlock, resource, ttl);
             let request = if fenced { request.fenced() } else { request };
@@ -112,7 +116,14 @@ async fn tell(redlock: &Redlock, resource: &str, output: &Output) {
                 _ => None,
             };
             let event = "waiting";
-            output.message(&Waiting { event, resource, holder }, || text);
+            output.message(
+                &Waiting {
+                    event,
+                    resource,
+                    holder,
+                },
+                || text,
+            );
             told = Some(owner);
         }
         sleep(LOOK).await;

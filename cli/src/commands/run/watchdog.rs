@@ -101,7 +101,10 @@ fn watch() -> Option<(Pid, &'static str)> {
         if let Order::Watch { group, until } = order {
             left = left.min(until.saturating_sub(now()));
             if left.is_zero() {
-                return Some((group, "its lock was not renewed in time, since multiredlock was stopped"));
+                return Some((
+                    group,
+                    "its lock was not renewed in time, since multiredlock was stopped",
+                ));
             }
         }
         let input = io::stdin();
