@@ -21,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! The [guide](guide) answers what comes up next: which ttl, how many servers, what a restart does, when fencing is needed, how to
-//! test without Redis, and what other libraries' calls are called here.
+//! The [guide] answers what comes up next: which ttl, how many servers, what a restart does, when fencing is needed, how to test
+//! without Redis, and what the calls of other libraries are called here.
 //!
 //! # What is guaranteed
 //!

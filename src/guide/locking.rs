@@ -5,8 +5,8 @@
 //! **10 s for a guard. For a plain lock, three times what the work takes at the most.**
 //!
 //! A [`Guard`](crate::Guard) is renewed at a third of its ttl, so the ttl need not cover the work. It weighs two times against
-//! each other: for how long a resource stays locked after its owner crashed, at most the ttl; and for how long a guard bears that
-//! no majority can be reached. If that begins right before a renewal is due, two thirds of the ttl are left, less the drift.
+//! each other: for how long a resource stays locked after its owner crashed, at most the ttl; and for how long a guard bears
+//! that no majority can be reached. If that begins right before a renewal, two thirds of the ttl are left, less the drift.
 //!
 //! | ttl | locked after a crash, at most | outage that a guard outlives | renewed every | after a failure again every |
 //! |:--|--:|--:|--:|--:|
@@ -25,9 +25,9 @@
 //! - A guard costs each server a renewal and a look each third of the ttl: at 10 s, 0.6 operations a second.
 //!
 //! A [`Lock`](crate::Lock) is not renewed unless you do it. If the work may take longer than you thought, it is not the ttl that
-//! has to grow: [acquire](#lock-or-acquire) a guard. With a [restart guard](crate::Builder::restart_guard) no ttl may be longer than
-//! that is for, and the longest ttl of all processes is the time that a server waits after a restart: one more reason to renew
-//! a short ttl rather than to take a long one.
+//! has to grow: [acquire](#lock-or-acquire) a guard. With a [restart guard](crate::Builder::restart_guard) no ttl may be longer
+//! than that is for, and a server that was started again waits for the longest ttl of all: one more reason to renew a short
+//! one rather than to take a long one.
 //!
 //! ```
 //! use multiredlock::{Redlock, testing::MemoryServer};
@@ -80,23 +80,28 @@
 //! | you want | take |
 //! |:--|:--|
 //! | to do some work, when it is your turn | [`using`](crate::Redlock::using), or `acquire` |
-//! | the same on a thread, for work that blocks | `acquire(…)`[`.using_blocking(…)`](crate::AcquireRequest::using_blocking) |
-//! | to leave it if somebody else is at it, as a job that each of your processes starts | [`try_acquire`](crate::Redlock::try_acquire) |
+//! | the same on a thread, for work that blocks | `acquire`, and on that [`using_blocking`] |
+//! | to leave it if somebody else is at it, as a job that each process starts | [`try_acquire`](crate::Redlock::try_acquire) |
 //! | to try for a moment, and to tell a user who has it | [`lock`](crate::Redlock::lock) |
 //! | a lock to store or to hand to another process | `lock`, or [`Guard::into_lock`](crate::Guard::into_lock) |
 //! | to forbid something for a time | [`try_lock`](crate::Redlock::try_lock), without an unlock |
 //!
+//! [`using_blocking`]: crate::AcquireRequest::using_blocking
+//!
 //! | | `lock` | `acquire` |
 //! |:--|:--|:--|
-//! | tries | 4 rounds, with waits of at most 100 ms between them: see [`Retry`](crate::Retry) | until it is granted, or for as long as [`within`](crate::AcquireRequest::within) says |
+//! | tries | 4 rounds, with waits of at most 100 ms: see [`Retry`](crate::Retry) | until it is granted, or [`within`] a time |
 //! | order | none: chance decides | first come, first served within a handle and its clones; turns between processes |
-//! | without a majority | [`NoQuorum`](crate::LockError::NoQuorum) after the last round | waits |
-//! | renewal | when you call [`renew`](crate::Redlock::renew) | by itself, for ever or up to [`max_hold`](crate::AcquireRequest::max_hold) |
+//! | without a majority | [`NoQuorum`](crate::LockError::NoQuorum) after the last round | waits for one |
+//! | renewal | when you call [`renew`](crate::Redlock::renew) | by itself, for ever or up to [`max_hold`] |
 //! | loss | you look at [`is_valid`](crate::Lock::is_valid) | you are told |
 //! | when dropped | stays locked until its ttl is over | unlocked |
 //!
-//! A lock belongs to a value that is made anew for each call, and not to a thread, task or process. So nothing is re-entrant: who
-//! acquires what it holds already waits for itself. Hand the guard on by reference.
+//! [`within`]: crate::AcquireRequest::within
+//! [`max_hold`]: crate::AcquireRequest::max_hold
+//!
+//! A lock belongs to a value that is made anew for each call, and not to a thread, task or process. So nothing is re-entrant:
+//! who acquires what it holds already waits for itself. Hand the guard on by reference.
 //!
 //! # What does it cost while I wait?
 //!
@@ -106,8 +111,8 @@
 //!   5 s in any case. 1,000 waiters in 4 processes, for one resource, made 2 commands a second on three servers together; the
 //!   heartbeats made 14.
 //! - *Memory.* Some 1.8 kB for each waiter, its task included.
-//! - *Time.* Who waits alone in another process has the resource within 2.4 times the time of a lone lock after the unlock. Within a
-//!   handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
+//! - *Time.* Who waits alone in another process has the resource within 2.4 times the time of a lone lock after the unlock.
+//!   Within a handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
 //!
 //! It is told by client tracking. Where that is missing (an ACL without `client|tracking`, which is a
 //! [warning](crate::Warning::TellsNothing), or RESP2), and while a server neither answers nor is known to be down, it asks some
@@ -143,9 +148,9 @@
 //!
 //! | [`LockError`](crate::LockError) | what to do |
 //! |:--|:--|
-//! | `Held` | Skip the work, come back, or `acquire`. `retry_after` tells when the keys are gone at the latest, if the owner does nothing. |
-//! | `NoQuorum` | Treat it as an outage. `failure.votes` has the reason for each server; [`wait_connected`](crate::Redlock::wait_connected) waits for its end. |
-//! | `Refused` | Look at the votes. No permission, or a key that is no string, does not pass by itself; a server out of memory may. |
+//! | `Held` | Skip the work, come back, or `acquire`. `retry_after` tells when the keys expire if the owner does nothing. |
+//! | `NoQuorum` | Treat it as an outage. `failure.votes` has each server's reason; `wait_connected()` waits for the end. |
+//! | `Refused` | Look at the votes. A lack of permission does not pass by itself; a lack of memory may. |
 //! | `Expired` | The servers answer too slowly for this ttl: take a longer one. |
 //! | `TimedOut` | `within` is over. `cause` says why the last round failed. |
 //! | `InvalidTtl`, `InvalidResource`, `DriftFactor`, `MaxHold` | Correct the call. Nothing was sent. |

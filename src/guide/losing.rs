@@ -7,13 +7,14 @@
 //! A loss is final. From then on somebody else may have the resource, so whatever you know of it is out of date, and nothing
 //! that you do to it is safe. Dropping the guard harms nobody, since an unlock removes no key but its own.
 //!
-//! | why | what happened | when you are told |
+//! | [`Loss`](crate::Loss) | what happened | when you are told |
 //! |:--|:--|:--|
-//! | [`Loss::Gone`](crate::Loss::Gone) | A majority lost the keys: somebody removed them, or servers forgot them. | Within round trips, since the servers tell. After a FLUSHALL, or without client tracking, at the next renewal: a third of the ttl. |
-//! | [`Loss::Expired`](crate::Loss::Expired) | No renewal came through: too few servers can be reached, or this process was suspended. | At the end of the validity: the ttl, less the drift, after the last renewal. |
-//! | [`Loss::MaxHold`](crate::Loss::MaxHold) | It was held for as long as you allowed. | At most a ttl after [`max_hold`](crate::AcquireRequest::max_hold). |
+//! | `Gone` | a majority lost the keys: somebody removed them, or servers forgot them | within round trips, as the servers tell |
+//! | `Expired` | no renewal came through, or this process was suspended | when the ttl, less the drift, is over |
+//! | `MaxHold` | it was held for as long as you allowed | at most a ttl after `max_hold` |
 //!
-//! The servers begin to tell once a lock was held for 100 ms, or for a tenth of its ttl if that is less.
+//! The servers begin to tell once a lock was held for 100 ms, or for a tenth of its ttl if that is less. They do not tell of a
+//! FLUSHALL, nor without client tracking: then the next renewal finds out, after a third of the ttl at the latest.
 //!
 //! There are four ways to find out; the first does the most for you:
 //!
@@ -57,7 +58,7 @@
 //! ```
 //!
 //! If you renew a [`Lock`](crate::Lock) yourself, [`RenewError::Lost`](crate::RenewError::Lost) is the same as a loss.
-//! [`RenewError::Unknown`](crate::RenewError::Unknown) is not: until its `remaining` is over the lock holds, and you can try again.
+//! [`Unknown`](crate::RenewError::Unknown) is not: until its `remaining` is over the lock holds, and you can try again.
 //!
 //! # Do I need fencing?
 //!
@@ -70,19 +71,19 @@
 //! | two owners at once would | then |
 //! |:--|:--|
 //! | do some work twice: a cache that is filled, a mail that is sent again | no fencing |
-//! | overwrite each other, in a database with conditional updates | [`fenced`](crate::AcquireRequest::fenced), and a column for the token: `… WHERE token <= $token` |
-//! | overwrite each other, in a store with versions (ETag, compare-and-set) | compare the version; the lock then only saves retries |
-//! | call what knows neither: a device, a foreign service | no fencing is possible: `ensure` before each call, and a ttl much longer than a call takes |
+//! | overwrite each other, in a database | [`fenced`](crate::AcquireRequest::fenced), and a column: `… WHERE token <= $token` |
+//! | overwrite each other, in a store with versions (ETag) | compare the versions; the lock then only saves work |
+//! | call what compares nothing: a device, a foreign service | `ensure` before each call, and a ttl much longer than one |
 //!
-//! - **All who lock the resource have to ask for tokens.** [`Builder::fenced`](crate::Builder::fenced) does it for a whole handle;
-//!   a lock without a token, of another library too, is in nobody's order.
+//! - **All who lock the resource have to ask for tokens.** [`Builder::fenced`](crate::Builder::fenced) does it for a whole
+//!   handle; a lock without a token, as one of another library, is in nobody's order.
 //! - Compare in the same step as you write. A storage that is asked first and written to afterwards has the same window again.
 //! - A token is no smaller than the servers' time in microseconds, some 1.8 · 10¹⁵: it fits a signed column of 64 bits.
 //!   Renewals keep it, so one owner writes any number of times with one token, and `<=` is right.
 //! - It costs one more command in the same script. Rarely a second round follows.
-//! - The servers remember a token for 7 days after the last lock or renewal ([`fence_expiry`](crate::Builder::fence_expiry)). No ttl
-//!   of a fenced lock may be longer. Servers that forget everything go on from their clocks: use a
-//!   [restart guard](crate::Builder::restart_guard), and keep them on NTP.
+//! - The servers remember a token for 7 days after the last lock or renewal
+//!   ([`fence_expiry`](crate::Builder::fence_expiry)). No ttl of a fenced lock may be longer. Servers that forget everything go
+//!   on from their clocks: use a [restart guard](crate::Builder::restart_guard), and keep them on NTP.
 //!
 //! ```
 //! use multiredlock::{Redlock, testing::MemoryServer};

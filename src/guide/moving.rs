@@ -1,15 +1,15 @@
 //! What other libraries' calls and settings are called here.
 //!
-//! All of these store a plain string with a ttl under the name of the resource, where none is. So they and this library exclude each
-//! other on the same servers, and you can move one process after the other. For that
+//! All of these store a plain string with a ttl under the name of the resource, unless something is there. So they and this
+//! library exclude each other on the same servers, and you can move one process after the other. For that
 //!
 //! - list the same servers in both, all of them, and use the same database;
 //! - use the same keys: a [`key_prefix`](crate::Builder::key_prefix) if the other has one;
 //! - do without fencing until all have moved: a lock of another library has no token.
 //!
-//! Most of them take a hundredth of the ttl and 2 ms for the drift: [`Drift::factor(0.01)`](crate::Drift::factor) is exactly
-//! that. The default here is that of node `multiredlock`, 100 ms. And some call the number of all rounds their retries: `retries` of
-//! [`Retry`](crate::Retry) are those after the first round.
+//! Most of them take a hundredth of the ttl and 2 ms for the drift, which is [`Drift::factor(0.01)`](crate::Drift::factor). The
+//! default here is 100 ms, as in node `multiredlock`. And some call the number of all rounds their retries: those of
+//! [`Retry`](crate::Retry) come after the first round.
 //!
 //! # Node `multiredlock`
 //!
@@ -23,10 +23,11 @@
 //! | `id`, `drift`, `debug` | `.id(…)`, `.drift(Drift::fixed(…))`, `tracing` |
 //! | `setRetry(retries, retryWait)` | `set_retry(Retry::new(retries, retry_wait))`, `.retry(…)` |
 //! | `lock(resource, ttl)` | the same |
-//! | `renew(resource, value, ttl)`, `unlock(resource, value)` | `renew(&lock, ttl)`, `unlock(&lock)`; `Lock::from_parts(resource, value)` for another's |
+//! | `renew(resource, value, ttl)` | `renew(&lock, ttl)` |
+//! | `unlock(resource, value)` | `unlock(&lock)`, of another's lock `unlock(&Lock::from_parts(resource, value))` |
 //! | `close()` | `close().await` |
 //!
-//! Its values and defaults are those of this library. `DESIGN.md` lists the differences, with the reasons.
+//! Values, keys, defaults and events are the same. `DESIGN.md` lists what differs on purpose, and why.
 //!
 //! # Node `redlock`
 //!
@@ -36,11 +37,11 @@
 //! |:--|:--|
 //! | `new Redlock([client, …], settings)` | `Redlock::builder().servers([…])`, by addresses |
 //! | `acquire([a, b], ttl)` | `lock([a, b], ttl)`; `acquire` here waits in line and renews |
-//! | `lock.extend(ttl)` | `renew(&lock, ttl)`, which does not end the old lock if it fails |
+//! | `lock.extend(ttl)` | `renew(&lock, ttl)` |
 //! | `lock.release()` | `unlock(&lock)` |
-//! | `using([a, b], ttl, async signal => …)` | `using([a, b], ttl, async \|guard\| …)`; the work is dropped when the lock is lost, without asking a signal |
+//! | `using([a, b], ttl, async signal => …)` | `using([a, b], ttl, async \|guard\| …)`, which drops the work at a loss |
 //! | `automaticExtensionThreshold` | none: renewals are at a third of the ttl |
-//! | `retryCount`, `retryDelay`, `retryJitter` | `.retry(Retry::new(count, delay + jitter))`; each wait is a random one up to that |
+//! | `retryCount`, `retryDelay`, `retryJitter` | `.retry(Retry::new(count, delay + jitter))`, which waits up to that |
 //! | `driftFactor` | `.drift(Drift::factor(…))` |
 //! | `lock.expiration` | `lock.validity()`, which no wall clock moves |
 //! | `on("error", …)` | `events()`, and the votes in each error |
@@ -59,7 +60,7 @@
 //! | `lock.validity_time`, in ms as of the grant | `lock.validity()`, as of now |
 //! | `acquire`, which tries again and again | `acquire`, which waits in line; dropping the guard unlocks |
 //! | `acquire_no_guard` | `acquire(…).await?.into_lock()` |
-//! | `using(resource, ttl, async \|\| …)` | `using(resource, ttl, async \|guard\| …)`; a renewal that fails is tried again until the validity is over |
+//! | `using(resource, ttl, async \|\| …)` | `using(resource, ttl, async \|guard\| …)`, which tries to renew while it is valid |
 //! | `query_redis_for_key_value`, `is_freed` | `owner(resource)`, by a majority |
 //!
 //! # redlock-py
@@ -67,7 +68,7 @@
 //! | redlock-py | here |
 //! |:--|:--|
 //! | `Redlock([{"host": …, "port": …, "db": …}])` | `.servers([Server::new(host).port(port).database(db)])`, or as addresses |
-//! | `retry_count=3`, `retry_delay=0.2` | `.retry(Retry::new(2, Duration::from_millis(200)))`: its count is that of all rounds |
+//! | `retry_count=3`, `retry_delay=0.2` | `.retry(Retry::new(2, ms(200)))`: its count is that of all rounds |
 //! | `lock(resource, ttl)`, `False` if there is none | `lock(resource, ttl).await`, an error that says why |
 //! | `lock.validity`, `lock.resource`, `lock.key` | `lock.validity()`, `lock.resource()`, `lock.value()` |
 //! | `unlock(lock)` | `unlock(&lock)` |

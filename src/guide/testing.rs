@@ -10,13 +10,14 @@
 //!
 //! - `MemoryServer::new()` has a name of its own, so tests that run at the same time do not meet. `memory://a` is the same server
 //!   for all of the process.
-//! - Its clock is tokio's. With `#[tokio::test(start_paused = true)]` (tokio's feature `test-util`) a test that waits for a ttl of a
+//! - Its clock is tokio's. With `#[tokio::test(start_paused = true)]` (tokio's feature `test-util`) a test that waits for a
 //!   minute takes no time. Do so with servers within the process only: with a real socket a paused clock jumps to the next
 //!   timer before the answer is there.
 //! - A process is a handle: build a second one on the same servers, with another [`id`](crate::Builder::id), to have a rival. A
 //!   clone of the first would stand in the same line.
 //! - Call [`wait_connected`](crate::Redlock::wait_connected) before the first `lock`. `acquire` waits for servers by itself.
-//!   That a majority is connected says nothing of the others: look at a majority of the servers, or wait.
+//!   Either goes on when a majority is up, and the last server may then know nothing of the lock: sleep for a second if that
+//!   matters.
 //! - Look at what is left on the servers: [`is_empty`](crate::testing::MemoryServer::is_empty), once the handle is
 //!   [closed](crate::Redlock::close).
 //!
@@ -59,14 +60,21 @@
 //!
 //! | to see your code | do, on two of three servers | it sees |
 //! |:--|:--|:--|
-//! | without a majority | [`crash`](crate::testing::MemoryServer::crash); `restart` ends it | `LockError::NoQuorum`, `disconnected()` |
-//! | lose a lock that is taken away | [`forget(key)`](crate::testing::MemoryServer::forget) | `Loss::Gone` |
-//! | lose a lock by an outage | [`freeze`](crate::testing::MemoryServer::freeze); `thaw` ends it | `Loss::Expired`, when the validity is over |
-//! | on a slow network | [`delay`](crate::testing::MemoryServer::delay) | longer rounds; beyond the round timeout `NoQuorum` |
-//! | after a restart without data | [`restart_empty`](crate::testing::MemoryServer::restart_empty) | `Loss::Gone`; `Restarted` with a restart guard |
-//! | with a clock that was set | [`set_clock_ahead`](crate::testing::MemoryServer::set_clock_ahead) | `Warning::ClockAhead` |
+//! | without a majority | [`crash`]; `restart` ends it | `LockError::NoQuorum`, `disconnected()` |
+//! | lose a lock that is taken away | [`forget(key)`][`forget`] | `Loss::Gone` |
+//! | lose a lock by an outage | [`freeze`]; `thaw` ends it | `Loss::Expired`, when the validity is over |
+//! | on a slow network | [`delay`] | longer rounds; beyond the round timeout `NoQuorum` |
+//! | after a restart without data | [`restart_empty`] | `Loss::Gone`; `Restarted` with a restart guard |
+//! | with a clock that was set | [`set_clock_ahead`] | `Warning::ClockAhead` |
 //!
-//! On one of three servers each of these changes nothing for a caller: that is a test worth having, too.
+//! [`crash`]: crate::testing::MemoryServer::crash
+//! [`forget`]: crate::testing::MemoryServer::forget
+//! [`freeze`]: crate::testing::MemoryServer::freeze
+//! [`delay`]: crate::testing::MemoryServer::delay
+//! [`restart_empty`]: crate::testing::MemoryServer::restart_empty
+//! [`set_clock_ahead`]: crate::testing::MemoryServer::set_clock_ahead
+//!
+//! On one of three servers each of these keeps no caller from its lock: that is a test worth having, too.
 //!
 //! ```
 //! use multiredlock::{LockError, Loss, Redlock, testing::MemoryServer};

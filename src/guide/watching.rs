@@ -5,11 +5,17 @@
 //! | question | answer |
 //! |:--|:--|
 //! | Why did this call fail? | The error in words. It counts the votes and gives each server's reason. |
-//! | Can anything be locked? | [`is_connected`](crate::Redlock::is_connected), and the streams [`connected`](crate::Redlock::connected) and [`disconnected`](crate::Redlock::disconnected). |
-//! | Which server is down, and why? | [`servers`](crate::Redlock::servers) now, [`events`](crate::Redlock::events) as it happens. |
+//! | Can anything be locked? | [`is_connected`], and the streams [`connected`] and [`disconnected`]. |
+//! | Which server is down, and why? | [`servers`] now, [`events`] as it happens. |
 //! | Who holds it? | [`owner`](crate::Redlock::owner), and `.survey()` for each server's own answer. |
 //! | How often, how long? | The feature `metrics`, by the recorder that the program installs. Its module lists the names. |
-//! | What happened in this call? | `tracing`: the spans `lock`, `acquire` and `renew`, and the events within. |
+//! | What happened in a call? | `tracing`: the spans `lock`, `acquire` and `renew`, and the events within. |
+//!
+//! [`is_connected`]: crate::Redlock::is_connected
+//! [`connected`]: crate::Redlock::connected
+//! [`disconnected`]: crate::Redlock::disconnected
+//! [`servers`]: crate::Redlock::servers
+//! [`events`]: crate::Redlock::events
 //!
 //! For a page that says whether the program is healthy, look at `servers()`: it asks nobody. Being connected is enough to be
 //! healthy; a server that is down is a reason to repair it, not to take the program out of service.
@@ -34,9 +40,8 @@
 //! let quorum = disconnected.next().await.ok_or("the handle was closed")?;
 //! assert_eq!((quorum.reachable, quorum.needed), (1, 2));
 //! for server in redlock.servers() {
-//!     match server.state {
-//!         ServerState::Up => println!("{} is up", server.address),
-//!         ServerState::Down(reason) => println!("{} is down: {reason}", server.address),
+//!     if let ServerState::Down(reason) = server.state {
+//!         println!("{} is down: {reason}", server.address);
 //!     }
 //! }
 //! # Ok(())
@@ -46,11 +51,12 @@
 //! # Who holds it?
 //!
 //! The value of a key is `{id}_{unix_ms}_{random}`: who locked it, since when by its own clock, and what nobody can guess. Give
-//! your processes an [`id`](crate::Builder::id) if the hostname does not tell them apart. A value that another library made
-//! has no known owner, unless that is node `multiredlock`.
+//! your processes an [`id`](crate::Builder::id) if the hostname does not tell them apart. A value of another form, as most
+//! other libraries make it, has no known owner.
 //!
-//! By hand: `redis-cli GET console` and `PTTL console` on each server, with the [key prefix](crate::Builder::key_prefix) in front.
-//! `DEL console` on a majority takes the lock away from its owner. A guard is told, a plain lock is not.
+//! By hand it is `GET console` and `PTTL console` on each server, with the [key prefix](crate::Builder::key_prefix) in front.
+//! `DEL console` on a majority takes the lock away from its owner. A guard is told; the owner of a plain lock finds out when
+//! it renews or unlocks.
 //!
 //! ```
 //! use multiredlock::{Ownership, Redlock, testing::MemoryServer};
@@ -73,10 +79,10 @@
 //!
 //! | sign | what it means |
 //! |:--|:--|
-//! | `Disconnected`, or `GroupDisconnected` of [`Event`](crate::Event) | nothing, or nothing of that group, can be locked or renewed: at once |
+//! | [`Event`](crate::Event)`::Disconnected`, `GroupDisconnected` | nothing of that group can be locked or renewed: at once |
 //! | a server down for minutes; `multiredlock_servers_up` | one more failure may be too many: repair it today |
-//! | [`Warning::Eviction`](crate::Warning::Eviction), [`ClockAhead`](crate::Warning::ClockAhead) | locks may end before their validity does: correct the server |
-//! | [`Warning::Hidden`](crate::Warning::Hidden), `OldConnectionLives`, `TellsNothing`, `ClockHidden` | the ACL lacks a permission: grant it when you can |
+//! | [`Warning`](crate::Warning)`::Eviction`, `ClockAhead` | locks may end before their validity does: correct the server |
+//! | `Hidden`, `OldConnectionLives`, `TellsNothing`, `ClockHidden` | the ACL lacks a permission: grant it when you can |
 //! | `multiredlock_losses_total` with `gone` | keys are removed under their owners: a FLUSHALL, a restart without data, a hand |
 //! | the same with `expired` | processes or networks that pause for longer than the ttl bears |
 //! | `multiredlock_wait_seconds` grows | a resource is wanted more than there is time: hold it for less, or divide it |
