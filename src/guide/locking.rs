@@ -15,9 +15,9 @@
 //! | 30 s | 30 s | 19.9 s | 10 s | 1.5 s |
 //! | 60 s | 60 s | 39.9 s | 20 s | 3 s |
 //!
-//! An outage lasts until we are connected again: to a server that is back up to 5 s later, unless
-//! [`reconnect`](crate::Builder::reconnect) is set. A pause of your own process, for swapping or a virtual machine that is moved,
-//! counts as an outage too.
+//! An outage lasts until there are connections again, which are made up to 5 s after the servers are back, unless
+//! [`reconnect`](crate::Builder::reconnect) says otherwise. A pause of your own process, for swapping or a virtual machine that
+//! is moved, counts as an outage too.
 //!
 //! - Choose less, 1 to 3 s, if another has to take over soon. Below 1 s the drift of 100 ms and a hiccup of the network take
 //!   most of it.
@@ -54,14 +54,14 @@
 //!
 //! # Which drift?
 //!
-//! **The default of 100 ms for a ttl from 1 s to 3 minutes, else `Drift::factor(0.01)`.**
+//! **The default of 100 ms for a ttl from 1 s to 1 minute, else `Drift::factor(0.01)`.**
 //!
 //! The [drift](crate::Drift) is by how much the clocks of servers and client may come apart over one ttl. It is taken off the
-//! validity. Quartz is wrong by some 50 ppm and ntpd corrects by at most 500 ppm: over 3 minutes that is 90 ms, and over an
-//! hour 1.8 s. [`Drift::factor(0.01)`](crate::Drift::factor) is a hundredth of the ttl and 2 ms, 20 times what ntpd does,
-//! and leaves more of a ttl below 1 s. chrony is let correct by 83,333 ppm, a twelfth, unless `maxslewrate` in its configuration
-//! says less: set it to 1000 on the servers and the clients. A clock that is set at once is beyond any drift; it is told as a
-//! [warning](crate::Warning::ClockAhead).
+//! validity. ntpd corrects a clock by at most 500 ppm. If it does so one way on a server and the other way on the client, they
+//! come apart by 60 ms in a minute, and by 3.6 s in an hour. [`Drift::factor(0.01)`](crate::Drift::factor) is a hundredth of the
+//! ttl and 2 ms, ten times as much, and leaves more of a ttl below 1 s. chrony may correct by 83,333 ppm, a twelfth, unless
+//! `maxslewrate` in its configuration says less: set it to 500 on servers and clients. A clock that is set at once is beyond
+//! any drift; it is told as a [warning](crate::Warning::ClockAhead).
 //!
 //! ```
 //! use multiredlock::Drift;
@@ -114,8 +114,8 @@
 //! - *Time.* Who waits alone in another process has the resource within 2.4 times the time of a lone lock after the unlock.
 //!   Within a handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
 //!
-//! It is told by client tracking. Where that is missing (an ACL without `client|tracking`, which is a
-//! [warning](crate::Warning::TellsNothing), or RESP2), and while a server neither answers nor is known to be down, it asks some
+//! It is told by client tracking. If fewer servers than a majority do so (RESP2, or an ACL without `client|tracking`, which is a
+//! [warning](crate::Warning::TellsNothing)), or if some refuse with an error or do not answer a round in time, it asks some
 //! ten times a second.
 //!
 //! Use one handle and its clones in a process: two handles stand in two lines, and each has connections of its own. Poll the
@@ -151,7 +151,7 @@
 //! | `Held` | Skip the work, come back, or `acquire`. `retry_after` tells when the keys expire if the owner does nothing. |
 //! | `NoQuorum` | Treat it as an outage. `failure.votes` has each server's reason; `wait_connected()` waits for the end. |
 //! | `Refused` | Look at the votes. A lack of permission does not pass by itself; a lack of memory may. |
-//! | `Expired` | The servers answer too slowly for this ttl: take a longer one. |
+//! | `Expired` | The servers, or this process, were too slow for this ttl: take a longer one. |
 //! | `TimedOut` | `within` is over. `cause` says why the last round failed. |
 //! | `InvalidTtl`, `InvalidResource`, `DriftFactor`, `MaxHold` | Correct the call. Nothing was sent. |
 //! | `Closed` | The handle was closed, as when the program ends. |

@@ -26,10 +26,10 @@
 //!   renewal two thirds of the ttl are left, less the drift: at 10 s ask for no more than 6.5 s.
 //!
 //! What was done before the loss stays done, so the next owner has to be able to go on from there. Work in steps that can be
-//! done twice, or in a transaction that is committed behind `ensure`.
+//! done twice, or in a transaction that is committed right after `ensure`.
 //!
 //! ```
-//! use multiredlock::{Loss, Redlock, UsingError, testing::MemoryServer};
+//! use multiredlock::{EnsureError, Loss, Redlock, UsingError, testing::MemoryServer};
 //! use std::time::Duration;
 //! use tokio::time::sleep;
 //!
@@ -39,7 +39,7 @@
 //! let redlock = Redlock::builder().servers(&servers).build()?;
 //! let mut pages = 0;
 //! let work = redlock.using("report", Duration::from_secs(10), async |guard| {
-//!     loop {
+//!     while pages < 60 {
 //!         sleep(Duration::from_secs(1)).await;
 //!         guard.ensure(Duration::from_millis(500))?;
 //!         pages += 1; // what takes half a second at the most
@@ -48,8 +48,7 @@
 //!             servers[1].forget("report");
 //!         }
 //!     }
-//!     #[allow(unreachable_code)]
-//!     Ok::<_, multiredlock::EnsureError>(())
+//!     Ok::<_, EnsureError>(())
 //! });
 //! assert!(matches!(work.await, Err(UsingError::Lost(Loss::Gone { .. }))));
 //! assert_eq!(pages, 3);
@@ -72,7 +71,7 @@
 //! |:--|:--|
 //! | do some work twice: a cache that is filled, a mail that is sent again | no fencing |
 //! | overwrite each other, in a database | [`fenced`](crate::AcquireRequest::fenced), and a column: `… WHERE token <= $token` |
-//! | overwrite each other, in a store with versions (ETag) | compare the versions; the lock then only saves work |
+//! | overwrite each other, in a store with versions | compare the versions; the lock then only saves work |
 //! | call what compares nothing: a device, a foreign service | `ensure` before each call, and a ttl much longer than one |
 //!
 //! - **All who lock the resource have to ask for tokens.** [`Builder::fenced`](crate::Builder::fenced) does it for a whole
@@ -110,6 +109,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).fenced().build()?;
+//! redlock.wait_connected().await;
 //! let mut report = Report::default();
 //!
 //! let anna = redlock.lock("report", Duration::from_secs(10)).await?;
