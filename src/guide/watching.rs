@@ -5,13 +5,14 @@
 //! | question | answer |
 //! |:--|:--|
 //! | Why did this call fail? | The error in words. It counts the votes and gives each server's reason. |
-//! | Can anything be locked? | [`is_connected`], and the streams [`connected`] and [`disconnected`]. |
+//! | Can anything be locked? | [`is_connected`] and [`quorums`] now, [`connected`] and [`disconnected`] as it changes. |
 //! | Which server is down, and why? | [`servers`] now, [`events`] as it happens. |
 //! | Who holds it? | [`owner`](crate::Redlock::owner), and `.survey()` for each server's own answer. |
 //! | How often, how long? | The feature `metrics`, by the recorder that the program installs. Its module lists the names. |
 //! | What happened in a call? | `tracing`: the spans `lock`, `acquire` and `renew`, and the events within. |
 //!
 //! [`is_connected`]: crate::Redlock::is_connected
+//! [`quorums`]: crate::Redlock::quorums
 //! [`connected`]: crate::Redlock::connected
 //! [`disconnected`]: crate::Redlock::disconnected
 //! [`servers`]: crate::Redlock::servers
