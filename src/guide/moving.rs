@@ -5,6 +5,8 @@
 //!
 //! - list the same servers in both, all of them, and use the same database;
 //! - use the same keys: a [`key_prefix`](crate::Builder::key_prefix) if the other has one;
+//! - have one group of servers: each library divides resources between groups in its own way, so that with several of them
+//!   one does not see the locks of the other;
 //! - do without fencing until all have moved: a lock of another library has no token.
 //!
 //! Most of them take a hundredth of the ttl and 2 ms for the drift, which is [`Drift::factor(0.01)`](crate::Drift::factor). The
@@ -93,7 +95,7 @@
 //! | redlock-clj | here |
 //! |:--|:--|
 //! | `lock!` | `lock(resource, ttl).await` |
-//! | `:retry-count`, `:retry-delay` | `.retry(Retry::new(count, longest))`, on the builder or a call |
+//! | `:retry-count`, `:retry-delay` | `.retry(Retry::new(count - 1, longest))`: its count is that of all rounds |
 //! | `:clock-drift-factor` | `.drift(Drift::factor(0.01))` |
 //! | `unlock!` | `unlock(&lock)` |
 //!
@@ -101,12 +103,12 @@
 //!
 //! | Elixir redlock | here |
 //! |:--|:--|
-//! | `lock`, `unlock`, `extend` | `lock`, `unlock`, `renew` |
+//! | `lock`, `unlock`, `extend`, with the ttl in seconds | `lock`, `unlock`, `renew` |
 //! | `transaction` | `using(resource, ttl, async \|guard\| …)`, which also renews and stops when the lock is lost |
 //! | `drift_factor` | `.drift(Drift::factor(…))` |
 //! | `max_retry`, `retry_interval_base`, `retry_interval_max` | `.retry(Retry::exponential(max_retry, base, max))` |
 //! | `reconnection_interval_base`, `reconnection_interval_max` | `.reconnect(base, max)` |
-//! | cluster mode (groups of servers by consistent hashing) | `.group([…])` for each |
+//! | cluster mode (groups of servers by consistent hashing) | `.group([…])` for each; not beside each other, see above |
 //!
 //! # redlock-go
 //!
@@ -116,7 +118,8 @@
 //! |:--|:--|
 //! | `Lock`, `UnLock` by name | `lock`, and `unlock(&redlock.held(name)…)` |
 //! | the cache of locks, a map or bounded | `.remember(capacity)`, always bounded |
-//! | `SetRetryCount`, `SetRetryDelay` | `.retry(Retry::new(count, longest))`, `set_retry` |
+//! | `SetRetryCount`, `SetRetryDelay` | `.retry(Retry::new(count - 1, longest))`, `set_retry`: its count is that of all rounds |
+//! | `tcp://host:port` | `redis://host:port` |
 //!
 //! # Single-instance Go redlock
 //!
