@@ -61,7 +61,14 @@ async fn interrupted() -> Result<()> {
 async fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
         Command::Help => print!("{}", args::HELP),
-        Command::Measure(plan) => print!("{}", measure(&plan).await?),
+        Command::Measure(plan) => {
+            let report = measure(&plan).await?;
+            // First of all the numbers, which took so long.
+            print!("{report}");
+            if let Some(folder) = &plan.svg {
+                report.draw(folder)?;
+            }
+        }
         Command::Soak(plan) => {
             if !soak::run(plan).await? {
                 return Err("something did not hold".into());
