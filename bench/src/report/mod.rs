@@ -11,7 +11,7 @@ mod throughput;
 
 use std::fmt;
 
-use time::{Date, UtcDateTime};
+use time::{Date, OffsetDateTime};
 
 use self::pictures::Caption;
 use crate::{
@@ -38,7 +38,7 @@ impl<'p> Report<'p> {
     pub fn new(plan: &'p Plan) -> Self {
         Self {
             plan,
-            date: UtcDateTime::now().date(),
+            date: OffsetDateTime::now_utc().date(),
             machine: Machine::look(),
             throughput: Vec::new(),
             frozen: Vec::new(),
@@ -54,11 +54,8 @@ impl<'p> Report<'p> {
                 &[Name::Fenced, Name::Guarded],
                 "fenced, restart guard: multiredlock with that option",
             ),
-            (
-                &[Name::PlainFred],
-                "plain fred: a command for each operation and server",
-            ),
-            (&[Name::Floor], "floor: the least that a lock costs"),
+            (&[Name::PlainFred], "plain fred: a command per operation and server"),
+            (&[Name::Floor], "floor: least cost of a lock"),
         ];
         let who = who
             .into_iter()

@@ -4,14 +4,16 @@ use plotters::{
     chart::ChartBuilder,
     element::{EmptyElement, PathElement, Rectangle, Text},
     style::{
-        Color,
+        Color, RGBColor,
         text_anchor::{HPos, VPos},
     },
 };
 
 use super::{
     super::spread::{Spread, grouped},
-    sheet::{self, Area, Caption, GRID, INK, LABEL_SIZE, Letters, MARGIN, WIDTH, colour, count, text_width, write},
+    sheet::{
+        self, Area, Caption, GRID, INK, LABEL_SIZE, Letters, MARGIN, Plot, WIDTH, colour, count, text_width, write,
+    },
 };
 use crate::{Result, contenders::Name};
 
@@ -41,6 +43,7 @@ const COLUMN_GAP: i32 = 28;
 const LEAST_COLUMN: i32 = 130;
 /// A number at an axis, and what keeps it from the next one.
 const TICK: i32 = 45;
+const MOST_TICKS: usize = 6;
 /// Half a number at the end of an axis.
 const OVERHANG: i32 = 14;
 /// What a row leaves free above and below its bar, of a height of 1.
@@ -120,47 +123,16 @@ impl Group {
 
     fn draw_column(&self, cell: &Area<'_>, column: usize, width: i32, unit: Option<&str>) -> Result<()> {
         let rows = self.rows.len() as f64;
-        let letters = Letters::new(LABEL_SIZE);
-        let mut chart = ChartBuilder::on(cell)
+        let mut plot = ChartBuilder::on(cell)
             .x_label_area_size(TICKS + unit.map_or(0, |_| UNIT))
             .build_cartesian_2d(0.0..self.scale(width), rows..0.0)?;
-        let mut mesh = chart.configure_mesh();
-        mesh.disable_y_mesh()
-            .disable_y_axis()
-            .x_labels(usize::try_from(width / TICK).unwrap_or_default())
-            .x_max_light_lines(1)
-            .bold_line_style(GRID)
-            .axis_style(GRID)
-            .set_all_tick_mark_size(3)
-            .label_style(letters.faint().style())
-            .axis_desc_style(letters.faint().style())
-            .x_label_formatter(&|value| tick(*value));
-        if let Some(unit) = unit {
-            mesh.x_desc(unit);
-        }
-        mesh.draw()?;
+        draw_axis(&mut plot, width, unit)?;
         for (index, (name, cells)) in self.rows.iter().enumerate() {
             let top = index as f64;
-            let middle = top + 0.5;
-            let label = letters.at(HPos::Left, VPos::Center).style();
-            let Some(spread) = cells[column] else {
-                let label = Text::new(
-                    "not measured",
-                    (4, 0),
-                    letters.faint().at(HPos::Left, VPos::Center).style(),
-                );
-                chart.draw_series([EmptyElement::at((0.0, middle)) + label])?;
-                continue;
-            };
-            let bar = [(0.0, top + AIR), (spread.median, top + 1.0 - AIR)];
-            chart.draw_series([Rectangle::new(bar, colour(*name).filled())])?;
-            if spread.min < spread.max {
-                let stroke = |value| PathElement::new([(value, middle - WHISKER), (value, middle + WHISKER)], INK);
-                let span = PathElement::new([(spread.min, middle), (spread.max, middle)], INK);
-                chart.draw_series([span, stroke(spread.min), stroke(spread.max)])?;
+            match cells[column] {
+                Some(spread) => draw_bar(&mut plot, top, spread, colour(*name))?,
+                None => write_beside(&mut plot, (0.0, top), "not measured", &number_letters().faint())?,
             }
-            let label = Text::new(figure(spread.median), (5, 0), label);
-            chart.draw_series([EmptyElement::at((spread.max, middle)) + label])?;
         }
         Ok(())
     }
@@ -178,6 +150,51 @@ impl Group {
             1.0
         }
     }
+}
+
+fn draw_axis(plot: &mut Plot<'_, '_>, width: i32, unit: Option<&str>) -> Result<()> {
+    let letters = Letters::new(LABEL_SIZE).faint();
+    let ticks = usize::try_from(width / TICK).map_or(0, |fitting| fitting.min(MOST_TICKS));
+    let mut mesh = plot.configure_mesh();
+    mesh.disable_y_mesh()
+        .disable_y_axis()
+        .x_labels(ticks)
+        .x_max_light_lines(1)
+        .bold_line_style(GRID)
+        .axis_style(GRID)
+        .set_all_tick_mark_size(3)
+        .label_style(letters.style())
+        .axis_desc_style(letters.style())
+        .x_label_formatter(&|value| tick(*value));
+    if let Some(unit) = unit {
+        mesh.x_desc(unit);
+    }
+    Ok(mesh.draw()?)
+}
+
+fn draw_bar(plot: &mut Plot<'_, '_>, top: f64, spread: Spread, colour: RGBColor) -> Result<()> {
+    write_beside(plot, (spread.max, top), &figure(spread.median), &number_letters())?;
+    let bar = [(0.0, top + AIR), (spread.median, top + 1.0 - AIR)];
+    plot.draw_series([Rectangle::new(bar, colour.filled())])?;
+    if spread.min < spread.max {
+        let middle = top + 0.5;
+        let stroke = |value| PathElement::new([(value, middle - WHISKER), (value, middle + WHISKER)], INK);
+        let span = PathElement::new([(spread.min, middle), (spread.max, middle)], INK);
+        plot.draw_series([span, stroke(spread.min), stroke(spread.max)])?;
+    }
+    Ok(())
+}
+
+fn write_beside(plot: &mut Plot<'_, '_>, (value, top): (f64, f64), text: &str, letters: &Letters) -> Result<()> {
+    const OFFSET: (i32, i32) = (5, 0);
+    let ground = sheet::ground(text, OFFSET, letters);
+    let text = Text::new(text.to_owned(), OFFSET, letters.style());
+    plot.draw_series([EmptyElement::at((value, top + 0.5)) + ground + text])?;
+    Ok(())
+}
+
+fn number_letters() -> Letters {
+    Letters::new(LABEL_SIZE).at(HPos::Left, VPos::Center)
 }
 
 /// A number as it stands at its bar.

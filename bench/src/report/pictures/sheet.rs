@@ -2,11 +2,12 @@
 
 use plotters::{
     backend::SVGBackend,
-    coord::Shift,
+    chart::ChartContext,
+    coord::{Shift, cartesian::Cartesian2d, types::RangedCoordf64},
     drawing::{DrawingArea, IntoDrawingArea},
     element::Rectangle,
     style::{
-        FontDesc, FontFamily, FontStyle, RGBColor, TextStyle,
+        Color, FontDesc, FontFamily, FontStyle, RGBColor, TextStyle,
         text_anchor::{HPos, Pos, VPos},
     },
 };
@@ -14,6 +15,7 @@ use plotters::{
 use crate::{Result, contenders::Name};
 
 pub type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
+pub type Plot<'a, 's> = ChartContext<'a, SVGBackend<'s>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// As wide as a README is shown, so that letters keep their size.
 pub const WIDTH: i32 = 820;
@@ -43,7 +45,7 @@ pub struct Caption {
     pub origin: Vec<String>,
 }
 
-/// Colours that stay apart for the colour-blind: those of Okabe and Ito, with grey for what is no lock to choose.
+/// Colours that stay apart for the colour-blind: those of Okabe and Ito.
 pub fn colour(contender: Name) -> RGBColor {
     match contender {
         Name::Multiredlock => RGBColor(0x00, 0x72, 0xb2),
@@ -51,7 +53,7 @@ pub fn colour(contender: Name) -> RGBColor {
         Name::Guarded => RGBColor(0x00, 0x9e, 0x73),
         Name::PlainFred => RGBColor(0xe6, 0x9f, 0x00),
         Name::Rslock => RGBColor(0xd5, 0x5e, 0x00),
-        Name::Floor => RGBColor(0x7a, 0x7f, 0x85),
+        Name::Floor => RGBColor(0xcc, 0x79, 0xa7),
     }
 }
 
@@ -153,6 +155,22 @@ impl Letters {
 
 pub fn write(area: &Area<'_>, text: &str, place: (i32, i32), letters: &Letters) -> Result<()> {
     Ok(area.draw_text(text, &letters.style(), place)?)
+}
+
+/// What lies below a text, so that no line goes through it.
+pub fn ground(text: &str, (x, y): (i32, i32), letters: &Letters) -> Rectangle<(i32, i32)> {
+    let (width, height) = (text_width(text, letters.size), letters.size);
+    let left = match letters.anchor.h_pos {
+        HPos::Left => x,
+        HPos::Center => x - width / 2,
+        HPos::Right => x - width,
+    };
+    let top = match letters.anchor.v_pos {
+        VPos::Top => y,
+        VPos::Center => y - height / 2,
+        VPos::Bottom => y - height,
+    };
+    Rectangle::new([(left, top), (left + width, top + height)], GROUND.filled())
 }
 
 pub fn text_width(text: &str, size: i32) -> i32 {
