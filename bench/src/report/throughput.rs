@@ -77,7 +77,7 @@ impl Report<'_> {
         Bars {
             caption: self.caption(
                 "Lock and unlock: cycles per second, by callers and servers".to_owned(),
-                "Longer is better, and the thin line spans all repeats. Each number of callers has a scale of its own.",
+                "Longer is better, and the thin line spans all repeats. Each axis has a scale of its own.",
                 &self.plan.contenders,
                 self.plan.effort(),
             ),

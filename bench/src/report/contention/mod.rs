@@ -73,7 +73,7 @@ impl Report<'_> {
         Bars {
             caption: self.caption(
                 format!("Waiters that want one resource: hand-overs per second, {SERVERS} servers"),
-                "Longer is better, and the thin line spans all repeats. Each group has a scale of its own.",
+                "Longer is better, and the thin line spans all repeats. Each axis has a scale of its own.",
                 &self.plan.waiting(),
                 effort,
             ),

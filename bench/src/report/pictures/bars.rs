@@ -26,7 +26,7 @@ pub struct Bars {
     pub groups: Vec<Group>,
 }
 
-/// Bars that share a scale.
+/// Bars below a name. Those of one column share a scale.
 pub struct Group {
     pub name: String,
     /// A bar for each column, where it was measured.
@@ -54,8 +54,7 @@ const WHISKER: f64 = 0.18;
 impl Bars {
     /// Nothing comes of no numbers.
     pub fn draw(&self) -> Result<Option<String>> {
-        let measured = |group: &Group| group.values().next().is_some();
-        let groups: Vec<_> = self.groups.iter().filter(|group| measured(group)).collect();
+        let groups: Vec<_> = self.groups.iter().filter(|group| group.is_measured()).collect();
         if groups.is_empty() {
             return Ok(None);
         }
@@ -99,8 +98,9 @@ impl Bars {
 }
 
 impl Group {
-    fn values(&self) -> impl Iterator<Item = Spread> {
-        self.rows.iter().flat_map(|(_, cells)| cells).flatten().copied()
+    fn is_measured(&self) -> bool {
+        let mut cells = self.rows.iter().flat_map(|(_, cells)| cells);
+        cells.any(Option::is_some)
     }
 
     fn plot_height(&self) -> i32 {
@@ -125,7 +125,7 @@ impl Group {
         let rows = self.rows.len() as f64;
         let mut plot = ChartBuilder::on(cell)
             .x_label_area_size(TICKS + unit.map_or(0, |_| UNIT))
-            .build_cartesian_2d(0.0..self.scale(width), rows..0.0)?;
+            .build_cartesian_2d(0.0..self.scale(column, width), rows..0.0)?;
         draw_axis(&mut plot, width, unit)?;
         for (index, (name, cells)) in self.rows.iter().enumerate() {
             let top = index as f64;
@@ -137,12 +137,11 @@ impl Group {
         Ok(())
     }
 
-    /// The end of an axis on which the longest bar leaves room for its number.
-    fn scale(&self, width: i32) -> f64 {
-        let greatest = self.values().map(|spread| spread.max).fold(0.0, f64::max);
-        let numbers = self
-            .values()
-            .map(|spread| text_width(&figure(spread.median), LABEL_SIZE));
+    /// The end of an axis on which the longest bar of a column leaves room for its number.
+    fn scale(&self, column: usize, width: i32) -> f64 {
+        let values = || self.rows.iter().filter_map(|(_, cells)| cells[column]);
+        let greatest = values().map(|spread| spread.max).fold(0.0, f64::max);
+        let numbers = values().map(|spread| text_width(&figure(spread.median), LABEL_SIZE));
         let left = (width - numbers.max().unwrap_or_default() - 6).max(width / 3);
         if greatest > 0.0 {
             greatest * f64::from(width) / f64::from(left)
