@@ -63,11 +63,10 @@ async fn run() -> Result<()> {
         Command::Help => print!("{}", args::HELP),
         Command::Measure(plan) => {
             let report = measure(&plan).await?;
-            // First of all the numbers, which took so long.
+            // What took so long is not lost because the pictures cannot be written, nor because nobody reads to the end.
+            let drawn = plan.svg.as_ref().map_or(Ok(()), |folder| report.draw(folder));
             print!("{report}");
-            if let Some(folder) = &plan.svg {
-                report.draw(folder)?;
-            }
+            drawn?;
         }
         Command::Soak(plan) => {
             if !soak::run(plan).await? {
