@@ -101,7 +101,9 @@ pub use lock::Lock;
 pub use monitor::{ServerState, ServerStatus};
 pub use quorum::Quorum;
 pub use redlock::Redlock;
-pub use request::{AcquireRequest, LockRequest, OwnerRequest, Ownership, Releasing, RenewRequest, Unlocked, Unlocking};
+pub use request::{
+    AcquireRequest, LockRequest, OwnerRequest, Ownership, Releasing, RenewRequest, Survey, Unlocked, Unlocking,
+};
 pub use resource::IntoResources;
 pub use server::{DownReason, Refusal, Text};
 

@@ -4,7 +4,7 @@ use crate::{
     config::Address,
     events::{Event, Warning},
     metrics,
-    quorum::{Connection, Reachability},
+    quorum::{Connection, Quorum, Reachability},
     server::DownReason,
 };
 use std::{
@@ -256,6 +256,10 @@ impl Monitor {
                 round_trip,
             })
             .collect()
+    }
+
+    pub(crate) fn quorums(&self) -> Vec<Quorum> {
+        self.state().reachability.groups().map(|(_, quorum)| quorum).collect()
     }
 
     pub(crate) fn is_connected(&self) -> bool {

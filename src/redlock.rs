@@ -9,7 +9,7 @@ use crate::{
     guard::Guard,
     lock::Lock,
     monitor::{Monitor, ServerStatus},
-    quorum::Connection,
+    quorum::{Connection, Quorum},
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
@@ -226,6 +226,11 @@ impl Redlock {
             .servers(self.core.lanes().map(|lane| lane.round_trip()))
     }
 
+    /// Returns how many servers of each [group](Builder::group) can vote now, and how many have to.
+    pub fn quorums(&self) -> Vec<Quorum> {
+        self.core.monitor.quorums()
+    }
+
     /// Ends every task and connection of this handle and all its clones.
     ///
     /// What was submitted before, an unlock for instance, is still sent, unless a server leaves it unanswered for longer
@@ -380,7 +385,8 @@ impl Core {
         }
         let keys = lock.shared_resources().with_prefix(&self.key_prefix);
         let now = Instant::now();
-        let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);
+        let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
+        let expires = lock.claim().expires().max(unknown).unwrap_or(now);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         match common_group(lock.shared_resources(), self.groups.len()) {
             Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), now, expires),

@@ -8,7 +8,7 @@ mod unlock;
 
 pub use acquire::AcquireRequest;
 pub use lock::LockRequest;
-pub use owner::{OwnerRequest, Ownership};
+pub use owner::{OwnerRequest, Ownership, Survey};
 pub use renew::RenewRequest;
 pub use unlock::{Releasing, Unlocked, Unlocking};
 

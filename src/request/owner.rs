@@ -6,7 +6,7 @@ use crate::{
         Holder, Vote,
         ballot::{count, leading_holder},
     },
-    error::{Failure, OwnerError},
+    error::{Failure, OwnerError, ServerVote},
     quorum::majority,
     redlock::Core,
     resource::Resources,
@@ -26,6 +26,17 @@ pub enum Ownership {
         /// The resource and what each server said.
         failure: Box<Failure>,
     },
+}
+
+/// What every server says of a resource, and what follows from it: from [`OwnerRequest::survey`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Survey {
+    /// Who holds it, by the answers of a majority.
+    pub ownership: Ownership,
+    /// The answer of each server of the resource's group, in the order in which they are configured: `Held` with whoever
+    /// holds it there, `Missing` if nobody does, or why there is no answer.
+    pub votes: Vec<ServerVote>,
 }
 
 /// A look at who holds a resource, from [`Redlock::owner`](crate::Redlock::owner). Awaiting it asks all servers, and changes
@@ -60,27 +71,54 @@ impl OwnerRequest {
         self
     }
 
+    /// Waits for the answer of every server, of those that do not answer for as long as the round timeout, and tells each of
+    /// them beside what they come to.
+    ///
+    /// # Errors
+    ///
+    /// Those of awaiting the request itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// It does nothing but ask.
+    pub async fn survey(self) -> Result<Survey, OwnerError> {
+        let failure = self.look(|_| false).await?;
+        Ok(Survey {
+            votes: failure.votes.clone(),
+            ownership: settle(failure),
+        })
+    }
+
     async fn run(self) -> Result<Ownership, OwnerError> {
+        self.look(|votes| verdict(votes).is_some()).await.map(settle)
+    }
+
+    /// The votes when the caller calls them settled, or when no more come.
+    async fn look(self, is_settled: impl Fn(&[Vote]) -> bool) -> Result<Failure, OwnerError> {
         let Self { core, resources, .. } = self;
         let (electorate, keys) = core.locate(&resources)?;
         let limit = self.round_timeout.unwrap_or(Duration::from_secs(1));
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }
-        let votes = electorate
-            .look(keys, None, limit, |votes| settle(votes).is_some())
-            .await;
+        let votes = electorate.look(keys, None, limit, is_settled).await;
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }
-        Ok(settle(&votes).unwrap_or_else(|| Ownership::Unclear {
-            failure: Box::new(electorate.failure(&resources, 1, votes)),
-        }))
+        Ok(electorate.failure(&resources, 1, votes))
     }
 }
 
-/// What the votes say, if they do.
-fn settle(votes: &[Vote]) -> Option<Ownership> {
+/// What the votes come to.
+fn settle(failure: Failure) -> Ownership {
+    let votes: Vec<Vote> = failure.votes.iter().map(|vote| vote.vote.clone()).collect();
+    verdict(&votes).unwrap_or_else(|| Ownership::Unclear {
+        failure: Box::new(failure),
+    })
+}
+
+/// What a majority says, if one does.
+fn verdict(votes: &[Vote]) -> Option<Ownership> {
     let needed = majority(votes.len());
     if let Some((holder, named)) = leading_holder(votes)
         && named >= needed

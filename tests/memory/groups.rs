@@ -286,6 +286,9 @@ async fn servers_are_listed_with_their_group_and_their_own_round_trip() {
     groups[1][0].crash();
     up(&redlock, 3).await;
     assert_ne!(redlock.servers()[1].state, ServerState::Up);
+    let quorums = redlock.quorums().into_iter();
+    let told: Vec<_> = quorums.map(|q| (q.group, q.reachable, q.needed, q.servers)).collect();
+    assert_eq!(told, [(0, 1, 1, 1), (1, 2, 2, 3)]);
 }
 
 #[tokio::test(start_paused = true)]

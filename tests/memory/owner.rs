@@ -50,6 +50,29 @@ async fn what_a_majority_does_not_hold_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_survey_tells_what_each_server_says_beside_what_they_come_to() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let _held = redlock.lock("r", secs(10)).await.unwrap();
+    servers[0].forget("r");
+    let survey = redlock.owner("r").survey().await.unwrap();
+    assert!(matches!(survey.ownership, Ownership::Held(_)));
+    assert_eq!(survey.votes.len(), 3);
+    assert_eq!(survey.votes[0].vote, Vote::Missing);
+    let named: Vec<_> = survey.votes.iter().map(|vote| vote.server.clone()).collect();
+    let configured: Vec<_> = redlock.servers().into_iter().map(|server| server.address).collect();
+    assert_eq!(named, configured);
+    assert!(survey.votes[1..].iter().all(|vote| matches!(vote.vote, Vote::Held(_))));
+
+    servers[2].freeze();
+    let asked = Instant::now();
+    let survey = redlock.owner("r").round_timeout(ms(300)).survey().await.unwrap();
+    assert_eq!(asked.elapsed(), ms(300), "it waits for every answer");
+    assert!(matches!(survey.ownership, Ownership::Unclear { .. }));
+    assert_eq!(survey.votes[2].vote, Vote::Silent);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_expired_is_free() {
     let servers = start(3);
     let redlock = connect(&servers).await;

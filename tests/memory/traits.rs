@@ -3,8 +3,8 @@
 use multiredlock::{
     AcquireRequest, Address, Builder, ConfigError, Crossings, Drift, EnsureError, Event, Events, Failure, Guard,
     Holder, InvalidResource, Lock, LockError, LockRequest, Loss, OwnerError, OwnerRequest, Ownership, Redlock,
-    ReleaseError, Releasing, RenewError, RenewRequest, Retry, Server, ServerStatus, Unlocked, Unlocking, UsingError,
-    Vote, testing::MemoryServer,
+    ReleaseError, Releasing, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking,
+    UsingError, Vote, testing::MemoryServer,
 };
 use std::{fmt::Debug, future::IntoFuture, time::Duration};
 
@@ -32,6 +32,7 @@ fn every_public_type_can_be_shared_and_printed() {
     is_send_sync::<Releasing>();
     is_send_sync::<Unlocked>();
     is_send_sync::<Ownership>();
+    is_send_sync::<Survey>();
     is_send_sync::<Holder>();
     is_send_sync::<Vote>();
     is_send_sync::<Failure>();

@@ -1,0 +1,86 @@
+//! `multiredlock lock`.
+
+use super::run::waiting::Wait;
+use crate::{
+    duration::{self, millis, show},
+    exit::Failure,
+    facts::timestamp,
+    output::Output,
+    settings::Settings,
+};
+use clap::Args;
+use serde::Serialize;
+use std::time::{Duration, SystemTime};
+
+/// Takes a lock for a script, and prints its value
+///
+/// The value is what `renew` and `unlock` take: keep it to yourself. Nothing renews the lock: it ends with its ttl.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  value=$(multiredlock lock backup --ttl 60s --no-wait) || exit
+  trap 'multiredlock unlock backup \"$value\"' EXIT")]
+pub(crate) struct Lock {
+    /// What is locked
+    resource: String,
+    /// How long it is locked at the most, unless it is renewed
+    #[arg(long, value_parser = duration::parse, default_value = "30s")]
+    ttl: Duration,
+    #[command(flatten)]
+    wait: Wait,
+    /// Asks for a fencing token too
+    #[arg(long)]
+    fenced: bool,
+}
+
+/// A lock that was granted.
+#[derive(Serialize)]
+pub(crate) struct Locked<'a> {
+    resource: &'a str,
+    value: &'a str,
+    token: Option<u64>,
+    valid_for_ms: u64,
+    expires_at: String,
+}
+
+impl<'a> Locked<'a> {
+    pub(crate) fn new(resource: &'a str, lock: &'a multiredlock::Lock) -> Self {
+        let validity = lock.validity();
+        Self {
+            resource,
+            value: lock.value(),
+            token: lock.token(),
+            valid_for_ms: millis(validity),
+            expires_at: timestamp(SystemTime::now() + validity),
+        }
+    }
+}
+
+impl Lock {
+    pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
+        let redlock = settings.redlock()?;
+        let wanted = (self.resource.as_str(), self.ttl, self.fenced);
+        let outcome = self.wait.acquire(&redlock, wanted, output).await.and_then(|guard| {
+            let lock = guard.into_lock();
+            let printed = output.result(&Locked::new(&self.resource, &lock), || format!("{}\n", lock.value()));
+            if printed.is_err() {
+                // Nobody knows the value. The unlock is on its way when this returns.
+                drop(redlock.unlock(&lock));
+            }
+            printed.map(|()| lock)
+        });
+        redlock.close().await;
+        let lock = outcome?;
+        if output.is_live() {
+            let token = lock
+                .token()
+                .map_or_else(String::new, |token| format!(", token {token}"));
+            eprintln!(
+                "multiredlock: `{}` is locked for {}{token}",
+                self.resource,
+                show(lock.validity())
+            );
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,322 @@
+//! `multiredlock run`.
+
+mod group;
+mod program;
+mod terminal;
+pub(crate) mod waiting;
+pub(crate) mod watchdog;
+
+use crate::{
+    duration::{self, millis, show},
+    exit::{self, Failure},
+    facts::timestamp,
+    output::Output,
+    settings::Settings,
+};
+use clap::Args;
+use group::{Change, Group};
+use multiredlock::{Guard, ReleaseError};
+use nix::sys::signal::Signal;
+use serde::Serialize;
+use std::{
+    ffi::OsString,
+    io,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    signal::unix::{Signal as Stream, SignalKind, signal},
+    time::{Instant, sleep},
+};
+use waiting::Wait;
+use watchdog::Watchdog;
+
+/// The shortest ttl that leaves time to end a command.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+
+/// How long the command has to end by itself, unless a third of the ttl is less.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a command under a lock
+///
+/// Waits for the lock, runs the command, renews the lock for as long as it runs, and gives it back then. When the lock is
+/// lost, or cannot be renewed in time, the command and its children are ended before somebody else can have it: by SIGTERM, and
+/// after a grace by SIGKILL.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  multiredlock run backup -- pg_dump -f /backup/today.sql db
+  multiredlock run nightly --no-wait --ttl 1m -- sh -c 'import && report'
+  multiredlock run report --fenced -- sh -c './publish --token $MULTIREDLOCK_TOKEN'
+
+The command gets MULTIREDLOCK_RESOURCE, _VALUE, _EXPIRES_AT (Unix time in seconds, as it was at the start; renewals move
+it), and with --fenced _TOKEN. Its standard streams and its terminal are ours. It is a process group of its own. If this
+program crashes or is killed the command is killed too.
+
+Exit codes: that of the command; 75 if somebody else holds it (--conflict-exit-code), 69 if no majority can be reached,
+79 if the lock was lost, 126 or 127 if there is no such command.")]
+pub(crate) struct Run {
+    /// What is locked
+    resource: String,
+    /// How long the others wait at the most if this machine dies; at least 1s
+    #[arg(long, value_parser = duration::parse, value_name = "DURATION", default_value = "30s")]
+    ttl: Duration,
+    #[command(flatten)]
+    wait: Wait,
+    /// How long the command has to end by itself if the lock is lost, at most a third of the ttl [default: 5s, or that]
+    #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
+    grace: Option<Duration>,
+    /// Asks for a fencing token too, for `MULTIREDLOCK_TOKEN`
+    #[arg(long)]
+    fenced: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What is told to programs, on standard error.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Told<'a> {
+    Locked {
+        resource: &'a str,
+        token: Option<u64>,
+        valid_for_ms: u64,
+        expires_at: String,
+    },
+    Ending {
+        resource: &'a str,
+        reason: String,
+    },
+    Ended {
+        resource: &'a str,
+        exit_code: u8,
+    },
+}
+
+/// When a command has to be asked to end, and when it is killed, before the validity of its lock is over.
+#[derive(Clone, Copy, Debug)]
+struct Margins {
+    /// From the request to the kill.
+    grace: Duration,
+    /// From the kill to the end of the validity.
+    kill: Duration,
+}
+
+impl Run {
+    pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
+        let margins = self.margins(settings)?;
+        let program = &self.command[0];
+        if program.is_empty() {
+            return Err(Failure::new(exit::USAGE, "the command is empty"));
+        }
+        program::find(program)?;
+        let redlock = settings.redlock()?;
+        let mut watchdog = Watchdog::start()?;
+        let wanted = (self.resource.as_str(), self.ttl, self.fenced);
+        let outcome = match self.wait.acquire(&redlock, wanted, output).await {
+            Ok(guard) => self.hold(guard, margins, &mut watchdog, output).await,
+            Err(failure) => Err(failure),
+        };
+        watchdog.done();
+        redlock.close().await;
+        outcome
+    }
+
+    fn margins(&self, settings: &Settings) -> Result<Margins, Failure> {
+        let (ttl, longest) = (self.ttl, self.ttl / 3);
+        if ttl < SHORTEST_TTL {
+            let problem = format!(
+                "--ttl ({}) must be at least {}, so that there is time to end the command",
+                show(ttl),
+                show(SHORTEST_TTL)
+            );
+            return Err(Failure::new(exit::USAGE, problem));
+        }
+        let grace = self.grace.unwrap_or(GRACE.min(longest));
+        if grace > longest {
+            let problem = format!(
+                "--grace ({}) must not exceed a third of --ttl ({})",
+                show(grace),
+                show(ttl)
+            );
+            return Err(Failure::new(exit::USAGE, problem));
+        }
+        let margins = Margins {
+            grace,
+            kill: Duration::from_millis(250).min(ttl / 10),
+        };
+        // Right before a renewal two thirds of the ttl are left, less the drift.
+        let drift = settings.drift.of(ttl);
+        if margins.notice() + drift >= ttl * 2 / 3 {
+            let problem = format!(
+                "--grace ({}) and the drift ({}) leave no time to renew a lock of --ttl ({})",
+                show(grace),
+                show(drift),
+                show(ttl)
+            );
+            return Err(Failure::new(exit::USAGE, problem));
+        }
+        Ok(margins)
+    }
+
+    /// Runs the command while the lock is held, and returns its exit code.
+    async fn hold(
+        &self,
+        guard: Guard,
+        margins: Margins,
+        watchdog: &mut Watchdog,
+        output: &Output,
+    ) -> Result<u8, Failure> {
+        let resource = self.resource.as_str();
+        let mut signals =
+            Signals::new().map_err(|error| Failure::new(exit::SOFTWARE, format!("no signals: {error}")))?;
+        let mut group = Group::start(&self.command, &self.variables(&guard))?;
+        watchdog.allow(group.id(), guard.remaining());
+        if output.json {
+            let validity = guard.remaining();
+            let told = Told::Locked {
+                resource,
+                token: guard.token(),
+                valid_for_ms: millis(validity),
+                expires_at: timestamp(SystemTime::now() + validity),
+            };
+            output.message(&told, String::new);
+        }
+        let code = match supervise(&guard, &mut group, &mut signals, margins, watchdog).await {
+            Ok(code) => code,
+            Err(Trouble { reason, kill_at }) => {
+                let grace = kill_at.saturating_duration_since(Instant::now());
+                output.message(
+                    &Told::Ending {
+                        resource,
+                        reason: reason.message.clone(),
+                    },
+                    || format!("{}; the command is being ended within {}", reason.message, show(grace)),
+                );
+                group.end(kill_at).await;
+                return Err(Failure::new(
+                    exit::LOST,
+                    format!("the command was ended: {}", reason.message),
+                ));
+            }
+        };
+        if output.json {
+            output.message(
+                &Told::Ended {
+                    resource,
+                    exit_code: code,
+                },
+                String::new,
+            );
+        }
+        if let Some(loss) = guard.loss() {
+            return Err((&loss).into());
+        }
+        match guard.release().await {
+            Err(error @ ReleaseError::Gone { .. }) => Err(Failure::new(exit::LOST, error.to_string())),
+            // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
+            Ok(()) | Err(_) => Ok(code),
+        }
+    }
+
+    fn variables(&self, guard: &Guard) -> [(&'static str, Option<String>); 4] {
+        let expires_at = SystemTime::now() + guard.remaining();
+        let seconds = expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        [
+            ("MULTIREDLOCK_RESOURCE", Some(self.resource.clone())),
+            ("MULTIREDLOCK_VALUE", Some(guard.lock().value().into())),
+            ("MULTIREDLOCK_TOKEN", guard.token().map(|token| token.to_string())),
+            ("MULTIREDLOCK_EXPIRES_AT", Some(seconds.to_string())),
+        ]
+    }
+}
+
+impl Margins {
+    /// How long before the end of the validity the command is asked to end.
+    fn notice(self) -> Duration {
+        self.grace + self.kill
+    }
+
+    /// How often the watchdog hears until when the command may run.
+    fn tick(self) -> Duration {
+        self.kill
+    }
+}
+
+/// Why a command has to end, and by when.
+struct Trouble {
+    reason: Failure,
+    kill_at: Instant,
+}
+
+/// Waits for the end of the command, and returns its exit code, unless the lock is in danger before.
+async fn supervise(
+    guard: &Guard,
+    group: &mut Group,
+    signals: &mut Signals,
+    margins: Margins,
+    watchdog: &mut Watchdog,
+) -> Result<u8, Trouble> {
+    let mut ends = Instant::now() + guard.remaining();
+    loop {
+        let loss = guard.loss();
+        let remaining = guard.remaining();
+        if loss.is_none() {
+            ends = Instant::now() + remaining;
+            watchdog.allow(group.id(), remaining.saturating_sub(margins.kill / 2));
+        }
+        if loss.is_some() || remaining <= margins.notice() {
+            let reason = match &loss {
+                Some(loss) => loss.into(),
+                None => Failure::new(exit::LOST, "the lock could not be renewed in time"),
+            };
+            let now = Instant::now();
+            let latest = ends.checked_sub(margins.kill).map_or(now, |latest| latest.max(now));
+            return Err(Trouble {
+                reason,
+                kill_at: latest.min(now + margins.grace),
+            });
+        }
+        tokio::select! {
+            _ = guard.lost() => {}
+            change = group.changed() => match change {
+                Change::Ended(end) => return Ok(end.code()),
+                Change::Stopped => {
+                    group.stop_together();
+                    // The lock may be lost by now.
+                    if guard.is_valid() {
+                        group.go_on();
+                    }
+                }
+            },
+            signal = signals.next() => group.signal(signal),
+            () = sleep(margins.tick().min(remaining - margins.notice())) => {}
+        }
+    }
+}
+
+/// The signals that are handed on to the command.
+struct Signals([(Signal, Stream); 6]);
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let listen = |which: Signal| Ok::<_, io::Error>((which, signal(SignalKind::from_raw(which as i32))?));
+        Ok(Self([
+            listen(Signal::SIGHUP)?,
+            listen(Signal::SIGINT)?,
+            listen(Signal::SIGQUIT)?,
+            listen(Signal::SIGTERM)?,
+            listen(Signal::SIGUSR1)?,
+            listen(Signal::SIGUSR2)?,
+        ]))
+    }
+
+    async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|cx| {
+            let mut streams = self.0.iter_mut();
+            let heard = streams.find_map(|(which, stream)| stream.poll_recv(cx).is_ready().then_some(*which));
+            heard.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .await
+    }
+}

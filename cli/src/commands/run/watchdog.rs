@@ -1,0 +1,198 @@
+//! A second process that ends the command if this one cannot: if it crashed, was killed, or was stopped past the end of its lock.
+//!
+//! It is this program, started with [`NAME`], and hears through its standard input which process group it watches and until
+//! when that may run: lines of two numbers. The end of the input without the line [`DONE`] says that we are gone.
+
+use crate::exit::{self, Failure};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, killpg},
+    time::{ClockId, clock_gettime},
+    unistd::{Pid, read},
+};
+use std::{
+    env,
+    io::{self, Write},
+    os::{fd::AsFd, unix::process::CommandExt},
+    process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+/// The only argument of a process that is a watchdog. No command has a name like that.
+const NAME: &str = "--watchdog--";
+
+const DONE: &str = "done";
+
+/// How long a sleep of the machine may go unnoticed: timers do not go on meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The process that watches.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    input: ChildStdin,
+    /// It is reaped with all other children.
+    _process: Child,
+}
+
+impl Watchdog {
+    /// Starts one that watches nothing yet.
+    pub(crate) fn start() -> Result<Self, Failure> {
+        let problem = |error: io::Error| Failure::new(exit::SOFTWARE, format!("no watchdog: {error}"));
+        let mut process = Command::new(this_program().map_err(problem)?)
+            .arg(NAME)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            // Out of the way of signals that are meant for us.
+            .process_group(0)
+            .spawn()
+            .map_err(problem)?;
+        let input = process.stdin.take().expect("it is piped");
+        Ok(Self {
+            input,
+            _process: process,
+        })
+    }
+
+    /// Lets the group run for this much longer.
+    pub(crate) fn allow(&mut self, group: Pid, remaining: Duration) {
+        self.tell(&format!("{group} {}", (now() + remaining).as_millis()));
+    }
+
+    /// Ends it: the command is over.
+    pub(crate) fn done(&mut self) {
+        self.tell(DONE);
+    }
+
+    /// A watchdog that somebody killed hears nothing, and the command runs on with one protection less.
+    fn tell(&mut self, line: &str) {
+        let _ = self.input.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Whether this process is a watchdog: it is over then.
+pub(crate) fn entered() -> Option<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next()? != NAME || arguments.next().is_some() {
+        return None;
+    }
+    if let Some((group, why)) = watch() {
+        eprintln!("multiredlock: the command is killed: {why}");
+        // It may be gone by itself.
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+/// What the watchdog was told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Idle,
+    Watch { group: Pid, until: Duration },
+    Done,
+}
+
+/// Returns whom to kill, and why.
+fn watch() -> Option<(Pid, &'static str)> {
+    let mut order = Order::Idle;
+    let mut text = Vec::new();
+    loop {
+        let mut left = LOOK;
+        if let Order::Watch { group, until } = order {
+            left = left.min(until.saturating_sub(now()));
+            if left.is_zero() {
+                return Some((
+                    group,
+                    "its lock was not renewed in time, since multiredlock was stopped",
+                ));
+            }
+        }
+        let input = io::stdin();
+        let mut ready = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut ready, timeout) {
+            Ok(0) | Err(Errno::EINTR | Errno::EAGAIN) => continue,
+            Ok(_) | Err(_) => {}
+        }
+        let mut buffer = [0; 256];
+        match read(input.as_fd(), &mut buffer) {
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Ok(0) | Err(_) => {
+                return match order {
+                    Order::Watch { group, .. } => Some((group, "multiredlock is gone")),
+                    Order::Idle | Order::Done => None,
+                };
+            }
+            Ok(length) => {
+                text.extend_from_slice(&buffer[..length]);
+                order = last_order(&mut text, order);
+                if order == Order::Done {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Takes the lines that are complete.
+fn last_order(text: &mut Vec<u8>, mut order: Order) -> Order {
+    while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+        let line: Vec<u8> = text.drain(..=end).collect();
+        let line = String::from_utf8_lossy(&line);
+        let mut words = line.split_whitespace();
+        let mut number = || words.next()?.parse::<u64>().ok();
+        order = match (number(), number()) {
+            (Some(group), Some(until)) => match i32::try_from(group) {
+                // 0 and 1 are not ours to kill.
+                Ok(group @ 2..) => Order::Watch {
+                    group: Pid::from_raw(group),
+                    until: Duration::from_millis(until),
+                },
+                _ => order,
+            },
+            _ if line.trim() == DONE => Order::Done,
+            _ => order,
+        };
+    }
+    order
+}
+
+/// A clock that counts the time that the machine sleeps, where there is one.
+fn now() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    clock_gettime(clock).expect("there is such a clock").into()
+}
+
+/// Also while its file is replaced by a newer one.
+fn this_program() -> io::Result<std::path::PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok("/proc/self/exe".into())
+    } else {
+        env::current_exe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_orders_when_they_are_complete() {
+        let watch = |group, until| Order::Watch {
+            group: Pid::from_raw(group),
+            until: Duration::from_millis(until),
+        };
+        let mut text = b"77 10".to_vec();
+        assert_eq!(last_order(&mut text, Order::Idle), Order::Idle);
+        text.extend(b"00\n77 2000\n77 3");
+        assert_eq!(last_order(&mut text, Order::Idle), watch(77, 2000));
+        assert_eq!(text, b"77 3");
+        text.extend(b"\n0 5\n1 5\nodd\n");
+        assert_eq!(last_order(&mut text, watch(77, 2000)), watch(77, 3));
+        text.extend(b"done\n");
+        assert_eq!(last_order(&mut text, watch(77, 3)), Order::Done);
+    }
+}

@@ -1,0 +1,73 @@
+//! A handle whose majority was reached.
+
+use crate::{
+    exit::{self, Failure},
+    settings::Settings,
+};
+use multiredlock::{DownReason, Redlock, ServerState, ServerStatus};
+use std::{fmt::Write, time::Duration};
+use tokio::time::timeout;
+use tokio_stream::StreamExt;
+
+/// How long it takes at the most until a server that can be reached is: a connection may take one heartbeat timeout.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a majority waits for the others, so that they vote too.
+const LAGGARDS: Duration = Duration::from_millis(100);
+
+/// Connects, and waits for a majority of each group.
+pub(crate) async fn connect(settings: &Settings) -> Result<Redlock, Failure> {
+    let redlock = settings.redlock()?;
+    wait(&redlock).await?;
+    Ok(redlock)
+}
+
+/// Waits for a majority of each group, and says who is in the way.
+pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
+    if settle(redlock, PATIENCE).await {
+        Ok(())
+    } else {
+        Err(no_quorum(&redlock.servers()))
+    }
+}
+
+/// Waits for a majority of each group, and a little for the other servers. Returns whether there is a majority.
+pub(crate) async fn settle(redlock: &Redlock, longest: Duration) -> bool {
+    if timeout(longest, redlock.wait_connected()).await.is_err() {
+        return false;
+    }
+    // Who is not there by then votes on what follows.
+    let _ = timeout(LAGGARDS, all_tried(redlock)).await;
+    true
+}
+
+/// Connects, and waits until it is known of every server whether it can be reached, or the patience is over.
+pub(crate) async fn look_around(settings: &Settings) -> Result<Redlock, Failure> {
+    let redlock = settings.redlock()?;
+    // Who has not answered by then is told as not connected.
+    let _ = timeout(PATIENCE, all_tried(&redlock)).await;
+    Ok(redlock)
+}
+
+async fn all_tried(redlock: &Redlock) {
+    let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
+    let mut events = redlock.events();
+    while redlock.servers().iter().any(is_open) {
+        events.next().await;
+    }
+}
+
+/// Who is in the way of a majority.
+pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
+    let mut message = String::from("no majority of the servers can be reached");
+    let mut separator = " (";
+    for server in servers {
+        if let ServerState::Down(reason) = &server.state {
+            // Writing to a string does not fail.
+            let _ = write!(message, "{separator}{}: {reason}", server.address);
+            separator = "; ";
+        }
+    }
+    message.push(')');
+    Failure::new(exit::UNAVAILABLE, message)
+}

@@ -1,0 +1,146 @@
+//! How a run of `multiredlock` ends: the exit codes, and the line that says why.
+
+use multiredlock::{ConfigError, LockError, Loss, OwnerError, RenewError};
+use nix::sys::signal::Signal;
+use serde::Serialize;
+use std::{error::Error, fmt::Write};
+
+/// The arguments were wrong, or a setting that does not fit them (`EX_USAGE`).
+pub(crate) const USAGE: u8 = 64;
+/// No majority of the servers can be reached, or they refuse (`EX_UNAVAILABLE`).
+pub(crate) const UNAVAILABLE: u8 = 69;
+/// Something that must not happen (`EX_SOFTWARE`).
+pub(crate) const SOFTWARE: u8 = 70;
+/// A file could not be written, or standard input not read (`EX_IOERR`).
+pub(crate) const IO: u8 = 74;
+/// Somebody else holds the resource (`EX_TEMPFAIL`: try again).
+pub(crate) const HELD: u8 = 75;
+/// The servers are not, or wrongly, configured (`EX_CONFIG`).
+pub(crate) const CONFIG: u8 = 78;
+/// The lock was lost. The codes of sysexits end at 78.
+pub(crate) const LOST: u8 = 79;
+/// The command cannot be executed, as shells say it.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// There is no such command, as shells say it.
+pub(crate) const NOT_FOUND: u8 = 127;
+const SIGNALLED: u8 = 128;
+
+/// A command that was ended by signal n ends with 128 + n, as shells say it.
+pub(crate) fn signalled(signal: Signal) -> u8 {
+    SIGNALLED + u8::try_from(signal as i32).expect("there are not that many signals")
+}
+
+/// What the help says of all this.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    it is done
+  64   wrong arguments, or a ttl that the settings do not allow
+  69   no majority of the servers can be reached, or they refuse
+  70   a defect of this program
+  74   a file could not be read or written
+  75   somebody else holds the resource (--conflict-exit-code)
+  78   the servers are not configured, or wrongly
+  79   the lock was lost
+  126  the command cannot be executed
+  127  there is no such command
+  128+n  a signal n ended the command, or this program while it waited
+Otherwise `run` ends with the exit code of its command, and `doctor` with 0, 1 or 2.";
+
+/// Why it did not end well, as one line on standard error and one exit code.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    /// What programs call it.
+    pub(crate) error: &'static str,
+    pub(crate) message: String,
+    #[serde(rename = "exit_code")]
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        let error = match code {
+            USAGE => "usage",
+            UNAVAILABLE => "no_quorum",
+            IO => "io",
+            HELD => "held",
+            CONFIG => "config",
+            LOST => "lost",
+            NOT_EXECUTABLE => "not_executable",
+            NOT_FOUND => "not_found",
+            code if code > SIGNALLED => "interrupted",
+            _ => "internal",
+        };
+        Self {
+            error,
+            message: message.into(),
+            code,
+        }
+    }
+
+    /// Of an error and what caused it, in one line.
+    fn of(code: u8, error: &dyn Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            // Writing to a string does not fail.
+            let _ = write!(message, ": {error}");
+            cause = error.source();
+        }
+        Self::new(code, message)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::of(CONFIG, &error)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        Self::of(code_of(&error), &error)
+    }
+}
+
+fn code_of(error: &LockError) -> u8 {
+    match error {
+        LockError::Held { .. } => HELD,
+        LockError::TimedOut { cause: Some(cause), .. } => code_of(cause),
+        // Nobody refused it: the first round was still under way.
+        LockError::TimedOut { cause: None, .. } | LockError::NoQuorum { .. } | LockError::Refused { .. } => UNAVAILABLE,
+        LockError::Expired { .. } => UNAVAILABLE,
+        LockError::InvalidTtl(_)
+        | LockError::InvalidResource(_)
+        | LockError::DriftFactor(_)
+        | LockError::MaxHold { .. } => USAGE,
+        _ => SOFTWARE,
+    }
+}
+
+impl From<RenewError> for Failure {
+    fn from(error: RenewError) -> Self {
+        let code = match &error {
+            RenewError::Lost { .. } => LOST,
+            RenewError::Unknown { .. } | RenewError::Expired { .. } => UNAVAILABLE,
+            RenewError::InvalidTtl(_) | RenewError::InvalidResource(_) | RenewError::DriftFactor(_) => USAGE,
+            _ => SOFTWARE,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<OwnerError> for Failure {
+    fn from(error: OwnerError) -> Self {
+        let code = match &error {
+            OwnerError::InvalidResource(_) => USAGE,
+            _ => SOFTWARE,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<&Loss> for Failure {
+    fn from(loss: &Loss) -> Self {
+        Self::of(LOST, loss)
+    }
+}

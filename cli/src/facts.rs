@@ -1,0 +1,246 @@
+//! What the library tells, as JSON and in words.
+
+use crate::{
+    duration::{millis, show},
+    output::style::{self, paint},
+};
+use multiredlock::{Event, Holder, Ownership, Quorum, ServerState, ServerStatus, ServerVote, Survey, Vote};
+use serde::Serialize;
+use std::time::{Duration, SystemTime};
+
+/// A point in time, for JSON.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Who holds a resource.
+#[derive(Debug, Serialize)]
+pub(crate) struct HolderFact {
+    id: Option<String>,
+    since: Option<String>,
+    remaining_ms: Option<u64>,
+}
+
+impl From<&Holder> for HolderFact {
+    fn from(holder: &Holder) -> Self {
+        let owner = holder.owner.as_ref();
+        Self {
+            id: owner.map(|owner| owner.id.clone()),
+            since: owner.map(|owner| timestamp(owner.since)),
+            remaining_ms: holder.remaining.map(millis),
+        }
+    }
+}
+
+/// Who holds a resource, in words.
+pub(crate) fn held_by(holder: &Holder) -> String {
+    let who = holder
+        .owner
+        .as_ref()
+        .map_or_else(|| "somebody".into(), ToString::to_string);
+    match holder.remaining {
+        Some(remaining) => format!("held by {who}, {} left", show(remaining)),
+        None => format!("held by {who}, without a ttl"),
+    }
+}
+
+/// A server's answer about a resource.
+#[derive(Debug, Serialize)]
+pub(crate) struct VoteFact {
+    server: String,
+    answer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<HolderFact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<&ServerVote> for VoteFact {
+    fn from(ServerVote { server, vote, .. }: &ServerVote) -> Self {
+        let (answer, holder, reason) = match vote {
+            Vote::Held(holder) => ("held", Some(holder.into()), None),
+            Vote::Missing => ("free", None, None),
+            Vote::Refused(refusal) => ("refused", None, Some(refusal.to_string())),
+            Vote::Unreachable(reason) => ("unreachable", None, Some(reason.to_string())),
+            _ => ("silent", None, None),
+        };
+        Self {
+            server: server.to_string(),
+            answer,
+            holder,
+            reason,
+        }
+    }
+}
+
+/// A server's answer about a resource, in words.
+pub(crate) fn vote(vote: &Vote) -> String {
+    match vote {
+        Vote::Held(holder) => held_by(holder),
+        Vote::Missing => paint(style::FAINT, "free"),
+        Vote::Refused(refusal) => paint(style::BAD, format!("refused: {refusal}")),
+        Vote::Unreachable(reason) => paint(style::BAD, format!("down: {reason}")),
+        _ => paint(style::BAD, "no answer in time"),
+    }
+}
+
+/// Who holds a resource by majority, and what each server says.
+#[derive(Debug, Serialize)]
+pub(crate) struct SurveyFact {
+    resource: String,
+    ownership: &'static str,
+    holder: Option<HolderFact>,
+    servers: Vec<VoteFact>,
+}
+
+impl SurveyFact {
+    pub(crate) fn new(resource: &str, survey: &Survey) -> Self {
+        let (ownership, holder) = match &survey.ownership {
+            Ownership::Held(holder) => ("held", Some(holder.into())),
+            Ownership::Free => ("free", None),
+            _ => ("unclear", None),
+        };
+        Self {
+            resource: resource.into(),
+            ownership,
+            holder,
+            servers: survey.votes.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// A server and what is known of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ServerFact {
+    server: String,
+    group: usize,
+    state: &'static str,
+    reason: Option<String>,
+    unchanged_for_ms: u64,
+    round_trip_us: Option<u64>,
+}
+
+impl From<&ServerStatus> for ServerFact {
+    fn from(status: &ServerStatus) -> Self {
+        let reason = match &status.state {
+            ServerState::Down(reason) => Some(reason.to_string()),
+            _ => None,
+        };
+        Self {
+            server: status.address.to_string(),
+            group: status.group,
+            state: if reason.is_some() { "down" } else { "up" },
+            reason,
+            unchanged_for_ms: millis(status.unchanged_for),
+            round_trip_us: status.round_trip.map(micros),
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How many servers of a group can vote.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct QuorumFact {
+    group: usize,
+    reachable: usize,
+    needed: usize,
+    servers: usize,
+}
+
+impl From<Quorum> for QuorumFact {
+    fn from(quorum: Quorum) -> Self {
+        Self {
+            group: quorum.group,
+            reachable: quorum.reachable,
+            needed: quorum.needed,
+            servers: quorum.servers,
+        }
+    }
+}
+
+/// What happened to the servers, and when.
+#[derive(Debug, Serialize)]
+pub(crate) struct EventFact {
+    at: String,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quorum: Option<QuorumFact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<u64>,
+}
+
+impl EventFact {
+    pub(crate) fn new(at: SystemTime, event: &Event) -> Self {
+        let mut fact = Self {
+            at: timestamp(at),
+            event: "other",
+            server: None,
+            reason: None,
+            quorum: None,
+            missed: None,
+        };
+        fact.event = match event {
+            Event::Connected(_) => "connected",
+            Event::Disconnected(_) => "disconnected",
+            Event::GroupConnected(_) => "group_connected",
+            Event::GroupDisconnected(_) => "group_disconnected",
+            Event::ServerUp { .. } => "server_up",
+            Event::ServerDown { .. } => "server_down",
+            Event::Warning { .. } => "warning",
+            Event::Lagged { .. } => "lagged",
+            _ => "other",
+        };
+        match event {
+            Event::Connected(quorum)
+            | Event::Disconnected(quorum)
+            | Event::GroupConnected(quorum)
+            | Event::GroupDisconnected(quorum) => fact.quorum = Some((*quorum).into()),
+            Event::ServerUp { server, .. } => fact.server = Some(server.to_string()),
+            Event::ServerDown { server, reason, .. } => {
+                fact.server = Some(server.to_string());
+                fact.reason = Some(reason.to_string());
+            }
+            Event::Warning { server, warning, .. } => {
+                fact.server = Some(server.to_string());
+                fact.reason = Some(warning.to_string());
+            }
+            Event::Lagged { missed } => fact.missed = Some(*missed),
+            _ => {}
+        }
+        fact
+    }
+}
+
+/// How good or bad an event is, and its words.
+pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
+    let majority = |quorum: &Quorum| {
+        format!(
+            "{} of {} servers, {} needed",
+            quorum.reachable, quorum.servers, quorum.needed
+        )
+    };
+    match event {
+        Event::Connected(quorum) => (style::GOOD, format!("connected: {}", majority(quorum))),
+        Event::Disconnected(quorum) => (style::BAD, format!("disconnected: {}", majority(quorum))),
+        Event::GroupConnected(quorum) => (
+            style::GOOD,
+            format!("group {} connected: {}", quorum.group, majority(quorum)),
+        ),
+        Event::GroupDisconnected(quorum) => (
+            style::BAD,
+            format!("group {} disconnected: {}", quorum.group, majority(quorum)),
+        ),
+        Event::ServerUp { server, .. } => (style::GOOD, format!("{server} is up")),
+        Event::ServerDown { server, reason, .. } => (style::BAD, format!("{server} is down: {reason}")),
+        Event::Warning { server, warning, .. } => (style::WARN, format!("{server}: {warning}")),
+        Event::Lagged { missed } => (style::WARN, format!("{missed} events were missed")),
+        other => (style::FAINT, format!("{other:?}")),
+    }
+}

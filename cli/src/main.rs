@@ -1,0 +1,112 @@
+//! `multiredlock`, the command: for operators, and for programs in any language.
+//!
+//! Everything about locks is the library's; here is how one asks for it and how it is told.
+
+mod commands;
+mod connect;
+mod duration;
+mod exit;
+mod facts;
+mod output;
+mod settings;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use commands::Command;
+use exit::Failure;
+use output::{Color, Output};
+use settings::Connection;
+use std::process::ExitCode;
+
+/// Locks on a majority of independent Redis or Valkey servers.
+///
+/// Runs commands under a lock, takes and gives back locks for scripts, and watches and examines the servers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "multiredlock",
+    version,
+    after_long_help = const_format(),
+    propagate_version = true,
+    disable_help_subcommand = false,
+    max_term_width = 100
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    connection: Connection,
+    /// Prints JSON, one value a line; messages and errors too, on standard error
+    #[arg(long, global = true, help_heading = "Output")]
+    json: bool,
+    /// Whether to use colours
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Output"
+    )]
+    color: Color,
+}
+
+fn const_format() -> String {
+    format!("{}\n\n{}", settings::FILE_HELP, exit::HELP)
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = commands::run::watchdog::entered() {
+        return code;
+    }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refused(&error),
+    };
+    let output = Output::new(arguments.json, arguments.color);
+    match commands::execute(arguments.command, &arguments.connection, &output) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Wrong arguments are one line; help and version are what clap makes of them.
+fn refused(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that went away wants no more of it.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            return ExitCode::from(exit::USAGE);
+        }
+        _ => {}
+    }
+    let text = error.to_string();
+    let facts = text.split("\n\n").next().unwrap_or(&text);
+    let line = facts.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = line.strip_prefix("error: ").unwrap_or(&line);
+    // Whether JSON was asked for is among what could not be read.
+    let output = Output::new(
+        std::env::args_os().any(|argument| argument == "--json"),
+        Color::default(),
+    );
+    output.failure(&Failure::new(exit::USAGE, format!("{message} (--help tells more)")));
+    ExitCode::from(exit::USAGE)
+}
+
+/// The arguments as clap knows them, for completions and man pages.
+fn description() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_description_of_the_arguments_holds_together() {
+        super::description().debug_assert();
+    }
+}

@@ -1,0 +1,51 @@
+//! What the tests share: a quorum, and the command to run on it.
+
+use crate::support::RedisServer;
+use assert_cmd::Command;
+use serde_json::Value;
+use std::{process::Output, time::Duration};
+
+/// Independent servers that are up.
+pub(crate) fn servers(count: usize) -> Vec<RedisServer> {
+    (0..count).map(|_| RedisServer::start()).collect()
+}
+
+/// What `--servers` takes.
+pub(crate) fn addresses(servers: &[RedisServer]) -> String {
+    servers.iter().map(RedisServer::url).collect::<Vec<_>>().join(",")
+}
+
+/// The command, which knows of these servers and of nothing else in the environment.
+pub(crate) fn multiredlock(servers: &[RedisServer], arguments: &[&str]) -> Command {
+    let mut command = bare(arguments);
+    command.env("MULTIREDLOCK_SERVERS", addresses(servers));
+    command
+}
+
+/// The command without any servers.
+pub(crate) fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("multiredlock").expect("it is built with the tests");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MULTIREDLOCK_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).timeout(Duration::from_secs(60));
+    command
+}
+
+/// Runs it to its end: the exit code, standard output, standard error.
+pub(crate) fn run(mut command: Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it is text");
+    (status.code().expect("it is not killed"), text(stdout), text(stderr))
+}
+
+/// Runs it with `--json`: the exit code, and the value on standard output.
+pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) {
+    let mut command = multiredlock(servers, arguments);
+    command.arg("--json");
+    let (code, stdout, stderr) = run(command);
+    let value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in `{stdout}`; {stderr}"));
+    (code, value)
+}

@@ -1,0 +1,139 @@
+//! `lock`, `renew`, `unlock` and `status`, as a script uses them.
+
+use crate::common::{json, multiredlock, run, servers};
+use serde_json::json;
+
+#[test]
+fn a_script_locks_renews_and_unlocks_by_the_value() {
+    let servers = servers(3);
+    let (code, value, stderr) = run(multiredlock(&servers, &["lock", "r", "--ttl", "60s"]));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let value = value.trim();
+    assert!(servers.iter().all(|server| server.get("r").as_deref() == Some(value)));
+
+    let (code, ..) = run(multiredlock(&servers, &["lock", "r", "--no-wait"]));
+    assert_eq!(code, 75);
+    let (code, ..) = run(multiredlock(
+        &servers,
+        &["lock", "r", "--no-wait", "--conflict-exit-code", "9"],
+    ));
+    assert_eq!(code, 9);
+    let (code, _, stderr) = run(multiredlock(&servers, &["lock", "r", "--wait", "1s"]));
+    assert_eq!(code, 75);
+    assert!(
+        stderr.lines().next().unwrap().contains("waiting for `r`: held by "),
+        "{stderr}"
+    );
+    assert!(
+        stderr.lines().last().unwrap().contains("could not lock `r` within 1s"),
+        "{stderr}"
+    );
+
+    let (code, renewed, _) = run(multiredlock(&servers, &["renew", "r", value, "--ttl", "2m"]));
+    assert_eq!(code, 0);
+    assert!(renewed.starts_with("`r` is locked for another 1m 59s"), "{renewed}");
+    assert!(servers.iter().all(|server| server.pttl("r") > 60_000));
+
+    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
+    assert_eq!(code, 79);
+    assert!(
+        stderr.contains("`r` was not locked with this value any more"),
+        "{stderr}"
+    );
+    assert_eq!(
+        run(multiredlock(&servers, &["unlock", "r", value])),
+        (0, String::new(), String::new())
+    );
+    assert!(servers.iter().all(|server| server.keys().is_empty()));
+    let (code, ..) = run(multiredlock(&servers, &["renew", "r", value]));
+    assert_eq!(code, 79);
+}
+
+#[test]
+fn what_a_majority_cannot_answer_is_not_certain() {
+    let servers = servers(3);
+    let (_, value, _) = run(multiredlock(&servers, &["lock", "r"]));
+    servers[0].freeze();
+    servers[1].crash();
+    for arguments in [
+        &["lock", "r", "--no-wait"][..],
+        &["renew", "r", value.trim()],
+        &["unlock", "r", value.trim()],
+        &["status", "r"],
+        &["status"],
+    ] {
+        let (code, ..) = run(multiredlock(&servers, arguments));
+        assert_eq!(code, 69, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_value_of_a_lock_and_its_token_are_told_as_json() {
+    let servers = servers(3);
+    let (code, locked) = json(&servers, &["lock", "r", "--ttl", "60s", "--fenced"]);
+    assert_eq!(code, 0);
+    let token = locked["token"].as_u64().unwrap();
+    insta::assert_json_snapshot!(locked, {
+        ".value" => "[value]", ".token" => "[token]", ".valid_for_ms" => "[ms]", ".expires_at" => "[time]"
+    });
+    let value = locked["value"].as_str().unwrap();
+    let (code, renewed) = json(&servers, &["renew", "r", value, "--token", &token.to_string()]);
+    assert_eq!((code, &renewed["token"]), (0, &json!(token)));
+    let (code, unlocked) = json(&servers, &["unlock", "r", value]);
+    assert_eq!(code, 0);
+    insta::assert_json_snapshot!(unlocked);
+    let (_, later) = json(&servers, &["lock", "r", "--fenced"]);
+    assert!(later["token"].as_u64().unwrap() > token);
+}
+
+#[test]
+fn who_holds_a_resource_is_told_of_each_server_and_by_majority() {
+    let servers = servers(3);
+    let (code, free, _) = run(multiredlock(&servers, &["status", "r"]));
+    assert_eq!(code, 0);
+    assert!(free.starts_with("`r` is free\n"), "{free}");
+    let mut lock = multiredlock(&servers, &["lock", "r", "--ttl", "60s"]);
+    assert_eq!(
+        run({
+            lock.env("MULTIREDLOCK_ID", "web-3");
+            lock
+        })
+        .0,
+        0
+    );
+    servers[1].command(&["DEL", "r"]);
+    let (code, held, _) = run(multiredlock(&servers, &["status", "r"]));
+    assert_eq!(code, 0);
+    assert!(held.starts_with("`r` is held by web-3 since "), "{held}");
+    assert_eq!(
+        held.lines().nth(2),
+        Some(format!("  {}  free", servers[1].address()).as_str())
+    );
+
+    let (code, held) = json(&servers, &["status", "r"]);
+    assert_eq!(code, 0);
+    insta::assert_json_snapshot!(held, {
+        ".holder.since" => "[time]", ".holder.remaining_ms" => "[ms]", ".servers[].server" => "[address]",
+        ".servers[].holder.since" => "[time]", ".servers[].holder.remaining_ms" => "[ms]"
+    });
+}
+
+#[test]
+fn the_servers_are_told_with_why_they_are_down() {
+    let servers = servers(3);
+    servers[2].crash();
+    let (code, text, _) = run(multiredlock(&servers, &["status"]));
+    assert_eq!(code, 0);
+    assert!(
+        text.starts_with("connected: 2 of 3 servers can vote, 2 needed\n"),
+        "{text}"
+    );
+    assert!(
+        text.lines().nth(3).unwrap().ends_with("  down: connection refused"),
+        "{text}"
+    );
+    let (_, status) = json(&servers, &["status"]);
+    insta::assert_json_snapshot!(status, {
+        ".servers[].server" => "[address]", ".servers[].unchanged_for_ms" => "[ms]", ".servers[].round_trip_us" => "[us]"
+    });
+}

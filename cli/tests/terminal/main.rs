@@ -1,0 +1,9 @@
+//! Drives the command as a person or a script does, on real servers.
+
+mod common;
+mod locks;
+mod usage;
+
+#[path = "../../../tests/servers/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests of the library use the rest")]
+mod support;
