@@ -17,8 +17,8 @@ use std::{
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Servers")]
 pub(crate) struct Connection {
-    /// Addresses, separated by commas: redis://[user:password@]host[:port][/db], rediss://… for TLS, redis+unix:///path,
-    /// redis-cluster://…, redis-sentinel://…. An odd number of independent servers
+    /// Addresses, separated by commas: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`,
+    /// `redis-cluster://…`, `redis-sentinel://…`. An odd number of independent servers
     #[arg(
         long,
         global = true,

@@ -3,7 +3,10 @@
 use crate::support::RedisServer;
 use assert_cmd::Command;
 use serde_json::Value;
-use std::{process::Output, time::Duration};
+use std::{
+    process::{Child, Output, Stdio},
+    time::Duration,
+};
 
 /// Independent servers that are up.
 pub(crate) fn servers(count: usize) -> Vec<RedisServer> {
@@ -39,6 +42,23 @@ pub(crate) fn run(mut command: Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("it starts");
     let text = |bytes| String::from_utf8(bytes).expect("it is text");
     (status.code().expect("it is not killed"), text(stdout), text(stderr))
+}
+
+/// Starts it, with pipes for its streams.
+pub(crate) fn start(command: Command) -> Child {
+    let mut start = std::process::Command::new(command.get_program());
+    start.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => start.env(name, value),
+            None => start.env_remove(name),
+        };
+    }
+    start
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    start.spawn().expect("it starts")
 }
 
 /// Runs it with `--json`: the exit code, and the value on standard output.

@@ -2,6 +2,7 @@
 
 mod common;
 mod locks;
+mod run;
 mod usage;
 
 #[path = "../../../tests/servers/support/mod.rs"]
