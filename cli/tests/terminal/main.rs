@@ -2,8 +2,10 @@
 
 mod common;
 mod locks;
+mod pty;
 mod run;
 mod usage;
+mod watch;
 
 #[path = "../../../tests/servers/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests of the library use the rest")]
