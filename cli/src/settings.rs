@@ -186,12 +186,7 @@ impl Connection {
             _ => return Err(Failure::new(exit::CONFIG, "tls: a certificate and its key go together")),
         };
         let tls = TlsFiles {
-            ca: self
-                .ca
-                .as_ref()
-                .or(file.tls.ca.as_ref())
-                .map(|path| read(path))
-                .transpose()?,
+            ca: self.ca.as_ref().or(file.tls.ca.as_ref()).map(read).transpose()?,
             identity,
             server_name: file.tls.server_name,
         };

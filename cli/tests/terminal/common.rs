@@ -45,7 +45,7 @@ pub(crate) fn run(mut command: Command) -> (i32, String, String) {
 }
 
 /// Starts it, with pipes for its streams.
-pub(crate) fn start(command: Command) -> Child {
+pub(crate) fn start(command: &Command) -> Child {
     let mut start = std::process::Command::new(command.get_program());
     start.args(command.get_args());
     for (name, value) in command.get_envs() {
