@@ -4,7 +4,10 @@ use crate::support::RedisServer;
 use assert_cmd::Command;
 use serde_json::Value;
 use std::{
+    fs,
+    path::PathBuf,
     process::{Child, Output, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -68,4 +71,27 @@ pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) 
     let (code, stdout, stderr) = run(command);
     let value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in `{stdout}`; {stderr}"));
     (code, value)
+}
+
+/// A folder for files, which is gone in the end.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("multiredlock-test-{}-{count}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().into()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

@@ -1,5 +1,6 @@
 //! Drives the command as a person or a script does, on real servers.
 
+mod access;
 mod common;
 mod locks;
 mod pty;

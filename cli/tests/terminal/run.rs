@@ -1,7 +1,7 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
 use crate::{
-    common::{multiredlock, run, servers, start},
+    common::{Folder, multiredlock, run, servers, start},
     support::RedisServer,
 };
 use nix::{
@@ -11,9 +11,7 @@ use nix::{
 use std::{
     fs,
     io::{Read, Write},
-    path::PathBuf,
     process::{Child, ExitStatus},
-    sync::atomic::{AtomicUsize, Ordering},
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -21,27 +19,18 @@ use std::{
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A folder for what a command writes, which is gone in the end.
-struct Folder(PathBuf);
+/// What commands write.
+trait Written {
+    fn lines(&self, name: &str, count: usize) -> Vec<String>;
+    fn ids(&self, name: &str, count: usize) -> Vec<Pid>;
+}
 
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("multiredlock-run-{}-{count}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().into()
-    }
-
+impl Written for Folder {
     /// The lines of a file, once there are so many.
     fn lines(&self, name: &str, count: usize) -> Vec<String> {
         let start = Instant::now();
         loop {
-            let text = fs::read_to_string(self.0.join(name)).unwrap_or_default();
+            let text = fs::read_to_string(self.path(name)).unwrap_or_default();
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             let lines: Vec<String> = whole.lines().map(Into::into).collect();
             if lines.len() >= count {
@@ -56,12 +45,6 @@ impl Folder {
     fn ids(&self, name: &str, count: usize) -> Vec<Pid> {
         let lines = self.lines(name, count);
         lines.iter().map(|id| Pid::from_raw(id.parse().unwrap())).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
