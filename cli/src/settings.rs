@@ -38,13 +38,13 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "MULTIREDLOCK_ID", value_name = "NAME")]
     id: Option<String>,
     /// Certificate authorities for rediss://, in PEM [default: those of the system]
-    #[arg(long, global = true, env = "MULTIREDLOCK_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
     /// A client certificate for rediss://, in PEM
     #[arg(
         long,
         global = true,
-        env = "MULTIREDLOCK_CERT",
+        env = "MULTIREDLOCK_TLS_CERT",
         value_name = "FILE",
         requires = "key"
     )]
@@ -53,7 +53,7 @@ pub(crate) struct Connection {
     #[arg(
         long,
         global = true,
-        env = "MULTIREDLOCK_KEY",
+        env = "MULTIREDLOCK_TLS_KEY",
         value_name = "FILE",
         requires = "cert"
     )]
