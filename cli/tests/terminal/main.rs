@@ -1,5 +1,6 @@
 //! Drives the command as a person or a script does, on real servers.
 
+mod bench;
 mod common;
 mod locks;
 mod usage;

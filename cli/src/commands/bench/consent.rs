@@ -114,7 +114,7 @@ mod tests {
             ("redis-cluster://localhost?node=10.0.0.1&node=b:2", &["10.0.0.1", "b:2"]),
             ("redis-cluster://localhost?node=%5B::2%5D", &["%5B::2%5D"]),
             (
-                "redis-sentinel://a?sentinelServiceName=s@localhost&node=localhost",
+                "redis-sentinel://a?sentinelServiceName=s%40localhost&node=localhost",
                 &["a:26379"],
             ),
         ] {

@@ -87,7 +87,7 @@ fn rows_of(series: &[u64], latencies: &Latencies) -> Vec<Row> {
     for (index, from) in starts.iter().enumerate() {
         let end = starts.get(index + 1).copied().unwrap_or(u64::MAX);
         let mut count = 0;
-        while let Some(value) = recorded.next_if(|value| latencies.lowest_equivalent(value.value_iterated_to()) < end) {
+        while let Some(value) = recorded.next_if(|value| value.value_iterated_to() < end) {
             count += value.count_at_value();
         }
         rows.push(Row::Range { from: *from, count });

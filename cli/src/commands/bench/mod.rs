@@ -49,11 +49,13 @@ Examples:
   multiredlock bench --callers 64 --duration 10s
   multiredlock bench --yes --svg latency.svg --json | jq '.lock.p99_us'
 
-A lock is one round, which ends when a majority has granted it. An unlock ends when all servers have answered. A fifth of the
-duration, at most 1s, is a warm-up before it, which does not count. Ctrl-C ends it early with the results so far.
+A lock is one round, which ends when a majority has granted it. An unlock ends when all servers
+have answered. A warm-up goes before it, of a fifth of the duration but at most 1s, which does not
+count. Ctrl-C ends it early with the results so far.
 
-Exit codes: 0 if it is measured, also if some locks failed; 64 if it had to ask and nobody agreed; 69 if there is no majority,
-or every lock failed; 74 if the picture cannot be written.")]
+Exit codes: 0 if it is measured, also if some locks failed; 64 if it had to ask and nobody agreed;
+69 if there is no majority, or every lock failed; 74 if the picture cannot be written; 128+n if
+signal n ended it.")]
 pub(crate) struct Bench {
     /// How long it is measured, 100ms to 1m
     #[arg(long, visible_alias = "seconds", value_parser = duration::parse, value_name = "DURATION", default_value = "5s")]

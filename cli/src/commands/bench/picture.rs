@@ -21,8 +21,8 @@ const SIZE: (u32, u32) = (960, 540);
 
 /// Where the curves are.
 const LEFT: i32 = 96;
-const RIGHT: i32 = 660;
-const TOP: i32 = 128;
+const RIGHT: i32 = 644;
+const TOP: i32 = 136;
 const BOTTOM: i32 = 460;
 
 /// It brings its background along, so that it does not matter whether the page is light or dark.
@@ -99,7 +99,7 @@ impl Canvas<'_> {
     }
 
     fn axes(&self, scale: &Scale) -> Drawn {
-        self.text("latency", (LEFT - 10, TOP - 16), (14, FAINT, false), HPos::Right)?;
+        self.text("latency, logarithmic", (24, TOP - 24), (14, FAINT, false), HPos::Left)?;
         for nanos in scale.latencies() {
             let y = scale.y(nanos);
             self.line((LEFT, y), (RIGHT, y), GRID)?;
@@ -133,13 +133,13 @@ impl Canvas<'_> {
         let mut y = TOP + 14;
         for (name, of) in ROWS {
             y += ROW;
-            self.text(name, (RIGHT + 36, y), (15, FAINT, false), HPos::Left)?;
+            self.text(name, (RIGHT + 44, y), (15, FAINT, false), HPos::Left)?;
             for (curve, x) in curves.iter().zip(columns) {
                 self.text(&latency(of(curve.latencies)), (x, y), (15, INK, false), HPos::Right)?;
             }
         }
         y += ROW;
-        self.text("count", (RIGHT + 36, y), (15, FAINT, false), HPos::Left)?;
+        self.text("count", (RIGHT + 44, y), (15, FAINT, false), HPos::Left)?;
         for (curve, x) in curves.iter().zip(columns) {
             self.text(&grouped(curve.latencies.len()), (x, y), (15, INK, false), HPos::Right)?;
         }

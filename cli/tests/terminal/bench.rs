@@ -1,0 +1,431 @@
+//! `bench`, on servers that are there for it, and how it keeps its hands off others.
+
+use crate::{
+    common::{addresses, bare, json, multiredlock, run, servers},
+    support::RedisServer,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::{
+    env, fs,
+    io::{Read, Write},
+    path::PathBuf,
+    process::{self, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+const QUICK: [&str; 3] = ["bench", "--duration", "100ms"];
+
+fn wait_until(description: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "never came true: {description}"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn are_empty(servers: &[RedisServer]) -> bool {
+    servers.iter().all(|server| server.keys().is_empty())
+}
+
+/// How many connections were made to a server, this one included.
+fn connections(server: &RedisServer) -> u64 {
+    let statistics = server.command(&["INFO", "stats"]).text();
+    let count = statistics
+        .lines()
+        .find_map(|line| line.strip_prefix("total_connections_received:"));
+    count.expect("the server counts").parse().expect("it is a number")
+}
+
+/// A file that is in nobody's way, and gone in the end.
+struct Picture(PathBuf);
+
+impl Picture {
+    fn new(name: &str) -> Self {
+        Self(env::temp_dir().join(format!("multiredlock-{}-{name}.svg", process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the temporary folder has a name in text")
+    }
+}
+
+impl Drop for Picture {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn all_numbers_are_told_as_json_and_nothing_is_left() {
+    let servers = servers(3);
+    servers[0].command(&["SET", "multiredlock-bench:0", "mine"]);
+    let (code, measured) = json(&servers, &["bench", "--duration", "300ms", "--callers", "4"]);
+    assert_eq!(code, 0);
+    for number in ["mean_us", "p50_us", "p90_us", "p99_us", "p999_us", "max_us"] {
+        for latency in ["lock", "unlock"] {
+            let micros = measured[latency][number].as_f64().unwrap();
+            // A round trip takes longer than a microsecond, and no cycle took longer than the test.
+            assert!(micros > 1.0 && micros < 60e6, "{measured}");
+        }
+    }
+    assert!(measured["lock"]["p50_us"].as_f64() <= measured["lock"]["max_us"].as_f64());
+    let count = measured["lock"]["count"].as_f64().unwrap();
+    let seconds = measured["elapsed_us"].as_f64().unwrap() / 1e6;
+    let rate = measured["cycles_per_second"].as_f64().unwrap();
+    // The last cycle of each caller may have ended after the time.
+    let cycles = rate * seconds;
+    assert!(
+        count > 0.0 && cycles <= count + 1.0 && cycles >= count - 5.0,
+        "{measured}"
+    );
+    assert!(seconds >= 0.3, "{measured}");
+    insta::assert_json_snapshot!(measured, {
+        ".started_at" => "[time]", ".elapsed_us" => "[us]", ".cycles_per_second" => "[number]",
+        ".lock.count" => "[number]", ".lock.mean_us" => "[number]", ".lock.p50_us" => "[number]", ".lock.p90_us" => "[number]", ".lock.p99_us" => "[number]", ".lock.p999_us" => "[number]", ".lock.max_us" => "[number]", ".unlock.count" => "[number]", ".unlock.mean_us" => "[number]", ".unlock.p50_us" => "[number]", ".unlock.p90_us" => "[number]", ".unlock.p99_us" => "[number]", ".unlock.p999_us" => "[number]", ".unlock.max_us" => "[number]"
+    });
+    assert_eq!(servers[0].keys(), ["multiredlock-bench:0"]);
+    assert!(are_empty(&servers[1..]));
+}
+
+#[test]
+fn people_see_a_table_and_where_the_latencies_lie_in_lines_that_fit() {
+    let servers = servers(1);
+    let (code, text, stderr) = run(multiredlock(&servers, &QUICK));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .ends_with(" cycles of lock and unlock a second"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n16 callers · ") && text.contains(" · 1 server · ttl 10s\nno lock failed\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n  p99.9  ") && text.contains('█'), "{text}");
+    assert_eq!(text.matches(" 100.000 %").count(), 2, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 78), "{text}");
+    assert!(are_empty(&servers));
+}
+
+#[test]
+fn fenced_locks_leave_no_tokens_behind() {
+    let servers = servers(3);
+    let (code, measured) = json(&servers, &["bench", "--duration", "100ms", "--fenced", "--ttl", "2s"]);
+    assert_eq!((code, &measured["fenced"]), (0, &true.into()));
+    assert!(measured["lock"]["count"].as_u64() > Some(0), "{measured}");
+    // A server whose token is another forgets it after the ttl.
+    wait_until("the servers have no key", || are_empty(&servers));
+}
+
+#[test]
+fn a_minority_that_is_down_does_not_end_it() {
+    let servers = servers(3);
+    servers[1].crash();
+    let (code, measured) = json(&servers, &QUICK);
+    assert_eq!((code, &measured["quorums"][0]["reachable"]), (0, &2.into()));
+    assert_eq!(measured["unanswered_unlocks"], measured["lock"]["count"]);
+    assert_eq!(measured["failed"]["no_quorum"], 0);
+}
+
+#[test]
+fn without_a_majority_there_is_nothing_to_measure() {
+    let servers = servers(3);
+    servers[0].crash();
+    servers[1].crash();
+    let (code, stdout, stderr) = run(multiredlock(&servers, &QUICK));
+    assert_eq!((code, stdout.as_str()), (69, ""));
+    assert!(stderr.contains("connection refused"), "{stderr}");
+}
+
+#[test]
+fn locks_that_are_all_refused_are_no_measurement() {
+    let servers = servers(1);
+    servers[0].command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let (code, stdout, stderr) = run(multiredlock(&servers, &QUICK));
+    assert_eq!((code, stdout.as_str()), (69, ""));
+    assert!(stderr.contains("out of memory"), "{stderr}");
+}
+
+#[test]
+fn a_majority_that_goes_away_ends_it() {
+    let servers = servers(3);
+    let child = spawn(&servers, &["bench", "--duration", "1m"]);
+    wait_until("it locks", || !servers[2].keys().is_empty());
+    servers[0].crash();
+    servers[1].crash();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{stderr}");
+    assert!(
+        stderr.contains("no majority of the servers can be reached ("),
+        "{stderr}"
+    );
+    wait_until("the last server has no key", || servers[2].keys().is_empty());
+}
+
+#[test]
+fn whoever_ends_it_finds_nothing_left() {
+    let servers = servers(3);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let child = spawn(&servers, &["bench", "--duration", "1m", "--callers", "64"]);
+        wait_until("it locks", || !servers[0].keys().is_empty());
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(128 + signal as i32));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr, format!("multiredlock: ended by {signal}\n"));
+        assert!(are_empty(&servers));
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_at_the_terminal_tells_what_it_has_so_far() {
+    let servers = servers(3);
+    let mut terminal = Terminal::start(&["--servers", &addresses(&servers), "bench", "--duration", "1m"]);
+    terminal.wait_for(" locks, half of them within ");
+    terminal.write("\x03");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 130, "{screen}");
+    for part in ["ended early: ended by SIGINT", "p99.9", "no lock failed", " 100.000 %"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert!(are_empty(&servers));
+}
+
+#[test]
+fn what_is_out_of_bounds_is_told_with_the_bound_and_nobody_is_connected_to() {
+    let servers = servers(1);
+    let before = connections(&servers[0]);
+    for (arguments, words) in [
+        (["--duration", "99ms"], "--duration (99ms) must be at least 100ms"),
+        (["--seconds", "61s"], "--duration (1m 1s) must be at most 1m"),
+        (["--callers", "0"], "--callers (0) must be at least 1"),
+        (["--callers", "1025"], "--callers (1025) must be at most 1024"),
+        (["--ttl", "61s"], "--ttl (1m 1s) must be at most 1m"),
+        (["--duration", "5"], "a duration has a unit"),
+    ] {
+        let mut command = multiredlock(&servers, &["bench"]);
+        command.args(arguments);
+        let (code, stdout, stderr) = run(command);
+        assert_eq!((code, stdout.as_str()), (64, ""), "{arguments:?}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+    assert_eq!(connections(&servers[0]), before + 1);
+    let (code, _, stderr) = run(multiredlock(&servers, &["bench", "--ttl", "50ms"]));
+    assert_eq!(code, 64);
+    assert!(stderr.contains("must exceed the drift"), "{stderr}");
+}
+
+#[test]
+fn servers_on_other_machines_are_left_alone_unless_somebody_agrees() {
+    let servers = servers(2);
+    let before = connections(&servers[0]);
+    let list = format!("{},10.255.255.1", addresses(&servers));
+    let (code, stdout, stderr) = run(bare(&["--servers", &list, "bench"]));
+    assert_eq!((code, stdout.as_str()), (64, ""));
+    assert!(
+        stderr.contains("not on this machine: 10.255.255.1:6379; --yes is needed to bench 16 callers for 5s"),
+        "{stderr}"
+    );
+    assert_eq!(
+        connections(&servers[0]),
+        before + 1,
+        "the others were not connected to either"
+    );
+}
+
+/// It leads to this machine as well, but that is not known of it.
+fn from_anywhere(server: &RedisServer) -> String {
+    format!("redis://0.0.0.0:{}", server.address().port())
+}
+
+#[test]
+fn who_says_yes_is_not_asked() {
+    let servers = servers(1);
+    let mut command = bare(&QUICK);
+    command.args(["--servers", &from_anywhere(&servers[0]), "--yes"]);
+    let (code, _, stderr) = run(command);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn whoever_sits_at_the_terminal_is_asked() {
+    let servers = servers(1);
+    let address = from_anywhere(&servers[0]);
+    let question = format!(
+        "bench 2 callers for 100ms on 0.0.0.0:{}? [y/N]",
+        servers[0].address().port()
+    );
+    for (answer, expected) in [("n\r", 64), ("\r", 64), ("y\r", 0)] {
+        let before = connections(&servers[0]);
+        let mut terminal = Terminal::start(&[&QUICK[..], &["--callers", "2", "--servers", &address]].concat());
+        terminal.wait_for(&question);
+        terminal.write(answer);
+        let (code, screen) = terminal.end();
+        assert_eq!(code, expected, "{screen}");
+        let is_left = screen.contains("warming up") || screen.contains("half of them within");
+        assert!(!is_left, "the bar is there still: {screen}");
+        assert_eq!(connections(&servers[0]) > before + 1, expected == 0, "{answer:?}");
+    }
+}
+
+#[test]
+fn the_picture_replaces_what_was_there_and_tells_no_address() {
+    let (servers, picture) = (servers(3), Picture::new("written"));
+    fs::write(&picture.0, "x".repeat(100_000)).unwrap();
+    let (code, text, stderr) = run(multiredlock(
+        &servers,
+        &[&QUICK[..], &["--svg", picture.path()]].concat(),
+    ));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(text.contains("p99.9"), "{text}");
+    let svg = fs::read_to_string(&picture.0).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    for part in [
+        "Latency of lock and unlock",
+        "16 callers · ",
+        "3 servers",
+        " UTC",
+        "99 %",
+    ] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    for server in &servers {
+        let address = server.address();
+        assert!(!svg.contains(&address.port().to_string()) && !svg.contains(&address.ip().to_string()));
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_told_before_anything_is_measured() {
+    let servers = servers(1);
+    let before = connections(&servers[0]);
+    let (code, stdout, stderr) = run(multiredlock(&servers, &["bench", "--svg", "/no/such/folder/a.svg"]));
+    assert_eq!((code, stdout.as_str()), (74, ""));
+    assert!(stderr.contains("/no/such/folder/a.svg: No such file"), "{stderr}");
+    assert_eq!(connections(&servers[0]), before + 1);
+}
+
+#[test]
+fn without_numbers_there_is_no_picture() {
+    let (servers, picture) = (servers(1), Picture::new("kept"));
+    servers[0].crash();
+    let command = || multiredlock(&servers, &["bench", "--svg", picture.path()]);
+    assert_eq!(run(command()).0, 69);
+    assert!(!picture.0.exists());
+    fs::write(&picture.0, "before").unwrap();
+    assert_eq!(run(command()).0, 69);
+    assert_eq!(fs::read_to_string(&picture.0).unwrap(), "before");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_numbers_are_told_even_if_the_picture_finds_no_room() {
+    let servers = servers(1);
+    let (code, text, stderr) = run(multiredlock(&servers, &[&QUICK[..], &["--svg", "/dev/full"]].concat()));
+    assert_eq!(code, 74);
+    assert!(
+        text.contains("p99.9") && stderr.contains("/dev/full: No space left"),
+        "{text} {stderr}"
+    );
+}
+
+fn spawn(servers: &[RedisServer], arguments: &[&str]) -> process::Child {
+    let mut command = process::Command::new(assert_cmd::cargo::cargo_bin("multiredlock"));
+    command.args(arguments).arg("--servers").arg(addresses(servers));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().expect("it starts")
+}
+
+/// The command at a terminal of its own, which is killed if the test gives up.
+struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Terminal {
+    const SIZE: (u16, u16) = (80, 90);
+
+    fn start(arguments: &[&str]) -> Self {
+        let (rows, cols) = Self::SIZE;
+        let size = PtySize {
+            rows,
+            cols,
+            ..PtySize::default()
+        };
+        let pair = native_pty_system().openpty(size).expect("there are terminals left");
+        let mut command = CommandBuilder::new(assert_cmd::cargo::cargo_bin("multiredlock"));
+        command.args(arguments);
+        command.env("TERM", "xterm");
+        let child = pair.slave.spawn_command(command).expect("it starts");
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
+        let mut output = pair.master.try_clone_reader().expect("it can be read");
+        let seen = Arc::clone(&screen);
+        let reader = thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The terminal ends with an error when nobody has it open any more.
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                seen.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .process(&bytes[..count]);
+            }
+        });
+        let keys = pair.master.take_writer().expect("it is taken once");
+        Self {
+            child,
+            master: pair.master,
+            keys,
+            screen,
+            reader: Some(reader),
+        }
+    }
+
+    fn contents(&self) -> String {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen().contents()
+    }
+
+    fn wait_for(&self, text: &str) {
+        wait_until(text, || self.contents().contains(text));
+    }
+
+    fn write(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("it is open");
+    }
+
+    /// Waits for the end: the exit code, and what is on the screen then.
+    fn end(mut self) -> (u32, String) {
+        let mut status = None;
+        wait_until("it ends", || {
+            status = self.child.try_wait().expect("it is our child");
+            status.is_some()
+        });
+        let reader = self.reader.take().expect("it ends once");
+        wait_until("all was read", || reader.is_finished());
+        assert!(self.master.get_size().is_ok());
+        (status.expect("it has ended").exit_code(), self.contents())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
