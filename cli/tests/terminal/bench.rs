@@ -90,7 +90,10 @@ fn all_numbers_are_told_as_json_and_nothing_is_left() {
     assert!(seconds >= 0.3, "{measured}");
     insta::assert_json_snapshot!(measured, {
         ".started_at" => "[time]", ".elapsed_us" => "[us]", ".cycles_per_second" => "[number]",
-        ".lock.count" => "[number]", ".lock.mean_us" => "[number]", ".lock.p50_us" => "[number]", ".lock.p90_us" => "[number]", ".lock.p99_us" => "[number]", ".lock.p999_us" => "[number]", ".lock.max_us" => "[number]", ".unlock.count" => "[number]", ".unlock.mean_us" => "[number]", ".unlock.p50_us" => "[number]", ".unlock.p90_us" => "[number]", ".unlock.p99_us" => "[number]", ".unlock.p999_us" => "[number]", ".unlock.max_us" => "[number]"
+        ".lock.count" => "[number]", ".lock.mean_us" => "[number]", ".lock.p50_us" => "[number]",
+        ".lock.p90_us" => "[number]", ".lock.p99_us" => "[number]", ".lock.p999_us" => "[number]", ".lock.max_us" => "[number]",
+        ".unlock.count" => "[number]", ".unlock.mean_us" => "[number]", ".unlock.p50_us" => "[number]",
+        ".unlock.p90_us" => "[number]", ".unlock.p99_us" => "[number]", ".unlock.p999_us" => "[number]", ".unlock.max_us" => "[number]",
     });
     assert_eq!(servers[0].keys(), ["multiredlock-bench:0"]);
     assert!(are_empty(&servers[1..]));
@@ -119,13 +122,40 @@ fn people_see_a_table_and_where_the_latencies_lie_in_lines_that_fit() {
 }
 
 #[test]
-fn fenced_locks_leave_no_tokens_behind() {
-    let servers = servers(3);
-    let (code, measured) = json(&servers, &["bench", "--duration", "100ms", "--fenced", "--ttl", "2s"]);
+fn the_tokens_of_fenced_locks_are_removed_as_well() {
+    let servers = servers(1);
+    let (code, measured) = json(&servers, &[&QUICK[..], &["--fenced"]].concat());
     assert_eq!((code, &measured["fenced"]), (0, &true.into()));
-    assert!(measured["lock"]["count"].as_u64() > Some(0), "{measured}");
-    // A server whose token is another forgets it after the ttl.
-    wait_until("the servers have no key", || are_empty(&servers));
+    assert!(servers[0].calls("time") > 0 && are_empty(&servers));
+}
+
+#[test]
+fn every_key_has_a_prefix_of_its_own_and_outlives_the_ttl_in_no_case() {
+    let servers = servers(1);
+    let arguments = [
+        "bench",
+        "--duration",
+        "1m",
+        "--ttl",
+        "2s",
+        "--fenced",
+        "--key-prefix",
+        "lock:",
+    ];
+    let mut child = spawn(&servers, &arguments);
+    let mut keys = Vec::new();
+    wait_until("it has tokens", || {
+        keys = servers[0].keys();
+        keys.iter().any(|key| key.contains(":fence:"))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for key in keys.into_iter().chain(servers[0].keys()) {
+        assert!(key.starts_with("lock:multiredlock-bench:"), "{key}");
+        let left = servers[0].pttl(&key);
+        // An expired key has -2, and one that stays for ever -1.
+        assert!(left != -1 && left <= 2_000, "{key} has {left} ms left");
+    }
 }
 
 #[test]

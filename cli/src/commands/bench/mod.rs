@@ -51,7 +51,8 @@ Examples:
 
 A lock is one round, which ends when a majority has granted it. An unlock ends when all servers
 have answered. A warm-up goes before it, of a fifth of the duration but at most 1s, which does not
-count. Ctrl-C ends it early with the results so far.
+count. Ctrl-C ends it early with the results so far. A server that does not answer in the end, or
+has another token with --fenced, forgets what is left within the ttl.
 
 Exit codes: 0 if it is measured, also if some locks failed; 64 if it had to ask and nobody agreed;
 69 if there is no majority, or every lock failed; 74 if the picture cannot be written; 128+n if

@@ -61,7 +61,7 @@ impl Report {
             unlock: Percentiles::new(&record.unlock),
             failed: record.failed,
             unanswered_unlocks: record.unanswered_unlocks,
-            conditions: conditions(load, quorums, *elapsed),
+            conditions: conditions(load, quorums, ended.as_ref().map_or(load.duration, |_| *elapsed)),
         }
     }
 
