@@ -66,6 +66,14 @@ pub enum ConfigError {
         /// The longest wait.
         max: Duration,
     },
+    /// The servers cannot remember fencing tokens for this long.
+    #[error("the fence expiry ({fence_expiry:?}) must not exceed {longest:?}")]
+    FenceExpiry {
+        /// The expiry that was asked for.
+        fence_expiry: Duration,
+        /// The longest that is taken.
+        longest: Duration,
+    },
     /// The handle is to remember locks, but no more than none.
     #[error("a handle that remembers locks must remember at least 1")]
     RemembersNothing,

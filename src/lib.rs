@@ -21,6 +21,9 @@
 //! # }
 //! ```
 //!
+//! The [guide] answers what comes up next: which ttl, how many servers, what a restart does, when fencing is needed, how to test
+//! without Redis, and what the calls of other libraries are called here.
+//!
 //! # What is guaranteed
 //!
 //! While a lock is [valid](Lock::validity) nobody else is granted its resource, as long as the clocks of client and servers
@@ -85,6 +88,7 @@ mod metrics;
 #[cfg(feature = "serde")]
 mod serde;
 
+pub mod guide;
 pub mod testing;
 
 #[cfg(feature = "tls")]

@@ -131,16 +131,9 @@ impl Lock {
         &self.claim
     }
 
-    /// Notes that servers may keep the keys until then.
-    pub(crate) fn expires_no_sooner_than(&mut self, then: Instant) {
-        if let Some(term) = &mut self.term {
-            term.expires = term.expires.max(then);
-        }
-    }
-
-    /// When every server has dropped the key, if that is known.
-    pub(crate) fn expires(&self) -> Option<Instant> {
-        self.term.map(|term| term.expires)
+    /// Whether it was granted or renewed here, so that its claim tells when the keys expire.
+    pub(crate) fn is_of_known_age(&self) -> bool {
+        self.term.is_some()
     }
 }
 

@@ -385,7 +385,8 @@ impl Core {
         }
         let keys = lock.shared_resources().with_prefix(&self.key_prefix);
         let now = Instant::now();
-        let expires = lock.expires().unwrap_or(now + KEEP_UNLOCK);
+        let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
+        let expires = lock.claim().expires().max(unknown).unwrap_or(now);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         match common_group(lock.shared_resources(), self.groups.len()) {
             Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), now, expires),

@@ -61,7 +61,13 @@ async fn interrupted() -> Result<()> {
 async fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
         Command::Help => print!("{}", args::HELP),
-        Command::Measure(plan) => print!("{}", measure(&plan).await?),
+        Command::Measure(plan) => {
+            let report = measure(&plan).await?;
+            // What took so long is not lost because the pictures cannot be written, nor because nobody reads to the end.
+            let drawn = plan.svg.as_ref().map_or(Ok(()), |folder| report.draw(folder));
+            print!("{report}");
+            drawn?;
+        }
         Command::Soak(plan) => {
             if !soak::run(plan).await? {
                 return Err("something did not hold".into());

@@ -107,8 +107,10 @@ fn code_of(error: &LockError) -> u8 {
         LockError::Held { .. } => HELD,
         LockError::TimedOut { cause: Some(cause), .. } => code_of(cause),
         // Nobody refused it: the first round was still under way.
-        LockError::TimedOut { cause: None, .. } | LockError::NoQuorum { .. } | LockError::Refused { .. } => UNAVAILABLE,
-        LockError::Expired { .. } => UNAVAILABLE,
+        LockError::TimedOut { cause: None, .. }
+        | LockError::NoQuorum { .. }
+        | LockError::Refused { .. }
+        | LockError::Expired { .. } => UNAVAILABLE,
         LockError::InvalidTtl(_)
         | LockError::InvalidResource(_)
         | LockError::DriftFactor(_)

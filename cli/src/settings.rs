@@ -17,8 +17,8 @@ use std::{
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Servers")]
 pub(crate) struct Connection {
-    /// Addresses, separated by commas: redis://[user:password@]host[:port][/db], rediss://… for TLS, redis+unix:///path,
-    /// redis-cluster://…, redis-sentinel://…. An odd number of independent servers
+    /// Addresses, separated by commas: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`,
+    /// `redis-cluster://…`, `redis-sentinel://…`. An odd number of independent servers
     #[arg(
         long,
         global = true,
@@ -186,12 +186,7 @@ impl Connection {
             _ => return Err(Failure::new(exit::CONFIG, "tls: a certificate and its key go together")),
         };
         let tls = TlsFiles {
-            ca: self
-                .ca
-                .as_ref()
-                .or(file.tls.ca.as_ref())
-                .map(|path| read(path))
-                .transpose()?,
+            ca: self.ca.as_ref().or(file.tls.ca.as_ref()).map(read).transpose()?,
             identity,
             server_name: file.tls.server_name,
         };

@@ -13,7 +13,7 @@ pub use server::{Address, Server};
 pub use tls::Tls;
 
 use crate::{
-    engine::{Drift, Retry},
+    engine::{Drift, LONGEST_TTL, Retry},
     error::ConfigError,
 };
 use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
@@ -220,7 +220,8 @@ impl Builder {
     /// be below the ttl of such a lock.
     ///
     /// A token is never below the server's time in microseconds, so that they go on growing also after one was forgotten, as
-    /// long as no server's clock is set back by as much.
+    /// long as no server's clock is set back by as much, nor is behind another's by as much less a second. All processes
+    /// should set the same: each lock sets how long its token is remembered anew. It must not exceed 2^53 ms.
     pub fn fence_expiry(mut self, expiry: Duration) -> Self {
         self.fence_expiry = expiry;
         self
@@ -231,7 +232,9 @@ impl Builder {
     ///
     /// A server that does not write each key to disk before it answers forgets some when it is started again, and then the
     /// resource can be granted twice. With this a server does not vote while it has been up for less than `max_ttl`, nor for
-    /// that long once its `run_id` is another than before, as when a replica took over. The
+    /// that long once its `run_id` is another than before, as when another process took its place, or its replication history
+    /// is (`master_replid`), as when a replica became the master. A new process does not know since when a server is a master
+    /// that remembers that it was a replica (`master_replid2`), and waits for as long, until it is started again. The
     /// [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/) calls it a
     /// delayed restart. [`servers`](crate::Redlock::servers) tells such a server as down, with
     /// [`Restarted`](crate::DownReason::Restarted) and the time that is left. One that does not let us look (`INFO`) waits
@@ -296,6 +299,10 @@ impl Builder {
         }
         if min > max {
             return Err(ConfigError::Reconnect { min, max });
+        }
+        let (fence_expiry, longest) = (self.fence_expiry, LONGEST_TTL);
+        if fence_expiry > longest {
+            return Err(ConfigError::FenceExpiry { fence_expiry, longest });
         }
         let remember = match self.remember {
             None => None,

@@ -12,6 +12,6 @@ pub(crate) mod wait;
 pub use ballot::Vote;
 pub use retry::Retry;
 pub use validity::Drift;
-pub(crate) use validity::Ttl;
+pub(crate) use validity::{LONGEST_TTL, Ttl};
 pub use value::{Holder, Owner};
 pub(crate) use value::{Shortened, fresh};

@@ -300,7 +300,10 @@ impl Electorate {
     fn next_token(&self) -> u64 {
         let tokens = self.lanes.iter().filter_map(|lane| lane.next_token());
         // Operations that travel together need not have different ones.
-        tokens.max().unwrap_or(0).next_multiple_of(1_000)
+        tokens
+            .max()
+            .and_then(|token| token.checked_next_multiple_of(1_000))
+            .unwrap_or(0)
     }
 
     /// What the servers are like at present.

@@ -3,9 +3,9 @@
 use crate::{error::InvalidTtl, sabotage::Sabotage};
 use std::time::Duration;
 
-/// The longest ttl that is accepted, in milliseconds: the largest whole number that a script of Redis holds exactly,
+/// The longest ttl that is accepted: in milliseconds the largest whole number that a script of Redis holds exactly,
 /// some 285,000 years.
-const LONGEST_MS: u64 = 1 << 53;
+pub(crate) const LONGEST_TTL: Duration = Duration::from_millis(1 << 53);
 
 /// The shortest validity that a lock can be granted for.
 const SHORTEST_VALIDITY: Duration = Duration::from_millis(1);
@@ -82,10 +82,10 @@ impl Ttl {
     pub(crate) fn new(ttl: Duration, drift: Drift) -> Result<Self, InvalidTtl> {
         let millis = u64::try_from(ttl.as_millis())
             .ok()
-            .filter(|millis| *millis <= LONGEST_MS)
+            .filter(|millis| Duration::from_millis(*millis) <= LONGEST_TTL)
             .ok_or(InvalidTtl::TooLong {
                 ttl,
-                longest: Duration::from_millis(LONGEST_MS),
+                longest: LONGEST_TTL,
             })?;
         let whole = Duration::from_millis(millis);
         let drift = drift.of(whole);
@@ -161,8 +161,8 @@ mod tests {
             Ttl::new(Duration::MAX, Drift::default()),
             Err(InvalidTtl::TooLong { .. })
         ));
-        assert!(Ttl::new(ms(LONGEST_MS), Drift::default()).is_ok());
-        assert!(Ttl::new(ms(LONGEST_MS + 1), Drift::default()).is_err());
+        assert!(Ttl::new(LONGEST_TTL, Drift::default()).is_ok());
+        assert!(Ttl::new(LONGEST_TTL + ms(1), Drift::default()).is_err());
     }
 
     proptest! {

@@ -6,12 +6,16 @@ use crate::{
     lock::Lock,
     metrics,
     redlock::Core,
+    server::later,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
+
+/// How long it may take at least until a sleep of the machine is noticed that no heartbeat tells of.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Held {
@@ -114,9 +118,15 @@ impl Held {
 
     pub(super) async fn lost(&self) -> Loss {
         let mut changes = self.state.subscribe();
+        let look = (self.settings.ttl / 8).max(SHORTEST_LOOK);
         loop {
             let woken = self.core.monitor.woken();
-            let until = changes.borrow_and_update().lock.valid_until();
+            // Timers stand still while the machine sleeps, and who wakes us may be asleep as well.
+            let until = changes
+                .borrow_and_update()
+                .lock
+                .valid_until()
+                .min(later(Instant::now(), look));
             if let Some(loss) = self.loss() {
                 return loss;
             }

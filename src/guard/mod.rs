@@ -10,11 +10,9 @@ use crate::{
     redlock::Core,
     request::{Releasing, Unlocking},
     runtime::Task,
-    server::later,
 };
 use held::Held;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// A lock that is renewed at a third of its ttl until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
 ///
@@ -101,7 +99,8 @@ impl Guard {
     }
 
     /// Resolves when the lock is lost: at once if a majority of the servers says so, at the end of its validity at the
-    /// latest, by a timer that depends on no server.
+    /// latest, by a timer that depends on no server. After the machine slept past it that may take another second, or an
+    /// eighth of the ttl if that is longer.
     ///
     /// # Cancel safety
     ///
@@ -135,10 +134,7 @@ impl Guard {
     fn end(&mut self) -> Lock {
         self.is_over = true;
         self.keeper.abort();
-        let mut lock = self.held.lock();
-        // A renewal that is under way, or whose answer was lost, may have set the ttl anew.
-        lock.expires_no_sooner_than(later(Instant::now(), self.held.settings.ttl));
-        lock
+        self.held.lock()
     }
 }
 
@@ -222,5 +218,28 @@ mod tests {
             loss = waiting => loss,
         };
         assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_tells_so_also_if_no_connection_survived_the_sleep() {
+        for was_connected in [true, false] {
+            let (servers, redlock) = handle().await;
+            let guard = redlock.acquire("r", secs(60)).await.unwrap();
+            let waiting = async {
+                if !was_connected {
+                    servers.iter().for_each(MemoryServer::crash);
+                    sleep(secs(1)).await;
+                }
+                clock::tests::sleep_for(secs(3_600));
+                servers.iter().for_each(MemoryServer::crash);
+                std::future::pending::<Loss>().await
+            };
+            let limit = if was_connected { secs(1) } else { secs(9) };
+            let loss = tokio::select! {
+                loss = timeout(limit, guard.lost()) => loss.expect("no server has to tell"),
+                loss = waiting => loss,
+            };
+            assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+        }
     }
 }

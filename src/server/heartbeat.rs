@@ -26,13 +26,17 @@ impl Heartbeat<'_> {
     ///
     /// Any answer counts as a heartbeat, so that one is asked for only while the connection is silent, or to read the clock.
     pub(super) async fn watch(&self, ended: &mut Ended) -> DownReason {
-        let mut clock = Clock::Unread;
         let mut awake = Moment::now();
+        let reason = self.beat(ended, &mut awake).await;
+        // A connection that did not survive a sleep of the machine is the first to tell of it.
+        self.tell_if_slept(&mut awake);
+        reason
+    }
+
+    async fn beat(&self, ended: &mut Ended, awake: &mut Moment) -> DownReason {
+        let mut clock = Clock::Unread;
         loop {
-            if !awake.slept_since().is_zero() {
-                awake = Moment::now();
-                self.monitor.woke();
-            }
+            self.tell_if_slept(awake);
             let beat = later(self.lane.last_heard(), self.config.heartbeat_interval).min(self.next_reading(&clock));
             if beat > Instant::now() {
                 tokio::select! {
@@ -45,14 +49,14 @@ impl Heartbeat<'_> {
                     }
                 }
             }
-            let asked = Moment::now();
+            let (asked, sent) = (Moment::now(), Instant::now());
             let asks_time = !matches!(clock, Clock::Hidden);
             tokio::select! {
                 biased;
                 reason = ended.wait() => return reason,
                 pong = timeout(self.config.heartbeat_timeout, self.link.ping(asks_time)) => match pong {
                     Ok(Ok(times)) => {
-                        self.lane.heard(asked.elapsed());
+                        self.lane.heard(sent.elapsed());
                         if asks_time {
                             clock = self.read(&clock, Reading::new(asked, times));
                         }
@@ -65,6 +69,13 @@ impl Heartbeat<'_> {
                     Err(_) => return DownReason::Unresponsive,
                 }
             }
+        }
+    }
+
+    fn tell_if_slept(&self, awake: &mut Moment) {
+        if !awake.slept_since().is_zero() {
+            *awake = Moment::now();
+            self.monitor.woke();
         }
     }
 

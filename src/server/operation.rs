@@ -59,6 +59,8 @@ pub(crate) type KeysAndValue = (Resources, Arc<str>);
 #[derive(Debug, Default)]
 pub(crate) struct Claim {
     released: AtomicBool,
+    /// When what was submitted last to set or renew the keys will have let them expire, if it is carried out at once.
+    expires: Mutex<Option<Instant>>,
 }
 
 impl Claim {
@@ -68,6 +70,21 @@ impl Claim {
 
     pub(crate) fn is_released(&self) -> bool {
         self.released.load(Ordering::Acquire) && !Sabotage::ClaimIgnored.is_on() && !Sabotage::UnlockOvertakes.is_on()
+    }
+
+    /// When the keys will have expired on every server that carried out at once what it was sent, if that is known: also
+    /// those of a renewal that failed.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        *self.latest()
+    }
+
+    fn sets_until(&self, expires: Instant) {
+        let mut latest = self.latest();
+        *latest = (*latest).max(Some(expires));
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.expires.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,13 +131,17 @@ impl Operation {
         ttl: Duration,
         servers: usize,
     ) -> Self {
+        let expires = now + ttl;
+        if matches!(verb, Verb::Lock | Verb::Restore | Verb::Renew) {
+            claim.sets_until(expires);
+        }
         Self {
             verb,
             keys,
             value,
             until,
             submitted: now,
-            expires: now + ttl,
+            expires,
             claim,
             watches: false,
             fence: None,
@@ -302,9 +323,9 @@ impl Operation {
         look(self.votes().ballot.votes())
     }
 
-    /// Whether a key that it sets belongs to no lock.
+    /// Whether a key that it sets or renews belongs to no lock any more.
     pub(crate) fn is_orphaned(&self, now: Instant) -> bool {
-        now >= self.expires || self.claim.is_released()
+        self.claim.is_released() || self.claim.expires().is_none_or(|expires| now >= expires)
     }
 
     /// Whether sending it would be of no use, or harm.

@@ -1,7 +1,8 @@
 //! A fenced lock has a token larger than that of any lock before it.
 
 use crate::{builder, connect, eventually_free, ms, secs, start, up};
-use multiredlock::{InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer};
+use multiredlock::{ConfigError, InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer};
+use std::time::Duration;
 use tokio::time::sleep;
 
 async fn token(redlock: &Redlock) -> u64 {
@@ -204,6 +205,26 @@ async fn a_lock_that_is_handed_over_with_its_token_keeps_it() {
     let there = Lock::from_parts("r", lock.value()).with_token(lock.token().unwrap());
     let renewed = redlock.renew(&there, secs(10)).await.unwrap();
     assert_eq!(renewed.token(), lock.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lies_about_the_time_costs_nobody_anything() {
+    let servers = start(3);
+    servers[2].set_clock_ahead(Duration::from_micros(u64::MAX));
+    let redlock = builder(&servers).fenced().build().unwrap();
+    up(&redlock, 3).await;
+    sleep(secs(3)).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    assert!(redlock.unlock(&lock).await.removed >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_that_no_server_could_keep_for_so_long_is_refused_by_both_values() {
+    let fence_expiry = Duration::MAX;
+    let longest = Duration::from_millis(1 << 53);
+    let error = builder(&start(3)).fence_expiry(fence_expiry).build().unwrap_err();
+    assert_eq!(error, ConfigError::FenceExpiry { fence_expiry, longest });
+    assert!(builder(&start(3)).fence_expiry(longest).build().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 
 use crate::{builder, connect, eventually_free, ms, secs, start, up};
 use multiredlock::{
-    ConfigError, DownReason, Event, InvalidTtl, LockError, Redlock, RenewError, ServerState, testing::MemoryServer,
+    ConfigError, DownReason, Event, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
+    testing::MemoryServer,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -60,7 +61,9 @@ async fn without_the_guard_it_is() {
     for server in &servers[..2] {
         server.restart_empty();
     }
-    let second = other.lock("r", MAX_TTL).await.unwrap();
+    // It has to connect again first.
+    let patient = Retry::new(100, ms(100));
+    let second = other.lock("r", MAX_TTL).retry(patient).await.unwrap();
     assert!(lock.is_valid() && second.is_valid());
 }
 

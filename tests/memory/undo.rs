@@ -65,6 +65,63 @@ async fn a_set_that_lands_when_its_ttl_would_be_over_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_lands_after_its_lock_was_unlocked_is_undone() {
+    let servers = start(3);
+    let redlock = builder(&servers).reconnect(secs(6), secs(6)).build().unwrap();
+    up(&redlock, 3).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    servers[0].freeze();
+    let lock = redlock.renew(&lock, secs(10)).await.unwrap();
+    up(&redlock, 2).await;
+    // The unlock cannot follow the renewal, which is carried out when the key had nearly expired.
+    assert_eq!(redlock.unlock(&lock).await.removed, 2);
+    sleep(secs(7)).await;
+    servers[0].thaw();
+    sleep(ms(1)).await;
+    assert!(servers[0].get("r").is_some(), "the renewal was in the socket");
+    up(&redlock, 3).await;
+    sleep(ms(1)).await;
+    assert!(servers.iter().all(MemoryServer::is_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unlock_is_kept_for_as_long_as_a_renewal_that_failed_made_the_key_live() {
+    let servers = start(3);
+    let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
+    up(&redlock, 3).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    servers[1].crash();
+    servers[2].crash();
+    up(&redlock, 1).await;
+    sleep(secs(5)).await;
+    redlock.renew(&lock, secs(10)).await.unwrap_err();
+    servers[0].crash();
+    up(&redlock, 0).await;
+    sleep(secs(6)).await;
+    redlock.unlock(&lock).await;
+    servers[0].restart();
+    up(&redlock, 1).await;
+    sleep(ms(1)).await;
+    assert!(servers[0].is_empty(), "it would live for another 4 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_set_is_left_to_its_lock_while_that_is_renewed() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers[2].freeze();
+    let lock = redlock.lock("r", secs(5)).await.unwrap();
+    up(&redlock, 2).await;
+    let lock = redlock.renew(&lock, secs(600)).await.unwrap();
+    sleep(secs(10)).await;
+    servers[2].thaw();
+    up(&redlock, 3).await;
+    sleep(ms(10)).await;
+    assert!(servers[2].get("r").is_some(), "it is the lock's own");
+    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_set_of_a_lock_that_was_renewed_costs_the_lock_nothing() {
     let servers = start(3);
     let redlock = connect(&servers).await;

@@ -2,7 +2,9 @@
 
 use multiredlock::{DownReason, LockError};
 
-use crate::support::{Servers, all_up, eventually, ms, reason};
+use std::time::UNIX_EPOCH;
+
+use crate::support::{RedisServer, Servers, all_up, eventually, ms, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
@@ -31,6 +33,69 @@ async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
     };
     assert!(!lock.is_valid());
     assert!(refused > 0 && second.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_not_there_before_the_restart_waits_long_enough() {
+    let max_ttl = ms(3_000);
+    let servers = Servers::start(3);
+    let builder = || servers.builder().restart_guard(max_ttl);
+    let redlock = builder().build().unwrap();
+    all_up(&redlock).await;
+    // Servers count their uptime in whole seconds of the clock, so that it is the longer the later in one they started.
+    eventually("a second is nearly over", async || (700..720).contains(&ms_of_second())).await;
+    let lock = redlock.lock("r", max_ttl).await.unwrap();
+    eventually("it is", async || (800..820).contains(&ms_of_second())).await;
+    for server in &servers[..2] {
+        server.restart();
+    }
+    eventually("the next began", async || ms_of_second() < 50).await;
+    let other = builder().build().unwrap();
+    let waits = |server| matches!(reason(&other, server), Some(DownReason::Restarted { .. }));
+    eventually("they were just started", async || waits(0) && waits(1)).await;
+    let mut second = other.try_lock("r", max_ttl).await;
+    while second.is_err() {
+        tokio::time::sleep(ms(5)).await;
+        second = other.try_lock("r", max_ttl).await;
+    }
+    assert!(!lock.is_valid(), "two hold it");
+}
+
+fn ms_of_second() -> u128 {
+    UNIX_EPOCH.elapsed().unwrap().as_millis() % 1000
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_forgot_before_it_became_a_master_is_not_granted_twice() {
+    let max_ttl = ms(5_000);
+    let servers = Servers::start(3);
+    let builder = || servers.builder().restart_guard(max_ttl);
+    let (redlock, other) = (builder().build().unwrap(), builder().build().unwrap());
+    all_up(&redlock).await;
+    all_up(&other).await;
+    let lock = redlock.lock("r", max_ttl).await.unwrap();
+
+    let empty = RedisServer::builder().line("repl-diskless-sync-delay 0").start();
+    let (host, port) = (empty.address().ip().to_string(), empty.address().port().to_string());
+    for server in &servers[..2] {
+        server.command(&["REPLICAOF", &host, &port]);
+    }
+    for server in &servers[..2] {
+        let says = |words: &str| server.command(&["INFO", "replication"]).text().contains(words);
+        eventually("it has all that its master has", async || says("master_link_status:up")).await;
+        assert_eq!(server.get("r"), None, "its master had nothing");
+    }
+    for server in &servers[..2] {
+        server.command(&["REPLICAOF", "NO", "ONE"]);
+        server.kill_clients();
+    }
+    let new = builder().build().unwrap();
+    for (who, handle) in [("who knew them", &other), ("who is new", &new)] {
+        let waits = |server| matches!(reason(handle, server), Some(DownReason::Restarted { .. }));
+        eventually(who, async || waits(0) && waits(1)).await;
+        assert!(handle.try_lock("r", max_ttl).await.is_err(), "{who}");
+    }
+    drop(lock);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,9 @@
 
 mod child;
 
-use std::{error::Error, str::FromStr, time::Duration};
+use std::{error::Error, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::{Result, contenders::Name, soak};
+use crate::{Result, contenders::Name, report::Folder, soak};
 
 pub use self::child::{Child, Role};
 
@@ -26,6 +26,7 @@ options:
   --callers N,..    numbers of concurrent callers (1,64,512)
   --contender C,..  multiredlock, fenced, restart-guard, plain-fred, rslock, floor (all of them; contention knows
                     multiredlock and rslock)
+  --svg DIR         also draws what was measured, into this folder: throughput.svg, frozen.svg, hand-overs.svg
   --minutes M       how long a soak lasts (1)
   --seed S          what a soak draws its faults from (at random)
 
@@ -50,10 +51,12 @@ pub struct Plan {
     pub servers: Vec<usize>,
     pub callers: Vec<usize>,
     pub contenders: Vec<Name>,
+    /// Where pictures go, if there shall be any.
+    pub svg: Option<Folder>,
 }
 
-/// How long one measurement of contention lasts, and how often it is made. A wait can be long, so it takes more time than
-/// the others, and fewer repeats.
+/// How long one measurement lasts, and how often it is made. A wait can be long, so contention takes more time than the
+/// others, and fewer repeats.
 #[derive(Clone, Copy)]
 pub struct Effort {
     pub window: Duration,
@@ -61,6 +64,14 @@ pub struct Effort {
 }
 
 impl Plan {
+    /// What the measurements take that are not of contention.
+    pub fn effort(&self) -> Effort {
+        Effort {
+            window: self.window,
+            repeats: self.repeats,
+        }
+    }
+
     /// The contenders in the order of one repeat. Each is first in turn, so that none always follows the same one.
     pub fn turns(&self, repeat: usize) -> Vec<Name> {
         rotated(self.contenders.clone(), repeat)
@@ -118,7 +129,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         servers: vec![1, 3, 5],
         callers: vec![1, 64, 512],
         contenders: Name::ALL.to_vec(),
+        svg: None,
     };
+    let mut svg = None;
     while let Some(option) = arguments.next() {
         if matches!(option.as_str(), "--help" | "-h") {
             return Ok(Command::Help);
@@ -137,6 +150,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
             }
             "--servers" => plan.servers = list(&value)?,
             "--callers" => plan.callers = list(&value)?,
+            "--svg" => svg = Some(PathBuf::from(value)),
             "--contender" => plan.contenders = list(&value)?,
             _ => return Err(format!("no option is called `{option}`; try --help").into()),
         }
@@ -146,6 +160,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         return Err("repeats, servers, callers and seconds must all be more than 0".into());
     }
     plan.contention = chosen("contention").then_some(contention);
+    if svg.is_some() && measurement == "memory" {
+        return Err("`memory` has no picture, so `--svg` does not go with it".into());
+    }
+    plan.svg = svg.map(Folder::open).transpose()?;
     Ok(Command::Measure(plan))
 }
 
@@ -181,4 +199,51 @@ where
     T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>>,
 {
     text.split(',').map(|item| item.parse().map_err(Into::into)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn refusal(words: &[&str]) -> String {
+        let outcome = parse(words.iter().map(ToString::to_string));
+        outcome.err().expect("it is refused").to_string()
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_before_anything_is_measured() {
+        let file = std::env::temp_dir().join(format!("bench-no-folder-{}", std::process::id()));
+        fs::write(&file, "").expect("a file can be written");
+        let path = file.to_str().expect("it is text");
+        let refused = refusal(&["throughput", "--svg", path]);
+        fs::remove_file(&file).expect("it is there");
+        assert!(
+            refused.starts_with(&format!("could not write to `{path}`: ")),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_folder_for_pictures_is_made_and_left_empty() {
+        let folder = std::env::temp_dir().join(format!("bench-pictures-{}", std::process::id()));
+        let nested = folder.join("of/today");
+        let words = ["all", "--svg", nested.to_str().expect("it is text")];
+        let Ok(Command::Measure(plan)) = parse(words.map(str::to_owned).into_iter()) else {
+            panic!("it is a plan");
+        };
+        let left = fs::read_dir(&nested).expect("it is there").count();
+        fs::remove_dir_all(&folder).expect("it is there");
+        assert!(plan.svg.is_some());
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn what_has_no_picture_is_refused() {
+        assert_eq!(
+            refusal(&["memory", "--svg", "anywhere"]),
+            "`memory` has no picture, so `--svg` does not go with it"
+        );
+    }
 }

@@ -49,12 +49,16 @@ pub struct Sample {
     pub just_frozen: Phase,
     pub noticing: Phase,
     pub settled: Phase,
+    /// From the freeze to the end.
+    pub frozen: Phase,
 }
 
 /// Latencies of the lock, in microseconds.
 pub struct Phase {
     pub p50: f64,
+    pub p90: f64,
     pub p99: f64,
+    pub p999: f64,
     pub max: f64,
     pub locks_per_second: f64,
     pub failed: u64,
@@ -68,7 +72,7 @@ pub async fn run(plan: &Plan) -> Result<Vec<Sample>> {
                 eprintln!("frozen {}/{}: {contender}, {demand}", repeat + 1, plan.repeats);
                 // Each server is the frozen one in turn, in case a contender does not treat all alike.
                 let frozen = repeat % SERVERS;
-                let [healthy, just_frozen, noticing, settled] =
+                let [healthy, just_frozen, noticing, settled, frozen_in_all] =
                     with_contender!(contender, measure(plan, demand, frozen))?;
                 samples.push(Sample {
                     contender,
@@ -77,6 +81,7 @@ pub async fn run(plan: &Plan) -> Result<Vec<Sample>> {
                     just_frozen,
                     noticing,
                     settled,
+                    frozen: frozen_in_all,
                 });
             }
         }
@@ -93,7 +98,7 @@ impl fmt::Display for Demand {
     }
 }
 
-async fn measure<C: Contender>(plan: &Plan, demand: Demand, frozen: usize) -> Result<[Phase; 4]> {
+async fn measure<C: Contender>(plan: &Plan, demand: Demand, frozen: usize) -> Result<[Phase; 5]> {
     let servers = Servers::start(SERVERS)?;
     let contender = Arc::new(C::connect(&servers.addresses()).await?);
     let pace = match demand {
@@ -127,7 +132,11 @@ async fn measure<C: Contender>(plan: &Plan, demand: Demand, frozen: usize) -> Re
     if let Some(contender) = Arc::into_inner(contender) {
         contender.close().await;
     }
-    Ok([0, 1, 2, 3].map(|phase| Phase::new(&recorder.tally(phase), started[phase + 1] - started[phase])))
+    let phases = [0..1, 1..2, 2..3, 3..4, 1..4];
+    Ok(phases.map(|phases| {
+        let window = started[phases.end] - started[phases.start];
+        Phase::new(&recorder.tally(phases), window)
+    }))
 }
 
 impl Phase {
@@ -135,7 +144,9 @@ impl Phase {
         let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
         Self {
             p50: micros(tally.lock.quantile(0.5)),
+            p90: micros(tally.lock.quantile(0.9)),
             p99: micros(tally.lock.quantile(0.99)),
+            p999: micros(tally.lock.quantile(0.999)),
             max: micros(tally.lock.max()),
             locks_per_second: tally.cycle.count() as f64 / window.as_secs_f64(),
             failed: tally.failed,

@@ -1,6 +1,7 @@
 //! Where callers write down what they saw, without waiting for each other.
 
 use std::{
+    ops::Range,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -68,12 +69,12 @@ impl Recorder {
         });
     }
 
-    /// Everything that was seen in a phase.
-    pub fn tally(&self, phase: usize) -> Tally {
+    /// Everything that was seen in these phases.
+    pub fn tally(&self, phases: Range<usize>) -> Tally {
         let mut sum = Tally::new();
         for shard in &self.shards {
             let tallies = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.add(&tallies[phase]);
+            tallies[phases.clone()].iter().for_each(|tally| sum.add(tally));
         }
         sum
     }

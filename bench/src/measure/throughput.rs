@@ -89,7 +89,7 @@ async fn measure<C: Contender>(plan: &Plan, addresses: &[SocketAddr], callers: u
         contender.close().await;
     }
 
-    let tally = recorder.tally(0);
+    let tally = recorder.tally(0..1);
     let cycles = tally.cycle.count() as f64;
     let micros = |duration: std::time::Duration| duration.as_secs_f64() * 1e6;
     Ok(Numbers {

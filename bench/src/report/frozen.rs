@@ -1,8 +1,13 @@
-//! The table of one frozen server.
+//! The table and the picture of one frozen server.
 
 use std::fmt;
 
-use super::{Report, spread::Spread, table::Table};
+use super::{
+    Report,
+    pictures::{PERCENTILES, Panel, Percentiles, Row},
+    spread::Spread,
+    table::Table,
+};
 use crate::{
     contenders::Name,
     measure::frozen::{CALLERS, DEMANDS, Demand, Phase, SERVERS, Sample},
@@ -10,11 +15,12 @@ use crate::{
 
 pub(super) type ChoosePhase = fn(&Sample) -> &Phase;
 
-const PHASES: [(ChoosePhase, &str); 4] = [
+const PHASES: [(ChoosePhase, &str); 5] = [
     (|sample| &sample.healthy, "healthy"),
     (|sample| &sample.just_frozen, "just frozen"),
     (|sample| &sample.noticing, "being noticed"),
     (|sample| &sample.settled, "settled"),
+    (|sample| &sample.frozen, "frozen, in all"),
 ];
 
 impl Report<'_> {
@@ -29,7 +35,9 @@ impl Report<'_> {
             "phase",
             "locks/s",
             "p50",
+            "p90",
             "p99",
+            "p99.9",
             "longest",
             "p99 / healthy p99",
             "failed",
@@ -57,11 +65,58 @@ impl Report<'_> {
             name.to_owned(),
             cell(|phase| phase.locks_per_second),
             cell(|phase| phase.p50),
+            cell(|phase| phase.p90),
             cell(|phase| phase.p99),
+            cell(|phase| phase.p999),
             cell(|phase| phase.max),
             ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
             samples().map(|sample| phase(sample).failed).sum::<u64>().to_string(),
         ]);
+    }
+
+    pub(super) fn frozen_picture(&self) -> Percentiles {
+        let row = |demand: Demand| Row {
+            name: format!("each caller asks {demand}"),
+            panels: self
+                .plan
+                .peers()
+                .into_iter()
+                .map(|name| self.panel(name, demand))
+                .collect(),
+        };
+        Percentiles {
+            caption: self.caption(
+                format!("One of {SERVERS} servers frozen: latency of a lock, {CALLERS} callers"),
+                "Lower is better. The scale is logarithmic.",
+                &self.plan.peers(),
+                self.plan.effort(),
+            ),
+            healthy: "all servers healthy",
+            frozen: "one server frozen, counted from its first moment",
+            rows: DEMANDS.map(row).into(),
+        }
+    }
+
+    fn panel(&self, contender: Name, demand: Demand) -> Panel {
+        let latencies = |phase: ChoosePhase| {
+            let latency = |value: fn(&Phase) -> f64| {
+                let micros = self.frozen_of(contender, demand).map(|sample| value(phase(sample)));
+                Some(Spread::of(micros)?.median / 1e3)
+            };
+            let values: [fn(&Phase) -> f64; PERCENTILES.len()] = [
+                |phase| phase.p50,
+                |phase| phase.p90,
+                |phase| phase.p99,
+                |phase| phase.p999,
+                |phase| phase.max,
+            ];
+            values.map(latency)
+        };
+        Panel {
+            contender,
+            healthy: latencies(|sample| &sample.healthy),
+            frozen: latencies(|sample| &sample.frozen),
+        }
     }
 
     fn frozen_of(&self, contender: Name, demand: Demand) -> impl Iterator<Item = &Sample> {

@@ -51,7 +51,7 @@ impl fmt::Display for Spread {
 }
 
 /// Writes 1234567.8 as `1,234,567.8`.
-fn grouped(value: f64, digits: usize) -> String {
+pub(super) fn grouped(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let (whole, fraction) = match text.find('.') {
         Some(point) => text.split_at(point),

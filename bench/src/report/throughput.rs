@@ -1,8 +1,14 @@
-//! The tables of lock and unlock, and of a lone caller.
+//! The tables and the picture of lock and unlock, and of a lone caller.
 
 use std::fmt;
 
-use super::{Report, plural, spread::Spread, table::Table};
+use super::{
+    Report,
+    pictures::{Bars, Group},
+    plural,
+    spread::Spread,
+    table::Table,
+};
 use crate::{
     contenders::Name,
     measure::throughput::{Numbers, Sample},
@@ -52,6 +58,35 @@ impl Report<'_> {
             cell(1, |numbers| numbers.allocations_per_cycle),
             samples().map(|sample| sample.numbers.failed).sum::<u64>().to_string(),
         ]);
+    }
+
+    pub(super) fn throughput_picture(&self) -> Bars {
+        let cycles = |contender, servers, callers| {
+            let samples = self.throughput_of(contender, servers, callers);
+            Spread::of(samples.map(|sample| sample.numbers.cycles_per_second))
+        };
+        let group = |&callers: &usize| Group {
+            name: plural(callers, "caller"),
+            rows: (self.plan.contenders.iter())
+                .map(|&name| {
+                    let servers = self.plan.servers.iter();
+                    (name, servers.map(|&servers| cycles(name, servers, callers)).collect())
+                })
+                .collect(),
+        };
+        Bars {
+            caption: self.caption(
+                "Lock and unlock: cycles per second, by callers and servers".to_owned(),
+                "Longer is better, and the thin line spans all repeats. Each axis has a scale of its own.",
+                &self.plan.contenders,
+                self.plan.effort(),
+            ),
+            unit: "cycles/s",
+            columns: (self.plan.servers.iter())
+                .map(|&servers| plural(servers, "server"))
+                .collect(),
+            groups: self.plan.callers.iter().map(group).collect(),
+        }
     }
 
     fn throughput_of(&self, contender: Name, servers: usize, callers: usize) -> impl Iterator<Item = &Sample> {

@@ -32,7 +32,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Serialize)]
-struct Servers {
+struct Reachability {
     connected: bool,
     quorums: Vec<QuorumFact>,
     servers: Vec<ServerFact>,
@@ -97,7 +97,7 @@ fn name(resource: &str) -> String {
 fn tell_servers(redlock: &Redlock, output: &Output) -> Result<bool, Failure> {
     let (servers, quorums) = (redlock.servers(), redlock.quorums());
     let connected = quorums.iter().all(multiredlock::Quorum::is_reached);
-    let fact = Servers {
+    let fact = Reachability {
         connected,
         quorums: quorums.iter().copied().map(Into::into).collect(),
         servers: servers.iter().map(Into::into).collect(),

@@ -1,20 +1,17 @@
 //! `bench`, on servers that are there for it, and how it keeps its hands off others.
 
 use crate::{
-    common::{addresses, bare, json, multiredlock, run, servers},
+    common::{Folder, addresses, bare, json, multiredlock, run, servers, start},
+    pty::Person,
     support::RedisServer,
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::{
-    env, fs,
-    io::{Read, Write},
-    path::PathBuf,
-    process::{self, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    fs,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -43,25 +40,6 @@ fn connections(server: &RedisServer) -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix("total_connections_received:"));
     count.expect("the server counts").parse().expect("it is a number")
-}
-
-/// A file that is in nobody's way, and gone in the end.
-struct Picture(PathBuf);
-
-impl Picture {
-    fn new(name: &str) -> Self {
-        Self(env::temp_dir().join(format!("multiredlock-{}-{name}.svg", process::id())))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("the temporary folder has a name in text")
-    }
-}
-
-impl Drop for Picture {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 #[test]
@@ -142,7 +120,7 @@ fn every_key_has_a_prefix_of_its_own_and_outlives_the_ttl_in_no_case() {
         "--key-prefix",
         "lock:",
     ];
-    let mut child = spawn(&servers, &arguments);
+    let mut child = start(&multiredlock(&servers, &arguments));
     let mut keys = Vec::new();
     wait_until("it has tokens", || {
         keys = servers[0].keys();
@@ -190,7 +168,7 @@ fn locks_that_are_all_refused_are_no_measurement() {
 #[test]
 fn a_majority_that_goes_away_ends_it() {
     let servers = servers(3);
-    let child = spawn(&servers, &["bench", "--duration", "1m"]);
+    let child = start(&multiredlock(&servers, &["bench", "--duration", "1m"]));
     wait_until("it locks", || !servers[2].keys().is_empty());
     servers[0].crash();
     servers[1].crash();
@@ -208,7 +186,10 @@ fn a_majority_that_goes_away_ends_it() {
 fn whoever_ends_it_finds_nothing_left() {
     let servers = servers(3);
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let child = spawn(&servers, &["bench", "--duration", "1m", "--callers", "64"]);
+        let child = start(&multiredlock(
+            &servers,
+            &["bench", "--duration", "1m", "--callers", "64"],
+        ));
         wait_until("it locks", || !servers[0].keys().is_empty());
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -221,14 +202,17 @@ fn whoever_ends_it_finds_nothing_left() {
 
 #[test]
 fn a_run_that_is_interrupted_at_the_terminal_tells_what_it_has_so_far() {
-    let servers = servers(3);
-    let mut terminal = Terminal::start(&["--servers", &addresses(&servers), "bench", "--duration", "1m"]);
-    terminal.wait_for(" locks, half of them within ");
-    terminal.write("\x03");
-    let (code, screen) = terminal.end();
+    let (servers, folder) = (servers(3), Folder::new());
+    let file = folder.path("results");
+    let script = format!("exec $M bench --duration 1m > {file}");
+    let mut person = Person::starts(&servers, "sh", &["-c", &script]);
+    person.sees(" locks, half of them within ");
+    person.types("\u{3}");
+    let (code, screen) = person.leaves();
     assert_eq!(code, 130, "{screen}");
+    let results = fs::read_to_string(file).unwrap();
     for part in ["ended early: ended by SIGINT", "p99.9", "no lock failed", " 100.000 %"] {
-        assert!(screen.contains(part), "{part}: {screen}");
+        assert!(results.contains(part), "{part}: {results}");
     }
     assert!(are_empty(&servers));
 }
@@ -291,18 +275,20 @@ fn who_says_yes_is_not_asked() {
 
 #[test]
 fn whoever_sits_at_the_terminal_is_asked() {
-    let servers = servers(1);
-    let address = from_anywhere(&servers[0]);
+    let (servers, folder) = (servers(1), Folder::new());
+    let (address, file) = (from_anywhere(&servers[0]), folder.path("results"));
     let question = format!(
         "bench 2 callers for 100ms on 0.0.0.0:{}? [y/N]",
         servers[0].address().port()
     );
     for (answer, expected) in [("n\r", 64), ("\r", 64), ("y\r", 0)] {
         let before = connections(&servers[0]);
-        let mut terminal = Terminal::start(&[&QUICK[..], &["--callers", "2", "--servers", &address]].concat());
-        terminal.wait_for(&question);
-        terminal.write(answer);
-        let (code, screen) = terminal.end();
+        // So that the results do not push what was there before them off the screen.
+        let script = format!("exec $M bench --duration 100ms --callers 2 --servers {address} > {file}");
+        let mut person = Person::starts(&servers, "sh", &["-c", &script]);
+        person.sees(&question);
+        person.types(answer);
+        let (code, screen) = person.leaves();
         assert_eq!(code, expected, "{screen}");
         let is_left = screen.contains("warming up") || screen.contains("half of them within");
         assert!(!is_left, "the bar is there still: {screen}");
@@ -312,15 +298,13 @@ fn whoever_sits_at_the_terminal_is_asked() {
 
 #[test]
 fn the_picture_replaces_what_was_there_and_tells_no_address() {
-    let (servers, picture) = (servers(3), Picture::new("written"));
-    fs::write(&picture.0, "x".repeat(100_000)).unwrap();
-    let (code, text, stderr) = run(multiredlock(
-        &servers,
-        &[&QUICK[..], &["--svg", picture.path()]].concat(),
-    ));
+    let (servers, folder) = (servers(3), Folder::new());
+    let picture = folder.path("a.svg");
+    fs::write(&picture, "x".repeat(100_000)).unwrap();
+    let (code, text, stderr) = run(multiredlock(&servers, &[&QUICK[..], &["--svg", &picture]].concat()));
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(text.contains("p99.9"), "{text}");
-    let svg = fs::read_to_string(&picture.0).unwrap();
+    let svg = fs::read_to_string(&picture).unwrap();
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
     for part in [
         "Latency of lock and unlock",
@@ -349,14 +333,15 @@ fn a_picture_that_cannot_be_written_is_told_before_anything_is_measured() {
 
 #[test]
 fn without_numbers_there_is_no_picture() {
-    let (servers, picture) = (servers(1), Picture::new("kept"));
+    let (servers, folder) = (servers(1), Folder::new());
+    let picture = folder.path("a.svg");
     servers[0].crash();
-    let command = || multiredlock(&servers, &["bench", "--svg", picture.path()]);
+    let command = || multiredlock(&servers, &["bench", "--svg", &picture]);
     assert_eq!(run(command()).0, 69);
-    assert!(!picture.0.exists());
-    fs::write(&picture.0, "before").unwrap();
+    assert!(!Path::new(&picture).exists());
+    fs::write(&picture, "before").unwrap();
     assert_eq!(run(command()).0, 69);
-    assert_eq!(fs::read_to_string(&picture.0).unwrap(), "before");
+    assert_eq!(fs::read_to_string(&picture).unwrap(), "before");
 }
 
 #[cfg(target_os = "linux")]
@@ -369,93 +354,4 @@ fn the_numbers_are_told_even_if_the_picture_finds_no_room() {
         text.contains("p99.9") && stderr.contains("/dev/full: No space left"),
         "{text} {stderr}"
     );
-}
-
-fn spawn(servers: &[RedisServer], arguments: &[&str]) -> process::Child {
-    let mut command = process::Command::new(assert_cmd::cargo::cargo_bin("multiredlock"));
-    command.args(arguments).arg("--servers").arg(addresses(servers));
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().expect("it starts")
-}
-
-/// The command at a terminal of its own, which is killed if the test gives up.
-struct Terminal {
-    child: Box<dyn Child + Send + Sync>,
-    master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn Write + Send>,
-    screen: Arc<Mutex<vt100::Parser>>,
-    reader: Option<thread::JoinHandle<()>>,
-}
-
-impl Terminal {
-    const SIZE: (u16, u16) = (80, 90);
-
-    fn start(arguments: &[&str]) -> Self {
-        let (rows, cols) = Self::SIZE;
-        let size = PtySize {
-            rows,
-            cols,
-            ..PtySize::default()
-        };
-        let pair = native_pty_system().openpty(size).expect("there are terminals left");
-        let mut command = CommandBuilder::new(assert_cmd::cargo::cargo_bin("multiredlock"));
-        command.args(arguments);
-        command.env("TERM", "xterm");
-        let child = pair.slave.spawn_command(command).expect("it starts");
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
-        let mut output = pair.master.try_clone_reader().expect("it can be read");
-        let seen = Arc::clone(&screen);
-        let reader = thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // The terminal ends with an error when nobody has it open any more.
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
-                seen.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .process(&bytes[..count]);
-            }
-        });
-        let keys = pair.master.take_writer().expect("it is taken once");
-        Self {
-            child,
-            master: pair.master,
-            keys,
-            screen,
-            reader: Some(reader),
-        }
-    }
-
-    fn contents(&self) -> String {
-        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        screen.screen().contents()
-    }
-
-    fn wait_for(&self, text: &str) {
-        wait_until(text, || self.contents().contains(text));
-    }
-
-    fn write(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).expect("it is open");
-    }
-
-    /// Waits for the end: the exit code, and what is on the screen then.
-    fn end(mut self) -> (u32, String) {
-        let mut status = None;
-        wait_until("it ends", || {
-            status = self.child.try_wait().expect("it is our child");
-            status.is_some()
-        });
-        let reader = self.reader.take().expect("it ends once");
-        wait_until("all was read", || reader.is_finished());
-        assert!(self.master.get_size().is_ok());
-        (status.expect("it has ended").exit_code(), self.contents())
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-    }
 }

@@ -3,7 +3,13 @@
 use crate::support::RedisServer;
 use assert_cmd::Command;
 use serde_json::Value;
-use std::{process::Output, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Output, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 /// Independent servers that are up.
 pub(crate) fn servers(count: usize) -> Vec<RedisServer> {
@@ -41,6 +47,23 @@ pub(crate) fn run(mut command: Command) -> (i32, String, String) {
     (status.code().expect("it is not killed"), text(stdout), text(stderr))
 }
 
+/// Starts it, with pipes for its streams.
+pub(crate) fn start(command: &Command) -> Child {
+    let mut start = std::process::Command::new(command.get_program());
+    start.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => start.env(name, value),
+            None => start.env_remove(name),
+        };
+    }
+    start
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    start.spawn().expect("it starts")
+}
+
 /// Runs it with `--json`: the exit code, and the value on standard output.
 pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) {
     let mut command = multiredlock(servers, arguments);
@@ -48,4 +71,27 @@ pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) 
     let (code, stdout, stderr) = run(command);
     let value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in `{stdout}`; {stderr}"));
     (code, value)
+}
+
+/// A folder for files, which is gone in the end.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("multiredlock-test-{}-{count}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().into()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

@@ -1,9 +1,13 @@
 //! Drives the command as a person or a script does, on real servers.
 
+mod access;
 mod bench;
 mod common;
 mod locks;
+mod pty;
+mod run;
 mod usage;
+mod watch;
 
 #[path = "../../../tests/servers/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests of the library use the rest")]

@@ -1,10 +1,11 @@
 //! Bad input: one clear line, the documented exit code, nothing locked.
 
 use crate::{
-    common::{bare, multiredlock, run, servers},
+    common::{Folder, bare, multiredlock, run, servers},
     support::RedisServer,
 };
 use assert_cmd::Command;
+use serde_json::Value;
 use std::fs;
 
 fn refused(command: Command) -> (i32, String) {
@@ -103,10 +104,9 @@ fn servers_that_cannot_be_reached_are_named_with_the_reason() {
 #[test]
 fn a_file_names_the_servers_and_what_is_wrong_in_it_is_told_with_its_line() {
     let servers = servers(3);
-    let folder = std::env::temp_dir().join(format!("multiredlock-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("locks.toml");
-    let path = file.to_str().unwrap();
+    let folder = Folder::new();
+    let file = folder.path("locks.toml");
+    let path = file.as_str();
     let urls: Vec<_> = servers.iter().map(RedisServer::url).collect();
     let right = format!("servers = {urls:?}\nkey_prefix = \"lock:\"\ndrift = 0.01\nrestart_guard = \"1ms\"\n");
     fs::write(&file, right.replace("restart_guard = \"1ms\"\n", "")).unwrap();
@@ -135,7 +135,6 @@ fn a_file_names_the_servers_and_what_is_wrong_in_it_is_told_with_its_line() {
     let (code, line) = refused(bare(&["--config", path, "lock", "r", "--ttl", "5s"]));
     assert_eq!(code, 64);
     assert!(line.contains("restart guard"), "{line}");
-    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -176,4 +175,22 @@ fn completions_and_man_pages_are_printed() {
     let (code, page, _) = run(bare(&["man"]));
     assert_eq!(code, 0);
     assert!(page.contains(".TH multiredlock 1"), "{page}");
+}
+
+#[test]
+fn what_went_wrong_is_told_as_json_too() {
+    let servers = servers(3);
+    let (_, value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r"]));
+    for arguments in [
+        &["--json", "lock", "r", "--no-wait"][..],
+        &["lock", "--json", "r", "--ttl", "30"],
+        &["--json", "run", "r", "--", "no-such-command"],
+        &["--json", "unlock", "r", "another"],
+    ] {
+        let (code, _, stderr) = run(multiredlock(&servers, arguments));
+        let told: Value = serde_json::from_str(&stderr).unwrap_or_else(|error| panic!("{error} in {stderr}"));
+        assert_eq!(told["exit_code"], code, "{stderr}");
+        assert!(told["error"].is_string() && told["message"].is_string(), "{stderr}");
+    }
+    assert_eq!(run(multiredlock(&servers, &["unlock", "r", value.trim()])).0, 0);
 }

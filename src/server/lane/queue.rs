@@ -216,9 +216,10 @@ impl Queue {
             match operation.verb {
                 Verb::Unlock if is_back => self.pending.push_back(Arc::clone(operation)),
                 Verb::Unlock => self.keep_unlock(operation),
-                Verb::Lock | Verb::Restore if !is_back => keep(&mut self.unanswered, operation),
+                // A renewal of a server that was stopped may be carried out as late as a SET.
+                Verb::Lock | Verb::Restore | Verb::Renew if !is_back => keep(&mut self.unanswered, operation),
                 // That its ttl is over is no reason here: a renewal may have counted this server since it is back.
-                Verb::Lock | Verb::Restore if operation.claim.is_released() => {
+                Verb::Lock | Verb::Restore | Verb::Renew if operation.claim.is_released() => {
                     self.pending.push_back(Arc::new(operation.undo()));
                 }
                 Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise | Verb::Look => {}

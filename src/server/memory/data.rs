@@ -128,10 +128,10 @@ impl Data {
         let is_lock = operation.verb == Verb::Lock;
         let time = self.time(now);
         let least = match fence.token {
-            proposed if is_lock && !(time..=time + FURTHEST_AHEAD).contains(&proposed) => time,
+            proposed if is_lock && !(time..=time.saturating_add(FURTHEST_AHEAD)).contains(&proposed) => time,
             token => token,
         };
-        let token = least.max(stored.map_or(0, |stored| stored + u64::from(is_lock)));
+        let token = least.max(stored.map_or(0, |stored| stored.saturating_add(u64::from(is_lock))));
         for key in keys {
             self.fences.insert(Arc::clone(key), (token, later(now, fence.expiry)));
         }

@@ -5,7 +5,7 @@ use crate::server::{DownReason, Text};
 /// The longest reply: a batch whose every outcome is a holder's value takes half of it.
 pub(super) const LONGEST_REPLY: usize = 2 << 20;
 
-/// The longest message that is no reply: the name of a key that changed. Hundreds of them may be kept.
+/// The longest message that is passed on though nobody asked for it: the name of a key that changed. Hundreds of them may be kept.
 const LONGEST_PUSH: usize = 64 << 10;
 
 /// The longest line: an error, or the length of what follows.
@@ -38,13 +38,18 @@ impl Bounds {
         }
     }
 
-    /// Returns how many of these bytes are whole replies. The next call starts with the first byte that was none of them.
+    /// Returns how many of these bytes are whole replies, and takes out those that nobody asked for and that are too long to be
+    /// kept. The next call starts with the first byte that was none of them.
     ///
     /// Fails as soon as a reply that is not whole yet can no longer be within bounds.
-    pub(crate) fn whole(&mut self, bytes: &[u8]) -> Result<usize, DownReason> {
+    pub(crate) fn whole(&mut self, bytes: &mut Vec<u8>) -> Result<usize, DownReason> {
         let mut whole = 0;
         while let Some(length) = self.reply(&bytes[whole..])? {
-            whole += length;
+            if bytes[whole] == b'>' && length > LONGEST_PUSH {
+                bytes.drain(whole..whole + length);
+            } else {
+                whole += length;
+            }
         }
         Ok(whole)
     }
@@ -66,9 +71,8 @@ impl Bounds {
                 (b'%', true) => values = number(rest)?.saturating_mul(2),
                 _ => return Err(garbage(line)),
             }
-            let longest = if bytes[0] == b'>' { LONGEST_PUSH } else { LONGEST_REPLY };
-            if end > longest {
-                return Err(excess("a message of more than", longest, "bytes"));
+            if end > LONGEST_REPLY {
+                return Err(excess("a message of more than", LONGEST_REPLY, "bytes"));
             }
             if end > bytes.len() {
                 return Ok(None);
@@ -136,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn whole(speaks_resp3: bool, bytes: &[u8]) -> Result<usize, DownReason> {
-        Bounds::new(speaks_resp3).whole(bytes)
+        Bounds::new(speaks_resp3).whole(&mut bytes.to_vec())
     }
 
     fn is_excessive(bytes: &[u8]) -> bool {
@@ -216,7 +220,7 @@ mod tests {
         assert!(whole(true, &line(LONGEST_LINE)).unwrap() > 0);
 
         assert!(is_excessive(format!("${LONGEST_REPLY}\r\n").as_bytes()));
-        assert!(is_excessive(&push(LONGEST_PUSH)[..20]));
+        assert!(is_excessive(&push(LONGEST_REPLY)[..20]));
         assert!(is_excessive(&nested(DEEPEST + 1)));
         assert!(is_excessive(&list(MOST_VALUES + 1)[..8]));
         assert!(is_excessive(&line(LONGEST_LINE + 1)));
@@ -240,6 +244,30 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn what_nobody_asked_for_is_taken_out_if_it_is_too_long_to_be_kept() {
+        let push = |length: usize| format!(">1\r\n${length}\r\n{}\r\n", "x".repeat(length)).into_bytes();
+        let short = push(10);
+        let all = [
+            &b":1\r\n"[..],
+            &push(LONGEST_PUSH),
+            &short,
+            &push(2 * LONGEST_PUSH),
+            b"$3\r\nab",
+        ]
+        .concat();
+        for piece in [all.len(), 1 << 10, 1 << 16] {
+            let (mut bounds, mut kept, mut passed) = (Bounds::new(true), Vec::new(), Vec::new());
+            for bytes in all.chunks(piece) {
+                kept.extend_from_slice(bytes);
+                let whole = bounds.whole(&mut kept).unwrap();
+                passed.extend(kept.drain(..whole));
+            }
+            assert_eq!(passed, [b":1\r\n", &short[..]].concat(), "{piece}");
+            assert_eq!(kept, b"$3\r\nab");
+        }
+    }
+
     proptest! {
         #[test]
         fn it_does_not_matter_how_the_bytes_arrive(
@@ -251,7 +279,7 @@ mod tests {
             let (mut start, mut end) = (0, 0);
             for cut in cuts.iter().cycle() {
                 end = (end + cut).min(bytes.len());
-                start += bounds.whole(&bytes[start..end]).unwrap();
+                start += bounds.whole(&mut bytes[start..end].to_vec()).unwrap();
                 if end == bytes.len() {
                     break;
                 }

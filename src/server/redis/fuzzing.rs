@@ -26,9 +26,9 @@ impl Bounds {
         Self(bounds::Bounds::new(speaks_resp3))
     }
 
-    /// How many of these bytes are whole replies.
+    /// How many of these bytes are whole replies, none of which is too long to be passed on.
     pub fn whole(&mut self, bytes: &[u8]) -> Result<usize, DownReason> {
-        let whole = self.0.whole(bytes);
+        let whole = self.0.whole(&mut bytes.to_vec());
         is_short(whole.as_ref().err());
         whole
     }

@@ -3,6 +3,9 @@
 use crate::server::link::Facts;
 use std::time::Duration;
 
+/// By how much the uptime may be too long: it is the difference of two times that are cut to whole seconds.
+const ROUNDING: Duration = Duration::from_secs(1);
+
 /// Reads it, or nothing if it tells no version: every Redis server does.
 pub(super) fn parse(info: &str) -> Option<Facts> {
     let field = |name: &str| {
@@ -15,11 +18,14 @@ pub(super) fn parse(info: &str) -> Option<Facts> {
     let may_evict = field("maxmemory").is_some_and(|limit| limit != "0");
     let version = field("valkey_version").or(field("redis_version"))?;
     let run_id = field("run_id").filter(|id| !id.is_empty()).map(bounded);
-    let uptime = field("uptime_in_seconds").and_then(|secs| secs.parse().ok());
+    // A master has a new history since it stopped being a replica, and remembers the one before.
+    let history = field("master_replid").map(bounded).unwrap_or_default();
+    let was_replica = field("master_replid2").is_some_and(|before| before.bytes().any(|digit| digit != b'0'));
+    let uptime = if was_replica { None } else { field("uptime_in_seconds") };
     Some(Facts {
-        starts: run_id.clone().map(|id| vec![id]),
+        starts: run_id.as_ref().map(|id| vec![format!("{id} {history}")]),
         run_id,
-        uptime: Duration::from_secs(uptime.unwrap_or(0)),
+        uptime: Duration::from_secs(uptime.and_then(|secs| secs.parse().ok()).unwrap_or(0)).saturating_sub(ROUNDING),
         version: Some(bounded(version)),
         is_hidden: false,
         is_replica: matches!(field("role"), Some("slave" | "replica")),
@@ -42,11 +48,24 @@ mod tests {
                     maxmemory_policy:allkeys-lru\r\n# Replication\r\nrole:slave\r\n# Persistence\r\nloading:1\r\n";
         let facts = parse(info).unwrap();
         assert_eq!(facts.run_id.as_deref(), Some("abc"));
-        assert_eq!(facts.starts, Some(vec!["abc".into()]));
-        assert_eq!(facts.uptime, Duration::from_secs(61));
+        assert_eq!(facts.starts, Some(vec!["abc ".into()]));
+        assert_eq!(facts.uptime, Duration::from_secs(60), "it may have been rounded up");
         assert_eq!(facts.version.as_deref(), Some("7.0.15"));
         assert_eq!(facts.eviction.as_deref(), Some("allkeys-lru"));
         assert!(facts.is_replica && facts.is_loading);
+    }
+
+    #[test]
+    fn since_when_a_master_is_one_is_not_known_if_it_was_a_replica() {
+        let zeros = "0".repeat(40);
+        for (before, secs) in [(zeros.as_str(), 99), ("abc", 0)] {
+            let info = format!(
+                "redis_version:7\r\nrun_id:a\r\nuptime_in_seconds:100\r\nmaster_replid:b\r\nmaster_replid2:{before}\r\n"
+            );
+            let facts = parse(&info).unwrap();
+            assert_eq!(facts.uptime, Duration::from_secs(secs));
+            assert_eq!(facts.starts, Some(vec!["a b".into()]));
+        }
     }
 
     #[test]

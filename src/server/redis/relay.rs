@@ -192,7 +192,7 @@ async fn pass_replies(
             Ok(_) => {}
             Err(error) => return lost(&error).map_or(Ok(Hangup::Server), Err),
         }
-        let whole = bounds.whole(&replies)?;
+        let whole = bounds.whole(&mut replies)?;
         if fred.write_all(&replies[..whole]).await.is_err() {
             return Ok(Hangup::Fred);
         }

@@ -235,6 +235,9 @@ pub(super) fn error(frame: &Resp3Frame) -> Option<String> {
     }
 }
 
+/// The latest time that is believed, some 285 years after 1970: what is larger a script of the server cannot count exactly.
+const LATEST_TIME: u64 = 1 << 53;
+
 /// The time that a reply to `TIME` tells, in microseconds since 1970.
 pub(super) fn time(frame: &Resp3Frame) -> Option<u64> {
     let Resp3Frame::Array { data, .. } = frame else {
@@ -244,7 +247,8 @@ pub(super) fn time(frame: &Resp3Frame) -> Option<u64> {
         return None;
     };
     let number = |frame| text(frame).parse::<u64>().ok();
-    number(secs)?.checked_mul(1_000_000)?.checked_add(number(micros)?)
+    let time = number(secs)?.checked_mul(1_000_000)?.checked_add(number(micros)?)?;
+    (time <= LATEST_TIME).then_some(time)
 }
 
 pub(super) fn text(frame: &Resp3Frame) -> String {

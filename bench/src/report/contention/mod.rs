@@ -1,11 +1,18 @@
-//! The tables of contention.
+//! The tables and the picture of contention.
 
 mod targets;
 
 use std::fmt;
 
-use super::{Report, memory::MEBIBYTE, spread::Spread, table::Table};
+use super::{
+    Report,
+    memory::MEBIBYTE,
+    pictures::{Bars, Group},
+    spread::Spread,
+    table::Table,
+};
 use crate::{
+    args::Effort,
     contenders::Name,
     measure::contention::{SERVERS, hand_over, idle, memory, turns},
 };
@@ -50,6 +57,30 @@ impl Report<'_> {
             }
         }
         write!(f, "{table}")
+    }
+
+    pub(super) fn hand_overs_picture(&self, effort: Effort) -> Bars {
+        let hand_overs = |contender, crew| {
+            let samples = self.turns_of(contender, crew);
+            Spread::of(samples.map(|sample| sample.numbers.hand_overs_per_second))
+        };
+        let group = |crew: turns::Crew| Group {
+            name: crew.to_string(),
+            rows: (self.plan.waiting().into_iter())
+                .map(|contender| (contender, vec![hand_overs(contender, crew)]))
+                .collect(),
+        };
+        Bars {
+            caption: self.caption(
+                format!("Waiters that want one resource: hand-overs per second, {SERVERS} servers"),
+                "Longer is better, and the thin line spans all repeats. Each axis has a scale of its own.",
+                &self.plan.waiting(),
+                effort,
+            ),
+            unit: "hand-overs/s, from one waiter to another",
+            columns: vec![String::new()],
+            groups: turns::CREWS.map(group).into(),
+        }
     }
 
     fn turns_of(&self, contender: Name, crew: turns::Crew) -> impl Iterator<Item = &turns::Sample> {

@@ -71,7 +71,9 @@ impl Group {
         prepare(&mut start, terminal);
         let child = start.spawn().map_err(|error| {
             // The child may have gone to the foreground before it failed.
-            terminal.inspect(Terminal::take_back);
+            if let Some(terminal) = terminal {
+                terminal.take_back();
+            }
             program::refused(program, &error)
         })?;
         Ok(Self {

@@ -171,7 +171,6 @@ impl Run {
         let mut signals =
             Signals::new().map_err(|error| Failure::new(exit::SOFTWARE, format!("no signals: {error}")))?;
         let mut group = Group::start(&self.command, &self.variables(&guard))?;
-        watchdog.allow(group.id(), guard.remaining());
         if output.json {
             let validity = guard.remaining();
             let told = Told::Locked {
@@ -290,7 +289,7 @@ async fn supervise(
                 }
             },
             signal = signals.next() => group.signal(signal),
-            () = sleep(margins.tick().min(remaining - margins.notice())) => {}
+            () = sleep(margins.tick().min(remaining.saturating_sub(margins.notice()))) => {}
         }
     }
 }

@@ -19,27 +19,24 @@ impl Terminal {
         (tcgetpgrp(io::stdin()) == Ok(us)).then_some(Self { us })
     }
 
-    /// Lets another group read from the terminal and hear its Ctrl-C.
-    pub(crate) fn hand_over(&self, group: Pid) {
-        set_foreground(group);
-    }
-
     /// Makes it ours again.
-    pub(crate) fn take_back(&self) {
-        set_foreground(self.us);
+    pub(crate) fn take_back(self) {
+        self.hand_over(self.us);
     }
-}
 
-/// Who is not in the foreground is stopped for this, unless it does not listen. Only calls that are safe between fork and exec.
-fn set_foreground(group: Pid) {
-    let mut stop = SigSet::empty();
-    stop.add(Signal::SIGTTOU);
-    let mut before = SigSet::empty();
-    let blocked = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&stop), Some(&mut before));
-    // A terminal that was closed is nobody's.
-    let _ = tcsetpgrp(stdin(), group);
-    if blocked.is_ok() {
-        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    /// Lets a group read from the terminal and hear its Ctrl-C. Only calls that are safe between fork and exec.
+    #[expect(clippy::unused_self, reason = "who has no terminal has none to hand over")]
+    pub(crate) fn hand_over(self, group: Pid) {
+        // Who is not in the foreground is stopped for this, unless it does not listen.
+        let mut stop = SigSet::empty();
+        stop.add(Signal::SIGTTOU);
+        let mut before = SigSet::empty();
+        let blocked = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&stop), Some(&mut before));
+        // A terminal that was closed is nobody's.
+        let _ = tcsetpgrp(stdin(), group);
+        if blocked.is_ok() {
+            let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+        }
     }
 }
 

@@ -30,11 +30,11 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 pub(crate) struct Wait {
     /// Waits no longer than this for whoever holds it [default: as long as it takes]
-    #[arg(long, value_parser = duration::parse, value_name = "DURATION", conflicts_with = "no_wait")]
-    wait: Option<Duration>,
+    #[arg(long = "wait", value_parser = duration::parse, value_name = "DURATION", conflicts_with = "none")]
+    longest: Option<Duration>,
     /// Does not wait if somebody else holds it
-    #[arg(long)]
-    no_wait: bool,
+    #[arg(long = "no-wait")]
+    none: bool,
     /// The exit code if somebody else holds it
     #[arg(long, value_name = "CODE", default_value_t = exit::HELD)]
     conflict_exit_code: u8,
@@ -49,10 +49,10 @@ impl Wait {
         output: &Output,
     ) -> Result<Guard, Failure> {
         let acquired = async {
-            if self.no_wait {
+            if self.none {
                 connect::wait(redlock).await?;
             } else {
-                connect::settle(redlock, self.wait.unwrap_or(SETTLED).min(SETTLED)).await;
+                connect::settle(redlock, self.longest.unwrap_or(SETTLED).min(SETTLED)).await;
             }
             let request = self.request(redlock, resource, ttl);
             let request = if fenced { request.fenced() } else { request };
@@ -78,8 +78,8 @@ impl Wait {
     }
 
     fn request(&self, redlock: &Redlock, resource: &str, ttl: Duration) -> AcquireRequest {
-        match self.wait {
-            _ if self.no_wait => redlock.try_acquire(resource, ttl),
+        match self.longest {
+            _ if self.none => redlock.try_acquire(resource, ttl),
             Some(longest) => redlock.acquire(resource, ttl).within(longest),
             None => redlock.acquire(resource, ttl),
         }

@@ -1,0 +1,68 @@
+//! Who may speak to the servers: certificates, users and passwords, from the arguments or a file.
+
+use crate::{
+    common::{Folder, bare, run},
+    support::{Certificates, ClientCertificate, RedisServer},
+};
+use std::fs;
+
+#[test]
+fn certificates_are_taken_from_files() {
+    let certificates = Certificates::new();
+    let builder = RedisServer::builder().tls(&certificates, ClientCertificate::Needed);
+    // Not every server is built with TLS.
+    let Some(server) = builder.start_if_built_with_tls() else {
+        return;
+    };
+    let folder = Folder::new();
+    for (name, pem) in [
+        ("ca", &certificates.authority),
+        ("cert", &certificates.client.certificate),
+        ("key", &certificates.client.key),
+    ] {
+        fs::write(folder.path(name), pem).unwrap();
+    }
+    let (url, ca, cert, key) = (server.url(), folder.path("ca"), folder.path("cert"), folder.path("key"));
+    let options = ["--servers", &url, "--ca", &ca, "--cert", &cert, "--key", &key];
+    let with = |more: &[&str]| run(bare(&[&options[..], more].concat()));
+    let (code, value, stderr) = with(&["lock", "r", "--no-wait"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(with(&["unlock", "r", value.trim()]).0, 0);
+
+    let (code, _, stderr) = run(bare(&["--servers", &url, "--ca", &ca, "lock", "r", "--no-wait"]));
+    assert_eq!(code, 69, "{stderr}");
+    let (code, _, stderr) = run(bare(&["--servers", &url, "lock", "r", "--no-wait"]));
+    assert_eq!(code, 69);
+    assert!(stderr.contains("TLS failed"), "{stderr}");
+    let (code, _, stderr) = run(bare(&["--servers", &url, "--cert", &cert, "lock", "r"]));
+    assert_eq!(code, 64);
+    assert!(stderr.contains("--key"), "{stderr}");
+
+    let file = folder.path("locks.toml");
+    fs::write(
+        &file,
+        format!("servers = [{url:?}]\ntls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}"),
+    )
+    .unwrap();
+    let (code, _, stderr) = run(bare(&["--config", &file, "lock", "r", "--no-wait"]));
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn a_user_and_a_password_of_the_file_are_for_servers_that_name_none() {
+    let builder = RedisServer::builder().user("default", "off");
+    let server = builder.user("locks", "on >secret ~* &* +@all").start();
+    let folder = Folder::new();
+    let file = folder.path("locks.toml");
+    let status = |servers: &str, more: &str| {
+        fs::write(&file, format!("servers = [\"{servers}\"]\n{more}")).unwrap();
+        run(bare(&["--config", &file, "status"]))
+    };
+    let credentials = "username = \"locks\"\npassword = \"secret\"";
+    assert_eq!(status(&server.url(), credentials).0, 0);
+    assert_eq!(status(&server.url_as("locks:secret"), "").0, 0);
+    let (code, told, stderr) = status(&server.url_as("locks:wrong"), credentials);
+    assert_eq!(code, 69);
+    assert!(told.contains("down: not authenticated"), "{told}");
+    assert!(!format!("{told}{stderr}").contains("wrong"), "{told}{stderr}");
+}

@@ -1,0 +1,218 @@
+//! On a terminal: the full-screen view, the line of who waits, and whose keys they are.
+
+use crate::common::{addresses, multiredlock, run, servers};
+use crate::support::RedisServer;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::{
+    io::{Read, Write},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A person before a terminal on which one program runs.
+pub(crate) struct Person {
+    child: Box<dyn Child + Send + Sync>,
+    keys: Box<dyn Write + Send>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    _terminal: Box<dyn MasterPty + Send>,
+}
+
+impl Person {
+    pub(crate) fn starts(servers: &[RedisServer], program: &str, arguments: &[&str]) -> Self {
+        Self::starts_with(servers, program, arguments, &[])
+    }
+
+    fn starts_with(servers: &[RedisServer], program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let size = PtySize {
+            rows: 30,
+            cols: 110,
+            ..PtySize::default()
+        };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(program);
+        command.args(arguments);
+        command.env("MULTIREDLOCK_SERVERS", addresses(servers));
+        command.env("TERM", "xterm");
+        command.env("M", command_path());
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        command.cwd(std::env::temp_dir());
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(size.rows, size.cols, 0)));
+        let mut output = pair.master.try_clone_reader().unwrap();
+        thread::spawn({
+            let screen = Arc::clone(&screen);
+            move || {
+                let mut bytes = [0; 4096];
+                while let Ok(length @ 1..) = output.read(&mut bytes) {
+                    screen.lock().unwrap().process(&bytes[..length]);
+                }
+            }
+        });
+        Self {
+            child,
+            keys: pair.master.take_writer().unwrap(),
+            screen,
+            _terminal: pair.master,
+        }
+    }
+
+    fn screen(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    pub(crate) fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    pub(crate) fn sees(&self, words: &str) {
+        let start = Instant::now();
+        while !self.screen().contains(words) {
+            assert!(start.elapsed() < PATIENCE, "no `{words}` in\n{}", self.screen());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for the end, and returns the exit code and what is on the screen then.
+    pub(crate) fn leaves(mut self) -> (u32, String) {
+        let start = Instant::now();
+        let code = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status.exit_code();
+            }
+            assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.screen());
+            thread::sleep(Duration::from_millis(10));
+        };
+        // What it wrote last may still be on its way.
+        thread::sleep(Duration::from_millis(100));
+        let screen = self.screen.lock().unwrap();
+        assert!(!screen.screen().alternate_screen(), "the screen is given back");
+        assert!(!screen.screen().hide_cursor(), "so is the cursor");
+        let contents = screen.screen().contents();
+        (code, contents)
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+fn command_path() -> String {
+    assert_cmd::cargo::cargo_bin("multiredlock").to_str().unwrap().into()
+}
+
+#[test]
+fn the_view_shows_what_happens_to_the_servers_and_gives_the_terminal_back() {
+    let servers = servers(3);
+    for key in ["q", "\u{3}", "\u{1b}"] {
+        let mut person = Person::starts(&servers, &command_path(), &["watch"]);
+        person.sees("connected: 3 of 3 servers can vote, 2 needed");
+        servers[1].crash();
+        person.sees("connected: 2 of 3 servers can vote, 2 needed");
+        person.sees("down: connection refused");
+        person.sees("is down: connection lost");
+        servers[1].restart();
+        person.sees("connected: 3 of 3 servers can vote, 2 needed");
+        person.types(key);
+        assert_eq!(person.leaves().0, 0);
+    }
+}
+
+#[test]
+#[cfg(debug_assertions)]
+fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    let servers = servers(1);
+    let variables = [("MULTIREDLOCK_TEST_PANIC", "1"), ("RUST_BACKTRACE", "0")];
+    let script = "$M watch; echo; stty -a | grep -o ' echo ' && echo restored";
+    let person = Person::starts_with(&servers, "sh", &["-c", script], &variables);
+    let (_, screen) = person.leaves();
+    assert!(screen.contains("as a test asked for"), "{screen}");
+    assert!(screen.contains("restored"), "{screen}");
+}
+
+#[test]
+fn ctrl_c_is_the_commands_while_it_runs() {
+    let servers = servers(3);
+    let script = "trap 'echo caught; exit 5' INT; echo up; while :; do sleep 0.05; done";
+    let mut person = Person::starts(&servers, &command_path(), &["run", "r", "--", "sh", "-c", script]);
+    person.sees("up");
+    person.types("\u{3}");
+    let (code, screen) = person.leaves();
+    assert_eq!(code, 5, "{screen}");
+    assert!(screen.contains("caught"), "{screen}");
+    assert!(servers.iter().all(|server| server.keys().is_empty()));
+}
+
+#[test]
+fn ctrl_c_ends_a_script_around_the_command_too() {
+    let servers = servers(3);
+    let script = "trap 'echo script ends; exit 9' INT; $M run r -- sh -c 'echo up; exec sleep 1000'; echo after";
+    let mut person = Person::starts(&servers, "bash", &["-c", script]);
+    person.sees("up");
+    person.types("\u{3}");
+    let (code, screen) = person.leaves();
+    assert_eq!(code, 9, "{screen}");
+    assert!(screen.contains("script ends") && !screen.contains("after"), "{screen}");
+}
+
+#[test]
+fn the_command_reads_from_the_terminal() {
+    let servers = servers(3);
+    let script = "echo ready; read line; echo got $line";
+    let mut person = Person::starts(&servers, &command_path(), &["run", "r", "--", "sh", "-c", script]);
+    person.sees("ready");
+    person.types("hello\r");
+    let (code, screen) = person.leaves();
+    assert_eq!(code, 0);
+    assert!(screen.contains("got hello"), "{screen}");
+}
+
+#[test]
+fn who_waits_sees_for_whom_in_a_line_that_goes_away() {
+    let servers = servers(3);
+    let (_, value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]));
+    let person = Person::starts(&servers, &command_path(), &["run", "r", "--", "echo", "mine"]);
+    person.sees("waiting for `r`: held by web-3 since ");
+    assert_eq!(run(multiredlock(&servers, &["unlock", "r", value.trim()])).0, 0);
+    let (code, screen) = person.leaves();
+    assert_eq!(code, 0);
+    assert!(screen.contains("mine") && !screen.contains("waiting"), "{screen}");
+}
+
+#[test]
+fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
+    let servers = servers(3);
+    let mut person = Person::starts_with(
+        &servers,
+        "bash",
+        &["--norc", "--noprofile", "-i"],
+        &[("PS1", "prompt> ")],
+    );
+    person.sees("prompt> ");
+    person.types("$M run r --ttl 60s -- sh -c 'echo up; cat'; echo ended\r");
+    person.sees("\nup");
+    person.types("\u{1a}");
+    person.sees("Stopped");
+    person.types("fg\r");
+    // What is typed while the shell still reads does not arrive as a line.
+    let (start, mut typed) = (Instant::now(), 0);
+    while person.screen().matches("hello").count() <= typed {
+        assert!(start.elapsed() < PATIENCE, "{}", person.screen());
+        person.types("hello\r");
+        typed += 1;
+        thread::sleep(Duration::from_millis(300));
+    }
+    person.types("\u{4}");
+    person.sees("prompt> ");
+    person.types("exit\r");
+    person.leaves();
+    assert!(servers.iter().all(|server| server.keys().is_empty()));
+}

@@ -1,0 +1,100 @@
+//! Tests on servers within the process.
+//!
+//! # How do I test my code without Redis?
+//!
+//! **Hand your code a [`Redlock`](crate::Redlock), and in tests build it on three
+//! [`MemoryServer`](crate::testing::MemoryServer)s.**
+//!
+//! They grant, renew and remove keys as Redis does, also for waiters, guards, fenced locks and several resources at once, and
+//! the library above them is the same. Where your code reads addresses from a configuration, `memory://a` is one.
+//!
+//! - `MemoryServer::new()` has a name of its own, so tests that run at the same time do not meet. `memory://a` is the same server
+//!   for all of the process.
+//! - Its clock is tokio's. With `#[tokio::test(start_paused = true)]` (tokio's feature `test-util`) a test that waits for a
+//!   minute takes no time. Do so with servers within the process only: with a real socket a paused clock jumps to the next
+//!   timer before the answer is there.
+//! - A process is a handle: build a second one on the same servers, with another [`id`](crate::Builder::id), to have a rival. A
+//!   clone of the first would stand in the same line.
+//! - Call [`wait_connected`](crate::Redlock::wait_connected) before the first `lock`. `acquire` waits for servers by itself.
+//!   Either goes on when a majority is up, and the last server may then know nothing of the lock: sleep for a second if that
+//!   matters.
+//! - Look at what is left on the servers: [`is_empty`](crate::testing::MemoryServer::is_empty), once the handle is
+//!   [closed](crate::Redlock::close).
+//!
+//! ```
+//! use multiredlock::{LockError, Redlock, testing::MemoryServer};
+//! use std::time::Duration;
+//!
+//! /// The code under test: a job that each process starts and one does.
+//! async fn bill(redlock: &Redlock, bills: &mut Vec<&str>) -> Result<bool, LockError> {
+//!     match redlock.try_acquire("bill", Duration::from_secs(10)).await {
+//!         Ok(_guard) => bills.push("march"),
+//!         Err(LockError::Held { .. }) => return Ok(false),
+//!         Err(error) => return Err(error),
+//!     }
+//!     Ok(true)
+//! }
+//!
+//! // #[tokio::test(start_paused = true)]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
+//!     let [ours, rival] = [(); 2].map(|()| Redlock::builder().servers(&servers).build().unwrap());
+//!     ours.wait_connected().await;
+//!     rival.wait_connected().await;
+//!     let mut bills = Vec::new();
+//!
+//!     let lock = rival.lock("bill", Duration::from_secs(10)).await?;
+//!     assert!(!bill(&ours, &mut bills).await?);
+//!     rival.unlock(&lock).await;
+//!     assert!(bill(&ours, &mut bills).await?);
+//!     assert_eq!(bills, ["march"]);
+//!
+//!     ours.close().await;
+//!     assert!(servers.iter().all(MemoryServer::is_empty));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # How do I test that it goes wrong?
+//!
+//! | to see your code | do, on two of three servers | it sees |
+//! |:--|:--|:--|
+//! | without a majority | [`crash`]; `restart` ends it | `LockError::NoQuorum`, `disconnected()` |
+//! | lose a lock that is taken away | [`forget(key)`][`forget`] | `Loss::Gone` |
+//! | lose a lock by an outage | [`freeze`]; `thaw` ends it | `Loss::Expired`, when the validity is over |
+//! | on a slow network | [`delay`] | longer rounds; beyond the round timeout `NoQuorum` |
+//! | after a restart without data | [`restart_empty`] | `Loss::Gone`; `Restarted` with a restart guard |
+//! | with a clock that was set | [`set_clock_ahead`] | `Warning::ClockAhead` |
+//!
+//! [`crash`]: crate::testing::MemoryServer::crash
+//! [`forget`]: crate::testing::MemoryServer::forget
+//! [`freeze`]: crate::testing::MemoryServer::freeze
+//! [`delay`]: crate::testing::MemoryServer::delay
+//! [`restart_empty`]: crate::testing::MemoryServer::restart_empty
+//! [`set_clock_ahead`]: crate::testing::MemoryServer::set_clock_ahead
+//!
+//! On one of three servers each of these keeps no caller from its lock: that is a test worth having, too.
+//!
+//! ```
+//! use multiredlock::{LockError, Loss, Redlock, testing::MemoryServer};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
+//! let redlock = Redlock::builder().servers(&servers).build()?;
+//! let guard = redlock.acquire("report", Duration::from_secs(10)).await?;
+//!
+//! // An outage for longer than the guard can bear. By the paused clock it takes 10 s.
+//! servers[0].freeze();
+//! servers[1].freeze();
+//! assert!(matches!(guard.lost().await, Loss::Expired { .. }));
+//!
+//! let error = redlock.try_lock("report", Duration::from_secs(10)).await.unwrap_err();
+//! assert!(matches!(error, LockError::NoQuorum { reachable: 1, .. }), "{error}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What they are not: a network, an ACL, a disk. Run the program against real servers once as well.
