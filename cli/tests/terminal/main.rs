@@ -1,6 +1,7 @@
 //! Drives the command as a person or a script does, on real servers.
 
 mod access;
+mod bench;
 mod common;
 mod locks;
 mod pty;

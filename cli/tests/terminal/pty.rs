@@ -13,7 +13,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A person before a terminal on which one program runs.
-struct Person {
+pub(crate) struct Person {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
@@ -21,7 +21,7 @@ struct Person {
 }
 
 impl Person {
-    fn starts(servers: &[RedisServer], program: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn starts(servers: &[RedisServer], program: &str, arguments: &[&str]) -> Self {
         Self::starts_with(servers, program, arguments, &[])
     }
 
@@ -66,12 +66,12 @@ impl Person {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    fn types(&mut self, keys: &str) {
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }
 
-    fn sees(&self, words: &str) {
+    pub(crate) fn sees(&self, words: &str) {
         let start = Instant::now();
         while !self.screen().contains(words) {
             assert!(start.elapsed() < PATIENCE, "no `{words}` in\n{}", self.screen());
@@ -80,7 +80,7 @@ impl Person {
     }
 
     /// Waits for the end, and returns the exit code and what is on the screen then.
-    fn leaves(mut self) -> (u32, String) {
+    pub(crate) fn leaves(mut self) -> (u32, String) {
         let start = Instant::now();
         let code = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

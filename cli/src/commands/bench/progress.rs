@@ -1,0 +1,46 @@
+//! How far it is, for whoever looks on.
+
+use super::{
+    measure::Record,
+    numbers::{grouped, latency},
+};
+use crate::duration::millis;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{fmt::Write, time::Duration};
+
+/// A bar on standard error that is gone in the end.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(super) fn new(duration: Duration) -> Self {
+        let style = ProgressStyle::with_template("{bar:24} {wide_msg}").expect("the template is right");
+        let bar = ProgressBar::new(millis(duration)).with_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        bar.set_message("warming up");
+        Self(bar)
+    }
+
+    pub(super) fn show(&self, elapsed: Duration, record: &Record) {
+        let cycles = record.unlock.len();
+        let mut message = format!("{} locks", grouped(cycles));
+        if cycles > 0 {
+            // Writing to a string does not fail.
+            let _ = write!(
+                message,
+                ", half of them within {}",
+                latency(record.lock.value_at_quantile(0.5))
+            );
+        }
+        let failed = record.failed.total();
+        if failed > 0 {
+            let _ = write!(message, ", {} failed", grouped(failed));
+        }
+        self.0.set_position(millis(elapsed));
+        self.0.set_message(message);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
