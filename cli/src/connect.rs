@@ -5,7 +5,7 @@ use crate::{
     settings::Settings,
 };
 use multiredlock::{DownReason, Redlock, ServerState, ServerStatus};
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
@@ -59,15 +59,19 @@ async fn all_tried(redlock: &Redlock) {
 
 /// Who is in the way of a majority.
 pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
-    let mut message = String::from("no majority of the servers can be reached");
-    let mut separator = " (";
-    for server in servers {
-        if let ServerState::Down(reason) = &server.state {
-            // Writing to a string does not fail.
-            let _ = write!(message, "{separator}{}: {reason}", server.address);
-            separator = "; ";
-        }
-    }
-    message.push(')');
+    let reasons: Vec<String> = servers
+        .iter()
+        .filter_map(|server| match &server.state {
+            ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
+            _ => None,
+        })
+        .collect();
+    // One that was in the way may just have come back.
+    let reasons = if reasons.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", reasons.join("; "))
+    };
+    let message = format!("no majority of the servers can be reached{reasons}");
     Failure::new(exit::UNAVAILABLE, message)
 }

@@ -5,7 +5,9 @@ use crate::{
     exit::{self, Failure},
 };
 use clap::Args;
-use multiredlock::{Builder, ConfigError, Drift, Redlock, Server, Tls};
+#[cfg(feature = "tls")]
+use multiredlock::Tls;
+use multiredlock::{Builder, ConfigError, Drift, Redlock, Server};
 use serde::{Deserialize, Deserializer, de};
 use std::{
     fs,
@@ -262,6 +264,7 @@ impl Settings {
             server = set(server, self.username.as_ref(), Server::username);
             server = set(server, self.password.as_ref(), Server::password);
         }
+        #[cfg(feature = "tls")]
         if is_tls(address) {
             let mut tls = set(Tls::new(), self.tls.ca.as_deref(), Tls::ca_pem);
             if let Some((cert, key)) = &self.tls.identity {
