@@ -49,7 +49,8 @@ pub(crate) async fn look_around(settings: &Settings) -> Result<Redlock, Failure>
     Ok(redlock)
 }
 
-async fn all_tried(redlock: &Redlock) {
+/// Waits until it is known of every server whether it can be reached.
+pub(crate) async fn all_tried(redlock: &Redlock) {
     let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
     let mut events = redlock.events();
     while redlock.servers().iter().any(is_open) {

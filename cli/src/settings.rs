@@ -121,7 +121,7 @@ enum FileDrift {
 }
 
 /// All that is known of the servers, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The addresses as they were given, which may have passwords in them, of each group.
     pub(crate) groups: Vec<Vec<String>>,
@@ -131,15 +131,15 @@ pub(crate) struct Settings {
     pub(crate) key_prefix: Option<String>,
     pub(crate) drift: Drift,
     pub(crate) restart_guard: Option<Duration>,
+    pub(crate) round_timeout: Option<Duration>,
     id: Option<String>,
-    round_timeout: Option<Duration>,
     fence_expiry: Option<Duration>,
     heartbeat_interval: Option<Duration>,
     heartbeat_timeout: Option<Duration>,
 }
 
 /// What the files of a TLS setting hold.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TlsFiles {
     pub(crate) ca: Option<Vec<u8>>,
     pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,

@@ -43,7 +43,7 @@ pub(crate) fn execute(command: Command, connection: &Connection, output: &Output
         .enable_all()
         .build()
         .map_err(|error| Failure::new(exit::SOFTWARE, format!("no runtime: {error}")))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match command {
             Command::Run(run) => run.execute(&settings, output).await,
             Command::Lock(lock) => lock.execute(&settings, output).await,
@@ -55,5 +55,8 @@ pub(crate) fn execute(command: Command, connection: &Connection, output: &Output
             Command::Bench(bench) => bench.execute(&settings, output).await,
             Command::Completions(_) | Command::Man(_) => Ok(0),
         }
-    })
+    });
+    // A name that is still being resolved, which nobody waits for, would keep us for as long as that takes.
+    runtime.shutdown_background();
+    outcome
 }

@@ -1,0 +1,210 @@
+//! What was found, how bad that is, and what to do about it.
+
+use serde::Serialize;
+
+/// How far a finding is from what makes a quorum trustworthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Level {
+    Ok,
+    /// Worth knowing. It takes nothing away from the locks.
+    Note,
+    /// Locks are less available, or less safe once something else goes wrong as well.
+    Warning,
+    /// Two may hold a lock at once, or nobody can.
+    Unsafe,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Check {
+    Majority,
+    Number,
+    Hosts,
+    RestartGuard,
+    ClocksApart,
+    Reachable,
+    Authentication,
+    Tls,
+    Distinct,
+    Role,
+    Restart,
+    Permissions,
+    Locking,
+    Persistence,
+    Eviction,
+    Memory,
+    Version,
+    Clock,
+    Rate,
+    RoundTrip,
+    /// Whether the server itself could be asked for what the library does not tell.
+    Inspection,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) check: Check,
+    pub(super) level: Level,
+    pub(super) group: usize,
+    /// Which server it is about, if it is not the quorum as a whole.
+    pub(super) server: Option<String>,
+    pub(super) found: String,
+    /// What to do about it.
+    pub(super) advice: Option<String>,
+}
+
+/// What a check came to, before it is said whom it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) check: Check,
+    pub(super) level: Level,
+    found: String,
+    advice: Option<String>,
+}
+
+impl Outcome {
+    pub(super) fn ok(check: Check, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            level: Level::Ok,
+            found: found.into(),
+            advice: None,
+        }
+    }
+
+    pub(super) fn new(check: Check, level: Level, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            check,
+            level,
+            found: found.into(),
+            advice: Some(advice.into()),
+        }
+    }
+
+    pub(super) fn about(self, group: usize, server: Option<&str>) -> Finding {
+        let Self {
+            check,
+            level,
+            found,
+            advice,
+        } = self;
+        Finding {
+            check,
+            level,
+            group,
+            server: server.map(str::to_owned),
+            found,
+            advice,
+        }
+    }
+}
+
+impl Level {
+    pub(super) fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok | Self::Note => 0,
+            Self::Warning => 1,
+            Self::Unsafe => 2,
+        }
+    }
+}
+
+impl Check {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Majority => "majority",
+            Self::Number => "number",
+            Self::Hosts => "hosts",
+            Self::RestartGuard => "restart guard",
+            Self::ClocksApart => "clocks apart",
+            Self::Reachable => "reachable",
+            Self::Authentication => "authentication",
+            Self::Tls => "TLS",
+            Self::Distinct => "distinct",
+            Self::Role => "role",
+            Self::Restart => "restart",
+            Self::Permissions => "permissions",
+            Self::Locking => "locking",
+            Self::Persistence => "persistence",
+            Self::Eviction => "eviction",
+            Self::Memory => "memory",
+            Self::Version => "version",
+            Self::Clock => "clock",
+            Self::Rate => "rate",
+            Self::RoundTrip => "round trip",
+            Self::Inspection => "inspection",
+        }
+    }
+}
+
+/// All findings, and what they come to.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) verdict: Level,
+    exit_code: u8,
+    ttl_ms: u64,
+    pub(super) counts: Counts,
+    pub(super) findings: Vec<Finding>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Counts {
+    pub(super) ok: usize,
+    pub(super) note: usize,
+    pub(super) warning: usize,
+    #[serde(rename = "unsafe")]
+    pub(super) dangerous: usize,
+}
+
+impl Report {
+    pub(super) fn new(findings: Vec<Finding>, ttl_ms: u64) -> Self {
+        let worst = findings.iter().map(|finding| finding.level).max();
+        // A note is no more than fine.
+        let verdict = worst.filter(|level| *level > Level::Note).unwrap_or(Level::Ok);
+        let mut counts = Counts::default();
+        for finding in &findings {
+            *match finding.level {
+                Level::Ok => &mut counts.ok,
+                Level::Note => &mut counts.note,
+                Level::Warning => &mut counts.warning,
+                Level::Unsafe => &mut counts.dangerous,
+            } += 1;
+        }
+        Self {
+            verdict,
+            exit_code: verdict.exit_code(),
+            ttl_ms,
+            counts,
+            findings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_finding_is_the_verdict_and_a_note_is_none() {
+        use Level::{Note, Ok, Unsafe, Warning};
+        for (levels, verdict, exit_code) in [
+            (&[][..], Ok, 0),
+            (&[Ok, Note], Ok, 0),
+            (&[Ok, Warning, Note], Warning, 1),
+            (&[Unsafe, Warning], Unsafe, 2),
+        ] {
+            let outcome = |level: &Level| Outcome::new(Check::Role, *level, "", "").about(0, None);
+            let report = Report::new(levels.iter().map(outcome).collect(), 1);
+            assert_eq!((report.verdict, report.exit_code), (verdict, exit_code), "{levels:?}");
+            let Counts {
+                ok,
+                note,
+                warning,
+                dangerous,
+            } = report.counts;
+            assert_eq!(ok + note + warning + dangerous, levels.len());
+        }
+    }
+}

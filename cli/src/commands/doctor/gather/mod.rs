@@ -1,0 +1,95 @@
+//! Finds out what can be known of the servers: of all at once, and within a bounded time whatever they do.
+
+mod inspect;
+mod trial;
+
+use super::{
+    address::{Defaults, Way},
+    facts::{Inspected, ServerFacts, Trial},
+};
+use crate::{connect::all_tried, exit::Failure, settings::Settings};
+use multiredlock::{Event, Redlock, ServerStatus, Warning};
+use std::{future::Future, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_stream::StreamExt;
+
+/// How long the library has to find out about each server.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long one server may take for all that is asked of it.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// How long connections have to end in order.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Looks at every server, in the order in which they are configured, and closes the handle on them.
+pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec<ServerFacts>, Failure> {
+    let addresses: Vec<&String> = settings.groups.iter().flatten().collect();
+    let ways: Vec<Way> = addresses
+        .iter()
+        .map(|address| Way::new(address, &Defaults::from(settings)))
+        .collect();
+    let mut looks = JoinSet::new();
+    for (server, (address, way)) in addresses.iter().zip(&ways).enumerate() {
+        let trial = trial::on(settings, address)?;
+        let inspection = inspect::through(way.target.clone(), settings);
+        looks.spawn(async move {
+            let late = || Err(format!("no answer within {LONGEST:?}"));
+            let (trial, inspected) = tokio::join!(timeout(LONGEST, trial), timeout(LONGEST, inspection));
+            let inspected = inspected.unwrap_or_else(|_| late());
+            (server, trial.unwrap_or(Trial::Untried), inspected)
+        });
+    }
+    let mut told = Vec::new();
+    let looks = async {
+        let _ = timeout(PATIENCE, all_tried(redlock)).await;
+        looks.join_all().await
+    };
+    let mut looked = meanwhile(redlock, &mut told, looks).await;
+    looked.sort_by_key(|(server, ..)| *server);
+    let statuses = redlock.servers();
+    let _ = timeout(FAREWELL, redlock.close()).await;
+    let all = statuses.into_iter().zip(ways).zip(looked);
+    Ok(all
+        .map(|((status, way), (_, trial, inspected))| facts(status, way, trial, inspected, &told))
+        .collect())
+}
+
+/// Keeps the warnings that are told while something else is done: they are not told again.
+async fn meanwhile<T>(redlock: &Redlock, told: &mut Vec<(String, Warning)>, work: impl Future<Output = T>) -> T {
+    let mut events = redlock.events();
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            event = events.next() => if let Some(Event::Warning { server, warning, .. }) = event {
+                told.push((server.to_string(), warning));
+            },
+            done = &mut work => return done,
+        }
+    }
+}
+
+fn facts(
+    status: ServerStatus,
+    way: Way,
+    trial: Trial,
+    inspected: Result<Inspected, String>,
+    told: &[(String, Warning)],
+) -> ServerFacts {
+    let name = status.address.to_string();
+    let warnings = told.iter().filter(|(server, _)| *server == name);
+    ServerFacts {
+        warnings: warnings.map(|(_, warning)| warning.clone()).collect(),
+        name,
+        group: status.group,
+        kind: way.kind,
+        place: way.place,
+        is_tls: way.is_tls,
+        has_password: way.has_password,
+        user: way.user,
+        state: status.state,
+        trial,
+        inspected,
+    }
+}

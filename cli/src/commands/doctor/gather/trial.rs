@@ -1,0 +1,128 @@
+//! Takes a lock on one server alone, as a lock is taken on all: what works there, works.
+
+use crate::{
+    commands::doctor::facts::{Trial, Trouble},
+    exit::Failure,
+    settings::Settings,
+};
+use multiredlock::{Drift, Lock, LockError, Redlock, Refusal, RenewError, Retry, Vote};
+use std::{future::Future, time::Duration};
+use tokio::time::timeout;
+
+/// After which nothing is left of a trial that was broken off, its token included.
+pub(super) const TTL: Duration = Duration::from_secs(5);
+
+/// How long connecting may take.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// How long each round waits: for longer than a lock that is worth it.
+const ROUND: Duration = Duration::from_secs(1);
+
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A name that nobody else uses.
+pub(super) fn name() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // The keys of the hash are random, and others each time.
+    let random = || RandomState::new().hash_one(std::process::id());
+    format!("doctor-{:016x}{:016x}", random(), random())
+}
+
+/// Fails only on settings that make no sense.
+pub(super) fn on(settings: &Settings, address: &str) -> Result<impl Future<Output = Trial> + use<>, Failure> {
+    let mut alone = settings.clone();
+    alone.groups = vec![vec![address.into()]];
+    // Nobody can have held this resource before the server was started.
+    alone.restart_guard = None;
+    let redlock = alone.builder()?.fence_expiry(TTL).build()?;
+    let prefix = settings.key_prefix.clone().unwrap_or_default();
+    Ok(async move {
+        let trial = match timeout(PATIENCE, redlock.wait_connected()).await {
+            Ok(true) => run(&redlock, &prefix).await,
+            _ => Trial::Untried,
+        };
+        let _ = timeout(FAREWELL, redlock.close()).await;
+        trial
+    })
+}
+
+async fn run(redlock: &Redlock, prefix: &str) -> Trial {
+    let refused = match locked(redlock, prefix, true).await {
+        Ok(()) => return Trial::Works,
+        Err(refused) => refused,
+    };
+    match locked(redlock, prefix, false).await {
+        Ok(()) => Trial::NoTokens(refused),
+        Err(refused) => Trial::Fails(refused),
+    }
+}
+
+/// Locks, renews and unlocks.
+async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(), Trouble> {
+    let name = name();
+    let request = redlock
+        .lock(name.as_str(), TTL)
+        .retry(Retry::none())
+        .drift(Drift::fixed(Duration::ZERO))
+        .round_timeout(ROUND);
+    let request = if with_token { request.fenced() } else { request };
+    let lock = request.await.map_err(|error| of_lock(&error))?;
+    let renewed = redlock
+        .renew(&lock, TTL)
+        .drift(Drift::fixed(Duration::ZERO))
+        .round_timeout(ROUND)
+        .await;
+    let unlocked = redlock.unlock(&lock).await;
+    if let Some(token) = lock.token() {
+        // The server remembers it under a key of its own, whose value it is.
+        let fence = format!("{name}:fence:{{{prefix}{name}}}");
+        redlock.unlock(&Lock::from_parts(fence, token.to_string())).await;
+    }
+    let _ = renewed.map_err(|error| of_renewal(&error))?;
+    if unlocked.removed == 1 {
+        Ok(())
+    } else {
+        Err(Trouble {
+            what: "an unlock",
+            words: "the key was not removed".into(),
+            is_permission: false,
+        })
+    }
+}
+
+fn of_lock(error: &LockError) -> Trouble {
+    let failure = match error {
+        LockError::Held { failure, .. }
+        | LockError::Refused { failure }
+        | LockError::NoQuorum { failure, .. }
+        | LockError::Expired { failure, .. } => Some(failure),
+        _ => None,
+    };
+    trouble("a lock", failure.map(|failure| &failure.votes[0].vote), error)
+}
+
+fn of_renewal(error: &RenewError) -> Trouble {
+    let failure = match error {
+        RenewError::Lost { failure } | RenewError::Unknown { failure, .. } | RenewError::Expired { failure, .. } => {
+            Some(failure)
+        }
+        _ => None,
+    };
+    trouble("a renewal", failure.map(|failure| &failure.votes[0].vote), error)
+}
+
+/// There is one server, and one vote.
+fn trouble(what: &'static str, vote: Option<&Vote>, error: &dyn std::error::Error) -> Trouble {
+    let words = match vote {
+        Some(Vote::Refused(refusal)) => refusal.to_string(),
+        Some(Vote::Unreachable(reason)) => reason.to_string(),
+        Some(Vote::Unknown) => "the connection was lost".into(),
+        Some(Vote::Silent) => "no answer in time".into(),
+        _ => error.to_string(),
+    };
+    Trouble {
+        what,
+        words,
+        is_permission: matches!(vote, Some(Vote::Refused(Refusal::NoPermission))),
+    }
+}

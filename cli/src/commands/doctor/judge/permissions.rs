@@ -1,0 +1,143 @@
+//! What we may do on the server, and whether a lock that was tried there worked.
+
+use crate::commands::doctor::{
+    facts::{Denied, ServerFacts, Terms, Trial, Trouble},
+    finding::{Check, Level, Outcome},
+};
+use multiredlock::{DownReason, Warning};
+
+pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outcome> {
+    let denied = denied(server);
+    let advice = advice(server, &denied, &terms.key_prefix);
+    let found = match (lacks_needed(server), denied.as_slice()) {
+        (false, []) if server.down().is_some() => None,
+        (false, []) => Some(Outcome::ok(Check::Permissions, "all that is needed")),
+        (false, denied) => {
+            let found = format!("not permitted: {}", consequences(denied));
+            Some(Outcome::new(Check::Permissions, Level::Warning, found, advice))
+        }
+        (true, []) => {
+            let found = match (server.down(), &server.trial) {
+                (Some(reason), _) => reason.to_string(),
+                (None, Trial::Fails(trouble)) => refused(trouble),
+                _ => "a lock was refused".into(),
+            };
+            Some(Outcome::new(Check::Permissions, absence, found, advice))
+        }
+        (true, denied) => {
+            let found = format!(
+                "locking needs what is not permitted: {}",
+                names(denied, &terms.key_prefix)
+            );
+            Some(Outcome::new(Check::Permissions, absence, found, advice))
+        }
+    };
+    found.into_iter().chain(trial(server, absence)).collect()
+}
+
+/// Whether it grants nothing for want of a permission.
+pub(super) fn lacks_needed(server: &ServerFacts) -> bool {
+    let is_needed = |denied: &Denied| !matches!(denied, Denied::Wanted(_));
+    denied(server).iter().any(is_needed)
+        || matches!(&server.trial, Trial::Fails(trouble) if trouble.is_permission)
+        || matches!(server.down(), Some(DownReason::NoPermission(_)))
+}
+
+/// What was refused when it was tried, and what the library noticed beside that.
+fn denied(server: &ServerFacts) -> Vec<Denied> {
+    let mut denied = match &server.inspected {
+        Ok(inspected) => inspected.denied.clone(),
+        Err(_) => Vec::new(),
+    };
+    let noticed = server.warnings.iter().filter_map(|warning| match warning {
+        Warning::Hidden => Some("info"),
+        Warning::OldConnectionLives => Some("client|kill"),
+        Warning::TellsNothing => Some("client|tracking"),
+        Warning::ClockHidden => Some("time"),
+        _ => None,
+    });
+    for name in noticed {
+        if !denied.contains(&Denied::Wanted(name)) {
+            denied.push(Denied::Wanted(name));
+        }
+    }
+    denied
+}
+
+/// What a lock that was tried says, unless that is what the permissions say already.
+fn trial(server: &ServerFacts, absence: Level) -> Option<Outcome> {
+    match &server.trial {
+        Trial::Works => Some(Outcome::ok(
+            Check::Locking,
+            "locked, renewed and unlocked, with a token",
+        )),
+        // Without its words it would be about a permission that nobody tried.
+        Trial::NoTokens(trouble) if trouble.is_permission && !denied(server).is_empty() => None,
+        Trial::NoTokens(trouble) => Some(Outcome::new(
+            Check::Locking,
+            Level::Warning,
+            format!("fenced locks do not work: {}", refused(trouble)),
+            "Use Redis 6.2 or later and permit `time`, or do without --fenced.",
+        )),
+        Trial::Fails(trouble) if trouble.is_permission => None,
+        // Why it is down says more.
+        Trial::Fails(_) | Trial::Untried if server.down().is_some() => None,
+        Trial::Fails(trouble) => Some(Outcome::new(
+            Check::Locking,
+            absence,
+            refused(trouble),
+            "Find what it complains of in its log and in INFO, such as its memory or its disk.",
+        )),
+        Trial::Untried => Some(Outcome::new(
+            Check::Locking,
+            Level::Note,
+            "not tried: no second connection in time",
+            "Compare `connected_clients` with `maxclients` in its INFO clients.",
+        )),
+    }
+}
+
+fn refused(trouble: &Trouble) -> String {
+    format!("{} was refused: {}", trouble.what, trouble.words)
+}
+
+fn names(denied: &[Denied], prefix: &str) -> String {
+    let name = |denied: &Denied| match denied {
+        Denied::Needed(name) | Denied::Wanted(name) => (*name).to_owned(),
+        Denied::Keys if prefix.is_empty() => "any key".into(),
+        Denied::Keys => format!("keys that begin with `{prefix}`"),
+    };
+    denied.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// What each of them costs.
+fn consequences(denied: &[Denied]) -> String {
+    let cost = |denied: &Denied| match denied {
+        Denied::Wanted("info") => "info (it may be a replica, or vote twice)",
+        Denied::Wanted("time") => "time (no fenced locks, and its clock is not watched)",
+        Denied::Wanted("client|tracking") => "client|tracking (who waits has to ask ten times a second)",
+        Denied::Wanted("client|id") => "client|id (an old connection's commands may still run)",
+        Denied::Wanted("client|kill") => "client|kill (an old connection's commands may still run)",
+        Denied::Wanted(name) | Denied::Needed(name) => name,
+        Denied::Keys => "keys",
+    };
+    denied.iter().map(cost).collect::<Vec<_>>().join(", ")
+}
+
+/// The rules that are missing, or if it is not known which, all.
+fn advice(server: &ServerFacts, denied: &[Denied], prefix: &str) -> String {
+    let user = server.user.as_deref().unwrap_or("default");
+    let rules: Vec<String> = if denied.is_empty() {
+        "evalsha eval set get pttl pexpire del ping info time client|id client|kill client|tracking"
+            .split(' ')
+            .map(|name| format!("+{name}"))
+            .collect()
+    } else {
+        let rule = |denied: &Denied| match denied {
+            Denied::Needed(name) | Denied::Wanted(name) => format!("+{name}"),
+            Denied::Keys => format!("~{prefix}*"),
+        };
+        denied.iter().map(rule).collect()
+    };
+    format!("Permit it: ACL SETUSER {user} {}.", rules.join(" "))
+}
