@@ -3,6 +3,7 @@
 mod access;
 mod bench;
 mod common;
+mod doctor;
 mod locks;
 mod pty;
 mod run;

@@ -13,9 +13,10 @@ use multiredlock::{DownReason, Warning};
 pub(super) fn judge(server: &ServerFacts, absence: Level) -> Vec<Outcome> {
     let mut outcomes = match server.down() {
         Some(reason) => Vec::from_iter(down(reason, absence)),
-        None => vec![Outcome::ok(Check::Reachable, "it can vote"), authenticated(server)],
+        None => [Outcome::ok(Check::Reachable, "it can vote"), authenticated(server)].into(),
     };
     outcomes.extend(plaintext(server));
+    outcomes.extend(distinct(server));
     outcomes.extend(role(server));
     outcomes
 }
@@ -106,6 +107,12 @@ fn plaintext(server: &ServerFacts) -> Option<Outcome> {
             "Set `requirepass` and `tls-port` in its redis.conf, unless its network is closed.",
         ),
     })
+}
+
+/// The library tells servers apart by what INFO says of them.
+fn distinct(server: &ServerFacts) -> Option<Outcome> {
+    let is_told = server.down().is_none() && !server.warnings.contains(&Warning::Hidden);
+    is_told.then(|| Outcome::ok(Check::Distinct, "no other address leads to it"))
 }
 
 /// Whether it stands for itself.
