@@ -10,7 +10,14 @@ use insta::{
     internals::{Content, ContentPath},
 };
 use serde_json::Value;
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread,
+};
 
 /// A server with which nothing is wrong.
 fn healthy() -> RedisServerBuilder {
@@ -233,6 +240,58 @@ fn a_wrong_password_is_told_without_showing_it() {
         finding(&told, Some(of(&servers[2]).as_str()), "persistence")["level"],
         "ok"
     );
+}
+
+#[test]
+fn what_is_no_redis_server_gets_no_password() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&heard);
+    // It ends with the tests.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut words = [0; 1024];
+            let read = stream.read(&mut words).unwrap_or(0);
+            told.lock().unwrap().extend_from_slice(&words[..read]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let servers = quorum(2);
+    let urls = format!("{},{},redis://:secret@{address}", servers[0].url(), servers[1].url());
+    let (code, told) = report(bare(&["--servers", &urls, "doctor"]));
+    assert_eq!(code, 1, "{told:#}");
+    is_found(
+        &told,
+        Some(&address.to_string()),
+        "reachable",
+        "warning",
+        "not a Redis server: HTTP",
+    );
+    let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+    assert!(heard.contains("PING") && !heard.contains("secret"), "{heard}");
+}
+
+#[test]
+fn a_server_that_is_distrusted_is_tried_by_the_library_alone() {
+    let servers = quorum(3);
+    let urls: Vec<_> = servers
+        .iter()
+        .map(|server| format!("redis://{}?distrusted=true", server.address()))
+        .collect();
+    let (code, told) = report(bare(&["--servers", &urls.join(","), "doctor"]));
+    assert_eq!(code, 0, "{told:#}");
+    is_found(
+        &told,
+        Some(of(&servers[0]).as_str()),
+        "inspection",
+        "note",
+        "skipped: it is distrusted",
+    );
+    assert_eq!(finding(&told, Some(of(&servers[0]).as_str()), "locking")["level"], "ok");
+    assert_eq!(servers[0].calls("config|get"), 0);
+    leaves_nothing(&servers);
 }
 
 #[test]

@@ -102,6 +102,9 @@ impl Way {
             (Kind::Single, Some(name)) if host != Some(name) => Err(format!(
                 "its certificate is for `{name}`, which only the library can expect"
             )),
+            (Kind::Single, _) if is_distrusted(rest) => {
+                Err("it is distrusted, and only the library bounds what it may send".into())
+            }
             (Kind::Single, _) => Ok(as_the_library_does(info)),
         };
         way
@@ -120,6 +123,13 @@ impl Place {
             Self::Host(host.into())
         }
     }
+}
+
+/// Whatever is not plainly trusted is not.
+fn is_distrusted(rest: &str) -> bool {
+    let parameters = rest.split_once('?').map_or("", |(_, query)| query).split('&');
+    let mut values = parameters.filter_map(|parameter| parameter.strip_prefix("distrusted="));
+    values.any(|value| value != "false")
 }
 
 /// Without the query: what it says is the library's, and some of it would be misread.
@@ -194,10 +204,10 @@ mod tests {
             (" redis://10.0.0.1 ", "10.0.0.1:6379", 0),
             ("valkey://db.example:1/15", "db.example:1", 15),
             ("[::1]:7000", "::1:7000", 0),
-            ("redis://h?distrusted=true", "h:6379", 0),
-            ("redis://h/3?distrusted=true", "h:6379", 3),
+            ("redis://h?distrusted=false", "h:6379", 0),
+            ("redis://h/3?distrusted=false", "h:6379", 3),
             ("redis+unix:///run/redis.sock", "/run/redis.sock", 0),
-            ("redis+unix:///run/r%20s?distrusted=true", "/run/r%20s", 0),
+            ("redis+unix:///run/r%20s?distrusted=false", "/run/r%20s", 0),
         ] {
             assert_eq!(read(address), (expected.into(), None, None, database), "{address}");
         }
@@ -280,6 +290,18 @@ mod tests {
         }
         for host in ["10.0.0.1", "local.example", "2001:db8::1"] {
             assert_eq!(Place::of(host), Place::Host(host.into()));
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_distrusted_is_left_to_the_library() {
+        for address in [
+            "redis://h?distrusted=true",
+            "redis+unix:///s?distrusted=true",
+            "redis://:p@h/3?distrusted=%74rue",
+        ] {
+            let way = Way::new(address, &Defaults::default());
+            assert!(way.target.unwrap_err().contains("distrusted"), "{address}");
         }
     }
 

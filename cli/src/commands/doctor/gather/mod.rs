@@ -8,16 +8,17 @@ use super::{
     facts::{Inspected, ServerFacts, Trial},
 };
 use crate::{connect::all_tried, exit::Failure, settings::Settings};
-use multiredlock::{Event, Redlock, ServerStatus, Warning};
+use multiredlock::{DownReason, Event, Redlock, ServerState, ServerStatus, Warning};
 use std::{future::Future, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_stream::StreamExt;
+use trial::Alone;
 
 /// How long the library has to find out about each server.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long one server may take for all that is asked of it.
-const LONGEST: Duration = Duration::from_secs(8);
+/// How long one server may take for all that is asked of it once it is reached.
+const LONGEST: Duration = Duration::from_secs(6);
 
 /// How long connections have to end in order.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -31,13 +32,12 @@ pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec
         .collect();
     let mut looks = JoinSet::new();
     for (server, (address, way)) in addresses.iter().zip(&ways).enumerate() {
-        let trial = trial::on(settings, address)?;
+        let alone = Alone::new(settings, address)?;
         let inspection = inspect::through(way.target.clone(), settings);
         looks.spawn(async move {
-            let late = || Err(format!("no answer within {LONGEST:?}"));
-            let (trial, inspected) = tokio::join!(timeout(LONGEST, trial), timeout(LONGEST, inspection));
-            let inspected = inspected.unwrap_or_else(|_| late());
-            (server, trial.unwrap_or(Trial::Untried), inspected)
+            let (trial, inspected) = look(&alone, inspection).await;
+            alone.close().await;
+            (server, trial, inspected)
         });
     }
     let mut told = Vec::new();
@@ -53,6 +53,29 @@ pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec
     Ok(all
         .map(|((status, way), (_, trial, inspected))| facts(status, way, trial, inspected, &told))
         .collect())
+}
+
+/// Nothing but the library speaks to what it has not found to be a Redis server: neither is a password for strangers, nor are
+/// the words of a stranger bounded elsewhere.
+async fn look(
+    alone: &Alone,
+    inspection: impl Future<Output = Result<Inspected, String>>,
+) -> (Trial, Result<Inspected, String>) {
+    let inspection = async {
+        let inspected = timeout(LONGEST, inspection).await;
+        inspected.unwrap_or_else(|_| Err(format!("no answer within {LONGEST:?}")))
+    };
+    match alone.state().await {
+        ServerState::Up => {
+            let (trial, inspected) = tokio::join!(timeout(LONGEST, alone.run()), inspection);
+            (trial.unwrap_or(Trial::Untried), inspected)
+        }
+        ServerState::Down(DownReason::Replica | DownReason::Loading | DownReason::NoPermission(_)) => {
+            (Trial::Untried, inspection.await)
+        }
+        ServerState::Down(reason) => (Trial::Untried, Err(reason.to_string())),
+        _ => (Trial::Untried, Err("its state is unknown".into())),
+    }
 }
 
 /// Keeps the warnings that are told while something else is done: they are not told again.

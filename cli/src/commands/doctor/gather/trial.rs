@@ -2,11 +2,12 @@
 
 use crate::{
     commands::doctor::facts::{Trial, Trouble},
+    connect::all_tried,
     exit::Failure,
     settings::Settings,
 };
-use multiredlock::{Drift, Lock, LockError, Redlock, Refusal, RenewError, Retry, Vote};
-use std::{future::Future, time::Duration};
+use multiredlock::{DownReason, Drift, Lock, LockError, Redlock, Refusal, RenewError, Retry, ServerState, Vote};
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// After which nothing is left of a trial that was broken off, its token included.
@@ -28,32 +29,45 @@ pub(super) fn name() -> String {
     format!("doctor-{:016x}{:016x}", random(), random())
 }
 
-/// Fails only on settings that make no sense.
-pub(super) fn on(settings: &Settings, address: &str) -> Result<impl Future<Output = Trial> + use<>, Failure> {
-    let mut alone = settings.clone();
-    alone.groups = vec![vec![address.into()]];
-    // Nobody can have held this resource before the server was started.
-    alone.restart_guard = None;
-    let redlock = alone.builder()?.fence_expiry(TTL).build()?;
-    let prefix = settings.key_prefix.clone().unwrap_or_default();
-    Ok(async move {
-        let trial = match timeout(PATIENCE, redlock.wait_connected()).await {
-            Ok(true) => run(&redlock, &prefix).await,
-            _ => Trial::Untried,
-        };
-        let _ = timeout(FAREWELL, redlock.close()).await;
-        trial
-    })
+/// A handle on one server alone.
+pub(super) struct Alone {
+    redlock: Redlock,
+    prefix: String,
 }
 
-async fn run(redlock: &Redlock, prefix: &str) -> Trial {
-    let refused = match locked(redlock, prefix, true).await {
-        Ok(()) => return Trial::Works,
-        Err(refused) => refused,
-    };
-    match locked(redlock, prefix, false).await {
-        Ok(()) => Trial::NoTokens(refused),
-        Err(refused) => Trial::Fails(refused),
+impl Alone {
+    /// Fails only on settings that make no sense.
+    pub(super) fn new(settings: &Settings, address: &str) -> Result<Self, Failure> {
+        let mut alone = settings.clone();
+        alone.groups = vec![vec![address.into()]];
+        // Nobody can have held what is locked here before the server was started.
+        alone.restart_guard = None;
+        Ok(Self {
+            redlock: alone.builder()?.fence_expiry(TTL).build()?,
+            prefix: settings.key_prefix.clone().unwrap_or_default(),
+        })
+    }
+
+    /// Waits until it is known whether it can be reached, or the patience is over.
+    pub(super) async fn state(&self) -> ServerState {
+        let _ = timeout(PATIENCE, all_tried(&self.redlock)).await;
+        let server = self.redlock.servers().pop();
+        server.map_or(ServerState::Down(DownReason::NotYet), |server| server.state)
+    }
+
+    pub(super) async fn run(&self) -> Trial {
+        let refused = match locked(&self.redlock, &self.prefix, true).await {
+            Ok(()) => return Trial::Works,
+            Err(refused) => refused,
+        };
+        match locked(&self.redlock, &self.prefix, false).await {
+            Ok(()) => Trial::NoTokens(refused),
+            Err(refused) => Trial::Fails(refused),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        let _ = timeout(FAREWELL, self.redlock.close()).await;
     }
 }
 
