@@ -292,6 +292,19 @@ fn a_server_that_is_distrusted_is_tried_by_the_library_alone() {
     assert_eq!(finding(&told, Some(of(&servers[0]).as_str()), "locking")["level"], "ok");
     assert_eq!(servers[0].calls("config|get"), 0);
     leaves_nothing(&servers);
+
+    // The library warns of what it comes across.
+    servers[0].command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    servers[0].command(&["CONFIG", "SET", "maxmemory", "1gb"]);
+    let (code, told) = report(bare(&["--servers", &urls.join(","), "doctor"]));
+    assert_eq!(code, 2, "{told:#}");
+    is_found(
+        &told,
+        Some(of(&servers[0]).as_str()),
+        "eviction",
+        "unsafe",
+        "allkeys-lru with maxmemory",
+    );
 }
 
 #[test]
