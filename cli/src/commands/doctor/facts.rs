@@ -35,7 +35,16 @@ pub(super) struct ServerFacts {
     pub(super) warnings: Vec<Warning>,
     pub(super) trial: Trial,
     /// What it told when it was asked, or why it was not.
-    pub(super) inspected: Result<Inspected, String>,
+    pub(super) inspected: Result<Inspected, Missed>,
+}
+
+/// Why a server told nothing of itself, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// It was not asked, or did not want to tell.
+    Skipped(String),
+    /// It was asked, and stopped to answer.
+    Silent(String),
 }
 
 /// Locks that were taken for trial.

@@ -4,7 +4,7 @@ use super::trial;
 use crate::{
     commands::doctor::{
         clock::Sample,
-        facts::{Denied, Info, Inspected},
+        facts::{Denied, Info, Inspected, Missed},
     },
     settings::{Settings, TlsFiles},
 };
@@ -35,7 +35,7 @@ const NO_CLIENT: &str = "9223372036854775807";
 pub(super) fn through(
     target: Result<ConnectionInfo, String>,
     settings: &Settings,
-) -> impl Future<Output = Result<Inspected, String>> + use<> {
+) -> impl Future<Output = Result<Inspected, Missed>> + use<> {
     let key = format!(
         "{}{}",
         settings.key_prefix.as_deref().unwrap_or_default(),
@@ -43,7 +43,7 @@ pub(super) fn through(
     );
     let tls = settings.tls.clone();
     async move {
-        let target = target?;
+        let target = target.map_err(Missed::Skipped)?;
         let (done, looked) = oneshot::channel();
         thread::Builder::new()
             .name("inspect".into())
@@ -51,25 +51,30 @@ pub(super) fn through(
                 // If nobody waits any more, nobody wants to know.
                 let _ = done.send(inspect(target, &tls, &key));
             })
-            .map_err(|error| format!("no thread: {error}"))?;
-        looked.await.unwrap_or_else(|_| Err("the look at it broke off".into()))
+            .map_err(|error| Missed::Skipped(format!("no thread: {error}")))?;
+        let broke_off = |_| Err(Missed::Skipped("the look at it broke off".into()));
+        looked.await.unwrap_or_else(broke_off)
     }
 }
 
-fn inspect(target: ConnectionInfo, tls: &TlsFiles, key: &str) -> Result<Inspected, String> {
-    let client = client(target, tls).map_err(|error| error.to_string())?;
-    let connection = client
-        .get_connection_with_timeout(CONNECTING)
-        .map_err(|error| error.to_string())?;
-    let limited = connection
-        .set_read_timeout(Some(ANSWERING))
-        .and_then(|()| connection.set_write_timeout(Some(ANSWERING)));
-    limited.map_err(|error| error.to_string())?;
-    let session = Session {
-        connection,
-        denied: Vec::new(),
-    };
-    session.look(key).map_err(|error| error.to_string())
+fn inspect(target: ConnectionInfo, tls: &TlsFiles, key: &str) -> Result<Inspected, Missed> {
+    let looked = client(target, tls).and_then(|client| {
+        let connection = client.get_connection_with_timeout(CONNECTING)?;
+        connection.set_read_timeout(Some(ANSWERING))?;
+        connection.set_write_timeout(Some(ANSWERING))?;
+        let session = Session {
+            connection,
+            denied: Vec::new(),
+        };
+        session.look(key)
+    });
+    looked.map_err(|error| {
+        if error.is_timeout() {
+            Missed::Silent(format!("it left a question unanswered for {ANSWERING:?}"))
+        } else {
+            Missed::Skipped(error.to_string())
+        }
+    })
 }
 
 #[cfg(feature = "tls")]

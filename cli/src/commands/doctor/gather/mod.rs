@@ -5,7 +5,7 @@ mod trial;
 
 use super::{
     address::{Defaults, Way},
-    facts::{Inspected, ServerFacts, Trial},
+    facts::{Inspected, Missed, ServerFacts, Trial},
 };
 use crate::{connect::all_tried, exit::Failure, settings::Settings};
 use multiredlock::{DownReason, Event, Redlock, ServerState, ServerStatus, Warning};
@@ -55,15 +55,15 @@ pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec
         .collect())
 }
 
-/// Nothing but the library speaks to what it has not found to be a Redis server: neither is a password for strangers, nor are
-/// the words of a stranger bounded elsewhere.
+/// Looks at one server. Nothing but the library speaks to what it has not found to be a Redis server: a password is not for
+/// strangers, and nobody else bounds what they may send.
 async fn look(
     alone: &Alone,
-    inspection: impl Future<Output = Result<Inspected, String>>,
-) -> (Trial, Result<Inspected, String>) {
+    inspection: impl Future<Output = Result<Inspected, Missed>>,
+) -> (Trial, Result<Inspected, Missed>) {
     let inspection = async {
         let inspected = timeout(LONGEST, inspection).await;
-        inspected.unwrap_or_else(|_| Err(format!("no answer within {LONGEST:?}")))
+        inspected.unwrap_or_else(|_| Err(Missed::Skipped(format!("it takes longer than {LONGEST:?}"))))
     };
     match alone.state().await {
         ServerState::Up => {
@@ -73,8 +73,8 @@ async fn look(
         ServerState::Down(DownReason::Replica | DownReason::Loading | DownReason::NoPermission(_)) => {
             (Trial::Untried, inspection.await)
         }
-        ServerState::Down(reason) => (Trial::Untried, Err(reason.to_string())),
-        _ => (Trial::Untried, Err("its state is unknown".into())),
+        ServerState::Down(reason) => (Trial::Untried, Err(Missed::Skipped(reason.to_string()))),
+        _ => (Trial::Untried, Err(Missed::Skipped("its state is unknown".into()))),
     }
 }
 
@@ -85,7 +85,7 @@ async fn meanwhile<T>(redlock: &Redlock, told: &mut Vec<(String, Warning)>, work
     loop {
         tokio::select! {
             biased;
-            event = events.next() => if let Some(Event::Warning { server, warning, .. }) = event {
+            Some(event) = events.next() => if let Event::Warning { server, warning, .. } = event {
                 told.push((server.to_string(), warning));
             },
             done = &mut work => return done,
@@ -97,7 +97,7 @@ fn facts(
     status: ServerStatus,
     way: Way,
     trial: Trial,
-    inspected: Result<Inspected, String>,
+    inspected: Result<Inspected, Missed>,
     told: &[(String, Warning)],
 ) -> ServerFacts {
     let name = status.address.to_string();

@@ -3,7 +3,7 @@
 use crate::{
     commands::doctor::{
         address::{Kind, Place},
-        facts::ServerFacts,
+        facts::{Missed, ServerFacts},
         finding::{Check, Level, Outcome},
     },
     duration::show,
@@ -13,7 +13,7 @@ use multiredlock::{DownReason, Warning};
 pub(super) fn judge(server: &ServerFacts, absence: Level) -> Vec<Outcome> {
     let mut outcomes = match server.down() {
         Some(reason) => Vec::from_iter(down(reason, absence)),
-        None => [Outcome::ok(Check::Reachable, "it can vote"), authenticated(server)].into(),
+        None => [Outcome::ok(Check::Reachable, "it is up"), authenticated(server)].into(),
     };
     outcomes.extend(plaintext(server));
     outcomes.extend(distinct(server));
@@ -142,19 +142,26 @@ fn role(server: &ServerFacts) -> Option<Outcome> {
 }
 
 /// A server that did not tell of itself, if nothing else says so.
-pub(super) fn uninspected(server: &ServerFacts, reason: &str) -> Vec<Outcome> {
+pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = server.warnings.iter().filter_map(eviction).collect();
     let is_reached = !matches!(
         server.down(),
         Some(reason) if !matches!(reason, DownReason::Restarted { .. } | DownReason::Duplicate { .. } | DownReason::Replica)
     );
-    if is_reached {
-        outcomes.push(Outcome::new(
+    match missed {
+        _ if !is_reached => {}
+        Missed::Skipped(reason) => outcomes.push(Outcome::new(
             Check::Inspection,
             Level::Note,
             format!("skipped: {reason}"),
             "Check persistence, eviction, memory and clock there by hand: CONFIG GET, INFO, TIME.",
-        ));
+        )),
+        Missed::Silent(silence) => outcomes.push(Outcome::new(
+            Check::Inspection,
+            absence,
+            silence,
+            reaching(&DownReason::Unresponsive),
+        )),
     }
     outcomes
 }

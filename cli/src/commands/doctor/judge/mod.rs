@@ -11,7 +11,7 @@ mod version;
 mod tests;
 
 use super::{
-    facts::{ServerFacts, Terms, Trial},
+    facts::{Missed, ServerFacts, Terms, Trial},
     finding::{Finding, Level, Outcome},
 };
 
@@ -44,7 +44,7 @@ fn judge_server(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outc
             outcomes.extend(version::judge(inspected));
             outcomes.extend(timing::judge(&inspected.samples, absence, terms));
         }
-        Err(reason) => outcomes.extend(access::uninspected(server, reason)),
+        Err(missed) => outcomes.extend(access::uninspected(server, missed, absence)),
     }
     outcomes
 }
@@ -91,6 +91,7 @@ fn can_vote(server: &ServerFacts, terms: &Terms) -> bool {
     let samples = server.inspected.as_ref().map(|inspected| inspected.samples.as_slice());
     server.down().is_none()
         && !matches!(server.trial, Trial::Fails(_))
+        && !matches!(server.inspected, Err(Missed::Silent(_)))
         && !permissions::lacks_needed(server)
         && !timing::is_late(samples.unwrap_or_default(), terms)
 }

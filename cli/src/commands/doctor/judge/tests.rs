@@ -4,7 +4,7 @@ use super::judge;
 use crate::commands::doctor::{
     address::{Kind, Place},
     clock::Sample,
-    facts::{Denied, Info, Inspected, ServerFacts, Terms, Trial, Trouble},
+    facts::{Denied, Info, Inspected, Missed, ServerFacts, Terms, Trial, Trouble},
     finding::{
         Check, Finding,
         Level::{self, Note, Ok as Fine, Unsafe, Warning as Warn},
@@ -100,11 +100,11 @@ fn down(reason: DownReason) -> impl Fn(&mut ServerFacts) {
     move |server| {
         server.state = ServerState::Down(reason.clone());
         server.trial = Trial::Untried;
-        server.inspected = Err("connection refused".into());
+        server.inspected = Err(Missed::Skipped("connection refused".into()));
     }
 }
 
-/// What is not fine about these, without the note on what a server that was not asked did not tell.
+/// What is not fine about these.
 fn complaints(servers: &[ServerFacts], terms: &Terms) -> Vec<Finding> {
     let findings = judge(servers, terms).into_iter();
     findings.filter(|finding| finding.level != Fine).collect()
@@ -387,7 +387,7 @@ fn each_fact_about_a_server_has_its_finding() {
             "NTP",
         ),
         (
-            // 30 ttls of a second each make 120 ms of this, with an error of 6 ms.
+            // A ttl of 30 s makes 30 times as much of it, and of the round trip by which it may be wrong.
             change(move |s| inspected(s).samples = samples(ms(0), ms(4), micros(100))),
             Check::Rate,
             Warn,
@@ -436,7 +436,7 @@ fn each_fact_about_a_server_has_its_finding() {
         ),
         (
             change(|s| {
-                s.inspected = Err("it is a cluster".into());
+                s.inspected = Err(Missed::Skipped("it is a cluster".into()));
                 s.warnings = vec![Warning::Eviction {
                     policy: "allkeys-lru".into(),
                 }];
@@ -447,7 +447,14 @@ fn each_fact_about_a_server_has_its_finding() {
             "noeviction",
         ),
         (
-            change(|s| s.inspected = Err("late".into())),
+            change(|s| s.inspected = Err(Missed::Silent("unanswered for 1s".into()))),
+            Check::Inspection,
+            Warn,
+            "unanswered for 1s",
+            "overloaded",
+        ),
+        (
+            change(|s| s.inspected = Err(Missed::Skipped("late".into()))),
             Check::Inspection,
             Note,
             "skipped: late",
@@ -504,7 +511,8 @@ fn what_does_not_depend_on_it_is_not_told_of_a_server() {
 
 #[test]
 fn a_server_that_does_not_vote_is_a_warning_as_long_as_a_majority_does() {
-    let ways: [fn(&mut ServerFacts); 5] = [
+    let ways: [fn(&mut ServerFacts); 6] = [
+        |server| server.inspected = Err(Missed::Silent("unanswered".into())),
         |server| down(DownReason::ConnectionRefused)(server),
         |server| server.trial = refused("out of memory", false),
         |server| inspected(server).denied = vec![Denied::Needed("set")],
