@@ -1,7 +1,7 @@
 //! `doctor`, on servers with whatever it is to find.
 
 use crate::{
-    common::{bare, multiredlock, run},
+    common::{Folder, bare, multiredlock, run},
     support::{Certificates, ClientCertificate, RedisServer, RedisServerBuilder},
 };
 use assert_cmd::Command;
@@ -14,7 +14,6 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpListener,
-    path::PathBuf,
     sync::{Arc, Mutex},
     thread,
 };
@@ -79,24 +78,22 @@ fn leaves_nothing(servers: &[RedisServer]) {
     }
 }
 
-/// A file that is gone when the test is over.
-struct File(PathBuf);
+/// A file in a folder of its own, which is gone when the test is over.
+struct File {
+    path: String,
+    _folder: Folder,
+}
 
 impl File {
     fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("multiredlock-{}-{name}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.path(name);
         fs::write(&path, text).unwrap();
-        Self(path)
+        Self { path, _folder: folder }
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        &self.path
     }
 }
 
