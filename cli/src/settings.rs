@@ -139,6 +139,7 @@ pub(crate) struct Settings {
 }
 
 /// What the files of a TLS setting hold.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "they are checked all the same"))]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsFiles {
     pub(crate) ca: Option<Vec<u8>>,
