@@ -262,13 +262,12 @@ async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&Redis
 #[tokio::test(flavor = "multi_thread")]
 async fn what_makes_a_server_less_trustworthy_is_a_warning() {
     let commands = "+ping +time +client|id +client|tracking +eval +evalsha +set +get +pttl +pexpire +del";
+    let untold = commands.replace(" +client|tracking", "");
     let server = RedisServer::builder()
         .user("blind", &format!("on >secret ~* -@all {commands}"))
         .user("powerless", &format!("on >secret ~* -@all {commands} +info"))
-        .user(
-            "deaf",
-            &format!("on >secret ~* -@all {commands} +info -client|tracking"),
-        )
+        // Redis 6 can give a part of a command, and take none away.
+        .user("deaf", &format!("on >secret ~* -@all {untold} +info"))
         .user("timeless", &format!("on >secret ~* -@all {commands} +info -time"))
         .start();
     let url = |user| server.url_as(&format!("{user}:secret"));
