@@ -15,30 +15,52 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a majority waits for the others, so that they vote too.
 const LAGGARDS: Duration = Duration::from_millis(100);
 
-/// Connects, and waits for a majority of each group.
-pub(crate) async fn connect(settings: &Settings) -> Result<Redlock, Failure> {
+/// Connects, and waits for a majority of the servers that a resource belongs to.
+pub(crate) async fn connect(settings: &Settings, resource: &str) -> Result<Redlock, Failure> {
     let redlock = settings.redlock()?;
-    wait(&redlock).await?;
+    wait_for(&redlock, resource).await?;
     Ok(redlock)
 }
 
-/// Waits for a majority of each group, and says who is in the way.
-pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
-    if settle(redlock, PATIENCE).await {
+/// Waits for a majority of the servers that a resource belongs to, and says who is in the way.
+pub(crate) async fn wait_for(redlock: &Redlock, resource: &str) -> Result<(), Failure> {
+    if settle(redlock, resource, PATIENCE).await {
         Ok(())
     } else {
         Err(no_quorum(&redlock.servers()))
     }
 }
 
-/// Waits for a majority of each group, and a little for the other servers. Returns whether there is a majority.
-pub(crate) async fn settle(redlock: &Redlock, longest: Duration) -> bool {
-    if timeout(longest, redlock.wait_connected()).await.is_err() {
+/// Waits for a majority of each group, and says who is in the way.
+pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
+    match timeout(PATIENCE, redlock.wait_connected()).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(no_quorum(&redlock.servers())),
+    }
+}
+
+/// Waits for a majority of the servers that a resource belongs to, and a little for the others. Returns whether there is one.
+pub(crate) async fn settle(redlock: &Redlock, resource: &str, longest: Duration) -> bool {
+    let reached = async {
+        let mut events = redlock.events();
+        while !is_reached(redlock, resource) {
+            events.next().await;
+        }
+    };
+    if timeout(longest, reached).await.is_err() {
         return false;
     }
     // Who is not there by then votes on what follows.
     let _ = timeout(LAGGARDS, all_tried(redlock)).await;
     true
+}
+
+/// Whether a majority of the servers that a resource belongs to can be reached; of each group, if that is no resource.
+pub(crate) fn is_reached(redlock: &Redlock, resource: &str) -> bool {
+    match redlock.group_of(resource) {
+        Ok(group) => redlock.quorums()[group].is_reached(),
+        Err(_) => redlock.is_connected(),
+    }
 }
 
 /// Connects, and waits until it is known of every server whether it can be reached, or the patience is over.

@@ -6,11 +6,15 @@ use crate::{
 };
 use multiredlock::{Event, Holder, Ownership, Quorum, ServerState, ServerStatus, ServerVote, Survey, Vote};
 use serde::Serialize;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The last second of the year 9999.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
 /// A point in time, for JSON.
 pub(crate) fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
+    // It writes no year of five digits.
+    humantime::format_rfc3339_millis(time.min(UNIX_EPOCH + LATEST)).to_string()
 }
 
 /// Who holds a resource.

@@ -9,10 +9,12 @@ mod exit;
 mod facts;
 mod output;
 mod settings;
+mod signals;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use commands::Command;
 use exit::Failure;
+use nix::sys::signal::Signal;
 use output::{Color, Output};
 use settings::Connection;
 use std::process::ExitCode;
@@ -66,6 +68,9 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             output.failure(&failure);
+            if failure.code == exit::signalled(Signal::SIGINT) {
+                signals::die_of_interrupt();
+            }
             ExitCode::from(failure.code)
         }
     }

@@ -10,6 +10,7 @@ use multiredlock::Tls;
 use multiredlock::{Builder, ConfigError, Drift, Redlock, Server};
 use serde::{Deserialize, Deserializer, de};
 use std::{
+    convert::Infallible,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -31,7 +32,7 @@ pub(crate) struct Connection {
     )]
     servers: Vec<String>,
     /// A TOML file that says the same, and more: see `multiredlock help`
-    #[arg(long, global = true, env = "MULTIREDLOCK_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "MULTIREDLOCK_CONFIG", value_name = "FILE", value_parser = path)]
     config: Option<PathBuf>,
     /// What is put before each resource to make the Redis key
     #[arg(long, global = true, env = "MULTIREDLOCK_KEY_PREFIX", value_name = "PREFIX")]
@@ -40,7 +41,7 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "MULTIREDLOCK_ID", value_name = "NAME")]
     id: Option<String>,
     /// Certificate authorities for rediss://, in PEM [default: those of the system]
-    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_CA", value_name = "FILE")]
+    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_CA", value_name = "FILE", value_parser = path)]
     ca: Option<PathBuf>,
     /// A client certificate for rediss://, in PEM
     #[arg(
@@ -48,7 +49,7 @@ pub(crate) struct Connection {
         global = true,
         env = "MULTIREDLOCK_TLS_CERT",
         value_name = "FILE",
-        requires = "key"
+        value_parser = path
     )]
     cert: Option<PathBuf>,
     /// The private key of the client certificate, in PEM
@@ -57,7 +58,7 @@ pub(crate) struct Connection {
         global = true,
         env = "MULTIREDLOCK_TLS_KEY",
         value_name = "FILE",
-        requires = "cert"
+        value_parser = path
     )]
     key: Option<PathBuf>,
 }
@@ -150,9 +151,12 @@ pub(crate) struct TlsFiles {
 impl Connection {
     /// Reads the file, if there is one, and settles what goes before what.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let file = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let file = given(self.config.as_ref())
+            .map(|path| File::read(path))
+            .transpose()?
+            .unwrap_or_default();
         let groups = match (file.servers, file.groups) {
-            _ if !self.servers.is_empty() => vec![self.servers.clone()],
+            _ if !self.servers.concat().trim().is_empty() => vec![self.servers.clone()],
             (Some(_), Some(_)) => {
                 return Err(Failure::new(
                     exit::CONFIG,
@@ -181,22 +185,22 @@ impl Connection {
                 duration::parse(&text).map_err(|problem| Failure::new(exit::CONFIG, format!("drift: {problem}")))?,
             ),
         };
-        let cert = self.cert.as_ref().or(file.tls.cert.as_ref());
-        let key = self.key.as_ref().or(file.tls.key.as_ref());
+        let cert = given(self.cert.as_ref()).or(file.tls.cert.as_ref());
+        let key = given(self.key.as_ref()).or(file.tls.key.as_ref());
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             (None, None) => None,
             _ => return Err(Failure::new(exit::CONFIG, "tls: a certificate and its key go together")),
         };
         let tls = TlsFiles {
-            ca: self.ca.as_ref().or(file.tls.ca.as_ref()).map(read).transpose()?,
+            ca: given(self.ca.as_ref()).or(file.tls.ca.as_ref()).map(read).transpose()?,
             identity,
             server_name: file.tls.server_name,
         };
         Ok(Settings {
             groups,
-            username: file.username,
-            password: file.password,
+            username: file.username.filter(|name| !name.is_empty()),
+            password: file.password.filter(|word| !word.is_empty()),
             tls,
             key_prefix: self.key_prefix.clone().or(file.key_prefix),
             drift,
@@ -300,6 +304,16 @@ pub(crate) fn has_credentials(address: &str) -> bool {
 fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, Failure> {
     let path = path.as_ref();
     fs::read(path).map_err(|error| Failure::new(exit::CONFIG, format!("{}: {error}", path.display())))
+}
+
+/// Takes an empty text too, which a variable may have that was meant not to be there.
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for it")]
+fn path(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(text.into())
+}
+
+fn given(path: Option<&PathBuf>) -> Option<&PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

@@ -33,7 +33,7 @@ pub(crate) struct Renew {
 
 impl Renew {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
-        let redlock = connect(settings).await?;
+        let redlock = connect(settings, &self.resource).await?;
         let mut lock = multiredlock::Lock::from_parts(&self.resource, self.value);
         if let Some(token) = self.token {
             lock = lock.with_token(token);

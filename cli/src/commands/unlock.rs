@@ -33,7 +33,7 @@ struct Unlocked<'a> {
 
 impl Unlock {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
-        let redlock = connect(settings).await?;
+        let redlock = connect(settings, &self.resource).await?;
         let resource = self.resource.as_str();
         let group = redlock.group_of(resource).map_err(multiredlock::OwnerError::from)?;
         let quorum = redlock.quorums()[group];

@@ -35,8 +35,8 @@ fn certificates_are_taken_from_files() {
     assert_eq!(code, 69);
     assert!(stderr.contains("TLS failed"), "{stderr}");
     let (code, _, stderr) = run(bare(&["--servers", &url, "--cert", &cert, "lock", "r"]));
-    assert_eq!(code, 64);
-    assert!(stderr.contains("--key"), "{stderr}");
+    assert_eq!(code, 78);
+    assert!(stderr.contains("a certificate and its key go together"), "{stderr}");
 
     let file = folder.path("locks.toml");
     fs::write(

@@ -1,7 +1,7 @@
 //! `bench`, on servers that are there for it, and how it keeps its hands off others.
 
 use crate::{
-    common::{Folder, addresses, bare, json, multiredlock, run, servers, start},
+    common::{Folder, addresses, bare, code_of, json, multiredlock, run, servers, start},
     pty::Person,
     support::RedisServer,
 };
@@ -193,7 +193,7 @@ fn whoever_ends_it_finds_nothing_left() {
         wait_until("it locks", || !servers[0].keys().is_empty());
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(128 + signal as i32));
+        assert_eq!(code_of(output.status), 128 + signal as i32);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(stderr, format!("multiredlock: ended by {signal}\n"));
         assert!(are_empty(&servers));

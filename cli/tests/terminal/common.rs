@@ -5,8 +5,9 @@ use assert_cmd::Command;
 use serde_json::Value;
 use std::{
     fs,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Child, Output, Stdio},
+    process::{Child, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -62,6 +63,21 @@ pub(crate) fn start(command: &Command) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     start.spawn().expect("it starts")
+}
+
+/// The exit code as a shell tells it.
+pub(crate) fn code_of(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .expect("it ended")
+}
+
+pub(crate) fn command_path() -> String {
+    assert_cmd::cargo::cargo_bin("multiredlock")
+        .to_str()
+        .expect("it is text")
+        .into()
 }
 
 /// Runs it with `--json`: the exit code, and the value on standard output.

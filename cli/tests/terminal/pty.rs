@@ -1,6 +1,6 @@
 //! On a terminal: the full-screen view, the line of who waits, and whose keys they are.
 
-use crate::common::{addresses, multiredlock, run, servers};
+use crate::common::{addresses, command_path, multiredlock, run, servers};
 use crate::support::RedisServer;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::{
@@ -79,12 +79,25 @@ impl Person {
         }
     }
 
+    /// What is typed while the shell still reads does not arrive as a line at its job.
+    fn sees_after_typing(&mut self, keys: &str, words: &str) {
+        let start = Instant::now();
+        while !self.screen().contains(words) {
+            assert!(start.elapsed() < PATIENCE, "no `{words}` in\n{}", self.screen());
+            thread::sleep(Duration::from_millis(300));
+            self.types(keys);
+            thread::sleep(Duration::from_millis(300));
+        }
+    }
+
     /// Waits for the end, and returns the exit code and what is on the screen then.
     pub(crate) fn leaves(mut self) -> (u32, String) {
         let start = Instant::now();
         let code = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                break status.exit_code();
+                // Shells tell who was interrupted by this number.
+                let was_interrupted = status.signal().is_some_and(|signal| signal.contains("Interrupt"));
+                break if was_interrupted { 130 } else { status.exit_code() };
             }
             assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.screen());
             thread::sleep(Duration::from_millis(10));
@@ -103,10 +116,6 @@ impl Drop for Person {
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
-}
-
-fn command_path() -> String {
-    assert_cmd::cargo::cargo_bin("multiredlock").to_str().unwrap().into()
 }
 
 #[test]
@@ -215,4 +224,82 @@ fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
     person.types("exit\r");
     person.leaves();
     assert!(servers.iter().all(|server| server.keys().is_empty()));
+}
+
+/// A person before an interactive shell.
+fn shell(servers: &[RedisServer]) -> Person {
+    let person = Person::starts_with(
+        servers,
+        "bash",
+        &["--norc", "--noprofile", "-i"],
+        &[("PS1", "prompt> ")],
+    );
+    person.sees("prompt> ");
+    person
+}
+
+#[test]
+fn ctrl_c_ends_a_loop_of_a_script() {
+    let servers = servers(3);
+    let script = "for i in 1 2 3; do $M run r -- sh -c 'echo up; exec sleep 1000'; echo next; done";
+    let mut person = Person::starts(&servers, "bash", &["-c", script]);
+    person.sees("up");
+    person.types("\u{3}");
+    let (code, screen) = person.leaves();
+    assert_eq!(code, 130, "{screen}");
+    assert!(!screen.contains("next"), "{screen}");
+}
+
+#[test]
+fn a_job_that_was_stopped_goes_on_in_the_background_and_leaves_the_terminal_to_the_shell() {
+    let servers = servers(3);
+    let mut person = shell(&servers);
+    person.types("$M run r --ttl 60s -- sh -c 'echo up; sleep 1; echo do''ne'\r");
+    person.sees("\nup");
+    person.types("\u{1a}");
+    person.sees("Stopped");
+    person.types("bg\r");
+    person.sees("done");
+    person.types("echo al''ive\r");
+    person.sees("\nalive");
+    person.types("exit\r");
+    person.leaves();
+}
+
+#[test]
+fn a_job_in_the_background_waits_for_the_terminal_that_its_command_reads() {
+    let servers = servers(3);
+    let mut person = shell(&servers);
+    person.types("$M run r --ttl 60s -- sh -c 'read line; echo got $line' &\r");
+    // The shell tells of it with its next prompt.
+    person.sees_after_typing("\r", "Stopped");
+    person.types("fg\r");
+    person.sees("fg\n$M run r");
+    person.sees_after_typing("hello\r", "got hello");
+    person.types("\rexit\r");
+    person.leaves();
+}
+
+#[test]
+fn in_a_pipe_the_terminal_is_left_to_who_reads_it() {
+    let servers = servers(3);
+    let script = "$M run r -- sh -c 'echo up; sleep 1' | sh -c 'cat; read line < /dev/tty; echo got $line'";
+    let mut person = shell(&servers);
+    person.types(&format!("{script}\r"));
+    person.sees("\nup");
+    person.sees_after_typing("hello\r", "got hello");
+    person.types("exit\r");
+    person.leaves();
+}
+
+#[test]
+fn a_command_that_has_no_terminal_on_its_streams_gets_it_when_it_asks() {
+    let servers = servers(3);
+    let script = "echo in | $M run r -- sh -c 'echo ready; read line < /dev/tty; echo got $line'";
+    let mut person = shell(&servers);
+    person.types(&format!("{script}\r"));
+    person.sees("\nready");
+    person.sees_after_typing("hello\r", "got hello");
+    person.types("exit\r");
+    person.leaves();
 }

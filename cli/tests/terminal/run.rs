@@ -1,17 +1,18 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
 use crate::{
-    common::{Folder, multiredlock, run, servers, start},
+    common::{Folder, code_of, command_path, json, multiredlock, run, servers, start},
     support::RedisServer,
 };
 use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use std::{
     fs,
     io::{Read, Write},
-    process::{Child, ExitStatus},
+    process::{Child, ExitStatus, Stdio},
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -86,6 +87,12 @@ fn text(stream: Option<impl Read>) -> String {
     let mut text = String::new();
     stream.unwrap().read_to_string(&mut text).unwrap();
     text
+}
+
+fn forget_all(servers: &[RedisServer]) {
+    for server in servers {
+        server.command(&["FLUSHALL"]);
+    }
 }
 
 /// A command that notes itself and a child, and lasts.
@@ -180,7 +187,7 @@ fn signals_are_handed_on_to_the_command() {
     ));
     let ids = folder.ids("ids", 2);
     signal(&child, Signal::SIGTERM);
-    assert_eq!(ends(&mut child).code(), Some(128 + 15));
+    assert_eq!(code_of(ends(&mut child)), 128 + 15);
     eventually_gone(&ids);
 }
 
@@ -192,7 +199,7 @@ fn who_is_interrupted_while_waiting_leaves_nothing_behind() {
     let mut stderr = child.stderr.take().unwrap();
     stderr.read_exact(&mut [0; 20]).unwrap();
     signal(&child, Signal::SIGINT);
-    assert_eq!(ends(&mut child).code(), Some(128 + 2));
+    assert_eq!(code_of(ends(&mut child)), 128 + 2);
     assert_eq!(run(multiredlock(&servers, &["unlock", "r", value.trim()])).0, 0);
     assert!(servers.iter().all(|server| server.keys().is_empty()));
 }
@@ -206,9 +213,7 @@ fn when_the_servers_forget_the_lock_the_command_and_its_children_are_ended() {
         &["run", "r", "--json", "--", "sh", "-c", &family(&folder)],
     ));
     let ids = folder.ids("ids", 2);
-    for server in &servers {
-        server.command(&["FLUSHALL"]);
-    }
+    forget_all(&servers);
     assert_eq!(ends(&mut child).code(), Some(79));
     assert!(
         ids.iter().all(|id| is_gone(*id)),
@@ -294,7 +299,7 @@ fn a_crash_or_a_stop_of_this_program_does_not_leave_the_command_unprotected() {
             ends(&mut child);
             let mut told = String::new();
             child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-            assert!(told.contains("the command is killed: multiredlock is gone"), "{told}");
+            assert!(told.contains("the command was killed: multiredlock is gone"), "{told}");
         }
     }
 }
@@ -309,4 +314,249 @@ fn a_command_that_stops_reading_is_no_trouble() {
     // Nobody reads it: what counts is that nothing of it fails.
     let _ = child.stdin.take().unwrap().write_all(&vec![b'x'; 1 << 20]);
     assert_eq!(ends(&mut child).code(), Some(0));
+}
+
+/// Starts it with a standard error that nobody reads, of which not a byte more can be written.
+fn start_with_blocked_stderr(servers: &[RedisServer], arguments: &[&str]) -> (Child, std::io::PipeReader) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while nix::unistd::write(&writer, &[b'x'; 1]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let command = multiredlock(servers, arguments);
+    let mut start = std::process::Command::new(command.get_program());
+    start.args(command.get_args());
+    start.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = start
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    (child, reader)
+}
+
+#[test]
+fn messages_that_nobody_reads_hold_up_nothing() {
+    let servers = servers(3);
+    for arguments in [&["run", "r"][..], &["--json", "run", "r"]] {
+        for which in [None, Some(Signal::SIGKILL), Some(Signal::SIGSTOP)] {
+            let folder = Folder::new();
+            let script = family(&folder);
+            let more = ["--ttl", "2s", "--grace", "300ms", "--", "sh", "-c", &script];
+            let (mut child, _stderr) = start_with_blocked_stderr(&servers, &[arguments, &more].concat());
+            let ids = folder.ids("ids", 2);
+            match which {
+                Some(which) => signal(&child, which),
+                None => forget_all(&servers),
+            }
+            let begin = Instant::now();
+            eventually_gone(&ids);
+            assert!(begin.elapsed() < Duration::from_secs(4), "{which:?}");
+            let _ = child.kill();
+            ends(&mut child);
+            forget_all(&servers);
+        }
+    }
+}
+
+#[test]
+fn who_left_the_process_group_is_ended_as_well() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let ids = folder.path("ids");
+    let script = format!("setsid sh -c 'trap \"\" TERM; echo $$ >> {ids}; while :; do sleep 0.05; done' & wait");
+    let arguments = ["run", "r", "--ttl", "3s", "--grace", "200ms", "--", "sh", "-c", &script];
+    for which in [None, Some(Signal::SIGSTOP)] {
+        let mut child = start(&multiredlock(&servers, &arguments));
+        let ids = folder.ids("ids", 1);
+        match which {
+            Some(which) => signal(&child, which),
+            None => forget_all(&servers),
+        }
+        eventually_gone(&ids);
+        if which.is_some() {
+            signal(&child, Signal::SIGCONT);
+        }
+        assert_eq!(ends(&mut child).code(), Some(79));
+        fs::remove_file(folder.path("ids")).unwrap();
+    }
+}
+
+/// The process that watches over a command.
+fn watchdog_of(child: &Child) -> Pid {
+    let start = Instant::now();
+    loop {
+        for entry in fs::read_dir("/proc").unwrap() {
+            let path = entry.unwrap().path();
+            let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+            let parent = format!("PPid:\t{}\n", child.id());
+            if read("cmdline").contains("--watchdog--") && read("status").contains(&parent) {
+                return Pid::from_raw(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
+            }
+        }
+        assert!(start.elapsed() < LONG, "there is none");
+    }
+}
+
+#[test]
+fn what_is_sent_to_a_whole_service_does_not_end_its_watchdog() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let script = format!("trap '' TERM INT HUP; {}", family(&folder));
+    let mut child = start(&multiredlock(
+        &servers,
+        &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script],
+    ));
+    let ids = folder.ids("ids", 2);
+    let watchdog = watchdog_of(&child);
+    for which in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        kill(watchdog, which).unwrap();
+    }
+    signal(&child, Signal::SIGKILL);
+    eventually_gone(&ids);
+    eventually_gone(&[watchdog]);
+    ends(&mut child);
+}
+
+#[test]
+fn a_watchdog_that_was_stopped_holds_up_nothing() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let script = format!("trap '' USR1; {}", family(&folder));
+    let mut child = start(&multiredlock(
+        &servers,
+        &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script],
+    ));
+    let ids = folder.ids("ids", 2);
+    let watchdog = watchdog_of(&child);
+    kill(watchdog, Signal::SIGSTOP).unwrap();
+    // Each makes it tell the watchdog once more, and a pipe takes some 4,000.
+    for _ in 0..8_000 {
+        signal(&child, Signal::SIGUSR1);
+        sleep(Duration::from_micros(100));
+    }
+    sleep(Duration::from_secs(3));
+    assert!(servers.iter().all(|server| server.get("r").is_some()), "it is renewed");
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(code_of(ends(&mut child)), 128 + 15);
+    kill(watchdog, Signal::SIGCONT).unwrap();
+    eventually_gone(&ids);
+    eventually_gone(&[watchdog]);
+}
+
+#[test]
+fn signals_that_were_to_be_ignored_are_ignored() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let script = format!(
+        "trap '' HUP INT; exec {} run r -- sh -c '{}'",
+        command_path(),
+        family(&folder)
+    );
+    let command = multiredlock(&servers, &[]);
+    let mut start = std::process::Command::new("sh");
+    start.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = start.args(["-c", &script]).spawn().unwrap();
+    let ids = folder.ids("ids", 2);
+    for which in [Signal::SIGHUP, Signal::SIGINT] {
+        signal(&child, which);
+        kill(ids[1], which).unwrap();
+    }
+    sleep(Duration::from_millis(300));
+    assert_eq!(child.try_wait().unwrap(), None);
+    assert!(ids.iter().all(|id| !is_gone(*id)));
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(code_of(ends(&mut child)), 128 + 15);
+}
+
+#[test]
+fn a_command_that_was_stopped_on_purpose_stays_so_and_keeps_its_lock() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let script = format!(
+        "echo $$ >> {0}; while :; do sleep 0.01; echo on >> {0}; done",
+        folder.path("log")
+    );
+    let mut child = start(&multiredlock(
+        &servers,
+        &["run", "r", "--ttl", "1s", "--", "sh", "-c", &script],
+    ));
+    let id = Pid::from_raw(folder.lines("log", 2)[0].parse().unwrap());
+    kill(id, Signal::SIGSTOP).unwrap();
+    sleep(Duration::from_millis(100));
+    let before = folder.lines("log", 1).len();
+    sleep(Duration::from_secs(2));
+    assert_eq!(folder.lines("log", 1).len(), before);
+    assert!(servers.iter().all(|server| server.get("r").is_some()), "it is renewed");
+    kill(id, Signal::SIGCONT).unwrap();
+    folder.lines("log", before + 2);
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(code_of(ends(&mut child)), 128 + 15);
+}
+
+#[test]
+fn a_ttl_beyond_all_calendars_can_be_told() {
+    let servers = servers(3);
+    let (code, locked) = json(&servers, &["lock", "r", "--ttl", "9000y"]);
+    assert_eq!(code, 0);
+    assert_eq!(locked["expires_at"], "9999-12-31T23:59:59.000Z");
+}
+
+#[test]
+fn a_wait_of_nothing_is_none() {
+    let servers = servers(3);
+    for wait in ["0s", "500ms"] {
+        let (code, _, stderr) = run(multiredlock(&servers, &["run", "r", "--wait", wait, "--", "true"]));
+        assert_eq!(code, 0, "{stderr}");
+    }
+    let (_, _value, _) = run(multiredlock(&servers, &["lock", "r"]));
+    let (code, _, stderr) = run(multiredlock(&servers, &["run", "r", "--wait", "0s", "--", "true"]));
+    assert_eq!(code, 75, "{stderr}");
+}
+
+#[test]
+fn a_group_that_is_down_holds_up_no_resource_of_another() {
+    let (first, second) = (servers(3), servers(1));
+    second[0].crash();
+    let folder = Folder::new();
+    let file = folder.path("locks.toml");
+    let urls = |servers: &[RedisServer]| servers.iter().map(RedisServer::url).collect::<Vec<_>>();
+    fs::write(&file, format!("groups = [{:?}, {:?}]", urls(&first), urls(&second))).unwrap();
+    let with = |more: &[&str]| run(crate::common::bare(&[&["--config", file.as_str()], more].concat()));
+    // The tests of the library pin which group they belong to.
+    let (code, value, stderr) = with(&["lock", "a", "--no-wait"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(with(&["renew", "a", value.trim()]).0, 0);
+    assert_eq!(with(&["unlock", "a", value.trim()]).0, 0);
+    assert_eq!(with(&["run", "a", "--no-wait", "--", "true"]).0, 0);
+    let (code, _, stderr) = with(&["lock", "b", "--no-wait"]);
+    assert_eq!(code, 69);
+    assert!(stderr.contains("connection refused"), "{stderr}");
+}
+
+#[test]
+fn a_name_cannot_begin_another_line() {
+    let servers = servers(3);
+    let (_, _value, _) = run(multiredlock(&servers, &["lock", "a\nb\u{1b}[2J"]));
+    let (code, _, stderr) = run(multiredlock(
+        &servers,
+        &["run", "a\nb\u{1b}[2J", "--no-wait", "--", "true"],
+    ));
+    assert_eq!((code, stderr.lines().count()), (75, 1), "{stderr}");
+    assert!(stderr.contains("a\\nb\\u{1b}[2J"), "{stderr}");
+}
+
+#[test]
+fn empty_variables_are_as_good_as_none() {
+    let servers = servers(3);
+    let mut command = multiredlock(&servers, &["lock", "r"]);
+    for name in ["CONFIG", "TLS_CA", "TLS_CERT", "TLS_KEY"] {
+        command.env(format!("MULTIREDLOCK_{name}"), "");
+    }
+    assert_eq!(run(command).0, 0);
+    let mut command = multiredlock(&servers, &["lock", "r"]);
+    command.env("MULTIREDLOCK_SERVERS", "");
+    let (code, _, stderr) = run(command);
+    assert_eq!(code, 78);
+    assert!(stderr.contains("no servers: give them with"), "{stderr}");
 }

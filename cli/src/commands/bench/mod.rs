@@ -10,13 +10,13 @@ mod progress;
 mod report;
 mod svg_file;
 
-use super::run::waiting::interrupted;
 use crate::{
     connect,
     duration::{self, show},
     exit::{self, Failure},
     output::Output,
     settings::Settings,
+    signals::interrupted,
 };
 use clap::Args;
 use measure::{Load, Measured};

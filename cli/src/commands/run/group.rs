@@ -1,14 +1,17 @@
 //! A command and its children: one process group, which can be ended as a whole.
 
-use super::{program, terminal::Terminal};
+use super::{
+    descendants, program,
+    terminal::{Place, Terminal},
+};
 use crate::exit::{self, Failure};
 use nix::{
     errno::Errno,
     sys::{
-        signal::{Signal, killpg},
+        signal::{Signal, kill, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, getppid},
+    unistd::{Pid, getpgrp, getpid, getppid},
 };
 use std::{ffi::OsString, io, os::unix::process::CommandExt, process::Command, time::Duration};
 use tokio::{
@@ -16,13 +19,21 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-/// How often it is looked whether a whole group is gone: of those that are not our children nobody tells.
+/// How often it is looked whether all are gone: of those that are not our children nobody tells.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How often it is looked for descendants that left the group, which takes longer.
+const SEARCH: Duration = Duration::from_millis(20);
+
+/// How long a command waits that asked for the terminal which somebody else has, before it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A command that was started in a process group of its own.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(super) struct Group {
     id: Pid,
+    /// Who is no descendant of the command, though ours.
+    watchdog: Pid,
     terminal: Option<Terminal>,
     children: Stream,
     end: Option<End>,
@@ -30,21 +41,21 @@ pub(crate) struct Group {
 
 /// How a command came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(super) enum End {
     Exited(u8),
     Signalled(Signal),
 }
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(super) enum Change {
     Ended(End),
     /// It was stopped, as by Ctrl-Z.
-    Stopped,
+    Stopped(Signal),
 }
 
 impl End {
-    pub(crate) fn code(self) -> u8 {
+    pub(super) fn code(self) -> u8 {
         match self {
             Self::Exited(code) => code,
             Self::Signalled(signal) => exit::signalled(signal),
@@ -54,11 +65,16 @@ impl End {
 
 impl Group {
     /// Starts a command with our standard streams and these variables, in the foreground if we are there.
-    pub(crate) fn start(command: &[OsString], variables: &[(&str, Option<String>)]) -> Result<Self, Failure> {
+    pub(super) fn start(
+        command: &[OsString],
+        variables: &[(&str, Option<String>)],
+        watchdog: Pid,
+    ) -> Result<Self, Failure> {
         adopt_orphans();
         // Before the command starts, so that no end is missed.
         let children = signal(SignalKind::child()).map_err(|error| internal(&error))?;
-        let terminal = Terminal::of_foreground();
+        let terminal = Terminal::open();
+        let place = terminal.as_ref().and_then(Terminal::place);
         let (program, arguments) = command.split_first().expect("clap asks for a command");
         let mut start = Command::new(program);
         start.args(arguments).process_group(0);
@@ -68,34 +84,35 @@ impl Group {
                 None => start.env_remove(name),
             };
         }
-        prepare(&mut start, terminal);
+        prepare(&mut start, place.clone());
         let child = start.spawn().map_err(|error| {
             // The child may have gone to the foreground before it failed.
-            if let Some(terminal) = terminal {
-                terminal.take_back();
+            if let (Some(terminal), Some(_)) = (&terminal, place) {
+                terminal.take_back_from_nobody();
             }
             program::refused(program, &error)
         })?;
         Ok(Self {
             id: Pid::from_raw(i32::try_from(child.id()).expect("process ids are positive")),
+            watchdog,
             terminal,
             children,
             end: None,
         })
     }
 
-    pub(crate) fn id(&self) -> Pid {
+    pub(super) fn id(&self) -> Pid {
         self.id
     }
 
     /// Sends a signal to the command and its children.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         // What is gone needs no signal any more.
         let _ = killpg(self.id, signal);
     }
 
     /// Waits until the command ends or is stopped. Dropping it loses nothing.
-    pub(crate) async fn changed(&mut self) -> Change {
+    pub(super) async fn changed(&mut self) -> Change {
         loop {
             if let Some(change) = self.reap() {
                 return change;
@@ -104,40 +121,81 @@ impl Group {
         }
     }
 
-    /// Ends the command and its children: asks them to, and kills who is left by then.
-    pub(crate) async fn end(&mut self, kill_at: Instant) {
-        self.signal(Signal::SIGTERM);
+    /// Ends the command and all its descendants: asks them to, and kills who is left by then.
+    pub(super) async fn end(&mut self, kill_at: Instant) {
+        self.signal_all(Signal::SIGTERM);
         // Who is stopped does not hear it otherwise.
-        self.signal(Signal::SIGCONT);
+        self.signal_all(Signal::SIGCONT);
         if timeout_at(kill_at, self.gone()).await.is_err() {
-            self.signal(Signal::SIGKILL);
+            let killed = async {
+                loop {
+                    self.signal_all(Signal::SIGKILL);
+                    if timeout(SEARCH, self.gone()).await.is_ok() {
+                        return;
+                    }
+                }
+            };
             // Only a process in an uninterruptible call of the system is not gone at once.
-            let _ = timeout(Duration::from_secs(5), self.gone()).await;
+            let _ = timeout(Duration::from_secs(5), killed).await;
+        }
+        if let Some(terminal) = &self.terminal {
+            terminal.take_back(self.id);
+            terminal.restore();
         }
     }
 
-    /// Waits until no process of the group is left.
+    /// Sends a signal also to those that left the group.
+    fn signal_all(&self, signal: Signal) {
+        self.signal(signal);
+        for id in self.strays() {
+            // It may be gone by now.
+            let _ = kill(id, signal);
+        }
+    }
+
+    fn strays(&self) -> Vec<Pid> {
+        descendants::of(getpid(), self.watchdog)
+    }
+
+    /// Waits until no process of the group and no other descendant is left.
     async fn gone(&mut self) {
+        let mut searched = None::<Instant>;
         loop {
             self.reap();
-            if killpg(self.id, None) == Err(Errno::ESRCH) {
-                return;
+            if killpg(self.id, None) == Err(Errno::ESRCH) && searched.is_none_or(|at| at.elapsed() >= SEARCH) {
+                if self.strays().is_empty() {
+                    return;
+                }
+                searched = Some(Instant::now());
             }
             sleep(LOOK).await;
         }
     }
 
-    /// Gives the terminal back, and stops this program too, as a shell's user expects of Ctrl-Z. Returns when it goes on.
-    pub(crate) fn stop_together(&self) {
-        if let Some(terminal) = &self.terminal {
-            terminal.take_back();
-            // Nobody would go on with us otherwise.
-            let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+    /// Does what a shell's user expects when a command stops: we stop as well, if it did for the sake of the terminal, and
+    /// return when it may go on.
+    ///
+    /// Who was stopped on purpose is left alone, and held.
+    pub(super) async fn was_stopped(&self, by: Signal) -> bool {
+        let asks = matches!(by, Signal::SIGTTIN | Signal::SIGTTOU);
+        match &self.terminal {
+            Some(terminal) if asks && terminal.is_ours() => true,
+            Some(terminal) if asks || by == Signal::SIGTSTP => {
+                terminal.take_back(self.id);
+                // With all who share our group, as the shell takes them for one job. Where nobody could let us go on again the
+                // system does not stop us.
+                let _ = killpg(getpgrp(), by);
+                if asks && !terminal.is_ours() {
+                    sleep(ASK_AGAIN).await;
+                }
+                true
+            }
+            _ => false,
         }
     }
 
     /// Lets a command that was stopped go on.
-    pub(crate) fn go_on(&self) {
+    pub(super) fn go_on(&self) {
         if let Some(terminal) = &self.terminal {
             terminal.hand_over(self.id);
         }
@@ -159,7 +217,7 @@ impl Group {
                     Change::Ended(End::Exited(u8::try_from(code & 0xff).expect("a code is a byte")))
                 }
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.id => Change::Ended(End::Signalled(signal)),
-                Ok(WaitStatus::Stopped(pid, _)) if pid == self.id => Change::Stopped,
+                Ok(WaitStatus::Stopped(pid, signal)) if pid == self.id => Change::Stopped(signal),
                 Ok(WaitStatus::StillAlive) | Err(_) => return None,
                 Ok(_) => continue,
             };
@@ -174,25 +232,31 @@ impl Group {
     /// Takes the terminal back. Ctrl-C was meant for all in the foreground, where the command was alone.
     fn back_to_the_foreground(&self, end: End) {
         let Some(terminal) = &self.terminal else { return };
-        terminal.take_back();
-        if let End::Signalled(signal @ (Signal::SIGINT | Signal::SIGQUIT)) = end {
-            let _ = killpg(nix::unistd::getpgrp(), signal);
+        if terminal.is_ours() {
+            return;
+        }
+        terminal.take_back(self.id);
+        if let End::Signalled(signal) = end {
+            terminal.restore();
+            if terminal.is_ours() && matches!(signal, Signal::SIGINT | Signal::SIGQUIT) {
+                let _ = killpg(getpgrp(), signal);
+            }
         }
     }
 }
 
 /// What the child does before it becomes the command.
 #[expect(unsafe_code, reason = "there is no safe way to run something between fork and exec")]
-fn prepare(command: &mut Command, terminal: Option<Terminal>) {
-    let parent = nix::unistd::getpid();
+fn prepare(command: &mut Command, place: Option<Place>) {
+    let parent = getpid();
     let prepare = move || -> io::Result<()> {
         die_with_the_parent()?;
         if getppid() != parent {
             // It died before it could be told.
             return Err(Errno::ESRCH.into());
         }
-        if let Some(terminal) = terminal {
-            terminal.hand_over(nix::unistd::getpid());
+        if let Some(place) = &place {
+            place.take();
         }
         Ok(())
     };

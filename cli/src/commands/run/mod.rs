@@ -1,5 +1,6 @@
 //! `multiredlock run`.
 
+mod descendants;
 mod group;
 mod program;
 mod terminal;
@@ -10,25 +11,32 @@ use crate::{
     duration::{self, millis, show},
     exit::{self, Failure},
     facts::timestamp,
-    output::Output,
+    output::{Output, Teller},
     settings::Settings,
+    signals::{Signals, die_of_interrupt},
 };
 use clap::Args;
-use group::{Change, Group};
+use group::{Change, End, Group};
 use multiredlock::{Guard, ReleaseError};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{
     ffi::OsString,
-    io,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    signal::unix::{Signal as Stream, SignalKind, signal},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use waiting::Wait;
 use watchdog::Watchdog;
+
+/// The signals that are handed on to the command.
+const HANDED_ON: [Signal; 6] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
 
 /// The shortest ttl that leaves time to end a command.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
@@ -49,11 +57,12 @@ Examples:
   multiredlock run report --fenced -- sh -c './publish --token $MULTIREDLOCK_TOKEN'
 
 The command gets MULTIREDLOCK_RESOURCE, _VALUE, _EXPIRES_AT (Unix time in seconds, as it was at the start; renewals move
-it), and with --fenced _TOKEN. Its standard streams and its terminal are ours. It is a process group of its own. If this
-program crashes or is killed the command is killed too.
+it), and with --fenced _TOKEN. Its standard streams and its terminal are ours. If this program crashes, is killed, or is
+stopped for too long, the command and all in its process group are killed too. What it leaves running when it ends by
+itself goes on without the lock.
 
-Exit codes: that of the command; 75 if somebody else holds it (--conflict-exit-code), 69 if no majority can be reached,
-79 if the lock was lost, 126 or 127 if there is no such command.")]
+Exit codes: that of the command; 75 if somebody else holds it (--conflict-exit-code), 69 if no majority can be reached (with
+--wait or --no-wait; otherwise that is waited for too), 79 if the lock was lost, 126 or 127 if there is no such command.")]
 pub(crate) struct Run {
     /// What is locked
     resource: String,
@@ -111,15 +120,20 @@ impl Run {
         }
         program::find(program)?;
         let redlock = settings.redlock()?;
-        let mut watchdog = Watchdog::start()?;
+        let watchdog = Watchdog::start()?;
         let wanted = (self.resource.as_str(), self.ttl, self.fenced);
         let outcome = match self.wait.acquire(&redlock, wanted, output).await {
-            Ok(guard) => self.hold(guard, margins, &mut watchdog, output).await,
-            Err(failure) => Err(failure),
+            Ok(guard) => self.hold(guard, margins, watchdog, output).await,
+            Err(failure) => {
+                watchdog.done();
+                Err(failure)
+            }
         };
-        watchdog.done();
         redlock.close().await;
-        outcome
+        if let Ok(End::Signalled(Signal::SIGINT)) = outcome {
+            die_of_interrupt();
+        }
+        outcome.map(End::code)
     }
 
     fn margins(&self, settings: &Settings) -> Result<Margins, Failure> {
@@ -159,19 +173,44 @@ impl Run {
         Ok(margins)
     }
 
-    /// Runs the command while the lock is held, and returns its exit code.
-    async fn hold(
+    /// Runs the command while the lock is held, and returns how it ended.
+    async fn hold(&self, guard: Guard, margins: Margins, watchdog: Watchdog, output: &Output) -> Result<End, Failure> {
+        let teller = output.teller();
+        let ended = self.protect(&guard, margins, watchdog, &teller).await;
+        if output.json
+            && let Ok(end) = &ended
+        {
+            let (resource, exit_code) = (self.resource.as_str(), end.code());
+            teller.message(&Told::Ended { resource, exit_code }, String::new);
+        }
+        let end = ended?;
+        if let Some(loss) = guard.loss() {
+            return Err((&loss).into());
+        }
+        match guard.release().await {
+            Err(error @ ReleaseError::Gone { .. }) => Err(Failure::new(exit::LOST, error.to_string())),
+            // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
+            Ok(()) | Err(_) => Ok(end),
+        }
+    }
+
+    /// Runs the command, and ends it if the lock does.
+    async fn protect(
         &self,
-        guard: Guard,
+        guard: &Guard,
         margins: Margins,
-        watchdog: &mut Watchdog,
-        output: &Output,
-    ) -> Result<u8, Failure> {
+        mut watchdog: Watchdog,
+        teller: &Teller,
+    ) -> Result<End, Failure> {
         let resource = self.resource.as_str();
-        let mut signals =
-            Signals::new().map_err(|error| Failure::new(exit::SOFTWARE, format!("no signals: {error}")))?;
-        let mut group = Group::start(&self.command, &self.variables(&guard))?;
-        if output.json {
+        let mut signals = Signals::listen(&HANDED_ON)?;
+        if guard.remaining() <= margins.notice() {
+            let problem = "the lock was granted so late that there is no time to run the command";
+            return Err(Failure::new(exit::LOST, problem));
+        }
+        let mut group = Group::start(&self.command, &self.variables(guard), watchdog.id())?;
+        watchdog.allow(group.id(), guard.remaining().saturating_sub(margins.kill / 2));
+        if teller.output.json {
             let validity = guard.remaining();
             let told = Told::Locked {
                 resource,
@@ -179,43 +218,29 @@ impl Run {
                 valid_for_ms: millis(validity),
                 expires_at: timestamp(SystemTime::now() + validity),
             };
-            output.message(&told, String::new);
+            teller.message(&told, String::new);
         }
-        let code = match supervise(&guard, &mut group, &mut signals, margins, watchdog).await {
-            Ok(code) => code,
+        let supervised = supervise(guard, &mut group, &mut signals, margins, &mut watchdog).await;
+        let ended = match supervised {
+            Ok(end) => Ok(end),
             Err(Trouble { reason, kill_at }) => {
                 let grace = kill_at.saturating_duration_since(Instant::now());
-                output.message(
-                    &Told::Ending {
-                        resource,
-                        reason: reason.message.clone(),
-                    },
-                    || format!("{}; the command is being ended within {}", reason.message, show(grace)),
-                );
+                let told = Told::Ending {
+                    resource,
+                    reason: reason.message.clone(),
+                };
+                teller.message(&told, || {
+                    let grace = show(grace);
+                    format!("{}; the command is being ended within {grace}", reason.message)
+                });
                 group.end(kill_at).await;
-                return Err(Failure::new(
-                    exit::LOST,
-                    format!("the command was ended: {}", reason.message),
-                ));
+                let problem = format!("the command was ended: {}", reason.message);
+                Err(Failure::new(exit::LOST, problem))
             }
         };
-        if output.json {
-            output.message(
-                &Told::Ended {
-                    resource,
-                    exit_code: code,
-                },
-                String::new,
-            );
-        }
-        if let Some(loss) = guard.loss() {
-            return Err((&loss).into());
-        }
-        match guard.release().await {
-            Err(error @ ReleaseError::Gone { .. }) => Err(Failure::new(exit::LOST, error.to_string())),
-            // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
-            Ok(()) | Err(_) => Ok(code),
-        }
+        // Before the release, for which servers that are frozen may take longer than the lock is valid.
+        watchdog.done();
+        ended
     }
 
     fn variables(&self, guard: &Guard) -> [(&'static str, Option<String>); 4] {
@@ -248,14 +273,14 @@ struct Trouble {
     kill_at: Instant,
 }
 
-/// Waits for the end of the command, and returns its exit code, unless the lock is in danger before.
+/// Waits for the end of the command, unless the lock is in danger before.
 async fn supervise(
     guard: &Guard,
     group: &mut Group,
     signals: &mut Signals,
     margins: Margins,
     watchdog: &mut Watchdog,
-) -> Result<u8, Trouble> {
+) -> Result<End, Trouble> {
     let mut ends = Instant::now() + guard.remaining();
     loop {
         let loss = guard.loss();
@@ -279,11 +304,10 @@ async fn supervise(
         tokio::select! {
             _ = guard.lost() => {}
             change = group.changed() => match change {
-                Change::Ended(end) => return Ok(end.code()),
-                Change::Stopped => {
-                    group.stop_together();
-                    // The lock may be lost by now.
-                    if guard.is_valid() {
+                Change::Ended(end) => return Ok(end),
+                // The lock may be lost by the time at which it goes on.
+                Change::Stopped(by) => {
+                    if group.was_stopped(by).await && guard.is_valid() {
                         group.go_on();
                     }
                 }
@@ -291,31 +315,5 @@ async fn supervise(
             signal = signals.next() => group.signal(signal),
             () = sleep(margins.tick().min(remaining.saturating_sub(margins.notice()))) => {}
         }
-    }
-}
-
-/// The signals that are handed on to the command.
-struct Signals([(Signal, Stream); 6]);
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let listen = |which: Signal| Ok::<_, io::Error>((which, signal(SignalKind::from_raw(which as i32))?));
-        Ok(Self([
-            listen(Signal::SIGHUP)?,
-            listen(Signal::SIGINT)?,
-            listen(Signal::SIGQUIT)?,
-            listen(Signal::SIGTERM)?,
-            listen(Signal::SIGUSR1)?,
-            listen(Signal::SIGUSR2)?,
-        ]))
-    }
-
-    async fn next(&mut self) -> Signal {
-        std::future::poll_fn(|cx| {
-            let mut streams = self.0.iter_mut();
-            let heard = streams.find_map(|(which, stream)| stream.poll_recv(cx).is_ready().then_some(*which));
-            heard.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-        })
-        .await
     }
 }

@@ -5,17 +5,14 @@ use crate::{
     exit::{self, Failure},
     facts::{self, HolderFact},
     output::Output,
+    signals::interrupted,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use multiredlock::{AcquireRequest, Guard, Ownership, Redlock};
-use nix::sys::signal::Signal;
+use multiredlock::{AcquireRequest, Guard, LockError, Ownership, Redlock};
 use serde::Serialize;
-use std::{io, time::Duration};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// How long nothing is said of waiting: most locks are there by then.
 const SILENT: Duration = Duration::from_millis(200);
@@ -29,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait for somebody else's lock, and how to end if that was not long enough.
 #[derive(Args, Debug)]
 pub(crate) struct Wait {
-    /// Waits no longer than this for whoever holds it [default: as long as it takes]
+    /// Waits no longer than this, for whoever holds it or for a majority [default: as long as it takes]
     #[arg(long = "wait", value_parser = duration::parse, value_name = "DURATION", conflicts_with = "none")]
     longest: Option<Duration>,
     /// Does not wait if somebody else holds it
@@ -49,24 +46,29 @@ impl Wait {
         output: &Output,
     ) -> Result<Guard, Failure> {
         let acquired = async {
-            if self.none {
-                connect::wait(redlock).await?;
+            if self.does_not() {
+                connect::wait_for(redlock, resource).await?;
             } else {
-                connect::settle(redlock, self.longest.unwrap_or(SETTLED).min(SETTLED)).await;
+                connect::settle(redlock, resource, SETTLED).await;
             }
             let request = self.request(redlock, resource, ttl);
             let request = if fenced { request.fenced() } else { request };
             tokio::select! {
                 biased;
-                guard = request => guard.map_err(|error| {
-                    if redlock.is_connected() { error.into() } else { connect::no_quorum(&redlock.servers()) }
+                guard = request => guard.map_err(|error| match error {
+                    // Who is in the way says more than that nobody answered.
+                    LockError::TimedOut { .. } | LockError::NoQuorum { .. } if !connect::is_reached(redlock, resource) => {
+                        connect::no_quorum(&redlock.servers())
+                    }
+                    error => error.into(),
                 }),
                 () = tell(redlock, resource, output) => unreachable!("it is told for as long as it takes"),
             }
         };
         let acquired = tokio::select! {
-            guard = acquired => guard,
+            biased;
             interrupted = interrupted() => Err(interrupted),
+            guard = acquired => guard,
         };
         acquired.map_err(|failure| match failure.code {
             exit::HELD => Failure {
@@ -77,9 +79,13 @@ impl Wait {
         })
     }
 
+    fn does_not(&self) -> bool {
+        self.none || self.longest == Some(Duration::ZERO)
+    }
+
     fn request(&self, redlock: &Redlock, resource: &str, ttl: Duration) -> AcquireRequest {
         match self.longest {
-            _ if self.none => redlock.try_acquire(resource, ttl),
+            _ if self.does_not() => redlock.try_acquire(resource, ttl),
             Some(longest) => redlock.acquire(resource, ttl).within(longest),
             None => redlock.acquire(resource, ttl),
         }
@@ -97,19 +103,19 @@ struct Waiting<'a> {
 /// Tells who holds a resource, on a terminal in a line of its own that is gone in the end, otherwise whenever it is another.
 async fn tell(redlock: &Redlock, resource: &str, output: &Output) {
     sleep(SILENT).await;
-    let line = output.is_live().then(Line::new);
+    let mut line = None;
     let mut told = None;
     loop {
         let ownership = redlock.owner(resource).await;
         let (owner, words) = match &ownership {
             Ok(Ownership::Held(holder)) => (holder.owner.clone(), facts::held_by(holder)),
-            _ if !redlock.is_connected() => (None, "no majority of the servers can be reached".into()),
+            _ if !connect::is_reached(redlock, resource) => (None, connect::no_quorum(&redlock.servers()).message),
             Ok(Ownership::Free) => (None, "it is free, and others wait too".into()),
             _ => (None, "several ask for it at once".into()),
         };
         let text = format!("waiting for `{resource}`: {words}");
-        if let Some(line) = &line {
-            line.0.set_message(text);
+        if output.is_live() {
+            line.get_or_insert_with(Line::new).says(text);
         } else if told.as_ref() != Some(&owner) {
             let holder = match &ownership {
                 Ok(Ownership::Held(holder)) => Some(holder.into()),
@@ -136,31 +142,17 @@ struct Line(ProgressBar);
 impl Line {
     fn new() -> Self {
         let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}").expect("the template is right");
-        let bar = ProgressBar::new_spinner().with_style(style);
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self(bar)
+        Self(ProgressBar::new_spinner().with_style(style))
+    }
+
+    fn says(&self, text: String) {
+        self.0.set_message(text);
+        self.0.enable_steady_tick(Duration::from_millis(100));
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         self.0.finish_and_clear();
-    }
-}
-
-/// Resolves when this program is asked to end.
-pub(crate) async fn interrupted() -> Failure {
-    let wait = async |kind: SignalKind| -> io::Result<()> {
-        signal(kind)?.recv().await;
-        Ok(())
-    };
-    let (outcome, which) = tokio::select! {
-        outcome = wait(SignalKind::interrupt()) => (outcome, Signal::SIGINT),
-        outcome = wait(SignalKind::terminate()) => (outcome, Signal::SIGTERM),
-        outcome = wait(SignalKind::hangup()) => (outcome, Signal::SIGHUP),
-    };
-    match outcome {
-        Ok(()) => Failure::new(exit::signalled(which), format!("ended by {which}")),
-        Err(error) => Failure::new(exit::SOFTWARE, format!("no signals: {error}")),
     }
 }

@@ -3,19 +3,22 @@
 //! It is this program, started with [`NAME`], and hears through its standard input which process group it watches and until
 //! when that may run: lines of two numbers. The end of the input without the line [`DONE`] says that we are gone.
 
+use super::descendants;
 use crate::exit::{self, Failure};
 use nix::{
     errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::{Signal, killpg},
+    sys::signal::{SigSet, Signal, kill, killpg},
     time::{ClockId, clock_gettime},
-    unistd::{Pid, read},
+    unistd::{Pid, getpid, getppid, read},
 };
 use std::{
     env,
     io::{self, Write},
     os::{fd::AsFd, unix::process::CommandExt},
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    thread::sleep,
     time::Duration,
 };
 
@@ -27,19 +30,25 @@ const DONE: &str = "done";
 /// How long a sleep of the machine may go unnoticed: timers do not go on meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether somebody is gone.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How long it may take to end once it was told to.
+const ENDS: Duration = Duration::from_millis(100);
+
 /// The process that watches.
 #[derive(Debug)]
-pub(crate) struct Watchdog {
+pub(super) struct Watchdog {
     input: ChildStdin,
-    /// It is reaped with all other children.
-    _process: Child,
+    process: Child,
 }
 
 impl Watchdog {
     /// Starts one that watches nothing yet.
-    pub(crate) fn start() -> Result<Self, Failure> {
+    pub(super) fn start() -> Result<Self, Failure> {
         let problem = |error: io::Error| Failure::new(exit::SOFTWARE, format!("no watchdog: {error}"));
         let mut process = Command::new(this_program().map_err(problem)?)
+            .arg0("multiredlock")
             .arg(NAME)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -48,25 +57,36 @@ impl Watchdog {
             .spawn()
             .map_err(problem)?;
         let input = process.stdin.take().expect("it is piped");
-        Ok(Self {
-            input,
-            _process: process,
-        })
+        // One that was stopped and reads nothing must not stop us as well.
+        fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(|error| problem(error.into()))?;
+        Ok(Self { input, process })
+    }
+
+    pub(super) fn id(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.process.id()).expect("process ids are positive"))
     }
 
     /// Lets the group run for this much longer.
-    pub(crate) fn allow(&mut self, group: Pid, remaining: Duration) {
+    pub(super) fn allow(&mut self, group: Pid, remaining: Duration) {
         self.tell(&format!("{group} {}", (now() + remaining).as_millis()));
     }
 
     /// Ends it: the command is over.
-    pub(crate) fn done(&mut self) {
+    pub(super) fn done(mut self) {
         self.tell(DONE);
+        drop(self.input);
+        // Whoever waits for us alone is not to be left with it. It may have been collected with all other children.
+        let mut left = ENDS;
+        while let (Ok(None), false) = (self.process.try_wait(), left.is_zero()) {
+            sleep(TICK);
+            left = left.saturating_sub(TICK);
+        }
     }
 
-    /// A watchdog that somebody killed hears nothing, and the command runs on with one protection less.
+    /// A watchdog that somebody killed hears nothing, and the command runs on with one protection less. A line is so short that
+    /// it is written as a whole or not at all.
     fn tell(&mut self, line: &str) {
-        let _ = self.input.write_all(format!("{line}\n").as_bytes());
+        let _ = self.input.write(format!("{line}\n").as_bytes());
     }
 }
 
@@ -76,12 +96,35 @@ pub(crate) fn entered() -> Option<ExitCode> {
     if arguments.next()? != NAME || arguments.next().is_some() {
         return None;
     }
+    // What is sent to all of a service, or of a terminal, is not meant to end what protects others from it.
+    let _ = SigSet::all().thread_block();
+    let parent = getppid();
     if let Some((group, why)) = watch() {
-        eprintln!("multiredlock: the command is killed: {why}");
-        // It may be gone by itself.
-        let _ = killpg(group, Signal::SIGKILL);
+        end(group, parent);
+        // There may be nobody left to tell, or no terminal.
+        let _ = writeln!(io::stderr(), "multiredlock: the command was killed: {why}");
     }
     Some(ExitCode::SUCCESS)
+}
+
+/// Kills the group, and as long as their parent is there also those that left it.
+fn end(group: Pid, parent: Pid) {
+    // Each may start another before it is killed.
+    for _ in 0..100 {
+        let is_gone = killpg(group, Signal::SIGKILL) == Err(Errno::ESRCH);
+        let strays = if getppid() == parent {
+            descendants::of(parent, getpid())
+        } else {
+            Vec::new()
+        };
+        for id in &strays {
+            let _ = kill(*id, Signal::SIGKILL);
+        }
+        if is_gone && strays.is_empty() {
+            return;
+        }
+        sleep(TICK);
+    }
 }
 
 /// What the watchdog was told last.

@@ -1,13 +1,13 @@
 //! A line for each event.
 
 use crate::{
-    commands::run::waiting::interrupted,
     exit::Failure,
     facts::{self, EventFact},
     output::{
         Output,
         style::{self, paint},
     },
+    signals::interrupted,
 };
 use multiredlock::Redlock;
 use std::time::SystemTime;

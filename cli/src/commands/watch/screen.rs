@@ -2,8 +2,8 @@
 
 use super::view::View;
 use crate::{
-    commands::run::waiting::interrupted,
     exit::{self, Failure},
+    signals::interrupted,
 };
 use multiredlock::Redlock;
 use ratatui::{
