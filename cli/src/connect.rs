@@ -31,8 +31,10 @@ pub(crate) async fn wait_for(redlock: &Redlock, resource: &str) -> Result<(), Fa
     }
 }
 
-/// Waits for a majority of each group, and says who is in the way.
+/// Waits until it is known of every server whether it can be reached, and says who is in the way of a majority of each group.
 pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
+    // Who has not answered by then is in nobody's way, or told.
+    let _ = timeout(PATIENCE, all_tried(redlock)).await;
     match timeout(PATIENCE, redlock.wait_connected()).await {
         Ok(_) => Ok(()),
         Err(_) => Err(no_quorum(&redlock.servers())),

@@ -2,10 +2,11 @@
 
 use crate::support::RedisServer;
 use assert_cmd::Command;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use serde_json::Value;
 use std::{
     fs,
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -62,7 +63,24 @@ pub(crate) fn start(command: &Command) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    hear_signals(&mut start);
     start.spawn().expect("it starts")
+}
+
+/// Whoever runs the tests in the background may have had signals ignored, which the command would respect.
+#[expect(unsafe_code, reason = "there is no safe way to run something between fork and exec")]
+fn hear_signals(start: &mut std::process::Command) {
+    let hear = || {
+        for which in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: no handler is installed, but the default one.
+            unsafe { signal(which, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: it makes a system call and nothing else.
+    unsafe {
+        start.pre_exec(hear);
+    }
 }
 
 /// The exit code as a shell tells it.
