@@ -324,8 +324,11 @@ impl Operation {
     }
 
     /// Whether a key that it sets or renews belongs to no lock any more.
+    ///
+    /// A lock that was renewed may have been handed over to another process, which goes on to renew it.
     pub(crate) fn is_orphaned(&self, now: Instant) -> bool {
-        self.claim.is_released() || self.claim.expires().is_none_or(|expires| now >= expires)
+        let is_over = |expires| now >= expires;
+        self.claim.is_released() || (self.verb != Verb::Renew && self.claim.expires().is_none_or(is_over))
     }
 
     /// Whether sending it would be of no use, or harm.

@@ -1,7 +1,7 @@
 //! What comes late is undone: SETs whose round is over, and unlocks for a server that was away.
 
 use crate::{builder, connect, eventually_free, ms, secs, start, up};
-use multiredlock::{LockError, Redlock, testing::MemoryServer};
+use multiredlock::{Lock, LockError, Redlock, testing::MemoryServer};
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
@@ -82,6 +82,31 @@ async fn a_renewal_that_lands_after_its_lock_was_unlocked_is_undone() {
     up(&redlock, 3).await;
     sleep(ms(1)).await;
     assert!(servers.iter().all(MemoryServer::is_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_whose_answers_were_lost_takes_nothing_from_whoever_the_lock_was_handed_to() {
+    let servers = start(3);
+    let redlock = builder(&servers).reconnect(secs(20), secs(20)).build().unwrap();
+    let other = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
+    up(&redlock, 3).await;
+    up(&other, 3).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    servers.iter().for_each(MemoryServer::freeze);
+    redlock.renew(&lock, secs(10)).await.unwrap_err();
+    up(&redlock, 0).await;
+    servers.iter().for_each(MemoryServer::thaw);
+    up(&other, 3).await;
+    let handed_over = other
+        .renew(&Lock::from_parts("r", lock.value()), secs(600))
+        .await
+        .unwrap();
+    // By then it would be over here.
+    sleep(secs(15)).await;
+    up(&redlock, 3).await;
+    sleep(ms(10)).await;
+    assert!(handed_over.is_valid());
+    assert!(servers.iter().all(|server| server.get("r").is_some()));
 }
 
 #[tokio::test(start_paused = true)]
