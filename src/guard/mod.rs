@@ -228,13 +228,13 @@ mod tests {
             let waiting = async {
                 if !was_connected {
                     servers.iter().for_each(MemoryServer::crash);
-                    sleep(secs(1)).await;
                 }
+                sleep(secs(1)).await;
                 clock::tests::sleep_for(secs(3_600));
                 servers.iter().for_each(MemoryServer::crash);
                 std::future::pending::<Loss>().await
             };
-            let limit = if was_connected { secs(1) } else { secs(9) };
+            let limit = if was_connected { secs(2) } else { secs(9) };
             let loss = tokio::select! {
                 loss = timeout(limit, guard.lost()) => loss.expect("no server has to tell"),
                 loss = waiting => loss,
