@@ -1,6 +1,6 @@
 //! How a run of `multiredlock` ends: the exit codes, and the line that says why.
 
-use multiredlock::{ConfigError, LockError, Loss, OwnerError, RenewError};
+use multiredlock::{ConfigError, LockError, Loss, OwnerError, ReleaseError, RenewError};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{error::Error, fmt::Write};
@@ -136,6 +136,16 @@ impl From<OwnerError> for Failure {
         let code = match &error {
             OwnerError::InvalidResource(_) => USAGE,
             _ => SOFTWARE,
+        };
+        Self::of(code, &error)
+    }
+}
+
+impl From<ReleaseError> for Failure {
+    fn from(error: ReleaseError) -> Self {
+        let code = match &error {
+            ReleaseError::Gone { .. } => LOST,
+            _ => UNAVAILABLE,
         };
         Self::of(code, &error)
     }

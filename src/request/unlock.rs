@@ -30,6 +30,39 @@ pub struct Unlocked {
 }
 
 impl Unlocked {
+    /// Tells whether a majority held the lock until it was unlocked.
+    ///
+    /// # Errors
+    ///
+    /// [`ReleaseError`], which names the resource: `Gone` if a majority did not hold it any more, `Unknown` if too few
+    /// servers answered to tell.
+    pub fn check(&self, resource: impl Into<String>) -> Result<(), ReleaseError> {
+        let Self {
+            removed,
+            not_ours,
+            unreachable,
+        } = *self;
+        let servers = removed + not_ours + unreachable;
+        let (resource, needed) = (resource.into(), majority(servers));
+        if removed >= needed {
+            Ok(())
+        } else if not_ours > servers - needed {
+            Err(ReleaseError::Gone {
+                resource,
+                removed,
+                servers,
+                needed,
+            })
+        } else {
+            Err(ReleaseError::Unknown {
+                resource,
+                removed,
+                servers,
+                needed,
+            })
+        }
+    }
+
     fn count(votes: &[Vote]) -> Self {
         let mut unlocked = Self {
             removed: 0,
@@ -110,29 +143,7 @@ impl Future for Releasing {
         if this.unlocking.operation.poll_votes(cx, removed).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let Unlocked {
-            removed,
-            not_ours,
-            unreachable,
-        } = ready!(Pin::new(&mut this.unlocking).poll(cx));
-        let servers = removed + not_ours + unreachable;
-        let (resource, needed) = (this.resources.to_string(), majority(servers));
-        Poll::Ready(if removed >= needed {
-            Ok(())
-        } else if not_ours > servers - needed {
-            Err(ReleaseError::Gone {
-                resource,
-                removed,
-                servers,
-                needed,
-            })
-        } else {
-            Err(ReleaseError::Unknown {
-                resource,
-                removed,
-                servers,
-                needed,
-            })
-        })
+        let unlocked = ready!(Pin::new(&mut this.unlocking).poll(cx));
+        Poll::Ready(unlocked.check(this.resources.to_string()))
     }
 }

@@ -1,7 +1,7 @@
 //! What comes late is undone: SETs whose round is over, and unlocks for a server that was away.
 
 use crate::{builder, connect, eventually_free, ms, secs, start, up};
-use multiredlock::{Lock, LockError, Redlock, testing::MemoryServer};
+use multiredlock::{Lock, LockError, Redlock, ReleaseError, testing::MemoryServer};
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +147,32 @@ async fn a_late_set_of_a_lock_that_was_renewed_costs_the_lock_nothing() {
     let lock = redlock.renew(&lock, secs(600)).await.unwrap();
     sleep(ms(10)).await;
     assert_eq!(redlock.unlock(&lock).await.removed, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unlock_tells_whether_a_majority_held_the_lock_until_then() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[0].forget("r");
+    assert_eq!(redlock.unlock(&lock).await.check("r"), Ok(()));
+    let (servers_in_all, needed) = (3, 2);
+    let gone = redlock.unlock(&lock).await.check("r").unwrap_err();
+    assert_eq!(
+        gone,
+        ReleaseError::Gone {
+            resource: "r".into(),
+            removed: 0,
+            servers: servers_in_all,
+            needed
+        }
+    );
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    servers[1].crash();
+    servers[2].crash();
+    up(&redlock, 1).await;
+    let unknown = redlock.unlock(&lock).await.check("r").unwrap_err();
+    assert!(matches!(unknown, ReleaseError::Unknown { removed: 1, .. }), "{unknown}");
 }
 
 #[tokio::test(start_paused = true)]

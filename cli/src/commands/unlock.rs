@@ -1,12 +1,8 @@
 //! `multiredlock unlock`.
 
-use crate::{
-    connect::connect,
-    exit::{self, Failure},
-    output::Output,
-    settings::Settings,
-};
+use crate::{connect::connect, exit::Failure, output::Output, settings::Settings};
 use clap::Args;
+use multiredlock::OwnerError;
 use serde::Serialize;
 
 /// Gives a lock back
@@ -35,41 +31,18 @@ impl Unlock {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
         let redlock = connect(settings, &self.resource).await?;
         let resource = self.resource.as_str();
-        let group = redlock.group_of(resource).map_err(multiredlock::OwnerError::from)?;
-        let quorum = redlock.quorums()[group];
-        let unlocked = redlock
-            .unlock(&multiredlock::Lock::from_parts(resource, self.value))
-            .await;
+        redlock.group_of(resource).map_err(OwnerError::from)?;
+        let lock = multiredlock::Lock::from_parts(resource, self.value);
+        let unlocked = redlock.unlock(&lock).await;
         redlock.close().await;
-        let multiredlock::Unlocked {
-            removed,
-            not_ours,
-            unreachable,
-            ..
-        } = unlocked;
         let fact = Unlocked {
             resource,
-            removed,
-            not_ours,
-            unreachable,
+            removed: unlocked.removed,
+            not_ours: unlocked.not_ours,
+            unreachable: unlocked.unreachable,
         };
         output.result(&fact, String::new)?;
-        let counts = format!(
-            "{removed} of {} servers removed it, it was not there on {not_ours}, {unreachable} did not answer",
-            quorum.servers
-        );
-        if removed >= quorum.needed {
-            Ok(0)
-        } else if not_ours > quorum.servers - quorum.needed {
-            Err(Failure::new(
-                exit::LOST,
-                format!("`{resource}` was not locked with this value any more: {counts}"),
-            ))
-        } else {
-            Err(Failure::new(
-                exit::UNAVAILABLE,
-                format!("could not unlock `{resource}` for sure: {counts}"),
-            ))
-        }
+        unlocked.check(resource)?;
+        Ok(0)
     }
 }

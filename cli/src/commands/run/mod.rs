@@ -188,7 +188,7 @@ impl Run {
             return Err((&loss).into());
         }
         match guard.release().await {
-            Err(error @ ReleaseError::Gone { .. }) => Err(Failure::new(exit::LOST, error.to_string())),
+            Err(error @ ReleaseError::Gone { .. }) => Err(error.into()),
             // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
             Ok(()) | Err(_) => Ok(end),
         }
