@@ -439,9 +439,28 @@ fn a_watchdog_that_was_stopped_holds_up_nothing() {
     assert!(servers.iter().all(|server| server.get("r").is_some()), "it is renewed");
     signal(&child, Signal::SIGTERM);
     assert_eq!(code_of(ends(&mut child)), 128 + 15);
-    kill(watchdog, Signal::SIGCONT).unwrap();
     eventually_gone(&ids);
     eventually_gone(&[watchdog]);
+}
+
+#[test]
+fn a_watchdog_that_goes_on_hears_what_it_missed() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let mut child = start(&multiredlock(
+        &servers,
+        &["run", "r", "--ttl", "1s", "--", "sh", "-c", &family(&folder)],
+    ));
+    let ids = folder.ids("ids", 2);
+    let watchdog = watchdog_of(&child);
+    kill(watchdog, Signal::SIGSTOP).unwrap();
+    // What it heard last is over by then.
+    sleep(Duration::from_secs(2));
+    kill(watchdog, Signal::SIGCONT).unwrap();
+    sleep(Duration::from_millis(500));
+    assert!(ids.iter().all(|id| !is_gone(*id)), "the lock was renewed all the time");
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(code_of(ends(&mut child)), 128 + 15);
 }
 
 #[test]

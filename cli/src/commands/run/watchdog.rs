@@ -81,6 +81,10 @@ impl Watchdog {
             sleep(TICK);
             left = left.saturating_sub(TICK);
         }
+        if left.is_zero() {
+            // It is stopped, or so slow that it would take our end for a crash.
+            let _ = self.process.kill();
+        }
     }
 
     /// A watchdog that somebody killed hears nothing, and the command runs on with one protection less. A line is so short that
@@ -135,26 +139,39 @@ enum Order {
     Done,
 }
 
+impl Order {
+    /// How long there is nothing to do, in whole milliseconds as timers take them, and no less.
+    fn left(self) -> Duration {
+        match self {
+            Self::Watch { until, .. } => {
+                let left = until.saturating_sub(now());
+                Duration::from_millis(u64::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX))
+            }
+            Self::Idle | Self::Done => Duration::MAX,
+        }
+    }
+}
+
 /// Returns whom to kill, and why.
 fn watch() -> Option<(Pid, &'static str)> {
     let mut order = Order::Idle;
     let mut text = Vec::new();
     loop {
-        let mut left = LOOK;
-        if let Order::Watch { group, until } = order {
-            left = left.min(until.saturating_sub(now()));
-            if left.is_zero() {
-                return Some((
-                    group,
-                    "its lock was not renewed in time, since multiredlock was stopped",
-                ));
-            }
-        }
         let input = io::stdin();
         let mut ready = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let timeout = PollTimeout::try_from(order.left().min(LOOK)).unwrap_or(PollTimeout::MAX);
         match poll(&mut ready, timeout) {
-            Ok(0) | Err(Errno::EINTR | Errno::EAGAIN) => continue,
+            // What was said while this process did not run counts before the time is up.
+            Ok(0) => match order {
+                Order::Watch { group, .. } if order.left().is_zero() => {
+                    return Some((
+                        group,
+                        "its lock was not renewed in time, since multiredlock was stopped",
+                    ));
+                }
+                _ => continue,
+            },
+            Err(Errno::EINTR | Errno::EAGAIN) => continue,
             Ok(_) | Err(_) => {}
         }
         let mut buffer = [0; 256];
