@@ -26,9 +26,8 @@ use std::process::ExitCode;
 #[command(
     name = "multiredlock",
     version,
-    after_long_help = const_format(),
+    after_long_help = long_help(),
     propagate_version = true,
-    disable_help_subcommand = false,
     max_term_width = 100
 )]
 struct Arguments {
@@ -51,7 +50,7 @@ struct Arguments {
     color: Color,
 }
 
-fn const_format() -> String {
+fn long_help() -> String {
     format!("{}\n\n{}", settings::FILE_HELP, exit::HELP)
 }
 

@@ -1,7 +1,7 @@
 //! `multiredlock status`.
 
 use crate::{
-    connect::look_around,
+    connect::{is_reached, look_around},
     duration::show,
     exit::{self, Failure},
     facts::{self, QuorumFact, ServerFact, SurveyFact},
@@ -25,7 +25,7 @@ Example:
   multiredlock status backup
   multiredlock status --json | jq '.servers[] | select(.state == \"down\")'
 
-Exit codes: 0 if a majority answers, 69 if none does.")]
+Exit codes: 0 if a majority of the servers can be reached, 69 if not.")]
 pub(crate) struct Status {
     /// What may be locked
     resource: Option<String>,
@@ -46,24 +46,11 @@ impl Status {
             Some(resource) => {
                 let survey = redlock.owner(resource.as_str()).survey().await?;
                 output.result(&SurveyFact::new(resource, &survey), || in_words(resource, &survey))?;
-                !matches!(survey.ownership, Ownership::Unclear { .. }) || answers(&survey)
+                matches!(survey.ownership, Ownership::Held(_) | Ownership::Free) || is_reached(&redlock, resource)
             }
         };
         redlock.close().await;
         Ok(if is_clear { 0 } else { exit::UNAVAILABLE })
-    }
-}
-
-/// Whether it is unclear only since the servers name different owners.
-fn answers(survey: &Survey) -> bool {
-    match &survey.ownership {
-        Ownership::Unclear { failure, .. } => {
-            let told = |vote: &&multiredlock::ServerVote| {
-                matches!(vote.vote, multiredlock::Vote::Held(_) | multiredlock::Vote::Missing)
-            };
-            survey.votes.iter().filter(told).count() >= failure.needed
-        }
-        _ => true,
     }
 }
 
