@@ -101,7 +101,7 @@ impl Lock {
     /// too much afterwards. It does so on every system for a virtual machine that was stopped from outside.
     pub fn validity(&self) -> Duration {
         match self.term {
-            Some(term) if !self.claim.is_released() => term.promised.saturating_sub(term.start.elapsed()),
+            Some(term) if !self.claim.is_released() => self.claim.left(&term.promise),
             _ => Duration::ZERO,
         }
     }
@@ -113,10 +113,8 @@ impl Lock {
 
     /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
-        self.term.map_or_else(Instant::now, |term| {
-            let valid_for = term.promised.saturating_sub(term.start.slept_since());
-            term.start.instant() + valid_for
-        })
+        self.term
+            .map_or_else(Instant::now, |term| self.claim.ends(&term.promise))
     }
 
     pub(crate) fn shared_resources(&self) -> &Resources {

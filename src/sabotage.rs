@@ -41,6 +41,18 @@ pub(crate) enum Sabotage {
     RestartUnguarded,
     /// The largest token is taken as it is, without a second round.
     PlainMaximum,
+    /// A SET whose answer was lost is undone when its TTL is over, though its lock may have been handed over.
+    OldSetsUndone,
+    /// Copies of a lock do not hear of a renewal for less.
+    RenewalNotCapped,
+    /// A late renewal may shorten what another client has renewed since.
+    RenewalsShorten,
+    /// A client forgets how long it has had a resource when nobody in it waits.
+    TurnsForgotten,
+    /// A guard is renewed at a third of its TTL, whatever is left of its validity.
+    RenewsAtThirdOfTtl,
+    /// A grant that comes after the decision tells the waiter nothing.
+    LateGrantForgotten,
 }
 
 #[cfg(test)]

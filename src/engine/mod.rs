@@ -2,6 +2,8 @@
 
 pub(crate) mod ballot;
 mod line;
+#[cfg(test)]
+mod order;
 mod retry;
 pub(crate) mod room;
 pub(crate) mod round;

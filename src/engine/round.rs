@@ -15,7 +15,7 @@ use crate::{
     quorum::majority,
     resource::Resources,
     sabotage::Sabotage,
-    server::{Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Round, UnderWay, Verb, later},
+    server::{Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, later},
 };
 use std::{
     future::poll_fn,
@@ -51,10 +51,7 @@ pub(crate) struct Grant {
 /// For how long a majority holds keys for us.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Term {
-    /// Before the first byte was sent.
-    pub(crate) start: Moment,
-    /// For so long since then nobody else can be granted the resource.
-    pub(crate) promised: Duration,
+    pub(crate) promise: Promise,
     /// By then every server has dropped the keys.
     pub(crate) expires: Instant,
 }
@@ -95,7 +92,7 @@ enum Outcome {
 impl Attempt {
     /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
-        let decided = match self.electorate.decide(&self.set, self.start, self.terms.ttl).await {
+        let decided = match self.electorate.decide(&self.set, (self.start, 0), self.terms.ttl).await {
             Ok(term) => self.fence(term).await,
             Err(failed) => Err(failed),
         };
@@ -136,7 +133,7 @@ impl Attempt {
         {
             lane.submit(&[&raise]);
         }
-        let term = self.electorate.decide(&raise, self.start, self.terms.ttl).await?;
+        let term = self.electorate.decide(&raise, (self.start, 0), self.terms.ttl).await?;
         Ok((term, Some(token)))
     }
 }
@@ -214,12 +211,14 @@ impl Electorate {
         let Terms { ttl, limit, fence } = terms;
         let under_way = self.under_way.begin()?;
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
-        let (mut set, start) = self.operation(
+        let start = Moment::now();
+        let keys_and_value = (keys.clone(), value);
+        let mut set = self.operation(
             Verb::Lock,
-            (keys.clone(), value),
+            keys_and_value,
             &Arc::default(),
             ttl.duration(),
-            limit,
+            (start, limit),
         );
         set.watches = watches;
         set.fence = fence.map(|expiry| Fence {
@@ -248,11 +247,20 @@ impl Electorate {
         terms: Terms,
     ) -> Result<Term, Failed> {
         let Terms { ttl, limit, fence } = terms;
-        let (mut renewal, start) = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), limit);
-        renewal.fence = token.zip(fence).map(|(token, expiry)| Fence { token, expiry });
-        let renewal = Arc::new(renewal);
-        self.submit(&[&renewal]);
-        let term = self.decide(&renewal, start, ttl).await?;
+        let (renewal, number, start) = {
+            let _in_order = claim.order();
+            let start = Moment::now();
+            let counted = claim.begin(start, ttl.duration(), ttl.promised());
+            let number = counted.number;
+            let renewal = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), (start, limit));
+            let mut renewal = renewal.counted(counted);
+            renewal.fence = token.zip(fence).map(|(token, expiry)| Fence { token, expiry });
+            let renewal = Arc::new(renewal);
+            self.submit(&[&renewal]);
+            (renewal, number, start)
+        };
+        let term = self.decide(&renewal, (start, number), ttl).await?;
+        claim.granted(number);
         self.restore_missing(&renewal);
         Ok(term)
     }
@@ -339,7 +347,8 @@ impl Electorate {
         let is_ours = value.is_some();
         let nobodys = || fresh(&self.id, SystemTime::now()).into();
         let value = value.map_or_else(nobodys, Arc::clone);
-        let (mut look, _) = self.operation(Verb::Look, (keys, value), &Arc::default(), limit, limit);
+        let times = (Moment::now(), limit);
+        let mut look = self.operation(Verb::Look, (keys, value), &Arc::default(), limit, times);
         look.watches = is_ours;
         let look = Arc::new(look);
         self.submit(&[&look]);
@@ -371,18 +380,15 @@ impl Electorate {
         keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
         ttl: Duration,
-        limit: Duration,
-    ) -> (Operation, Moment) {
-        let start = Moment::now();
+        (start, limit): (Moment, Duration),
+    ) -> Operation {
         let until = later(start.instant(), limit);
-        let servers = self.lanes.len();
         let times = (start.instant(), until);
-        let operation = Operation::vote_by(times, verb, keys_and_value, Arc::clone(claim), ttl, servers);
-        (operation, start)
+        Operation::vote_by(times, verb, keys_and_value, Arc::clone(claim), ttl, self.lanes.len())
     }
 
     /// Waits for the vote that decides or for the end of the round.
-    async fn decide(&self, operation: &Operation, start: Moment, ttl: Ttl) -> Result<Term, Failed> {
+    async fn decide(&self, operation: &Operation, (start, number): (Moment, u64), ttl: Ttl) -> Result<Term, Failed> {
         let decided = poll_fn(|cx| operation.poll_decision(cx));
         let decision = timeout_at(operation.until(), decided).await;
         let start = if Sabotage::ClockReadLate.is_on() {
@@ -392,6 +398,7 @@ impl Electorate {
         };
         let elapsed = start.elapsed();
         debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
+        let ttl = operation.claim.overhang().map_or(ttl, |overhang| ttl.at_most(overhang));
         let is_in_time = ttl.validity(elapsed).is_some() || Sabotage::NoLastCheck.is_on();
         let outcome = match decision {
             Ok(Decision::Won) if is_in_time => "won",
@@ -402,8 +409,11 @@ impl Electorate {
         metrics::round(operation.verb.name(), outcome);
         match decision {
             Ok(Decision::Won) if is_in_time => Ok(Term {
-                start,
-                promised: ttl.promised(),
+                promise: Promise {
+                    number,
+                    start,
+                    lasts: ttl.promised(),
+                },
                 // Keys were set as late as now.
                 expires: Instant::now() + ttl.duration(),
             }),

@@ -73,7 +73,7 @@ impl Default for Drift {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ttl {
     millis: u64,
-    /// Less than the ttl.
+    /// Less than the ttl, unless that was cut.
     drift: Duration,
 }
 
@@ -107,6 +107,15 @@ impl Ttl {
             self.drift
         };
         self.duration().saturating_sub(drift)
+    }
+
+    /// The same drift of a shorter ttl, of which there may be nothing left.
+    pub(crate) fn at_most(self, ttl: Duration) -> Self {
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            millis: self.millis.min(millis),
+            ..self
+        }
     }
 
     /// What is left after `elapsed`, or nothing if the round took too long to be of use.

@@ -8,6 +8,7 @@ use crate::{
     },
     error::{Loss, RenewError},
     request::RenewRequest,
+    sabotage::Sabotage,
     server::Listening,
 };
 use std::{sync::Arc, time::Duration};
@@ -53,23 +54,24 @@ enum Looked {
 
 impl Keeper<'_> {
     async fn watch_over(&self) -> Loss {
-        let Settings { ttl, max_hold, .. } = self.held.settings;
+        let Settings { max_hold, .. } = self.held.settings;
         let since = self.held.since;
-        let third = ttl / 3;
-        let mut renew_at = since + third;
-        let look_at = since + LOOK_AFTER.min(ttl / 10);
+        let lock = self.held.lock();
+        let mut renew_at = self.next_renewal();
+        let look_at = since + LOOK_AFTER.min(self.held.remaining() / 4);
         let mut listening = None;
         // It goes on while others wait, so that a server that does not answer it delays no renewal.
         let mut looking = None;
         loop {
             // Of the moment at which it would be sent, which may be much later than now.
+            let shortened = lock.claim().shortened();
             let may_renew = max_hold.is_none_or(|max_hold| renew_at.saturating_duration_since(since) < max_hold);
             tokio::select! {
                 // What was seen comes before a new look, lest one that is told of change after change never ends one.
                 biased;
                 () = sleep_until(renew_at), if may_renew => match self.renew().await {
                     Renewed::Yes => {
-                        renew_at = Instant::now() + third;
+                        renew_at = self.next_renewal();
                         // A server forgets who wants to hear of a key when it tells of a change, and also when it does not
                         // because it was we who renewed it.
                         looking = listening.is_some().then(|| Box::pin(self.look(false)));
@@ -77,6 +79,7 @@ impl Keeper<'_> {
                     Renewed::NotYet(pause) => renew_at = Instant::now() + pause,
                     Renewed::Lost(loss) => return loss,
                 },
+                () = shortened => renew_at = renew_at.min(self.next_renewal()),
                 () = sleep_until(look_at), if listening.is_none() => {
                     listening = Some(self.listen());
                     looking = Some(Box::pin(self.look(true)));
@@ -93,6 +96,16 @@ impl Keeper<'_> {
                 () = told(listening.as_ref()) => looking = Some(Box::pin(self.look(true))),
             }
         }
+    }
+
+    /// A third of what is left from now: two more can be tried if one fails.
+    fn next_renewal(&self) -> Instant {
+        let left = if Sabotage::RenewsAtThirdOfTtl.is_on() {
+            self.held.settings.ttl
+        } else {
+            self.held.remaining()
+        };
+        Instant::now() + left / 3
     }
 
     async fn renew(&self) -> Renewed {
@@ -120,7 +133,7 @@ impl Keeper<'_> {
         let pause = match &error {
             // Nothing will change any more but the clock.
             RenewError::Closed => ttl,
-            _ => (ttl / 20).max(SHORTEST_PAUSE),
+            _ => (ttl / 20).max(SHORTEST_PAUSE).min(self.held.remaining() / 2),
         };
         self.held.not_renewed(error);
         Renewed::NotYet(pause)

@@ -14,7 +14,7 @@ use crate::{
 use held::Held;
 use std::{fmt, sync::Arc, time::Duration};
 
-/// A lock that is renewed at a third of its ttl until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
+/// A lock that is renewed at a third of its validity until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
 ///
 /// Dropping it releases the lock, best effort, inside or outside a runtime. It keeps its handle alive.
 ///

@@ -2,7 +2,6 @@
 
 use super::{BoxFuture, default_round_timeout, outcome};
 use crate::{
-    clock::Moment,
     engine::{
         Drift, Vote,
         ballot::is_lost,
@@ -85,7 +84,9 @@ impl RenewRequest {
         let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
         let token = lock.token();
         let fence = core.fence(token.is_some(), ttl)?;
-        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let limit = self
+            .round_timeout
+            .unwrap_or_else(|| default_round_timeout(self.ttl).max(lock.validity()));
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
@@ -99,7 +100,6 @@ impl RenewRequest {
                 failure: failure(not_asked),
             });
         }
-        let start = Moment::now();
         let terms = Terms { ttl, limit, fence };
         let failed = match electorate.renew(keys_and_value, claim, token, terms).await {
             Ok(term) => {
@@ -124,8 +124,7 @@ impl RenewRequest {
                 failure: failure(votes),
             },
             Failed::Outvoted(votes) => RenewError::Unknown {
-                // Some servers may have taken the new ttl, which may be the shorter one.
-                remaining: lock.validity().min(ttl.validity(start.elapsed()).unwrap_or_default()),
+                remaining: lock.validity(),
                 failure: failure(votes),
             },
         })

@@ -1,5 +1,6 @@
 //! One operation of a caller on the keys of one lock, on all servers, and where their votes gather.
 
+use super::claim::{Claim, Renewal};
 use crate::{
     engine::ballot::{Ballot, Decision, Vote},
     resource::Resources,
@@ -7,10 +8,7 @@ use crate::{
 };
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -52,42 +50,6 @@ impl Verb {
 /// The Redis keys, and the value that proves who owns them.
 pub(crate) type KeysAndValue = (Resources, Arc<str>);
 
-/// Whether a key may still be set for a value: not once its round failed or its lock was unlocked.
-///
-/// All operations of one lock share it. Whoever unlocks releases it before the unlock is submitted, and the lane reads it
-/// while it decides what to send, so that no SET is sent after its unlock.
-#[derive(Debug, Default)]
-pub(crate) struct Claim {
-    released: AtomicBool,
-    /// When what was submitted last to set or renew the keys will have let them expire, if it is carried out at once.
-    expires: Mutex<Option<Instant>>,
-}
-
-impl Claim {
-    pub(crate) fn release(&self) {
-        self.released.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire) && !Sabotage::ClaimIgnored.is_on() && !Sabotage::UnlockOvertakes.is_on()
-    }
-
-    /// When the keys will have expired on every server that carried out at once what it was sent, if that is known: also
-    /// those of a renewal that failed.
-    pub(crate) fn expires(&self) -> Option<Instant> {
-        *self.latest()
-    }
-
-    fn sets_until(&self, expires: Instant) {
-        let mut latest = self.latest();
-        *latest = (*latest).max(Some(expires));
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.expires.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What is stored beside the keys of a fenced lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
@@ -111,6 +73,8 @@ pub(crate) struct Operation {
     /// Whether the server is to tell of the next change of the keys, if they are held.
     pub(crate) watches: bool,
     pub(crate) fence: Option<Fence>,
+    /// Which renewal of the lock it is, if it is one.
+    renewal: Option<Renewal>,
     votes: Mutex<Votes>,
 }
 
@@ -145,12 +109,32 @@ impl Operation {
             claim,
             watches: false,
             fence: None,
+            renewal: None,
             votes: Mutex::new(Votes {
                 ballot: Ballot::new(servers),
                 tokens: Vec::new(),
                 waker: None,
             }),
         }
+    }
+
+    /// The same as a renewal of the lock, which its claim has counted.
+    pub(crate) fn counted(self, renewal: Renewal) -> Self {
+        Self {
+            renewal: Some(renewal),
+            ..self
+        }
+    }
+
+    /// Whether it may set a shorter TTL than the keys have.
+    pub(crate) fn shortens(&self) -> bool {
+        self.renewal.as_ref().is_some_and(|renewal| renewal.shortens)
+    }
+
+    /// Whether it may set a shorter TTL than a later renewal has set, if it is sent again.
+    pub(crate) fn is_superseded(&self) -> bool {
+        let is_superseded = |renewal: &Renewal| renewal.shortens && self.claim.is_superseded(renewal.number);
+        self.renewal.as_ref().is_some_and(is_superseded)
     }
 
     /// An unlock, which is of use to a server that is away until the key has expired there.
@@ -270,11 +254,26 @@ impl Operation {
             Verb::Unlock | Verb::Look => true,
         };
         let waker = if settled { votes.waker.take() } else { None };
+        let was_refused = self.renewal.as_ref().filter(|_| self.is_refused(&votes.ballot));
         drop(votes);
+        if let Some(renewal) = was_refused {
+            self.claim.refused(renewal.number);
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
         before
+    }
+
+    /// Whether no server carried it out, nor will.
+    fn is_refused(&self, ballot: &Ballot) -> bool {
+        ballot.is_complete()
+            && ballot.votes().iter().all(|vote| match vote {
+                Vote::Held(_) | Vote::Missing | Vote::Unreachable(_) => true,
+                // Of several keys some may have been renewed before one failed.
+                Vote::Refused(_) => matches!(self.keys, Resources::One(_)),
+                Vote::Granted | Vote::Unknown | Vote::Silent | Vote::Pending => false,
+            })
     }
 
     /// Notes which token a server has stored, to be told before its vote.
@@ -323,12 +322,10 @@ impl Operation {
         look(self.votes().ballot.votes())
     }
 
-    /// Whether a key that it sets or renews belongs to no lock any more.
-    ///
-    /// A lock that was renewed may have been handed over to another process, which goes on to renew it.
+    /// Whether a key that it sets or renews belongs to nobody.
     pub(crate) fn is_orphaned(&self, now: Instant) -> bool {
-        let is_over = |expires| now >= expires;
-        self.claim.is_released() || (self.verb != Verb::Renew && self.claim.expires().is_none_or(is_over))
+        let is_old = Sabotage::OldSetsUndone.is_on() && now >= self.expires && self.verb != Verb::Renew;
+        self.claim.is_released() || is_old
     }
 
     /// Whether sending it would be of no use, or harm.

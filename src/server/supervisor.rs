@@ -113,7 +113,8 @@ impl Supervisor {
         let now = Instant::now();
         let ready_at = self.restart_guard.as_mut().map(|guard| guard.ready_at(&facts, now));
         let ready_at = ready_at.filter(|ready_at| *ready_at > now);
-        self.lane.attach(Arc::clone(&link), ready_at);
+        self.lane
+            .attach(Arc::clone(&link), ready_at, facts.old_connection_lives);
         debug!(server = %self.monitor.address(self.server), version = facts.version, ?ready_at, "connected");
         match ready_at {
             None => self.monitor.up(self.server),

@@ -1,7 +1,9 @@
 //! A guard renews its lock, and knows when it is lost.
 
 use crate::{builder, connect, eventually, ms, secs, start, up};
-use multiredlock::{EnsureError, Guard, LockError, Loss, Redlock, ReleaseError, RenewError, testing::MemoryServer};
+use multiredlock::{
+    Drift, EnsureError, Guard, LockError, Loss, Redlock, ReleaseError, RenewError, testing::MemoryServer,
+};
 use std::{future::IntoFuture, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -44,14 +46,14 @@ async fn guard(servers: &[MemoryServer], ttl: Duration) -> (Redlock, Guard) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_is_renewed_at_a_third_of_its_ttl_for_many_ttls() {
+async fn a_guard_is_renewed_at_a_third_of_its_validity_for_many_ttls() {
     let servers = start(3);
     let (_redlock, guard) = guard(&servers, secs(3)).await;
     let value = guard.lock().value().to_owned();
     for _ in 0..100 {
         // The timers have steps of a millisecond, so that each renewal may be late by one.
-        sleep(guard.remaining().saturating_sub(ms(1_902))).await;
-        assert!(guard.remaining() <= ms(1_902), "renewed too early");
+        sleep(guard.remaining().saturating_sub(ms(1_936))).await;
+        assert!(guard.remaining() <= ms(1_936), "renewed too early");
         sleep(ms(5)).await;
         assert!(guard.remaining() > ms(2_890), "not renewed in time");
         assert_eq!(standing(&servers, &guard), 3);
@@ -59,6 +61,22 @@ async fn a_guard_is_renewed_at_a_third_of_its_ttl_for_many_ttls() {
     }
     assert_eq!(guard.lock().value(), value);
     guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_is_renewed_in_time_however_little_the_drift_leaves_of_its_ttl() {
+    for (ttl, drift) in [
+        (ms(110), Drift::default()),
+        (ms(150), Drift::default()),
+        (secs(60), Drift::factor(0.67)),
+        (secs(60), Drift::factor(0.99)),
+    ] {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        let guard = redlock.acquire("r", ttl).drift(drift).await.unwrap();
+        let lost = timeout(5 * ttl, guard.lost()).await;
+        assert!(lost.is_err(), "{lost:?} with a TTL of {ttl:?} and {drift:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod events;
 mod fencing;
 mod groups;
 mod guard;
+mod hand_over;
 mod limits;
 mod observe;
 mod owner;
@@ -17,6 +18,7 @@ mod several;
 mod traits;
 mod undo;
 mod using;
+mod views;
 mod waiting;
 
 use multiredlock::{Builder, Redlock, testing::MemoryServer};

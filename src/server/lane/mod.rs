@@ -91,11 +91,12 @@ impl Lane {
     }
 
     /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
-    /// Before `ready_at` the server is asked for no lock.
-    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>, ready_at: Option<Instant>) {
+    /// Before `ready_at` the server is asked for no lock. If the connection before may still be open, the server may carry out
+    /// later what it was sent there.
+    pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>, ready_at: Option<Instant>, old_connection_lives: bool) {
         {
             let mut queue = self.queue();
-            queue.open(link);
+            queue.open(link, old_connection_lives);
             queue.ready_at = ready_at;
             if queue.tracking.is_wanted {
                 self.send_track(&mut queue);
@@ -287,6 +288,7 @@ impl Lane {
     /// Sends what has gathered while a command travelled, and hands its votes out.
     fn answered(self: &Arc<Self>, epoch: u64, sent: Instant, batch: &Batch, mut answer: Answer) {
         let now = Instant::now();
+        let mut superseded = Vec::new();
         {
             let mut queue = self.queue();
             let is_current = queue.epoch == epoch && queue.link.is_ok();
@@ -303,7 +305,12 @@ impl Lane {
                 }
                 if let Answer::Again(form) = answer {
                     queue.tracking.may_declare &= form.declares;
-                    let again = batch.iter().filter_map(|operation| operation.to_send(now)).collect();
+                    let (late, again): (Vec<_>, Vec<_>) = batch.iter().partition(|operation| operation.is_superseded());
+                    superseded.extend(late.into_iter().cloned());
+                    let again = again
+                        .into_iter()
+                        .filter_map(|operation| operation.to_send(now))
+                        .collect();
                     self.send(&mut queue, now, again, form);
                 }
             }
@@ -313,6 +320,9 @@ impl Lane {
                 self.demoted.notify_waiters();
             }
             self.send_pending(&mut queue);
+        }
+        for operation in superseded {
+            operation.vote(self.server, Vote::Unknown);
         }
         self.hand_out(batch, answer);
         if self.queue().is_idle() {

@@ -99,7 +99,7 @@ impl Queue {
     }
 
     /// Starts over with a new connection.
-    pub(super) fn open(&mut self, link: Arc<dyn Link>) {
+    pub(super) fn open(&mut self, link: Arc<dyn Link>, old_connection_lives: bool) {
         let now = Instant::now();
         self.is_one_by_one = link.takes_one_by_one();
         self.link = Ok(link);
@@ -119,6 +119,11 @@ impl Queue {
         };
         if Sabotage::SetsReplayed.is_on() {
             self.pending.extend(unanswered.iter().cloned());
+        }
+        // The value of any other may have been handed over: another client may count on this key, and renew it.
+        if old_connection_lives {
+            let shortening = unanswered.iter().filter(|operation| operation.shortens());
+            shortening.for_each(|operation| operation.claim.overhangs(operation.ttl()));
         }
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
         self.pending.extend(orphans.map(|set| Arc::new(set.undo())));

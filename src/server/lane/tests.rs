@@ -4,8 +4,8 @@ use super::{
     queue::{LARGE_BATCH, LARGEST_COMMAND, MOST_ONE_BY_ONE, commands_in_flight},
     *,
 };
-use crate::resource::Resources;
-use crate::server::{link::Task, operation::Claim};
+use crate::server::{Claim, link::Task};
+use crate::{clock::Moment, resource::Resources};
 use std::future::Future;
 
 /// A connection that keeps what it is sent until the test answers.
@@ -69,7 +69,7 @@ fn lane_one_by_one() -> (Arc<Lane>, Arc<Wire>) {
 
 fn lane_to(script: Wire) -> (Arc<Lane>, Arc<Wire>) {
     let (lane, script) = (Arc::new(Lane::new(0, Arc::default())), Arc::new(script));
-    lane.attach(Arc::clone(&script) as Arc<dyn Link>, None);
+    lane.attach(Arc::clone(&script) as Arc<dyn Link>, None, false);
     // A short way: one command at a time.
     lane.heard(Duration::ZERO);
     (lane, script)
@@ -220,7 +220,7 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
             claim.release();
         }
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None);
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
         assert_eq!(next.is_empty(), !is_released);
         if is_released {
             assert_eq!(verbs(&next.next()), [Verb::Unlock]);
@@ -242,7 +242,7 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         let lost = script.next();
         lane.detach(&DownReason::ConnectionLost);
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None);
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
         if is_released {
             claim.release();
         }
@@ -258,7 +258,7 @@ fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
     let old = script.next();
     lane.detach(&DownReason::ConnectionLost);
     let next = Arc::new(Wire::default());
-    lane.attach(Arc::clone(&next) as Arc<dyn Link>, None);
+    lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
     lane.heard(Duration::ZERO);
     lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
     old.answer(Answer::Lost);
@@ -283,6 +283,56 @@ fn a_large_key_does_not_travel_with_others() {
         let command = script.next();
         assert_eq!(verbs(&command), [expected]);
         command.answer(Answer::Outcomes(vec![Outcome::Done]));
+    }
+}
+
+/// A renewal of a lock for so many seconds.
+fn renewal(claim: &Arc<Claim>, secs: u64) -> Arc<Operation> {
+    let (start, ttl) = (Moment::now(), Duration::from_secs(secs));
+    let counted = claim.begin(start, ttl, ttl);
+    let times = (start.instant(), start.instant() + Duration::from_secs(60));
+    let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
+    let renewal = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(claim), ttl, 1);
+    Arc::new(renewal.counted(counted))
+}
+
+#[test]
+fn a_renewal_for_less_is_not_sent_again_behind_a_later_one() {
+    let claim = Arc::<Claim>::default();
+    let (lane, script) = lane();
+    let less = renewal(&claim, 1);
+    lane.submit(&[&less]);
+    let command = script.next();
+    command.answer(Answer::Again(form(Script::Source)));
+    let again = script.next();
+    assert_eq!(verbs(&again), [Verb::Renew], "no other has come yet");
+    renewal(&claim, 60);
+    again.answer(Answer::Again(form(Script::Source)));
+    assert!(script.is_empty());
+    assert_eq!(less.votes_so_far(), [Vote::Unknown]);
+
+    let claim = Arc::<Claim>::default();
+    let (_, more) = (renewal(&claim, 1), renewal(&claim, 60));
+    lane.submit(&[&more]);
+    renewal(&claim, 60);
+    script.next().answer(Answer::Again(form(Script::Source)));
+    assert_eq!(verbs(&script.next()), [Verb::Renew], "it shortens nothing");
+}
+
+#[test]
+fn a_renewal_for_less_that_an_open_connection_may_carry_out_later_limits_what_later_ones_are_worth() {
+    for (old_connection_lives, overhang) in [(false, None), (true, Some(Duration::from_secs(1)))] {
+        let claim = Arc::<Claim>::default();
+        let (lane, script) = lane();
+        for secs in [1, 60] {
+            lane.submit(&[&renewal(&claim, secs)]);
+        }
+        let lost = script.next();
+        lane.detach(&DownReason::Unresponsive);
+        lost.answer(Answer::Lost);
+        let next = Arc::new(Wire::default());
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, old_connection_lives);
+        assert_eq!(claim.overhang(), overhang);
     }
 }
 

@@ -164,8 +164,11 @@ impl Data {
         } else if let Some(held) = held {
             return held;
         } else if operation.verb.sets_keys() || (operation.verb == Verb::Renew && missing.is_empty()) {
-            let expires = now + self.as_told_by_ours(operation.ttl());
+            let ends = now + self.as_told_by_ours(operation.ttl());
             for key in keys {
+                // Another may have renewed it for longer.
+                let stays = self.live(key, now).filter(|_| !operation.shortens());
+                let expires = stays.map_or(ends, |entry| entry.expires.max(ends));
                 let value = Arc::clone(&operation.value);
                 self.keys.insert(Arc::clone(key), Entry { value, expires });
                 self.tell(key, Some(connection));

@@ -122,7 +122,7 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
         for key in operation.keys.as_slice() {
             write_text(&mut list, key);
         }
-        write_text(&mut list, operation.verb.name().as_bytes());
+        write_text(&mut list, verb(operation).as_bytes());
         write_text(&mut list, operation.value.as_bytes());
         write_digits(&mut list, ttl_ms(operation));
         // Any token is larger than 0.
@@ -131,6 +131,15 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
         write_digits(&mut list, operation.fence.map_or(0, |fence| millis(fence.expiry)));
     }
     list
+}
+
+/// What the script calls it.
+fn verb(operation: &Operation) -> &'static str {
+    if operation.shortens() {
+        "shorten"
+    } else {
+        operation.verb.name()
+    }
 }
 
 /// A number as text.

@@ -8,8 +8,9 @@
 --
 -- The verbs:
 --   lock     sets the keys unless any of them is there
---   restore  sets the keys that are missing, and the ttl of those that are ours, unless another has any of them
---   renew    sets the ttl if all keys are ours
+--   restore  sets the keys that are missing, and the ttl of those of ours that would expire sooner, unless another has any
+--   renew    sets the ttl of keys that would expire sooner, if all are ours
+--   shorten  sets the ttl, if all keys are ours
 --   raise    changes no key, if all are ours
 --   look     changes nothing
 --   unlock   removes the keys that are ours
@@ -34,6 +35,17 @@ local function held(key, holder)
   end
   -- No value of ours is that long, and whatever else it is nobody wants to be sent.
   return { pttl, #holder <= 1024 and holder or '' }
+end
+
+-- Sets the ttl of a key that is ours. Only `shorten` makes that shorter: another client may have renewed the lock for longer.
+local function set_ttl(key, verb, ttl)
+  if verb ~= 'shorten' then
+    local pttl = redis.pcall('PTTL', key)
+    if type(pttl) == 'number' and pttl >= tonumber(ttl) then
+      return 1
+    end
+  end
+  return redis.pcall('PEXPIRE', key, ttl)
 end
 
 -- Most locks have one key. It is what `run_all` does, in fewer steps.
@@ -67,7 +79,7 @@ local function run_one(key, verb, value, ttl)
   if verb == 'unlock' then
     reply = redis.pcall('DEL', key)
   else
-    reply = redis.pcall('PEXPIRE', key, ttl)
+    reply = set_ttl(key, verb, ttl)
   end
   if type(reply) == 'table' then
     return reply.err
@@ -123,9 +135,9 @@ local function run_all(keys, verb, value, ttl)
     failed = set_all(missing, value, ttl)
     missing = {}
   end
-  if not failed and #missing == 0 and (verb == 'renew' or verb == 'restore') then
+  if not failed and #missing == 0 and (verb == 'renew' or verb == 'shorten' or verb == 'restore') then
     for _, key in ipairs(ours) do
-      local reply = redis.pcall('PEXPIRE', key, ttl)
+      local reply = set_ttl(key, verb, ttl)
       failed = failed or (type(reply) == 'table' and reply.err)
     end
   end

@@ -1,0 +1,110 @@
+//! That renewals of one lock reach all servers in one order, from whichever threads they come.
+
+use super::{Drift, Ttl, room::Terms, round::Electorate};
+use crate::{
+    config::Server,
+    resource::Resources,
+    server::{
+        Claim, DownReason,
+        link::{Answer, Command, Link, Outcome, Task},
+    },
+};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Barrier, Mutex},
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
+use tokio::runtime;
+
+/// A connection that keeps what it is sent until the test answers.
+#[derive(Default)]
+struct Wire(Mutex<Vec<Command>>);
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl Link for Wire {
+    fn send(&self, command: Command) {
+        self.0.lock().unwrap().push(command);
+    }
+
+    fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
+        false
+    }
+
+    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn end(&self) {}
+}
+
+impl Wire {
+    /// Answers all commands, and returns the TTLs that they carried, in the order in which the server receives them.
+    fn ttls(&self) -> Vec<Duration> {
+        let mut ttls = Vec::new();
+        loop {
+            let Some(command) = self.0.lock().unwrap().pop() else {
+                return ttls;
+            };
+            assert!(self.0.lock().unwrap().is_empty(), "one command is under way at a time");
+            ttls.extend(command.operations.iter().map(|operation| operation.ttl()));
+            let outcomes = vec![Outcome::Done; command.operations.len()];
+            command.answer(Answer::Outcomes(outcomes));
+        }
+    }
+}
+
+/// Two threads renew a lock, and each server's commands are returned by their TTLs.
+fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
+    /// Too few for a second command, and enough for the threads to meet.
+    const RENEWALS: u64 = 60;
+
+    let addresses = ["a", "b", "c"].map(|name| Server::memory(name).address());
+    let group = Electorate::new("id".into(), addresses.into(), Arc::default());
+    let wires: Vec<_> = group.lanes.iter().map(|_| Arc::new(Wire::default())).collect();
+    for (lane, wire) in group.lanes.iter().zip(&wires) {
+        lane.attach(Arc::clone(wire) as Arc<dyn Link>, None, false);
+        // A short way: one command at a time.
+        lane.heard(Duration::ZERO);
+    }
+    let (claim, start) = (Arc::<Claim>::default(), Barrier::new(2));
+    let keys = Resources::One(b"r"[..].into());
+    thread::scope(|scope| {
+        for thread in [1, 2] {
+            let (group, claim, keys, start) = (&group, &claim, &keys, &start);
+            scope.spawn(move || {
+                let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let _entered = runtime.enter();
+                start.wait();
+                for number in 0..RENEWALS {
+                    let ttl = Duration::from_secs(thread * RENEWALS + number);
+                    let terms = Terms {
+                        ttl: Ttl::new(ttl, Drift::default()).unwrap(),
+                        limit: Duration::from_secs(60),
+                        fence: None,
+                    };
+                    let mut renewal = pin!(group.renew((keys.clone(), "v".into()), claim, None, terms));
+                    // It is submitted at the first poll.
+                    let _ = renewal.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                }
+            });
+        }
+    });
+    wires.iter().map(|wire| wire.ttls()).collect()
+}
+
+#[test]
+fn renewals_of_one_lock_from_two_threads_reach_all_servers_in_the_same_order() {
+    for _ in 0..300 {
+        let orders = renewed_by_two_threads();
+        assert_eq!(orders[0].len(), 120);
+        assert!(orders[0] == orders[1] && orders[1] == orders[2], "{orders:?}");
+    }
+}

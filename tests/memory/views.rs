@@ -1,0 +1,109 @@
+//! No copy of a lock reports a longer validity than its servers promise, also while it is not known whether a renewal for
+//! less was carried out.
+
+use crate::{builder, connect, ms, secs, start};
+use multiredlock::{RenewError, testing::MemoryServer};
+use std::{future::IntoFuture, time::Duration};
+use tokio::time::{sleep, timeout};
+
+fn delay_all(servers: &[MemoryServer], delay: Duration) {
+    for server in servers {
+        server.delay(delay);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_for_less_whose_answers_are_late_shortens_every_copy() {
+    let servers = start(3);
+    let redlock = builder(&servers).remember(10).build().unwrap();
+    redlock.wait_connected().await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let copy = lock.clone();
+    delay_all(&servers, ms(150));
+    let error = redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
+    let RenewError::Unknown { remaining, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(remaining, ms(800));
+    for view in [&lock, &copy, &redlock.held("r").unwrap()] {
+        assert_eq!(view.validity(), ms(800));
+    }
+    delay_all(&servers, ms(0));
+    sleep(ms(801)).await;
+    assert!(!lock.is_valid() && !copy.is_valid() && redlock.held("r").is_none());
+    sleep(ms(350)).await;
+    assert!(connect(&servers).await.try_lock("r", secs(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_for_less_counts_from_its_submission_also_if_its_future_is_dropped() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    delay_all(&servers, ms(10));
+    assert!(
+        timeout(ms(1), redlock.renew(&lock, secs(1)).into_future())
+            .await
+            .is_err()
+    );
+    assert_eq!(lock.validity(), ms(899));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_for_less_that_certainly_was_not_carried_out_shortens_nothing() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    for server in &servers {
+        server.crash();
+    }
+    sleep(secs(5)).await;
+    let error = redlock.renew(&lock, secs(1)).await.unwrap_err();
+    assert!(
+        matches!(error, RenewError::Unknown { remaining, .. } if remaining == lock.validity()),
+        "{error}"
+    );
+    assert_eq!(lock.validity(), ms(54_900));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_for_more_makes_up_for_one_for_less_that_came_before_it() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    delay_all(&servers, ms(150));
+    redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
+    let renewed = redlock.renew(&lock, secs(30)).await.unwrap();
+    assert_eq!(renewed.validity(), ms(29_700));
+    // A copy of the lock as it was before has the same servers.
+    assert_eq!(lock.validity(), ms(29_700));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_whose_lock_is_renewed_by_hand_for_less_ends_sooner() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let guard = redlock.acquire("r", secs(60)).await.unwrap();
+    delay_all(&servers, ms(150));
+    redlock
+        .renew(&guard.lock(), secs(1))
+        .round_timeout(ms(100))
+        .await
+        .unwrap_err();
+    assert_eq!(guard.remaining(), ms(800));
+    // Its keeper takes that as the time until the next renewal is due, which makes up for it.
+    delay_all(&servers, ms(0));
+    sleep(secs(3)).await;
+    assert!(guard.remaining() > secs(50), "{guard:?}");
+
+    for server in &servers {
+        server.freeze();
+    }
+    redlock
+        .renew(&guard.lock(), secs(1))
+        .round_timeout(ms(100))
+        .await
+        .unwrap_err();
+    let loss = timeout(ms(801), guard.lost()).await.expect("in time");
+    assert!(guard.loss().is_some(), "{loss:?}");
+}
