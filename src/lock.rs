@@ -111,6 +111,11 @@ impl Lock {
         !self.validity().is_zero()
     }
 
+    /// When it was granted or renewed last; now if that was elsewhere.
+    pub(crate) fn since(&self) -> Instant {
+        self.term.map_or_else(Instant::now, |term| term.promise.start.instant())
+    }
+
     /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
         self.term

@@ -389,7 +389,7 @@ impl Core {
         let expires = lock.claim().expires().max(unknown).unwrap_or(now);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         match common_group(lock.shared_resources(), self.groups.len()) {
-            Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), now, expires),
+            Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), lock.since(), (now, expires)),
             Err(error) => {
                 warn!(%error, "unlock");
                 lock.claim().release();

@@ -1,25 +1,14 @@
 //! The line of one set of resources: when the waiter at its front asks the servers. Pure: the clock and the randomness are
 //! passed in.
 
-use super::ballot::{Vote, count, leading_holder};
+use super::{
+    ballot::{Vote, count, leading_holder},
+    turns::TICK,
+};
 use crate::quorum::majority;
 use rand::Rng;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How long the waiters of one handle may hand a resource on to each other before others get their turn, at the least, in
-/// units.
-const SHORTEST_RUN: u32 = 4;
-
-/// The same at the most, if nobody else ever takes a turn.
-const LONGEST_RUN: u32 = 64;
-
-/// How many turns in a row that were left to others, and not taken, say that there are none. On a busy machine who waits may be
-/// too late for a few.
-const MANY_YIELDS: u32 = 16;
-
-/// How long others get for their turn, in units: a little more than a careful waiter lets pass.
-const YIELD: u32 = 4;
 
 /// How often the front asks anyway if the servers tell of changes. All lines of a handle ask at the same moments, so that
 /// they share their commands.
@@ -31,11 +20,11 @@ const POLL_UNTRACKED: Duration = Duration::from_millis(100);
 /// The most a pause after a split vote grows to, in powers of two of its unit.
 const LONGEST_SPLIT: u32 = 7;
 
-/// The shortest pause: timers know no less.
-const TICK: Duration = Duration::from_millis(1);
-
 /// How many races a waiter that lost one stays careful for.
 const CAREFUL: u32 = 8;
+
+/// How many races are lost before a careful waiter lets no time pass when the resource becomes free.
+const PATIENT: u32 = 2;
 
 /// The longest that a careful waiter lets pass between two questions, in units. Each race that it loses makes that shorter
 /// by one, so that everybody gets a turn.
@@ -47,7 +36,6 @@ pub(crate) struct Line {
     plan: Plan,
     /// Who held the resource when it was last asked for, by a fingerprint of the value.
     holder: Option<u64>,
-    run: Run,
     /// How many more races to be careful for.
     careful: u32,
     /// Races that were lost since the last turn.
@@ -79,18 +67,6 @@ enum Plan {
     Asking,
     /// Ask when enough servers could grant it, but not before the first moment, and at the second in any case.
     Listen(Instant, Instant),
-}
-
-/// A row of turns that the waiters of this handle hand on to each other.
-#[derive(Debug)]
-struct Run {
-    since: Option<Instant>,
-    /// In units.
-    limit: u32,
-    /// Whether it was just ended for the sake of others.
-    yielded: bool,
-    /// How many of the last turns that were left to others nobody took, up to [`MANY_YIELDS`].
-    untaken: u32,
 }
 
 /// What the front does next.
@@ -138,12 +114,6 @@ impl Line {
             prospects: vec![Prospect::Likely; servers],
             plan: Plan::Ask,
             holder: None,
-            run: Run {
-                since: None,
-                limit: SHORTEST_RUN,
-                untaken: 0,
-                yielded: false,
-            },
             careful: 0,
             lost_races: 0,
             splits: 0,
@@ -152,20 +122,41 @@ impl Line {
         }
     }
 
+    /// Whether others want the resource as well, as far as is known.
+    pub(crate) fn has_rivals(&self) -> bool {
+        self.careful > 0
+    }
+
+    /// Begins anew after nobody has stood in the line for a while. If others want the resource as well, they come first unless
+    /// this is a turn of a run.
+    pub(crate) fn resume(&mut self, now: Instant, is_in_run: bool, rng: &mut impl Rng) {
+        self.prospects.fill(Prospect::Likely);
+        self.was_woken = false;
+        self.plan = if is_in_run {
+            Plan::Ask
+        } else {
+            Plan::Pause(now + self.polite_pause(rng))
+        };
+    }
+
     /// Notes that a server could grant it now.
     pub(crate) fn changed(&mut self, server: usize) {
         self.prospects[server] = Prospect::Likely;
     }
 
     /// Says what the front does now.
-    pub(crate) fn step(&mut self, now: Instant) -> Step {
+    pub(crate) fn step(&mut self, now: Instant, rng: &mut impl Rng) -> Step {
         match self.plan {
             Plan::Pause(until) if now < until => return Step::Pause(until),
             Plan::Ask | Plan::Pause(_) => {}
             Plan::Asking => return Step::Stay,
             Plan::Listen(not_before, poll) => match self.free_at(now) {
-                Some(free) if free <= now && now < not_before => return Step::Pause(not_before),
-                Some(free) if free <= now => self.was_woken = true,
+                Some(free) if free <= now => {
+                    let not_before = self.woken(not_before, now, rng);
+                    if now < not_before {
+                        return Step::Pause(not_before);
+                    }
+                }
                 free if now < poll => return Step::Wait(free.map_or(poll, |free| free.min(poll))),
                 _ => {}
             },
@@ -174,15 +165,31 @@ impl Line {
         Step::Ask
     }
 
-    /// Says who is next when the resource is unlocked here.
-    pub(crate) fn unlocked(&mut self, now: Instant) -> Handover {
+    /// Notes that the resource may be free, and returns when to ask.
+    fn woken(&mut self, not_before: Instant, now: Instant, rng: &mut impl Rng) -> Instant {
+        if std::mem::replace(&mut self.was_woken, true) || self.lost_races >= PATIENT {
+            return not_before;
+        }
+        // Those that have waited for longer come first.
+        let pause = if self.careful > 0 {
+            rng.gen_range(self.unit..=self.unit * 3 / 2)
+        } else {
+            Duration::ZERO
+        };
+        let not_before = not_before.max(now + pause);
+        if let Plan::Listen(planned, _) = &mut self.plan {
+            *planned = not_before;
+        }
+        not_before
+    }
+
+    /// Says who is next when the resource is unlocked here, and left to others until some moment if it is their turn.
+    pub(crate) fn unlocked(&mut self, left_until: Option<Instant>) -> Handover {
         if !matches!(self.plan, Plan::Listen(..)) {
             return Handover::Asking;
         }
-        let since = *self.run.since.get_or_insert(now);
-        if now - since >= self.unit * self.run.limit {
-            self.plan = Plan::Pause(now + self.unit * YIELD);
-            self.run.yielded = true;
+        if let Some(until) = left_until {
+            self.plan = Plan::Pause(until);
             Handover::Yield
         } else {
             self.plan = Plan::Asking;
@@ -192,19 +199,8 @@ impl Line {
 
     /// Notes that the front was granted the resource until then.
     pub(crate) fn won(&mut self, expires: Instant, was_handed_over: bool, times: Times, weather: Weather) {
-        if !was_handed_over {
-            self.run.since = Some(times.now);
-            if !std::mem::take(&mut self.run.yielded) {
-                self.run.limit = SHORTEST_RUN;
-                self.run.untaken = 0;
-            } else if self.run.untaken < MANY_YIELDS {
-                self.run.untaken += 1;
-            } else {
-                self.run.limit = LONGEST_RUN.min(2 * self.run.limit);
-            }
-            if self.lost_races == 0 {
-                self.careful = self.careful.saturating_sub(1);
-            }
+        if !was_handed_over && self.lost_races == 0 {
+            self.careful = self.careful.saturating_sub(1);
         }
         self.lost_races = 0;
         self.splits = 0;
@@ -215,24 +211,24 @@ impl Line {
         self.unit = weather.round_trip.max(TICK);
     }
 
-    /// Notes that the front was refused by these votes.
-    pub(crate) fn refused(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
+    /// Notes that the front was refused by these votes, perhaps after the resource `was_left` to others.
+    pub(crate) fn refused(
+        &mut self,
+        votes: &[Vote],
+        was_left: bool,
+        times: Times,
+        weather: Weather,
+        rng: &mut impl Rng,
+    ) {
         let now = times.now;
         self.unit = weather.round_trip.max(TICK);
         let known = count(votes, |vote| matches!(vote, Vote::Granted | Vote::Held(_)));
         let is_known = known >= majority(votes.len());
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
-                // It is undone.
-                Vote::Granted => Prospect::Likely,
-                Vote::Held(holder) => match holder.remaining {
-                    // A little later, so that not all who know the moment ask at once.
-                    Some(left) => Prospect::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
-                    None => Prospect::Unlikely,
-                },
                 // The round was lost without it, but none can be won without it.
                 Vote::Pending if !is_known => Prospect::Likely,
-                _ => Prospect::Unlikely,
+                vote => Prospect::after(vote, now, rng),
             };
         }
         let (holder, named) = match leading_holder(votes) {
@@ -242,9 +238,6 @@ impl Line {
         let is_another = holder.is_some() && holder != std::mem::replace(&mut self.holder, holder);
         let is_split = named > 0 && named < majority(votes.len()) && count(votes, |vote| *vote == Vote::Granted) > 0;
         let was_woken = std::mem::take(&mut self.was_woken);
-        let had_yielded = std::mem::take(&mut self.run.yielded);
-        self.run.limit = SHORTEST_RUN;
-        self.run.untaken = 0;
 
         if is_split && is_another {
             self.splits = LONGEST_SPLIT.min(self.splits + 1);
@@ -252,25 +245,51 @@ impl Line {
             return;
         }
         self.splits = 0;
-        if was_woken && is_another && !had_yielded {
+        if was_woken && is_another && !was_left {
             self.careful = CAREFUL;
             self.lost_races += 1;
         }
-        let is_clear = |vote: &Vote| {
-            matches!(
-                vote,
-                Vote::Granted | Vote::Held(_) | Vote::Pending | Vote::Unreachable(_)
-            )
-        };
-        let poll = if weather.is_tracked && votes.iter().all(is_clear) {
-            times.common_poll
-        } else {
-            now + rng.gen_range(POLL_UNTRACKED / 2..=POLL_UNTRACKED * 3 / 2)
-        };
+        let poll = Self::poll(votes, times, weather, rng);
         self.plan = Plan::Listen(now + self.polite_pause(rng), poll);
     }
 
-    /// Notes that the front asks again soon: its round took too long, or servers had just begun to tell of changes.
+    /// When to ask again whatever is reported.
+    fn poll(votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) -> Instant {
+        if weather.is_tracked && votes.iter().all(is_clear) {
+            times.common_poll
+        } else {
+            soon(times.now, rng)
+        }
+    }
+
+    /// Notes a vote of the front's last round that came after the round was decided.
+    pub(crate) fn late(&mut self, server: usize, vote: &Vote, now: Instant, rng: &mut impl Rng) {
+        self.prospects[server] = Prospect::after(vote, now, rng);
+        if let Plan::Listen(_, poll) = &mut self.plan
+            && !is_clear(vote)
+        {
+            *poll = soon(now, rng).min(*poll);
+        }
+    }
+
+    /// Notes what the servers said when they were asked to report changes.
+    pub(crate) fn looked(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
+        for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
+            *prospect = match vote {
+                Vote::Pending => Prospect::Likely,
+                vote => Prospect::after(vote, times.now, rng),
+            };
+        }
+        self.unit = weather.round_trip.max(TICK);
+        if count(votes, |vote| *vote == Vote::Missing) >= majority(votes.len()) {
+            self.plan = Plan::Ask;
+            return;
+        }
+        self.careful = self.careful.max(1);
+        self.plan = Plan::Listen(times.now, Self::poll(votes, times, weather, rng));
+    }
+
+    /// Notes that the front asks again soon: its round took too long, or it is the turn of others.
     pub(crate) fn ask_again(&mut self, at: Instant) {
         self.plan = Plan::Pause(at);
     }
@@ -307,11 +326,40 @@ impl Line {
     }
 }
 
+impl Prospect {
+    /// What a vote says of its server.
+    fn after(vote: &Vote, now: Instant, rng: &mut impl Rng) -> Self {
+        match vote {
+            // It is undone, or was only looked at.
+            Vote::Granted | Vote::Missing => Self::Likely,
+            Vote::Held(holder) => match holder.remaining {
+                // A little later, so that not all who know the moment ask at once.
+                Some(left) => Self::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
+                None => Self::Unlikely,
+            },
+            _ => Self::Unlikely,
+        }
+    }
+}
+
+/// Whether the server tells of a change, or is heard of when it is back.
+fn is_clear(vote: &Vote) -> bool {
+    matches!(
+        vote,
+        Vote::Granted | Vote::Held(_) | Vote::Missing | Vote::Pending | Vote::Unreachable(_)
+    )
+}
+
+/// When to ask again if no server tells of a change.
+fn soon(now: Instant, rng: &mut impl Rng) -> Instant {
+    now + rng.gen_range(POLL_UNTRACKED / 2..=POLL_UNTRACKED * 3 / 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::Holder;
-    use crate::server::DownReason;
+    use crate::server::{DownReason, Refusal};
     use proptest::prelude::*;
     use rand::{SeedableRng, rngs::SmallRng};
 
@@ -343,16 +391,22 @@ mod tests {
     /// A line whose front asked, and was told that somebody holds the resource for a minute.
     fn refused(now: Instant) -> Line {
         let mut line = Line::new(3);
-        assert_eq!(line.step(now), Step::Ask);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
         let vote = held("other", Some(60_000));
-        line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+        line.refused(
+            &[vote.clone(), vote, Vote::Pending],
+            false,
+            times(now),
+            TRACKED,
+            &mut rng(),
+        );
         line
     }
 
     /// A line whose front has the resource, by asking for it.
     fn won(now: Instant) -> Line {
         let mut line = Line::new(3);
-        line.step(now);
+        line.step(now, &mut rng());
         line.won(now + LATER, false, times(now), TRACKED);
         line
     }
@@ -361,49 +415,49 @@ mod tests {
     fn the_first_asks_at_once_and_one_at_a_time() {
         let now = Instant::now();
         let mut line = Line::new(3);
-        assert_eq!(line.step(now), Step::Ask);
-        assert_eq!(line.step(now), Step::Stay);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        assert_eq!(line.step(now, &mut rng()), Step::Stay);
         line.left();
-        assert_eq!(line.step(now), Step::Ask);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn it_asks_again_when_so_many_servers_changed_that_a_majority_may_be_free() {
         let now = Instant::now();
         let mut line = refused(now);
-        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
         line.changed(2);
-        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
         line.changed(0);
-        assert_eq!(line.step(now), Step::Ask);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
         let now = Instant::now();
         let mut line = Line::new(3);
-        line.step(now);
+        line.step(now, &mut rng());
         let votes = [held("a", Some(100)), held("a", Some(300)), held("a", Some(200))];
-        line.refused(&votes, times(now), TRACKED, &mut rng());
-        let Step::Wait(until) = line.step(now) else {
+        line.refused(&votes, false, times(now), TRACKED, &mut rng());
+        let Step::Wait(until) = line.step(now, &mut rng()) else {
             panic!("it waits");
         };
         assert!(until > now + ms(200) && until <= now + ms(203), "{:?}", until - now);
-        assert_eq!(line.step(until), Step::Ask);
+        assert_eq!(line.step(until, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn it_asks_more_often_where_nobody_tells_of_changes() {
         let now = Instant::now();
         let mut line = Line::new(3);
-        line.step(now);
+        line.step(now, &mut rng());
         let votes = [held("a", None), held("a", None), Vote::Pending];
         let weather = Weather {
             is_tracked: false,
             ..TRACKED
         };
-        line.refused(&votes, times(now), weather, &mut rng());
-        let Step::Wait(until) = line.step(now) else {
+        line.refused(&votes, false, times(now), weather, &mut rng());
+        let Step::Wait(until) = line.step(now, &mut rng()) else {
             panic!("it waits");
         };
         assert!(until >= now + POLL_UNTRACKED / 2 && until <= now + POLL_UNTRACKED * 3 / 2);
@@ -413,63 +467,80 @@ mod tests {
     fn it_waits_for_servers_that_are_down_and_asks_when_one_completes_a_majority() {
         let now = Instant::now();
         let mut line = Line::new(3);
-        line.step(now);
+        line.step(now, &mut rng());
         let down = Vote::Unreachable(DownReason::ConnectionLost);
-        line.refused(&[down.clone(), down, Vote::Pending], times(now), TRACKED, &mut rng());
-        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        line.refused(
+            &[down.clone(), down, Vote::Pending],
+            false,
+            times(now),
+            TRACKED,
+            &mut rng(),
+        );
+        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
         line.changed(0);
-        assert_eq!(line.step(now), Step::Ask);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
-    fn turns_are_handed_on_for_the_length_of_a_run_and_then_left_to_others() {
+    fn turns_are_handed_on_until_they_are_left_to_others() {
         let now = Instant::now();
         let mut line = won(now);
-        let end = now + TICK * SHORTEST_RUN;
-        assert_eq!(line.unlocked(end.checked_sub(TICK).unwrap()), Handover::Next);
-        assert_eq!(line.unlocked(end), Handover::Asking, "the next one has it not yet");
-        line.won(end + LATER, true, times(end), TRACKED);
-        assert_eq!(line.unlocked(end), Handover::Yield);
+        assert_eq!(line.unlocked(None), Handover::Next);
+        assert_eq!(line.unlocked(None), Handover::Asking, "the next one has it not yet");
+        line.won(now + LATER, true, times(now), TRACKED);
+        let until = now + 4 * TICK;
+        assert_eq!(line.unlocked(Some(until)), Handover::Yield);
         // Whatever it is told meanwhile.
         line.changed(0);
         line.changed(1);
-        assert_eq!(line.step(end), Step::Pause(end + TICK * YIELD));
-        assert_eq!(line.step(end + TICK * YIELD), Step::Ask);
+        assert_eq!(line.step(now, &mut rng()), Step::Pause(until));
+        assert_eq!(line.step(until, &mut rng()), Step::Ask);
     }
 
     #[test]
-    fn a_run_doubles_while_nobody_else_takes_a_turn_and_is_short_again_when_somebody_does() {
-        let mut now = Instant::now();
-        let mut line = won(now);
-        let run = |line: &mut Line, now: &mut Instant| {
-            let start = *now;
-            while line.unlocked(*now) == Handover::Next {
-                line.won(*now + LATER, true, times(*now), TRACKED);
-                *now += TICK;
-            }
-            let length = *now - start;
-            *now += TICK * YIELD;
-            assert_eq!(line.step(*now), Step::Ask);
-            length
+    fn to_leave_a_resource_to_others_is_not_to_lose_a_race() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        for number in 0..3 {
+            line.changed(0);
+            line.changed(1);
+            assert_eq!(line.step(now, &mut rng()), Step::Ask);
+            let vote = held(&format!("other {number}"), Some(60_000));
+            line.refused(
+                &[vote.clone(), vote, Vote::Pending],
+                true,
+                times(now),
+                TRACKED,
+                &mut rng(),
+            );
+        }
+    }
+
+    #[test]
+    fn every_vote_that_comes_late_says_what_its_server_could_do() {
+        let now = Instant::now();
+        let others = |line: &mut Line| {
+            line.step(now, &mut rng());
+            let votes = [held("foreign", None), held("a", Some(60_000)), Vote::Pending];
+            line.refused(&votes, false, times(now), TRACKED, &mut rng());
+            // The holder unlocks it on the second server.
+            line.changed(1);
         };
-        let mut lengths = Vec::new();
-        for _ in 0..MANY_YIELDS {
-            assert_eq!(run(&mut line, &mut now), TICK * SHORTEST_RUN);
-            line.won(now + LATER, false, times(now), TRACKED);
+        let late = |vote: Vote| {
+            let mut line = Line::new(3);
+            others(&mut line);
+            line.late(2, &vote, now, &mut rng());
+            line.step(now, &mut rng())
+        };
+        assert_eq!(late(Vote::Granted), Step::Ask, "it is undone, so that it could be had");
+        assert_eq!(late(Vote::Missing), Step::Ask, "it was only looked at");
+        assert!(matches!(late(held("a", Some(100))), Step::Wait(until) if until <= now + ms(103)));
+        assert_eq!(late(held("a", None)), Step::Wait(now + LATER));
+        let down = Vote::Unreachable(DownReason::ConnectionLost);
+        assert_eq!(late(down), Step::Wait(now + LATER), "it is heard of when it is back");
+        for vote in [Vote::Unknown, Vote::Refused(Refusal::OutOfMemory)] {
+            assert!(matches!(late(vote), Step::Wait(until) if until <= now + POLL_UNTRACKED * 3 / 2));
         }
-        for _ in 0..6 {
-            lengths.push(run(&mut line, &mut now).as_millis());
-            line.won(now + LATER, false, times(now), TRACKED);
-        }
-        assert_eq!(lengths, [4, 8, 16, 32, 64, 64]);
-        run(&mut line, &mut now);
-        let vote = held("other", Some(60_000));
-        line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
-        line.changed(0);
-        line.changed(1);
-        assert_eq!(line.step(now), Step::Ask, "to yield is not to lose a race");
-        line.won(now + LATER, false, times(now), TRACKED);
-        assert_eq!(run(&mut line, &mut now), TICK * SHORTEST_RUN);
     }
 
     #[test]
@@ -481,16 +552,46 @@ mod tests {
             line.changed(0);
             line.changed(1);
             let mut then = now;
-            while let Step::Pause(until) = line.step(then) {
+            while let Step::Pause(until) = line.step(then, &mut rng()) {
                 then = until;
             }
             longest.push(then - now);
             let vote = held(&format!("winner {race}"), Some(60_000));
-            line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+            line.refused(
+                &[vote.clone(), vote, Vote::Pending],
+                false,
+                times(now),
+                TRACKED,
+                &mut rng(),
+            );
         }
         assert_eq!(longest[0], Duration::ZERO, "it had lost none");
         assert!(longest[1] >= TICK && longest[1] <= 2 * TICK, "{longest:?}");
         assert!(longest[3] >= TICK / 2 && longest[3] <= TICK, "{longest:?}");
+    }
+
+    #[test]
+    fn who_had_a_turn_lets_others_come_first_also_if_its_line_was_empty() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        line.changed(0);
+        line.changed(1);
+        line.step(now, &mut rng());
+        let vote = held("winner", Some(60_000));
+        line.refused(
+            &[vote.clone(), vote, Vote::Pending],
+            false,
+            times(now),
+            TRACKED,
+            &mut rng(),
+        );
+        line.won(now + LATER, false, times(now), TRACKED);
+        assert!(line.has_rivals());
+        line.resume(now, true, &mut rng());
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        line.won(now + LATER, false, times(now), TRACKED);
+        line.resume(now, false, &mut rng());
+        assert!(matches!(line.step(now, &mut rng()), Step::Pause(until) if until >= now + TICK * 3 / 2));
     }
 
     #[test]
@@ -500,9 +601,15 @@ mod tests {
         for _ in 0..3 {
             line.changed(0);
             line.changed(1);
-            assert_eq!(line.step(now), Step::Ask);
+            assert_eq!(line.step(now, &mut rng()), Step::Ask);
             let vote = held("other", Some(60_000));
-            line.refused(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
+            line.refused(
+                &[vote.clone(), vote, Vote::Pending],
+                false,
+                times(now),
+                TRACKED,
+                &mut rng(),
+            );
         }
     }
 
@@ -511,34 +618,34 @@ mod tests {
         let now = Instant::now();
         let mut line = Line::new(3);
         for split in 1..=10_u32 {
-            line.step(now + LATER);
+            line.step(now + LATER, &mut rng());
             let votes = [
                 Vote::Granted,
                 held(&format!("a {split}"), Some(60_000)),
                 held(&format!("b {split}"), Some(60_000)),
             ];
-            line.refused(&votes, times(now), TRACKED, &mut rng());
-            match line.step(now) {
+            line.refused(&votes, false, times(now), TRACKED, &mut rng());
+            match line.step(now, &mut rng()) {
                 Step::Pause(until) => {
                     assert!(until <= now + TICK * (1 << split.min(LONGEST_SPLIT)));
                     // It does not listen while it pauses.
                     line.changed(1);
-                    assert_eq!(line.step(now), Step::Pause(until));
+                    assert_eq!(line.step(now, &mut rng()), Step::Pause(until));
                 }
                 other => panic!("{other:?}"),
             }
         }
         // One server down, one granted, and one that somebody holds for good.
-        line.step(now + LATER);
+        line.step(now + LATER, &mut rng());
         let lasting = [
             Vote::Granted,
             held("c", None),
             Vote::Unreachable(DownReason::ConnectionLost),
         ];
-        line.refused(&lasting, times(now), TRACKED, &mut rng());
-        line.step(now + LATER);
-        line.refused(&lasting, times(now), TRACKED, &mut rng());
-        assert_eq!(line.step(now), Step::Wait(now + LATER));
+        line.refused(&lasting, false, times(now), TRACKED, &mut rng());
+        line.step(now + LATER, &mut rng());
+        line.refused(&lasting, false, times(now), TRACKED, &mut rng());
+        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
     }
 
     fn any_vote() -> impl Strategy<Value = Vote> {
@@ -555,7 +662,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happened_the_front_asks_again_in_bounded_time(
-            events in prop::collection::vec((0_u8..6, prop::collection::vec(any_vote(), 3), 0_u64..1_000), 0..40),
+            events in prop::collection::vec((0_u8..7, prop::collection::vec(any_vote(), 3), 0_u64..1_000), 0..40),
             seed: u64,
         ) {
             let (mut rng, mut now) = (SmallRng::seed_from_u64(seed), Instant::now());
@@ -564,17 +671,18 @@ mod tests {
                 now += ms(passed);
                 match event {
                     0 => line.changed([0, 1, 2][votes.iter().filter(|vote| **vote == Vote::Granted).count() % 3]),
-                    1 => { line.step(now); }
-                    2 => { line.unlocked(now); }
+                    1 => { line.step(now, &mut rng); }
+                    2 => { line.unlocked((passed % 3 == 0).then(|| now + 4 * TICK)); }
                     3 => line.won(now + LATER, passed % 2 == 0, times(now), TRACKED),
-                    4 => line.refused(&votes, times(now), TRACKED, &mut rng),
+                    4 => line.refused(&votes, passed % 2 == 0, times(now), TRACKED, &mut rng),
+                    5 => line.late(0, &votes[0], now, &mut rng),
                     _ => line.left(),
                 }
             }
             line.left();
             let end = now + 2 * LATER;
             loop {
-                match line.step(now) {
+                match line.step(now, &mut rng) {
                     Step::Ask => break,
                     Step::Wait(until) | Step::Pause(until) => {
                         prop_assert!(until > now, "it goes in circles");

@@ -7,6 +7,7 @@ mod order;
 mod retry;
 pub(crate) mod room;
 pub(crate) mod round;
+mod turns;
 mod validity;
 mod value;
 pub(crate) mod wait;

@@ -2,22 +2,24 @@
 //! talks to the servers.
 
 use super::{
-    Ttl, Vote,
+    Ttl, Vote, ballot,
     line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
     round::Attempt,
+    turns::{KEPT, TICK, Turns},
 };
 use crate::{
     random,
     resource::Resources,
     sabotage::Sabotage,
-    server::{Changes, Listener, Listening},
+    server::{Changes, Listener, Listening, Operation},
 };
 use rand::{Rng, rngs::SmallRng};
 use std::{
     collections::{BTreeMap, HashMap},
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +33,10 @@ pub(crate) struct Room {
     servers: usize,
     changes: Arc<Changes>,
     lines: Mutex<Lines>,
+    turns: Mutex<Turns>,
+    /// Until when any keys are left to others, in milliseconds since `created`, so that nobody takes the lock for nothing.
+    left_until: AtomicU64,
+    created: Instant,
     /// How many lines there are, so that nobody takes the lock for nothing.
     count: AtomicUsize,
 }
@@ -38,6 +44,10 @@ pub(crate) struct Room {
 #[derive(Debug)]
 struct Lines {
     by_keys: HashMap<Resources, Queue>,
+    /// Lines that nobody stands in any more, of resources that others want as well, and since when.
+    empty: HashMap<Resources, (Line, Instant)>,
+    /// When to look for those that can be forgotten.
+    sweep_at: usize,
     rng: SmallRng,
     /// When all lines ask next. It moves on by [`POLL_TRACKED`].
     common_poll: Instant,
@@ -52,6 +62,14 @@ struct Queue {
     listening: Listening,
     /// Why the front's last round failed; nothing since a waiter here was granted the resource.
     votes: Vec<Vote>,
+    late: Option<Late>,
+}
+
+/// The servers that had not voted when the front's last round was decided.
+#[derive(Debug)]
+struct Late {
+    set: Arc<Operation>,
+    servers: Vec<usize>,
 }
 
 /// What a waiter asks for.
@@ -92,17 +110,22 @@ pub(crate) enum Unlocked {
 
 impl Room {
     pub(crate) fn new(servers: usize, changes: Arc<Changes>) -> Self {
-        let mut rng = random::for_waits();
+        let (mut rng, created) = (random::for_waits(), Instant::now());
         // So that not all handles ask at the same moment.
-        let common_poll = Instant::now() + rng.gen_range(Duration::ZERO..POLL_TRACKED);
+        let common_poll = created + rng.gen_range(Duration::ZERO..POLL_TRACKED);
         Self {
             servers,
             changes,
             lines: Mutex::new(Lines {
                 by_keys: HashMap::new(),
+                empty: HashMap::new(),
+                sweep_at: 64,
                 rng,
                 common_poll,
             }),
+            turns: Mutex::default(),
+            left_until: AtomicU64::new(0),
+            created,
             count: AtomicUsize::new(0),
         }
     }
@@ -114,15 +137,30 @@ impl Room {
             slot: Mutex::new(Slot::Empty),
             woken: Notify::new(),
         });
+        let (now, left_until) = (Instant::now(), self.left_until(keys));
         let mut lines = self.lines();
-        let queue = lines.by_keys.entry(keys.clone()).or_insert_with(|| {
+        let Lines {
+            by_keys, empty, rng, ..
+        } = &mut *lines;
+        let queue = by_keys.entry(keys.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Release);
+            let mut line = match empty.remove(keys) {
+                Some((mut line, since)) if now.saturating_duration_since(since) < KEPT => {
+                    line.resume(now, self.turns().is_in_run(keys, now), rng);
+                    line
+                }
+                _ => Line::new(self.servers),
+            };
+            if let Some(until) = left_until {
+                line.ask_again(until);
+            }
             Queue {
-                line: Line::new(self.servers),
+                line,
                 waiters: BTreeMap::new(),
                 next_ticket: 0,
                 listening: self.changes.listen(keys, self.servers),
                 votes: Vec::new(),
+                late: None,
             }
         });
         let ticket = queue.next_ticket;
@@ -139,8 +177,13 @@ impl Room {
         }
     }
 
-    /// Says what an unlock of these keys means for their line.
-    pub(crate) fn unlocked(&self, keys: &Resources) -> Unlocked {
+    /// Says what an unlock of these keys means for their line. `since` then they were locked; `unit` is how long an attempt takes.
+    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Unlocked {
+        let now = Instant::now();
+        let left_until = self.turns().ended(keys, since, now, || unit().max(TICK));
+        if let Some(until) = left_until {
+            self.left_until.fetch_max(self.millis(until), Ordering::Release);
+        }
         if self.count.load(Ordering::Acquire) == 0 {
             return Unlocked::Unknown;
         }
@@ -152,7 +195,7 @@ impl Room {
             return Unlocked::Unknown;
         };
         let listener = Arc::clone(&queue.listening.listener);
-        match queue.line.unlocked(Instant::now()) {
+        match queue.line.unlocked(left_until) {
             Handover::Next => Unlocked::Call(Arc::clone(front), listener),
             Handover::Yield => {
                 front.woken.notify_one();
@@ -160,6 +203,21 @@ impl Room {
             }
             Handover::Asking => Unlocked::Unknown,
         }
+    }
+
+    /// Until when this handle leaves these keys to others, if it has had them for long.
+    pub(crate) fn left_until(&self, keys: &Resources) -> Option<Instant> {
+        let now = Instant::now();
+        if self.left_until.load(Ordering::Acquire) <= self.millis(now) {
+            return None;
+        }
+        self.turns().pause(keys, now)
+    }
+
+    /// Notes that these votes name another who has the keys. Returns whether they were left to it.
+    pub(crate) fn taken(&self, keys: &Resources, votes: &[Vote]) -> bool {
+        let is_held = ballot::count(votes, |vote| matches!(vote, Vote::Held(_))) > 0;
+        is_held && self.turns().taken(keys)
     }
 
     /// Wakes every waiter, to see that the handle is closed.
@@ -171,12 +229,33 @@ impl Room {
         }
     }
 
+    /// Rounded up.
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.created);
+        u64::try_from(since.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Lines {
+    /// Keeps a line that is empty now.
+    fn keep(&mut self, keys: Resources, line: Line) {
+        let now = Instant::now();
+        if self.empty.len() >= self.sweep_at {
+            let is_new = |since: Instant| now.saturating_duration_since(since) < KEPT;
+            self.empty.retain(|_, (_, since)| is_new(*since));
+            self.sweep_at = 64.max(2 * self.empty.len());
+        }
+        self.empty.insert(keys, (line, now));
+    }
+
     fn times(&mut self, now: Instant) -> Times {
         let behind = (now + POLL_TRACKED / 2).saturating_duration_since(self.common_poll);
         if !behind.is_zero() {
@@ -207,6 +286,43 @@ impl Waiter {
     fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Queue {
+    /// Takes in the votes that came after the front's last round was decided.
+    fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
+        let Some(late) = self.late.as_mut().filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
+            return;
+        };
+        let line = &mut self.line;
+        late.set.look_at_votes(|votes| {
+            late.servers.retain(|server| {
+                let vote = &votes[*server];
+                let is_open = is_open(vote);
+                if !is_open {
+                    line.late(*server, vote, now, rng);
+                }
+                is_open
+            });
+        });
+        if late.servers.is_empty() {
+            self.late = None;
+        }
+    }
+}
+
+/// Whether a server may still vote.
+fn is_open(vote: &Vote) -> bool {
+    matches!(vote, Vote::Pending | Vote::Silent)
+}
+
+/// Resolves at the next vote of one of these servers.
+async fn late_vote(late: Option<(Arc<Operation>, Vec<usize>)>) {
+    let Some((set, servers)) = late.filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
+        return std::future::pending().await;
+    };
+    let is_there = |votes: &[Vote]| servers.iter().any(|server| !is_open(&votes[*server]));
+    poll_fn(|cx| set.poll_votes(cx, |votes| is_there(votes).then_some(()))).await;
 }
 
 /// A place in a line. Dropping it leaves the line, and undoes what was begun for it.
@@ -248,10 +364,15 @@ impl Place {
     }
 
     async fn wait(&self, until: Instant) {
+        let late = self.at_queue(|lines, _| {
+            let late = lines.by_keys.get(&self.keys)?.late.as_ref()?;
+            Some((Arc::clone(&late.set), late.servers.clone()))
+        });
         tokio::select! {
             biased;
             () = self.waiter.woken.notified() => {}
             () = self.listener.told() => {}
+            () = late_vote(late) => {}
             () = sleep_until(until) => {}
         }
     }
@@ -267,23 +388,30 @@ impl Place {
     /// What the front does now; nothing if this is not the front.
     fn step(&self) -> Option<Step> {
         self.at_queue(|lines, now| {
-            let queue = lines.by_keys.get_mut(&self.keys)?;
+            let Lines { by_keys, rng, .. } = lines;
+            let queue = by_keys.get_mut(&self.keys)?;
             if queue.waiters.keys().next() != Some(&self.ticket) {
                 return None;
             }
+            // These are older than any change that was told since.
+            queue.take_late(now, rng);
             queue.listening.listener.take(|server| queue.line.changed(server));
-            Some(queue.line.step(now))
+            Some(queue.line.step(now, rng))
         })
     }
 
-    /// Notes that the round was lost by these votes.
-    pub(crate) fn refused(&self, votes: &[Vote], weather: Weather) {
+    /// Notes that the round which began with this `set` was lost by these votes.
+    pub(crate) fn refused(&self, set: Arc<Operation>, votes: &[Vote], weather: Weather) {
+        let was_left = self.room.taken(&self.keys, votes);
         self.at_queue(|lines, now| {
             let times = lines.times(now);
             let Lines { by_keys, rng, .. } = lines;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.line.refused(votes, times, weather, rng);
+                queue.line.refused(votes, was_left, times, weather, rng);
                 queue.votes = votes.to_vec();
+                let open = votes.iter().enumerate().filter(|(_, vote)| is_open(vote));
+                let servers = open.map(|(server, _)| server).collect();
+                queue.late = Some(Late { set, servers });
             }
         });
     }
@@ -298,6 +426,23 @@ impl Place {
         });
     }
 
+    /// Whether others come first: they took the resource when this handle left it to them last, and have it perhaps.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.room.turns().gives_way(&self.keys, Instant::now())
+    }
+
+    /// Notes what the servers say of the resource, which report its changes from now on.
+    pub(crate) fn looked(&self, votes: &[Vote], weather: Weather) {
+        self.room.taken(&self.keys, votes);
+        self.at_queue(|lines, now| {
+            let times = lines.times(now);
+            let Lines { by_keys, rng, .. } = lines;
+            if let Some(queue) = by_keys.get_mut(&self.keys) {
+                queue.line.looked(votes, times, weather, rng);
+            }
+        });
+    }
+
     /// Leaves the line with what one stood there for.
     pub(crate) fn won(self, expires: Instant, was_called: bool, weather: Weather) {
         self.at_queue(|lines, now| {
@@ -306,6 +451,7 @@ impl Place {
                 queue.line.won(expires, was_called, times, weather);
                 // They tell of holders that are gone.
                 queue.votes.clear();
+                queue.late = None;
             }
         });
     }
@@ -340,10 +486,15 @@ impl Drop for Place {
             }
             Some(_) => {}
             None => {
-                let queue = lines.by_keys.remove(&self.keys);
+                let Some(Queue { line, listening, .. }) = lines.by_keys.remove(&self.keys) else {
+                    return;
+                };
+                if line.has_rivals() {
+                    lines.keep(self.keys.clone(), line);
+                }
                 self.room.count.fetch_sub(1, Ordering::Release);
                 drop(lines);
-                drop(queue);
+                drop(listening);
             }
         }
     }

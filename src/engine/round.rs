@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 /// The servers that vote, and how we name ourselves to them.
@@ -90,6 +90,11 @@ enum Outcome {
 }
 
 impl Attempt {
+    /// What asks the servers for the keys.
+    pub(crate) fn set(&self) -> &Arc<Operation> {
+        &self.set
+    }
+
     /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
         let decided = match self.electorate.decide(&self.set, (self.start, 0), self.terms.ttl).await {
@@ -181,11 +186,18 @@ impl Electorate {
         }
     }
 
-    /// Asks all servers for keys, unless the handle is closed.
-    pub(crate) fn attempt(self: &Arc<Self>, keys: &Resources, terms: Terms) -> Option<Attempt> {
+    /// Asks all servers for keys, unless the handle is closed. If it is the turn of others they are left to them first.
+    pub(crate) async fn attempt(self: &Arc<Self>, keys: &Resources, terms: Terms) -> Option<Result<Grant, Failed>> {
+        if let Some(until) = self.room.left_until(keys) {
+            sleep_until(until).await;
+        }
         let attempt = self.prepare(keys, terms, false, None)?;
         self.submit(&[&attempt.set]);
-        Some(attempt)
+        let decided = attempt.decide().await;
+        if let Err(Failed::Outvoted(votes)) = &decided {
+            self.room.taken(keys, votes);
+        }
+        Some(decided)
     }
 
     /// The same for the front of a line.
@@ -265,21 +277,22 @@ impl Electorate {
         Ok(term)
     }
 
-    /// Sends an unlock to all servers. Where it cannot be sent now it is kept until `expires`.
+    /// Sends an unlock to all servers, of keys that were locked `since` then. Where it cannot be sent now it is kept until
+    /// `expires`.
     ///
     /// Whoever is next in line here gets a round that travels right behind it.
     pub(crate) fn unlock(
         self: &Arc<Self>,
         keys_and_value: KeysAndValue,
         claim: &Arc<Claim>,
-        now: Instant,
-        expires: Instant,
+        since: Instant,
+        (now, expires): (Instant, Instant),
     ) -> Arc<Operation> {
         claim.release();
         let keys = keys_and_value.0.clone();
         let (claim, servers) = (Arc::clone(claim), self.lanes.len());
         let unlock = Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), servers));
-        match self.room.unlocked(&keys) {
+        match self.room.unlocked(&keys, since, || self.weather().round_trip) {
             Unlocked::Call(waiter, line) => {
                 let next = self.prepare(&keys, waiter.terms, false, Some(&line));
                 match &next {
@@ -336,20 +349,20 @@ impl Electorate {
     }
 
     /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. A value of ours is
-    /// granted where it stands, and the servers tell of the next change there. Without one nobody's value is ours.
+    /// granted where it stands; without one nobody's value is ours. If it `watches` the servers report the next change.
     pub(crate) async fn look(
         &self,
         keys: Resources,
         value: Option<&Arc<str>>,
+        watches: bool,
         limit: Duration,
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
-        let is_ours = value.is_some();
         let nobodys = || fresh(&self.id, SystemTime::now()).into();
         let value = value.map_or_else(nobodys, Arc::clone);
         let times = (Moment::now(), limit);
         let mut look = self.operation(Verb::Look, (keys, value), &Arc::default(), limit, times);
-        look.watches = is_ours;
+        look.watches = watches;
         let look = Arc::new(look);
         self.submit(&[&look]);
         let is_over = |votes: &[Vote]| is_settled(votes) || !votes.contains(&Vote::Pending);

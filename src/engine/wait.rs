@@ -48,6 +48,14 @@ impl Electorate {
             let was_called = matches!(next, Next::Called(_));
             let attempt = match next {
                 Next::Called(attempt) => attempt,
+                // Others want it as well, and have waited for longer: to hear of changes is enough for now.
+                Next::Ask if !watches && place.gives_way() => {
+                    self.track();
+                    watches = true;
+                    let votes = self.look(keys.clone(), None, true, terms.limit, is_known).await;
+                    place.looked(&votes, self.weather());
+                    continue;
+                }
                 Next::Ask => {
                     let attempt = self.attempt_in_line(keys, terms, &place.listener, watches);
                     attempt.ok_or(Stopped::Closed)?
@@ -55,6 +63,7 @@ impl Electorate {
             };
             let has_watched = watches && !was_called;
             rounds += 1;
+            let set = Arc::clone(attempt.set());
             // Boxed, because only the front of the line has one.
             match Box::pin(attempt.decide()).await {
                 Ok(grant) => return Ok((grant, was_called)),
@@ -70,7 +79,7 @@ impl Electorate {
                 }
                 Err(Failed::Outvoted(votes)) => {
                     late = 0;
-                    place.refused(&votes, self.weather());
+                    place.refused(set, &votes, self.weather());
                     if !has_watched {
                         self.track();
                         watches = true;
@@ -80,6 +89,11 @@ impl Electorate {
             }
         }
     }
+}
+
+/// Whether a majority has answered.
+fn is_known(votes: &[Vote]) -> bool {
+    count(votes, |vote| *vote != Vote::Pending) >= majority(votes.len())
 }
 
 /// Whether so many servers refused for a reason that does not pass that the rest is no majority.

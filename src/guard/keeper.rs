@@ -156,7 +156,9 @@ impl Keeper<'_> {
             return Looked::Whole;
         };
         let limit = self.held.settings.round_timeout.unwrap_or(Duration::from_secs(1));
-        let votes = electorate.look(keys, Some(lock.shared_value()), limit, is_lost).await;
+        let votes = electorate
+            .look(keys, Some(lock.shared_value()), true, limit, is_lost)
+            .await;
         if is_lost(&votes) {
             let failure = Box::new(electorate.failure(lock.shared_resources(), 1, votes));
             return Looked::Lost(Loss::Gone { failure });

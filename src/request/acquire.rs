@@ -227,8 +227,8 @@ impl AcquireRequest {
 
     async fn try_once(&self, terms: Terms) -> Result<Grant, LockError> {
         let (electorate, keys) = self.core.locate(&self.resources)?;
-        let attempt = electorate.attempt(&keys, terms).ok_or(LockError::Closed)?;
-        attempt.decide().await.map_err(|failed| match failed {
+        let decided = electorate.attempt(&keys, terms).await.ok_or(LockError::Closed)?;
+        decided.map_err(|failed| match failed {
             _ if self.core.is_closed() => LockError::Closed,
             failed => refused(electorate, &self.resources, terms.ttl, 1, failed),
         })

@@ -97,10 +97,10 @@ impl LockRequest {
         let fence = core.fence(self.fenced, ttl)?;
         let mut waits = None;
         for round in 1.. {
-            let Some(attempt) = electorate.attempt(&keys, Terms { ttl, limit, fence }) else {
+            let Some(decided) = electorate.attempt(&keys, Terms { ttl, limit, fence }).await else {
                 break;
             };
-            let failed = match attempt.decide().await {
+            let failed = match decided {
                 Ok(grant) => {
                     span.record("rounds", round);
                     let lock = Lock::new(resources, grant);

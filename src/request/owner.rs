@@ -101,7 +101,7 @@ impl OwnerRequest {
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }
-        let votes = electorate.look(keys, None, limit, is_settled).await;
+        let votes = electorate.look(keys, None, false, limit, is_settled).await;
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }

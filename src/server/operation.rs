@@ -75,6 +75,8 @@ pub(crate) struct Operation {
     pub(crate) fence: Option<Fence>,
     /// Which renewal of the lock it is, if it is one.
     renewal: Option<Renewal>,
+    /// The operation that is answered by what this one finds out, too.
+    stands_for: Option<Arc<Operation>>,
     votes: Mutex<Votes>,
 }
 
@@ -110,6 +112,7 @@ impl Operation {
             watches: false,
             fence: None,
             renewal: None,
+            stands_for: None,
             votes: Mutex::new(Votes {
                 ballot: Ballot::new(servers),
                 tokens: Vec::new(),
@@ -165,7 +168,7 @@ impl Operation {
         still_watches.then(|| Arc::new(self.look(now)))
     }
 
-    fn look(&self, now: Instant) -> Self {
+    fn look(self: &Arc<Self>, now: Instant) -> Self {
         let times = (now, self.until);
         let servers = self.servers();
         let mut look = Self::vote_by(
@@ -177,6 +180,7 @@ impl Operation {
             servers,
         );
         look.watches = true;
+        look.stands_for = Some(Arc::clone(self));
         look
     }
 
@@ -246,6 +250,9 @@ impl Operation {
 
     /// Notes a server's vote and wakes the caller if that was what it waits for. Returns what was decided before.
     pub(crate) fn vote(&self, server: usize, vote: Vote) -> Option<Decision> {
+        if let Some(operation) = &self.stands_for {
+            operation.vote(server, vote.clone());
+        }
         let mut votes = self.votes();
         let before = votes.ballot.decision();
         votes.ballot.cast(server, vote);

@@ -3,6 +3,7 @@
 mod cancel;
 mod clocks;
 mod events;
+mod fairness;
 mod fencing;
 mod groups;
 mod guard;
@@ -38,6 +39,12 @@ fn start(count: usize) -> Vec<MemoryServer> {
 
 fn builder(servers: &[MemoryServer]) -> Builder {
     Redlock::builder().servers(servers).id("here")
+}
+
+fn delay_all(servers: &[MemoryServer], delay: Duration) {
+    for server in servers {
+        server.delay(delay);
+    }
 }
 
 /// A handle to which every server is up.

@@ -1,16 +1,10 @@
 //! No copy of a lock reports a longer validity than its servers promise, also while it is not known whether a renewal for
 //! less was carried out.
 
-use crate::{builder, connect, ms, secs, start};
-use multiredlock::{RenewError, testing::MemoryServer};
-use std::{future::IntoFuture, time::Duration};
+use crate::{builder, connect, delay_all, ms, secs, start};
+use multiredlock::RenewError;
+use std::future::IntoFuture;
 use tokio::time::{sleep, timeout};
-
-fn delay_all(servers: &[MemoryServer], delay: Duration) {
-    for server in servers {
-        server.delay(delay);
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_for_less_whose_answers_are_late_shortens_every_copy() {

@@ -1,6 +1,6 @@
 //! Waiting in line: who is next, what wakes, and what a waiter that gives up leaves behind.
 
-use crate::{all_up, builder, connect, eventually_free, ms, secs, settle, start, up};
+use crate::{all_up, builder, connect, delay_all, eventually_free, ms, secs, settle, start, up};
 use multiredlock::{Guard, LockError, Redlock, testing::MemoryServer};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
@@ -12,7 +12,6 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 use tokio::{
     task::{JoinHandle, yield_now},
@@ -20,12 +19,6 @@ use tokio::{
 };
 
 type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, LockError>> + Send>>;
-
-fn delay_all(servers: &[MemoryServer], delay: Duration) {
-    for server in servers {
-        server.delay(delay);
-    }
-}
 
 /// A request that waits in a task of its own.
 fn wait(redlock: &Redlock, resource: &str) -> JoinHandle<Result<Guard, LockError>> {

@@ -8,8 +8,9 @@ use crate::{
         operation::{Operation, Verb},
     },
 };
+use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -20,6 +21,9 @@ const FIRST_TIME: u64 = 1_000_000_000_000_000;
 
 /// How far ahead of the server's time a lock's token may be set, in microseconds.
 const FURTHEST_AHEAD: u64 = 1_000_000;
+
+/// A key that lives this long never expires.
+const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
 #[derive(Debug)]
 pub(super) struct Data {
@@ -34,7 +38,9 @@ pub(super) struct Data {
     /// How fast its clock goes compared to ours, if that is not the same.
     rate: Option<f64>,
     /// The connections that want to hear of changes of the keys they read.
-    trackers: HashMap<u64, Tracker>,
+    trackers: BTreeMap<u64, Tracker>,
+    /// In which order they are told.
+    order: SmallRng,
 }
 
 /// A connection that wants to hear of changes.
@@ -59,7 +65,8 @@ impl Data {
             created,
             ahead: Duration::ZERO,
             rate: None,
-            trackers: HashMap::new(),
+            trackers: BTreeMap::new(),
+            order: SmallRng::seed_from_u64(0),
         }
     }
 
@@ -116,6 +123,20 @@ impl Data {
         self.rate = Some(rate);
     }
 
+    /// Sets a key as another library would, unless it is there. Without a TTL it never expires.
+    pub(super) fn set(&mut self, key: &[u8], value: &str, ttl: Option<Duration>, now: Instant) -> bool {
+        let is_free = self.live(key, now).is_none();
+        if is_free {
+            let entry = Entry {
+                value: value.into(),
+                expires: later(now, ttl.map_or(FOREVER, |ttl| self.as_told_by_ours(ttl))),
+            };
+            self.keys.insert(key.into(), entry);
+            self.tell(key, None);
+        }
+        is_free
+    }
+
     /// Does what the script of real servers does.
     pub(super) fn run(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
         let outcome = self.run_plain(operation, connection, now);
@@ -151,7 +172,7 @@ impl Data {
         }
         let held = blocked.map(|entry| Outcome::Held {
             value: entry.value.as_bytes().to_vec(),
-            pttl: i64::try_from(self.as_told_by_its(entry.expires - now).as_millis()).unwrap_or(i64::MAX),
+            pttl: self.pttl(entry, now),
         });
         if let Some(tracker) = self.trackers.get_mut(&connection).filter(|_| operation.watches) {
             tracker.read.extend(keys.iter().cloned());
@@ -184,8 +205,12 @@ impl Data {
     }
 
     /// Tells of a change to who has read the key, once, except to who made it.
+    ///
+    /// Which of several is told first is as good as chance, as on a network.
     fn tell(&mut self, key: &[u8], except: Option<u64>) {
-        for (connection, tracker) in &mut self.trackers {
+        let mut trackers: Vec<_> = self.trackers.iter_mut().collect();
+        trackers.shuffle(&mut self.order);
+        for (connection, tracker) in trackers {
             if let Some(key) = tracker.read.take(key)
                 && Some(*connection) != except
             {
@@ -203,6 +228,15 @@ impl Data {
 
     fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.keys.get(key).filter(|entry| entry.expires > now)
+    }
+
+    /// For how many milliseconds a key stays, as Redis says it: -1 if it never expires.
+    fn pttl(&self, entry: &Entry, now: Instant) -> i64 {
+        let left = entry.expires - now;
+        if left > FOREVER / 2 {
+            return -1;
+        }
+        i64::try_from(self.as_told_by_its(left).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// How much time passes by the server's clock while this much does by ours.

@@ -185,6 +185,13 @@ impl MemoryServer {
         self.state().data.set_clock_ahead(by);
     }
 
+    /// Sets a key unless it is there, as another client would, or one that crashed has left it. Without a TTL it never expires.
+    /// Returns whether it was set.
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<str>, ttl: Option<Duration>) -> bool {
+        let now = Instant::now();
+        self.state().data.set(key.as_ref(), value.as_ref(), ttl, now)
+    }
+
     /// Drops a key, as eviction or an operator would.
     pub fn forget(&self, key: impl AsRef<[u8]>) {
         self.state().data.forget(key.as_ref());

@@ -1,0 +1,341 @@
+//! How long a client has had keys in a row, and when it leaves them to others. Pure: the clock is passed in.
+//!
+//! Whoever unlocks a key can lock it again before any other client has heard of the unlock. So a client that wants a key all
+//! the time pauses now and then: after a run of turns without a gap, those that had a turn let some time pass. If nobody takes a
+//! turn meanwhile, again and again, the runs grow, so that a client without rivals loses little.
+
+use crate::{resource::Resources, sabotage::Sabotage};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// How long a run may last before others get their turn, at least, in units.
+const SHORTEST_RUN: u32 = 4;
+
+/// How long a run may last, at most, if nobody else ever takes a turn. A pause after it costs some 3 %.
+const LONGEST_RUN: u32 = 160;
+
+/// How many pauses in a row that nobody used say that there are no others. On a busy machine a waiter may be too late for a few.
+const MANY_PAUSES: u32 = 16;
+
+/// How long others get for their turn, in units: a little more than a careful waiter lets pass.
+const PAUSE: u32 = 4;
+
+/// The shortest unit: timers have no finer steps.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// For how long a run is remembered after its last turn.
+pub(super) const KEPT: Duration = Duration::from_millis(500);
+
+/// How many sets of keys are told apart within a run.
+const MOST_SETS: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    runs: HashMap<Arc<[u8]>, Run>,
+    /// When to look for runs that can be forgotten: whenever there are twice as many as were left the last time.
+    sweep_at: usize,
+}
+
+/// Turns on a key of one client, without a gap in which others could have had theirs.
+#[derive(Debug)]
+struct Run {
+    since: Instant,
+    /// When the last turn ended.
+    last: Instant,
+    /// How long it may last, in units.
+    limit: u32,
+    /// How many of the last pauses nobody used, up to [`MANY_PAUSES`].
+    unused: u32,
+    /// Until when it leaves the key to others.
+    pause: Option<Instant>,
+    /// Whether others used the last pause.
+    is_contested: bool,
+    /// What was locked in this run: the key alone, or with others.
+    sets: Vec<Resources>,
+}
+
+impl Turns {
+    /// Notes the end of a turn, and returns until when others get theirs, if it is time. `unit` is how long an attempt takes, or a
+    /// [`TICK`] if that is longer.
+    pub(super) fn ended(
+        &mut self,
+        keys: &Resources,
+        granted: Instant,
+        now: Instant,
+        unit: impl Fn() -> Duration,
+    ) -> Option<Instant> {
+        if Sabotage::TurnsForgotten.is_on() {
+            return None;
+        }
+        self.sweep(now);
+        let mut is_long = false;
+        for key in keys.as_slice() {
+            let run = match self.runs.get_mut(key) {
+                Some(run) => run,
+                None => self.runs.entry(Arc::clone(key)).or_insert_with(|| Run::new(granted)),
+            };
+            run.turn(keys, granted, now, &unit);
+            is_long |= run.is_long(now, &unit);
+        }
+        let until = is_long.then(|| now + unit() * PAUSE)?;
+        for key in keys.as_slice() {
+            if let Some(run) = self.runs.get_mut(key) {
+                run.pause = Some(until);
+            }
+        }
+        Some(until)
+    }
+
+    /// Until when these keys are left to others, if they are.
+    pub(super) fn pause(&self, keys: &Resources, now: Instant) -> Option<Instant> {
+        let runs = keys.as_slice().iter().filter_map(|key| self.runs.get(key));
+        let pauses = runs.filter(|run| run.had(keys)).filter_map(|run| run.pause);
+        pauses.max().filter(|until| *until > now)
+    }
+
+    /// Whether others, who used the last pause of a run, may want these keys more than this client, which has had them.
+    pub(super) fn gives_way(&self, keys: &Resources, now: Instant) -> bool {
+        let mut runs = keys.as_slice().iter().filter_map(|key| self.runs.get(key));
+        let is_recent = |run: &Run| run.is_contested && now.saturating_duration_since(run.last) < KEPT;
+        runs.any(is_recent) && !self.is_in_run(keys, now)
+    }
+
+    /// Whether these keys were unlocked just now, in a run that may go on.
+    pub(super) fn is_in_run(&self, keys: &Resources, now: Instant) -> bool {
+        let runs = keys.as_slice().iter().filter_map(|key| self.runs.get(key));
+        let goes_on = |run: &Run| run.pause.is_none() && now.saturating_duration_since(run.last) < TICK * PAUSE;
+        runs.filter(|run| run.had(keys)).any(goes_on)
+    }
+
+    /// Notes that another has these keys. Returns whether they were left to it.
+    pub(super) fn taken(&mut self, keys: &Resources) -> bool {
+        let mut were_left = false;
+        for key in keys.as_slice() {
+            if let Some(run) = self.runs.get_mut(key) {
+                let was_left = run.pause.take().is_some();
+                run.is_contested |= was_left;
+                were_left |= was_left;
+                run.limit = SHORTEST_RUN;
+                run.unused = 0;
+            }
+        }
+        were_left
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if self.runs.len() >= self.sweep_at {
+            self.runs
+                .retain(|_, run| now.saturating_duration_since(run.last) < KEPT);
+            self.sweep_at = 64.max(2 * self.runs.len());
+        }
+    }
+}
+
+impl Run {
+    fn new(granted: Instant) -> Self {
+        Self {
+            since: granted,
+            last: granted,
+            limit: SHORTEST_RUN,
+            unused: 0,
+            pause: None,
+            is_contested: false,
+            sets: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, keys: &Resources, granted: Instant, now: Instant, unit: impl Fn() -> Duration) {
+        let gap = granted.saturating_duration_since(self.last);
+        let is_new = match self.pause.take() {
+            Some(pause) if granted >= pause => {
+                self.pause_was_unused();
+                true
+            }
+            // Another set of keys had its turn in the pause.
+            Some(_) => true,
+            None => gap >= TICK * PAUSE && gap >= unit() * PAUSE,
+        };
+        if is_new {
+            self.since = granted;
+            self.sets.clear();
+        }
+        self.last = now;
+        if !self.had(keys) {
+            self.sets.push(keys.clone());
+        }
+    }
+
+    fn is_long(&self, now: Instant, unit: impl Fn() -> Duration) -> bool {
+        let lasts = now.saturating_duration_since(self.since);
+        lasts >= TICK * self.limit && lasts >= unit() * self.limit
+    }
+
+    fn pause_was_unused(&mut self) {
+        self.is_contested = false;
+        if self.unused < MANY_PAUSES {
+            self.unused += 1;
+        } else {
+            self.limit = LONGEST_RUN.min(2 * self.limit);
+        }
+    }
+
+    /// Whether this set of keys had a turn in the run.
+    fn had(&self, keys: &Resources) -> bool {
+        self.sets.len() >= MOST_SETS || self.sets.contains(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::several::Sealed;
+    use proptest::prelude::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// A client that locks again and again, as soon as it may.
+    struct Greedy {
+        turns: Turns,
+        keys: Resources,
+        now: Instant,
+        hold: Duration,
+    }
+
+    impl Greedy {
+        fn new(hold: Duration) -> Self {
+            Self {
+                turns: Turns::default(),
+                keys: "r".into_resources(),
+                now: Instant::now(),
+                hold,
+            }
+        }
+
+        /// Has a turn, and returns for how long it has to pause after it.
+        fn turn(&mut self) -> Duration {
+            let granted = self.now;
+            self.now += self.hold;
+            self.turns.ended(&self.keys, granted, self.now, || TICK);
+            let pause = self.turns.pause(&self.keys, self.now);
+            let pause = pause.map_or(Duration::ZERO, |until| until - self.now);
+            self.now += pause;
+            pause
+        }
+
+        /// How long it has the key before it pauses.
+        fn run(&mut self) -> Duration {
+            let before = self.now;
+            loop {
+                let pause = self.turn();
+                if !pause.is_zero() {
+                    return self.now - before - pause;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn others_get_their_turn_after_a_run_however_long_each_turn_is() {
+        for (hold, longest) in [(0, None), (1, Some(4)), (3, Some(6)), (50, Some(50))] {
+            let mut greedy = Greedy::new(ms(hold));
+            match longest {
+                Some(longest) => assert_eq!(greedy.run(), ms(longest)),
+                // A turn that takes no time is no run.
+                None => assert!((0..100).all(|_| greedy.turn().is_zero())),
+            }
+        }
+    }
+
+    #[test]
+    fn runs_grow_only_if_nobody_uses_many_pauses_in_a_row() {
+        let mut greedy = Greedy::new(ms(1));
+        for _ in 0..=MANY_PAUSES {
+            assert_eq!(greedy.run(), ms(4));
+        }
+        let grown: Vec<_> = (0..7).map(|_| greedy.run().as_millis()).collect();
+        assert_eq!(grown, [8, 16, 32, 64, 128, 160, 160]);
+        greedy.turns.taken(&greedy.keys);
+        greedy.now += ms(10);
+        for _ in 0..=MANY_PAUSES {
+            assert_eq!(greedy.run(), ms(4));
+        }
+    }
+
+    #[test]
+    fn a_client_without_rivals_pauses_for_at_most_a_twentieth_of_its_time() {
+        for hold in [1, 5, 50] {
+            let mut greedy = Greedy::new(ms(hold));
+            let (started, mut paused) = (greedy.now, Duration::ZERO);
+            while greedy.now - started < Duration::from_secs(10) {
+                paused += greedy.turn();
+            }
+            assert!(
+                paused * 20 <= greedy.now - started,
+                "{paused:?} with turns of {hold} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn what_had_no_turn_in_the_run_need_not_pause() {
+        let mut turns = Turns::default();
+        let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
+        let until = turns.ended(&a, start, start + ms(10), || TICK).unwrap();
+        assert_eq!(until, start + ms(14));
+        assert_eq!(turns.pause(&a, start + ms(11)), Some(until));
+        assert_eq!(turns.pause(&both, start + ms(11)), None);
+        assert_eq!(turns.pause(&a, until), None);
+        // It has its turn, after which a run of its own begins.
+        assert_eq!(turns.ended(&both, start + ms(11), start + ms(12), || TICK), None);
+        assert_eq!(turns.pause(&a, start + ms(12)), None);
+    }
+
+    #[test]
+    fn a_gap_in_which_others_could_have_had_their_turn_ends_a_run() {
+        let (mut turns, keys, start) = (Turns::default(), "r".into_resources(), Instant::now());
+        let far = || ms(20);
+        for (granted, ended, pauses) in [(0, 30, false), (50, 75, false), (160, 230, false), (240, 241, true)] {
+            let until = turns.ended(&keys, start + ms(granted), start + ms(ended), far);
+            assert_eq!(until.is_some(), pauses, "{granted}");
+        }
+    }
+
+    #[test]
+    fn another_that_took_its_turn_is_left_more_of_them() {
+        let mut greedy = Greedy::new(ms(10));
+        for _ in 0..100 {
+            greedy.run();
+        }
+        assert_eq!(greedy.run(), ms(160));
+        assert!(greedy.turns.taken(&greedy.keys), "it was left to it");
+        assert!(!greedy.turns.taken(&greedy.keys));
+        assert_eq!(greedy.run(), ms(10));
+    }
+
+    #[test]
+    fn runs_are_forgotten() {
+        let (mut turns, start) = (Turns::default(), Instant::now());
+        for number in 0..10_000_u64 {
+            let now = start + ms(number);
+            turns.ended(&number.to_string().into_resources(), now, now, || TICK);
+        }
+        assert!(turns.runs.len() < 2_100, "{}", turns.runs.len());
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_has_a_key_for_longer_than_a_run_and_a_turn(holds in prop::collection::vec(0_u64..200, 1..200)) {
+            let mut greedy = Greedy::new(ms(1));
+            let mut since = greedy.now;
+            for hold in holds {
+                greedy.hold = ms(hold);
+                if !greedy.turn().is_zero() {
+                    since = greedy.now;
+                }
+                prop_assert!(greedy.now - since <= ms(u64::from(LONGEST_RUN) + hold));
+            }
+        }
+    }
+}
