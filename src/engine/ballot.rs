@@ -65,6 +65,18 @@ impl Ballot {
         }
     }
 
+    /// What the votes would decide if these servers were silent for good.
+    pub(crate) fn without(&self, is_silent: impl Fn(usize) -> bool) -> Self {
+        let mut ballot = Self {
+            votes: self.votes.clone(),
+            ..*self
+        };
+        for server in (0..self.votes.len()).filter(|server| is_silent(*server)) {
+            ballot.cast(server, Vote::Silent);
+        }
+        ballot
+    }
+
     /// Decides at the earliest vote that settles it: the quorum-th grant, or the (N − quorum + 1)-th of anything else.
     pub(crate) fn decision(&self) -> Option<Decision> {
         let servers = self.votes.len();

@@ -4,6 +4,7 @@ pub(crate) mod ballot;
 mod line;
 #[cfg(test)]
 mod order;
+mod patience;
 mod retry;
 pub(crate) mod room;
 pub(crate) mod round;
@@ -13,6 +14,7 @@ mod value;
 pub(crate) mod wait;
 
 pub use ballot::Vote;
+pub(crate) use patience::Patience;
 pub use retry::Retry;
 pub use validity::Drift;
 pub(crate) use validity::{LONGEST_TTL, Ttl};

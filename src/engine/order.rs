@@ -1,6 +1,6 @@
 //! That renewals of one lock reach all servers in one order, from whichever threads they come.
 
-use super::{Drift, Ttl, room::Terms, round::Electorate};
+use super::{Drift, Patience, Ttl, room::Terms, round::Electorate};
 use crate::{
     config::Server,
     resource::Resources,
@@ -87,7 +87,7 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
                     let ttl = Duration::from_secs(thread * RENEWALS + number);
                     let terms = Terms {
                         ttl: Ttl::new(ttl, Drift::default()).unwrap(),
-                        limit: Duration::from_secs(60),
+                        patience: Patience::Set(Duration::from_secs(60)),
                         fence: None,
                     };
                     let mut renewal = pin!(group.renew((keys.clone(), "v".into()), claim, None, terms));

@@ -2,7 +2,7 @@
 //! talks to the servers.
 
 use super::{
-    Ttl, Vote, ballot,
+    Patience, Ttl, Vote, ballot,
     line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
     round::Attempt,
     turns::{KEPT, TICK, Turns},
@@ -76,8 +76,7 @@ struct Late {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) ttl: Ttl,
-    /// How long a round waits for its votes.
-    pub(crate) limit: Duration,
+    pub(crate) patience: Patience,
     /// How long a server remembers the lock's token, if it is to have one.
     pub(crate) fence: Option<Duration>,
 }

@@ -1,7 +1,7 @@
 //! One round on all servers, and what it leaves behind.
 
 use super::{
-    Ttl, Vote,
+    Patience, Vote,
     ballot::{self, Decision},
     fresh,
     line::Weather,
@@ -65,6 +65,15 @@ pub(crate) enum Failed {
     Expired { elapsed: Duration, votes: Vec<Vote> },
 }
 
+/// Why there is no vote that decides.
+#[derive(Debug)]
+enum Undecided {
+    /// So many servers are silent that those left are no majority.
+    Silent(Vec<Vote>),
+    /// Servers still answer what came before, but nothing would be left of the TTL.
+    Late(Vec<Vote>),
+}
+
 /// A round that asks all servers for keys.
 ///
 /// Unless it leads to a grant, also if it is dropped before it is decided, an unlock is sent after every SET that was sent.
@@ -97,7 +106,7 @@ impl Attempt {
 
     /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Grant, Failed> {
-        let decided = match self.electorate.decide(&self.set, (self.start, 0), self.terms.ttl).await {
+        let decided = match self.electorate.decide(&self.set, (self.start, 0), self.terms).await {
             Ok(term) => self.fence(term).await,
             Err(failed) => Err(failed),
         };
@@ -125,9 +134,7 @@ impl Attempt {
         if have_it >= majority(self.electorate.lanes.len()) || Sabotage::PlainMaximum.is_on() {
             return Ok((term, Some(token)));
         }
-        let now = Instant::now();
-        let until = later(now, self.terms.limit);
-        let raise = Arc::new(self.set.raise(Fence { token, ..fence }, (now, until)));
+        let raise = Arc::new(self.set.raise(Fence { token, ..fence }, Instant::now()));
         let asked = raise.votes_so_far();
         for (lane, _) in self
             .electorate
@@ -138,7 +145,7 @@ impl Attempt {
         {
             lane.submit(&[&raise]);
         }
-        let term = self.electorate.decide(&raise, (self.start, 0), self.terms.ttl).await?;
+        let term = self.electorate.decide(&raise, (self.start, 0), self.terms).await?;
         Ok((term, Some(token)))
     }
 }
@@ -220,7 +227,7 @@ impl Electorate {
         watches: bool,
         line: Option<&Arc<Listener>>,
     ) -> Option<Attempt> {
-        let Terms { ttl, limit, fence } = terms;
+        let Terms { ttl, fence, .. } = terms;
         let under_way = self.under_way.begin()?;
         let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let start = Moment::now();
@@ -230,7 +237,7 @@ impl Electorate {
             keys_and_value,
             &Arc::default(),
             ttl.duration(),
-            (start, limit),
+            (start, ttl.promised()),
         );
         set.watches = watches;
         set.fence = fence.map(|expiry| Fence {
@@ -258,20 +265,26 @@ impl Electorate {
         token: Option<u64>,
         terms: Terms,
     ) -> Result<Term, Failed> {
-        let Terms { ttl, limit, fence } = terms;
+        let Terms { ttl, fence, .. } = terms;
         let (renewal, number, start) = {
             let _in_order = claim.order();
             let start = Moment::now();
             let counted = claim.begin(start, ttl.duration(), ttl.promised());
             let number = counted.number;
-            let renewal = self.operation(Verb::Renew, keys_and_value, claim, ttl.duration(), (start, limit));
+            let renewal = self.operation(
+                Verb::Renew,
+                keys_and_value,
+                claim,
+                ttl.duration(),
+                (start, ttl.promised()),
+            );
             let mut renewal = renewal.counted(counted);
             renewal.fence = token.zip(fence).map(|(token, expiry)| Fence { token, expiry });
             let renewal = Arc::new(renewal);
             self.submit(&[&renewal]);
             (renewal, number, start)
         };
-        let term = self.decide(&renewal, (start, number), ttl).await?;
+        let term = self.decide(&renewal, (start, number), terms).await?;
         claim.granted(number);
         self.restore_missing(&renewal);
         Ok(term)
@@ -400,10 +413,14 @@ impl Electorate {
         Operation::vote_by(times, verb, keys_and_value, Arc::clone(claim), ttl, self.lanes.len())
     }
 
-    /// Waits for the vote that decides or for the end of the round.
-    async fn decide(&self, operation: &Operation, (start, number): (Moment, u64), ttl: Ttl) -> Result<Term, Failed> {
-        let decided = poll_fn(|cx| operation.poll_decision(cx));
-        let decision = timeout_at(operation.until(), decided).await;
+    /// Waits for the vote that decides, or until so many servers are silent that none will.
+    async fn decide(
+        &self,
+        operation: &Operation,
+        (start, number): (Moment, u64),
+        Terms { ttl, patience, .. }: Terms,
+    ) -> Result<Term, Failed> {
+        let decision = self.decision(operation, patience).await;
         let start = if Sabotage::ClockReadLate.is_on() {
             Moment::now()
         } else {
@@ -417,7 +434,8 @@ impl Electorate {
             Ok(Decision::Won) if is_in_time => "won",
             Ok(Decision::Won) => "expired",
             Ok(Decision::Lost) => "lost",
-            Err(_) => "silent",
+            Err(Undecided::Silent(_)) => "silent",
+            Err(Undecided::Late(_)) => "expired",
         };
         metrics::round(operation.verb.name(), outcome);
         match decision {
@@ -435,7 +453,35 @@ impl Electorate {
                 votes: operation.votes_so_far(),
             }),
             Ok(Decision::Lost) => Err(Failed::Outvoted(operation.votes_so_far())),
-            Err(_) => Err(Failed::Outvoted(ballot::silent(operation.votes_so_far()))),
+            Err(Undecided::Silent(votes)) => Err(Failed::Outvoted(votes)),
+            Err(Undecided::Late(votes)) => Err(Failed::Expired { elapsed, votes }),
+        }
+    }
+
+    /// What the votes decide, or the votes as they are when so many servers are silent that they decide nothing any more.
+    ///
+    /// A server is silent if it has left the operation unanswered for too long, and whatever was sent before it. As long as it
+    /// answers what came before, the operation is waited for: that costs time, and to begin anew would cost more.
+    async fn decision(&self, operation: &Operation, patience: Patience) -> Result<Decision, Undecided> {
+        let mut look_at = later(operation.submitted(), patience.shortest());
+        loop {
+            let decided = poll_fn(|cx| operation.poll_decision(cx));
+            if let Ok(decision) = timeout_at(look_at.min(operation.until()), decided).await {
+                return Ok(decision);
+            }
+            let now = Instant::now();
+            let deadlines = self.lanes.iter().map(|lane| {
+                let quiet_since = lane.quiet_since()?;
+                Some(later(quiet_since, patience.with(lane.round_trip()))).filter(|deadline| *deadline > now)
+            });
+            let deadlines: Vec<_> = deadlines.collect();
+            if let Some(votes) = operation.decided_without(|server| deadlines[server].is_none()) {
+                return Err(Undecided::Silent(votes));
+            }
+            if now >= operation.until() {
+                return Err(Undecided::Late(operation.votes_so_far()));
+            }
+            look_at = deadlines.into_iter().flatten().min().unwrap_or(operation.until());
         }
     }
 

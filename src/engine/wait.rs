@@ -52,7 +52,9 @@ impl Electorate {
                 Next::Ask if !watches && place.gives_way() => {
                     self.track();
                     watches = true;
-                    let votes = self.look(keys.clone(), None, true, terms.limit, is_known).await;
+                    let votes = self
+                        .look(keys.clone(), None, true, terms.patience.shortest(), is_known)
+                        .await;
                     place.looked(&votes, self.weather());
                     continue;
                 }

@@ -1,9 +1,9 @@
 //! A guard that is asked for, and work that is done under one.
 
-use super::{BoxFuture, default_round_timeout, lock::refused, outcome};
+use super::{BoxFuture, lock::refused, outcome};
 use crate::{
     engine::{
-        Drift, Vote,
+        Drift, Patience, Vote,
         room::Terms,
         round::{Failed, Grant},
         wait::Stopped,
@@ -189,9 +189,9 @@ impl AcquireRequest {
                 ttl: ttl.duration(),
             });
         }
-        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let patience = Patience::new(self.round_timeout, self.ttl);
         let fence = self.core.fence(self.fenced, ttl)?;
-        let terms = Terms { ttl, limit, fence };
+        let terms = Terms { ttl, patience, fence };
 
         let grant = if self.waits {
             let place = electorate.join(&keys, terms);

@@ -1,9 +1,9 @@
 //! A lock that is asked for.
 
-use super::{BoxFuture, default_round_timeout, outcome};
+use super::{BoxFuture, outcome};
 use crate::{
     engine::{
-        Drift, Retry, Ttl,
+        Drift, Patience, Retry, Ttl,
         ballot::{is_held, leading_holder, reachable, retry_after},
         room::Terms,
         round::{Electorate, Failed},
@@ -93,11 +93,11 @@ impl LockRequest {
         let Self { core, resources, .. } = self;
         let (electorate, keys) = core.locate(&resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
-        let limit = self.round_timeout.unwrap_or_else(|| default_round_timeout(self.ttl));
+        let patience = Patience::new(self.round_timeout, self.ttl);
         let fence = core.fence(self.fenced, ttl)?;
         let mut waits = None;
         for round in 1.. {
-            let Some(decided) = electorate.attempt(&keys, Terms { ttl, limit, fence }).await else {
+            let Some(decided) = electorate.attempt(&keys, Terms { ttl, patience, fence }).await else {
                 break;
             };
             let failed = match decided {

@@ -17,11 +17,6 @@ use tracing::{Span, field};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How long a round waits for the votes that would decide it, unless it is set: a tenth of the ttl within bounds.
-fn default_round_timeout(ttl: Duration) -> Duration {
-    (ttl / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
-}
-
 /// Notes in a span how a call came out, and returns what that is called where things are counted.
 fn outcome<T, E>(
     span: &Span,
@@ -38,17 +33,4 @@ fn outcome<T, E>(
     };
     span.record("outcome", outcome);
     outcome
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_round_lasts_a_tenth_of_the_ttl_within_bounds() {
-        let ms = Duration::from_millis;
-        assert_eq!(default_round_timeout(ms(200)), ms(50));
-        assert_eq!(default_round_timeout(ms(2_000)), ms(200));
-        assert_eq!(default_round_timeout(ms(60_000)), ms(1_000));
-    }
 }

@@ -1,9 +1,9 @@
 //! A renewal that is asked for.
 
-use super::{BoxFuture, default_round_timeout, outcome};
+use super::{BoxFuture, outcome};
 use crate::{
     engine::{
-        Drift, Vote,
+        Drift, Patience, Vote,
         ballot::is_lost,
         room::Terms,
         round::{Failed, Grant},
@@ -84,9 +84,7 @@ impl RenewRequest {
         let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
         let token = lock.token();
         let fence = core.fence(token.is_some(), ttl)?;
-        let limit = self
-            .round_timeout
-            .unwrap_or_else(|| default_round_timeout(self.ttl).max(lock.validity()));
+        let patience = Patience::new(self.round_timeout, self.ttl);
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
@@ -100,7 +98,7 @@ impl RenewRequest {
                 failure: failure(not_asked),
             });
         }
-        let terms = Terms { ttl, limit, fence };
+        let terms = Terms { ttl, patience, fence };
         let failed = match electorate.renew(keys_and_value, claim, token, terms).await {
             Ok(term) => {
                 let grant = Grant {

@@ -27,6 +27,8 @@ const MOST_PROMISES: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Claim {
     released: AtomicBool,
+    /// Whether keys were set for it here, rather than by another client from which the value came.
+    is_of_this_client: AtomicBool,
     state: Mutex<State>,
     /// Held while a renewal is submitted to all servers, so that all of them receive the renewals in the same order.
     order: Mutex<()>,
@@ -82,6 +84,15 @@ impl Claim {
 
     pub(crate) fn is_released(&self) -> bool {
         self.released.load(Ordering::Acquire) && !Sabotage::ClaimIgnored.is_on() && !Sabotage::UnlockOvertakes.is_on()
+    }
+
+    /// Notes that keys are set for it here.
+    pub(super) fn sets(&self) {
+        self.is_of_this_client.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_of_this_client(&self) -> bool {
+        self.is_of_this_client.load(Ordering::Acquire)
     }
 
     /// When the keys will have expired on every server that carried out at once what it was sent, if that is known: also

@@ -98,6 +98,9 @@ impl Operation {
         servers: usize,
     ) -> Self {
         let expires = now + ttl;
+        if verb == Verb::Lock {
+            claim.sets();
+        }
         if matches!(verb, Verb::Lock | Verb::Restore | Verb::Renew) {
             claim.sets_until(expires);
         }
@@ -199,8 +202,8 @@ impl Operation {
 
     /// The operation that makes the servers store this token which have not, with the votes of those that have, and of those
     /// that did not grant the lock.
-    pub(crate) fn raise(&self, fence: Fence, (now, until): (Instant, Instant)) -> Self {
-        let times = (now, until);
+    pub(crate) fn raise(&self, fence: Fence, now: Instant) -> Self {
+        let times = (now, self.until);
         let claim = Arc::clone(&self.claim);
         let mut raise = Self::vote_by(
             times,
@@ -233,7 +236,6 @@ impl Operation {
         self.look_at_votes(<[Vote]>::len)
     }
 
-    #[cfg(test)]
     pub(crate) fn submitted(&self) -> Instant {
         self.submitted
     }
@@ -318,6 +320,12 @@ impl Operation {
             waker => *waker = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Returns the votes so far, with these servers taken for silent, if they decide that way.
+    pub(crate) fn decided_without(&self, is_silent: impl Fn(usize) -> bool) -> Option<Vec<Vote>> {
+        let ballot = self.votes().ballot.without(is_silent);
+        ballot.decision().map(|_| ballot.votes().to_vec())
     }
 
     /// Returns the votes so far.

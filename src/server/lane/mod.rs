@@ -3,6 +3,7 @@
 //! Callers push their operation; while few enough commands are unanswered ([`Queue::has_room_on_the_way`]), whoever pushes sends
 //! everything that has gathered as one command. An answer sends what gathered meanwhile.
 
+mod pending;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,6 @@ use crate::{
 };
 use queue::{Batch, Queue, says_replica};
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -70,12 +70,8 @@ impl Lane {
                     {
                         queue.restarted()
                     }
-                    Ok(_) if operation.verb == Verb::Unlock && Sabotage::UnlockOvertakes.is_on() => {
-                        queue.pending.push_front(Arc::clone(operation));
-                        continue;
-                    }
                     Ok(_) => {
-                        queue.pending.push_back(Arc::clone(operation));
+                        queue.pending.push_behind(operations[0], operation);
                         continue;
                     }
                     Err(reason) => reason.clone(),
@@ -165,7 +161,7 @@ impl Lane {
             let mut queue = self.queue();
             let was_up = std::mem::replace(&mut queue.link, Err(reason.clone())).is_ok();
             queue.round_trip = None;
-            let waiting = std::mem::take(&mut queue.pending);
+            let waiting = queue.pending.take_all();
             for operation in &waiting {
                 queue.keep_unlock(operation);
             }
@@ -189,16 +185,15 @@ impl Lane {
     pub(crate) fn end_rounds(&self) {
         let (waiting, unanswered) = {
             let mut queue = self.queue();
-            let (unlocks, waiting): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut queue.pending)
-                .into_iter()
-                .partition(|operation| operation.verb == Verb::Unlock);
-            queue.pending = unlocks;
+            let (unlocks, waiting): (Vec<_>, Vec<_>) =
+                (queue.pending.take_all().into_iter()).partition(|operation| operation.verb == Verb::Unlock);
+            unlocks.iter().for_each(|unlock| queue.pending.push(unlock));
             (waiting, queue.in_flight.clone())
         };
         for operation in waiting {
             operation.vote(self.server, Vote::Unreachable(DownReason::Closed));
         }
-        let votes = unanswered.iter().flat_map(|batch| batch.iter());
+        let votes = unanswered.iter().flat_map(|(_, batch)| batch.iter());
         for operation in votes.filter(|operation| operation.verb != Verb::Unlock) {
             operation.vote(self.server, Vote::Unknown);
         }
@@ -251,6 +246,11 @@ impl Lane {
         Some(reading.latest().saturating_add(micros(on_its_way)))
     }
 
+    /// Since when the server has left something unanswered without answering anything else.
+    pub(crate) fn quiet_since(&self) -> Option<Instant> {
+        self.queue().quiet_since()
+    }
+
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.queue().round_trip
     }
@@ -282,7 +282,7 @@ impl Lane {
         let sent = Arc::clone(&batch);
         let done = move |answer| lane.answered(epoch, now, &sent, answer);
         link.send(Command::new(Arc::clone(&batch), form, done));
-        queue.in_flight.push(batch);
+        queue.in_flight.push_back((now, batch));
     }
 
     /// Sends what has gathered while a command travelled, and hands its votes out.
@@ -299,7 +299,7 @@ impl Lane {
                 queue.keep_lost(epoch, batch);
             }
             if queue.epoch == epoch {
-                queue.in_flight.retain(|other| !Arc::ptr_eq(other, batch));
+                queue.in_flight.retain(|(_, other)| !Arc::ptr_eq(other, batch));
                 if !matches!(answer, Answer::Lost) {
                     queue.note_answer(now, now - sent);
                 }

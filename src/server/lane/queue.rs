@@ -1,5 +1,6 @@
 //! What waits for one server, what travels to it, and what is kept while it is away.
 
+use super::pending::Pending;
 use crate::sabotage::Sabotage;
 use crate::server::{
     DownReason, Refusal,
@@ -16,12 +17,6 @@ use tokio::time::Instant;
 
 /// How many operations are worth a second command on any way.
 pub(super) const LARGE_BATCH: usize = 128;
-
-/// The most operations in one command: a script blocks the server while it runs, some 2 µs an operation.
-const LARGEST_BATCH: usize = 1024;
-
-/// The most bytes of keys in one command, which a command exceeds only for a single key. Redis takes 512 MB.
-pub(super) const LARGEST_COMMAND: usize = 1 << 20;
 
 /// How many commands of one operation each may be unanswered.
 pub(super) const MOST_ONE_BY_ONE: usize = 32;
@@ -44,8 +39,9 @@ pub(super) struct Queue {
     pub(super) epoch: u64,
     /// When the server may be asked for locks, if it may not yet.
     pub(super) ready_at: Option<Instant>,
-    pub(super) in_flight: Vec<Batch>,
-    pub(super) pending: VecDeque<Arc<Operation>>,
+    /// What is unanswered, oldest first, and since when.
+    pub(super) in_flight: VecDeque<(Instant, Batch)>,
+    pub(super) pending: Pending,
     /// Unlocks for the time the server is back.
     pub(super) late: VecDeque<Arc<Operation>>,
     /// SETs whose answer was lost with a connection. A server that was stopped carries them out when it goes on.
@@ -80,8 +76,8 @@ impl Queue {
             link: Err(DownReason::NotYet),
             epoch: 0,
             ready_at: None,
-            in_flight: Vec::new(),
-            pending: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            pending: Pending::default(),
             late: VecDeque::new(),
             unanswered: VecDeque::new(),
             heard: Instant::now(),
@@ -118,7 +114,7 @@ impl Queue {
             unanswered
         };
         if Sabotage::SetsReplayed.is_on() {
-            self.pending.extend(unanswered.iter().cloned());
+            unanswered.iter().for_each(|set| self.pending.push(set));
         }
         // The value of any other may have been handed over: another client may count on this key, and renew it.
         if old_connection_lives {
@@ -126,7 +122,7 @@ impl Queue {
             shortening.for_each(|operation| operation.claim.overhangs(operation.ttl()));
         }
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
-        self.pending.extend(orphans.map(|set| Arc::new(set.undo())));
+        orphans.for_each(|set| self.pending.push(&Arc::new(set.undo())));
         self.take_up_late(now);
     }
 
@@ -159,9 +155,11 @@ impl Queue {
 
     /// Lets the unlocks that were kept wait for their turn again, unless their keys have expired.
     pub(super) fn take_up_late(&mut self, now: Instant) {
-        let late = std::mem::take(&mut self.late);
-        self.pending
-            .extend(late.into_iter().filter(|unlock| !unlock.is_over(now)));
+        for unlock in std::mem::take(&mut self.late) {
+            if !unlock.is_over(now) {
+                self.pending.push(&unlock);
+            }
+        }
     }
 
     /// Takes what is to be sent next, without what is of no use any more. Nothing if all of it has to wait for an answer.
@@ -169,41 +167,38 @@ impl Queue {
         if self.is_one_by_one {
             return self.next_one(now).into_iter().collect();
         }
-        let mut batch = Vec::with_capacity(self.pending.len().min(LARGEST_BATCH));
-        let mut bytes = 0;
-        while let Some(operation) = self.pending.front() {
-            bytes += operation.keys.bytes();
-            if batch.len() == LARGEST_BATCH || (bytes > LARGEST_COMMAND && !batch.is_empty()) {
-                break;
-            }
-            batch.extend(self.pending.pop_front().and_then(|operation| operation.to_send(now)));
-        }
-        batch.into()
+        self.pending.take_batch(|operation| operation.to_send(now)).into()
     }
 
     /// Takes the first operation that has no key in common with one that is unanswered, or that waits for longer. So an
     /// unlock is not sent before the SET that it undoes was answered, and cannot overtake it on its way.
     fn next_one(&mut self, now: Instant) -> Option<Arc<Operation>> {
-        while let Some(stale) = self.pending.front().filter(|operation| operation.is_stale(now)) {
-            let look = stale.to_send(now);
-            self.pending.pop_front();
-            if let Some(look) = look {
-                self.pending.push_front(look);
-                break;
-            }
-        }
-        let unanswered = self.in_flight.iter().flat_map(|batch| batch.iter());
-        let mut taken: HashSet<_> = unanswered.flat_map(|operation| operation.keys.as_slice()).collect();
-        let free = self.pending.iter().take(MOST_PASSED_OVER).position(|operation| {
+        self.pending.trim(|operation| operation.to_send(now));
+        let unanswered = self.in_flight.iter().flat_map(|(_, batch)| batch.iter());
+        let mut taken: HashSet<_> = unanswered
+            .flat_map(|operation| operation.keys.as_slice())
+            .cloned()
+            .collect();
+        self.pending.take_first(MOST_PASSED_OVER, |operation| {
             if operation.is_stale(now) {
                 return false;
             }
             let keys = operation.keys.as_slice();
             let is_free = !keys.iter().any(|key| taken.contains(key));
-            taken.extend(keys);
+            taken.extend(keys.iter().cloned());
             is_free
-        })?;
-        self.pending.remove(free)
+        })
+    }
+
+    /// Since when nothing has been heard of what is unanswered; nothing if all is answered.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let (sent, _) = self.in_flight.front()?;
+        // Where commands go to several nodes, one answer says nothing of the others.
+        Some(if self.is_one_by_one {
+            *sent
+        } else {
+            self.heard.max(*sent)
+        })
     }
 
     pub(super) fn note_answer(&mut self, now: Instant, round_trip: Duration) {
@@ -219,13 +214,13 @@ impl Queue {
         let is_back = self.epoch != epoch && self.link.is_ok();
         for operation in batch {
             match operation.verb {
-                Verb::Unlock if is_back => self.pending.push_back(Arc::clone(operation)),
+                Verb::Unlock if is_back => self.pending.push(operation),
                 Verb::Unlock => self.keep_unlock(operation),
                 // A renewal of a server that was stopped may be carried out as late as a SET.
                 Verb::Lock | Verb::Restore | Verb::Renew if !is_back => keep(&mut self.unanswered, operation),
                 // That its ttl is over is no reason here: a renewal may have counted this server since it is back.
                 Verb::Lock | Verb::Restore | Verb::Renew if operation.claim.is_released() => {
-                    self.pending.push_back(Arc::new(operation.undo()));
+                    self.pending.push(&Arc::new(operation.undo()));
                 }
                 Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise | Verb::Look => {}
             }

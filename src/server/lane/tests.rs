@@ -1,12 +1,13 @@
 //! The lane on a connection that answers when the test says so.
 
 use super::{
-    queue::{LARGE_BATCH, LARGEST_COMMAND, MOST_ONE_BY_ONE, commands_in_flight},
+    pending::{LARGEST_COMMAND, MOST_KEYS, MOST_WATCHED},
+    queue::{LARGE_BATCH, MOST_ONE_BY_ONE, commands_in_flight},
     *,
 };
 use crate::server::{Claim, link::Task};
 use crate::{clock::Moment, resource::Resources};
-use std::future::Future;
+use std::{collections::VecDeque, future::Future};
 
 /// A connection that keeps what it is sent until the test answers.
 #[derive(Default)]
@@ -105,9 +106,8 @@ fn verbs(command: &Command) -> Vec<Verb> {
 #[test]
 fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
     let (lane, script) = lane();
-    let claim = Arc::default();
     for verb in [Verb::Lock, Verb::Renew, Verb::Lock, Verb::Unlock] {
-        lane.submit(&[&operation(verb, &claim)]);
+        lane.submit(&[&operation(verb, &Arc::default())]);
     }
     let first = script.next();
     assert_eq!(verbs(&first), [Verb::Lock]);
@@ -284,6 +284,80 @@ fn a_large_key_does_not_travel_with_others() {
         assert_eq!(verbs(&command), [expected]);
         command.answer(Answer::Outcomes(vec![Outcome::Done]));
     }
+}
+
+fn watching(number: usize) -> Arc<Operation> {
+    let keys = Resources::One(number.to_string().into_bytes().into());
+    let look = operation_on(keys, Verb::Look, &Arc::default());
+    let mut look = Arc::into_inner(look).unwrap();
+    look.watches = true;
+    Arc::new(look)
+}
+
+#[test]
+fn few_watched_keys_travel_together_and_hold_nothing_else_up() {
+    let (lane, script) = lane();
+    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    for number in 0..2 * MOST_WATCHED {
+        lane.submit(&[&watching(number)]);
+    }
+    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    for locks in [1, 0] {
+        let command = script.next();
+        let watched = command.operations.iter().filter(|operation| operation.watches);
+        assert_eq!(watched.count(), MOST_WATCHED);
+        assert_eq!(command.operations.len(), MOST_WATCHED + locks);
+        let outcomes = vec![Outcome::Done; command.operations.len()];
+        command.answer(Answer::Outcomes(outcomes));
+    }
+    assert!(script.is_empty());
+}
+
+#[test]
+fn a_command_has_so_many_keys_and_no_more() {
+    let (lane, script) = lane();
+    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    let keys = (0..100_u8).map(|key| [key].into());
+    for _ in 0..25 {
+        lane.submit(&[&operation_on(
+            Resources::Many(keys.clone().collect()),
+            Verb::Lock,
+            &Arc::default(),
+        )]);
+    }
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(script.next().operations.len(), MOST_KEYS / 100);
+}
+
+#[test]
+fn what_keeps_or_frees_a_lock_comes_before_new_locks() {
+    let (lane, script) = lane();
+    let (first, second) = (Arc::<Claim>::default(), Arc::<Claim>::default());
+    let set = operation(Verb::Lock, &first);
+    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    lane.submit(&[&set]);
+    lane.submit(&[&operation(Verb::Renew, &second)]);
+    // It overtakes the SET of its lock, which is not sent any more, and the next in line goes with it.
+    first.release();
+    lane.submit(&[&operation(Verb::Unlock, &first), &operation(Verb::Lock, &second)]);
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(
+        verbs(&script.next()),
+        [Verb::Renew, Verb::Unlock, Verb::Lock, Verb::Lock]
+    );
+}
+
+#[test]
+fn the_unlock_of_a_value_that_came_from_elsewhere_overtakes_no_set() {
+    let (lane, script) = lane();
+    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    // Both may be of one value, in two copies of a lock.
+    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
+    assert_eq!(verbs(&script.next()), [Verb::Lock, Verb::Unlock]);
 }
 
 /// A renewal of a lock for so many seconds.

@@ -1,0 +1,158 @@
+//! What waits to be sent to one server: in the order of submission, but for what may overtake the rest.
+
+use crate::{
+    sabotage::Sabotage,
+    server::operation::{Operation, Verb},
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// The most keys in one command. A script blocks the server while it runs, some 2 to 3 µs a key.
+pub(super) const MOST_KEYS: usize = 1024;
+
+/// The most watched keys in one command: for each of them that a script reads, Redis up to 7.0 remembers all of them.
+pub(super) const MOST_WATCHED: usize = 48;
+
+/// The most bytes of keys in one command, which a command exceeds only for a single operation. Redis takes 512 MB.
+pub(super) const LARGEST_COMMAND: usize = 1 << 20;
+
+/// Operations in three classes, each in the order of submission.
+///
+/// What keeps or frees a lock that somebody has comes before new locks, so that a crowd of these costs nobody what was granted.
+/// An unlock that overtakes the SET of its own lock has released the claim, so that the SET is not sent any more. What makes the
+/// server report changes comes after both, since few of these fit into a command.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    urgent: VecDeque<Arc<Operation>>,
+    plain: VecDeque<Arc<Operation>>,
+    watching: VecDeque<Arc<Operation>>,
+}
+
+/// What a command holds so far.
+#[derive(Debug, Default)]
+struct Load {
+    operations: usize,
+    keys: usize,
+    watched: usize,
+    bytes: usize,
+}
+
+impl Pending {
+    /// Takes an operation that was submitted together with others, of which this is the `first`.
+    pub(super) fn push_behind(&mut self, first: &Operation, operation: &Arc<Operation>) {
+        let class = if is_urgent(first) {
+            &mut self.urgent
+        } else if operation.watches {
+            &mut self.watching
+        } else {
+            &mut self.plain
+        };
+        if Sabotage::UnlockOvertakes.is_on() && operation.verb == Verb::Unlock {
+            class.push_front(Arc::clone(operation));
+        } else {
+            class.push_back(Arc::clone(operation));
+        }
+    }
+
+    pub(super) fn push(&mut self, operation: &Arc<Operation>) {
+        self.push_behind(operation, operation);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.urgent.len() + self.plain.len() + self.watching.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All that waits, in the order in which it would be sent.
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Operation>> {
+        let all = std::mem::take(self);
+        [all.urgent, all.plain, all.watching].into_iter().flatten().collect()
+    }
+
+    /// Takes what fits into one command, as `to_send` makes it; what that makes nothing of is dropped.
+    pub(super) fn take_batch(
+        &mut self,
+        to_send: impl Fn(&Arc<Operation>) -> Option<Arc<Operation>>,
+    ) -> Vec<Arc<Operation>> {
+        let mut batch = Vec::with_capacity(self.len().min(MOST_KEYS));
+        let mut load = Load::default();
+        for class in [&mut self.urgent, &mut self.plain, &mut self.watching] {
+            while class.front().is_some_and(|operation| load.has_room_for(operation)) {
+                let sent = class.pop_front().and_then(|operation| to_send(&operation));
+                if let Some(operation) = sent {
+                    load.add(&operation);
+                    batch.push(operation);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Takes the first operation, of so many, for which `is_free` holds.
+    pub(super) fn take_first(
+        &mut self,
+        most: usize,
+        mut is_free: impl FnMut(&Arc<Operation>) -> bool,
+    ) -> Option<Arc<Operation>> {
+        let mut left = most;
+        for class in [&mut self.urgent, &mut self.plain, &mut self.watching] {
+            let number = class.iter().take(left).position(&mut is_free);
+            if let Some(number) = number {
+                return class.remove(number);
+            }
+            left = left.saturating_sub(class.len());
+        }
+        None
+    }
+
+    /// Replaces what is at the front of its class as long as `act` returns something else than what it is given.
+    pub(super) fn trim(&mut self, act: impl Fn(&Arc<Operation>) -> Option<Arc<Operation>>) {
+        for class in [&mut self.urgent, &mut self.plain, &mut self.watching] {
+            while let Some(front) = class.front() {
+                match act(front) {
+                    Some(kept) => {
+                        class[0] = kept;
+                        break;
+                    }
+                    None => drop(class.pop_front()),
+                }
+            }
+        }
+    }
+}
+
+impl Load {
+    fn has_room_for(&self, operation: &Operation) -> bool {
+        let (keys, watched) = weights(operation);
+        self.operations == 0
+            || self.keys + keys <= MOST_KEYS
+                && self.watched + watched <= MOST_WATCHED
+                && self.bytes + operation.keys.bytes() <= LARGEST_COMMAND
+    }
+
+    fn add(&mut self, operation: &Operation) {
+        let (keys, watched) = weights(operation);
+        self.operations += 1;
+        self.keys += keys;
+        self.watched += watched;
+        self.bytes += operation.keys.bytes();
+    }
+}
+
+/// How many keys an operation counts for, and how many watched ones. A token takes a key of its own.
+fn weights(operation: &Operation) -> (usize, usize) {
+    let keys = operation.keys.as_slice().len();
+    let tokens = if operation.fence.is_some() { keys } else { 0 };
+    (keys + tokens, if operation.watches { keys } else { 0 })
+}
+
+/// Whether an operation keeps or frees a lock that was taken here, so that its claim tells of SETs which still wait.
+fn is_urgent(operation: &Operation) -> bool {
+    match operation.verb {
+        Verb::Unlock => operation.claim.is_of_this_client(),
+        Verb::Renew | Verb::Restore | Verb::Raise => true,
+        Verb::Lock | Verb::Look => false,
+    }
+}
