@@ -62,7 +62,7 @@ impl Lane {
             let mut queue = self.queue();
             for operation in operations {
                 let reason = match &queue.link {
-                    Ok(_) if queue.is_full_for(operation.verb) => DownReason::Busy,
+                    Ok(_) if queue.is_full_for(operation) => DownReason::Busy,
                     Ok(_)
                         if queue.ready_at.is_some()
                             && operation.verb == Verb::Lock

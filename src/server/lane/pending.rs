@@ -61,6 +61,11 @@ impl Pending {
         self.urgent.len() + self.plain.len() + self.watching.len()
     }
 
+    /// How many wait that keep or free a lock.
+    pub(super) fn urgent(&self) -> usize {
+        self.urgent.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

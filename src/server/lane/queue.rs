@@ -24,9 +24,8 @@ pub(super) const MOST_ONE_BY_ONE: usize = 32;
 /// How many operations may be passed over because a command with a key of theirs is unanswered.
 pub(super) const MOST_PASSED_OVER: usize = 256;
 
-/// The most votes that wait for one server, and the most unlocks that are kept for one that is down. Unlocks may wait
-/// twice as many.
-const CAPACITY: usize = 100_000;
+/// The most new locks that wait for one server, the most renewals, and the most unlocks that are kept for one that is down.
+pub(super) const CAPACITY: usize = 100_000;
 
 /// Operations that travel as one command.
 pub(super) type Batch = Arc<[Arc<Operation>]>;
@@ -147,10 +146,14 @@ impl Queue {
         self.link.is_err() || (self.pending.is_empty() && self.in_flight.is_empty())
     }
 
-    /// Votes give way to unlocks, without which keys would stay.
-    pub(super) fn is_full_for(&self, verb: Verb) -> bool {
-        let most = if verb == Verb::Unlock { 2 * CAPACITY } else { CAPACITY };
-        self.pending.len() >= most
+    /// Whether too much waits for one more operation. New locks give way to what keeps a lock that somebody has, and both to
+    /// unlocks, without which keys would stay.
+    pub(super) fn is_full_for(&self, operation: &Operation) -> bool {
+        match operation.verb {
+            Verb::Unlock => self.pending.len() >= 3 * CAPACITY,
+            Verb::Renew | Verb::Restore | Verb::Raise => self.pending.urgent() >= CAPACITY,
+            Verb::Lock | Verb::Look => self.pending.len() >= CAPACITY,
+        }
     }
 
     /// Lets the unlocks that were kept wait for their turn again, unless their keys have expired.

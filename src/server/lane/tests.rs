@@ -2,7 +2,7 @@
 
 use super::{
     pending::{LARGEST_COMMAND, MOST_KEYS, MOST_WATCHED},
-    queue::{LARGE_BATCH, MOST_ONE_BY_ONE, commands_in_flight},
+    queue::{CAPACITY, LARGE_BATCH, MOST_ONE_BY_ONE, commands_in_flight},
     *,
 };
 use crate::server::{Claim, link::Task};
@@ -347,6 +347,23 @@ fn what_keeps_or_frees_a_lock_comes_before_new_locks() {
         verbs(&script.next()),
         [Verb::Renew, Verb::Unlock, Verb::Lock, Verb::Lock]
     );
+}
+
+#[test]
+fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
+    let (lane, _script) = lane();
+    for _ in 0..=CAPACITY {
+        submit(&lane, "a", Verb::Lock);
+    }
+    let votes = |verb| {
+        let operation = operation(verb, &Arc::default());
+        lane.submit(&[&operation]);
+        operation.votes_so_far()
+    };
+    assert_eq!(votes(Verb::Lock), [Vote::Unreachable(DownReason::Busy)]);
+    for verb in [Verb::Renew, Verb::Restore, Verb::Raise, Verb::Unlock] {
+        assert_eq!(votes(verb), [Vote::Pending]);
+    }
 }
 
 #[test]
