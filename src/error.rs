@@ -335,6 +335,19 @@ pub enum LockError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
+    /// The servers may grant it, but they take longer to answer than an attempt may take.
+    #[error(
+        "could not lock `{}`: attempts take longer than their timeout of {timeout:?}, since a round trip takes {round_trip:?}",
+        failure.resource
+    )]
+    TooSlow {
+        /// How long a server may take to answer: the round timeout of the request or of the handle.
+        timeout: Duration,
+        /// How long the servers take that would make a majority.
+        round_trip: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
     /// A majority granted it, but the round took so long that nothing was left of the ttl.
     #[error(
         "could not lock `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
@@ -429,6 +442,7 @@ impl LockError {
             Self::Held { .. } => "held",
             Self::Refused { .. } => "refused",
             Self::NoQuorum { .. } => "no_quorum",
+            Self::TooSlow { .. } => "too_slow",
             Self::Expired { .. } => "expired",
             Self::TimedOut { .. } => "timed_out",
             Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) | Self::MaxHold { .. } => "invalid",

@@ -110,6 +110,7 @@ fn code_of(error: &LockError) -> u8 {
         LockError::TimedOut { cause: None, .. }
         | LockError::NoQuorum { .. }
         | LockError::Refused { .. }
+        | LockError::TooSlow { .. }
         | LockError::Expired { .. } => UNAVAILABLE,
         LockError::InvalidTtl(_)
         | LockError::InvalidResource(_)

@@ -2,7 +2,7 @@
 //! talks to the servers.
 
 use super::{
-    Patience, Ttl, Vote, ballot,
+    Holder, Patience, Ttl, Vote, ballot,
     line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
     round::Attempt,
     turns::{KEPT, TICK, Turns},
@@ -62,14 +62,10 @@ struct Queue {
     listening: Listening,
     /// Why the front's last round failed; nothing since a waiter here was granted the resource.
     votes: Vec<Vote>,
-    late: Option<Late>,
-}
-
-/// The servers that had not voted when the front's last round was decided.
-#[derive(Debug)]
-struct Late {
-    set: Arc<Operation>,
-    servers: Vec<usize>,
+    /// With what the front asks, or asked last.
+    asked: Option<Arc<Operation>>,
+    /// The servers that had not voted when the front's last round was decided.
+    late: Vec<usize>,
 }
 
 /// What a waiter asks for.
@@ -159,7 +155,8 @@ impl Room {
                 next_ticket: 0,
                 listening: self.changes.listen(keys, self.servers),
                 votes: Vec::new(),
-                late: None,
+                asked: None,
+                late: Vec::new(),
             }
         });
         let ticket = queue.next_ticket;
@@ -211,6 +208,20 @@ impl Room {
             return None;
         }
         self.turns().pause(keys, now)
+    }
+
+    /// These votes, without those that name a value with which the front of a line here asks, or has just asked.
+    pub(crate) fn without_own(&self, keys: &Resources, mut votes: Vec<Vote>) -> Vec<Vote> {
+        let asked = self.lines().by_keys.get(keys).and_then(|queue| queue.asked.clone());
+        if let Some(asked) = asked {
+            let ours = Holder::new(asked.value.as_bytes(), None).fingerprint();
+            for vote in &mut votes {
+                if matches!(vote, Vote::Held(holder) if holder.fingerprint() == ours) {
+                    *vote = Vote::Missing;
+                }
+            }
+        }
+        votes
     }
 
     /// Notes that these votes name another who has the keys. Returns whether they were left to it.
@@ -290,12 +301,12 @@ impl Waiter {
 impl Queue {
     /// Takes in the votes that came after the front's last round was decided.
     fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
-        let Some(late) = self.late.as_mut().filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
+        let Self { line, asked, late, .. } = self;
+        let Some(asked) = asked.as_ref().filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
             return;
         };
-        let line = &mut self.line;
-        late.set.look_at_votes(|votes| {
-            late.servers.retain(|server| {
+        asked.look_at_votes(|votes| {
+            late.retain(|server| {
                 let vote = &votes[*server];
                 let is_open = is_open(vote);
                 if !is_open {
@@ -304,9 +315,6 @@ impl Queue {
                 is_open
             });
         });
-        if late.servers.is_empty() {
-            self.late = None;
-        }
     }
 }
 
@@ -364,8 +372,9 @@ impl Place {
 
     async fn wait(&self, until: Instant) {
         let late = self.at_queue(|lines, _| {
-            let late = lines.by_keys.get(&self.keys)?.late.as_ref()?;
-            Some((Arc::clone(&late.set), late.servers.clone()))
+            let queue = lines.by_keys.get(&self.keys)?;
+            let asked = queue.asked.as_ref().filter(|_| !queue.late.is_empty())?;
+            Some((Arc::clone(asked), queue.late.clone()))
         });
         tokio::select! {
             biased;
@@ -399,8 +408,18 @@ impl Place {
         })
     }
 
-    /// Notes that the round which began with this `set` was lost by these votes.
-    pub(crate) fn refused(&self, set: Arc<Operation>, votes: &[Vote], weather: Weather) {
+    /// Notes with what the front asks.
+    pub(crate) fn asks(&self, set: Arc<Operation>) {
+        self.at_queue(|lines, _| {
+            if let Some(queue) = lines.by_keys.get_mut(&self.keys) {
+                queue.asked = Some(set);
+                queue.late.clear();
+            }
+        });
+    }
+
+    /// Notes that the round was lost by these votes.
+    pub(crate) fn refused(&self, votes: &[Vote], weather: Weather) {
         let was_left = self.room.taken(&self.keys, votes);
         self.at_queue(|lines, now| {
             let times = lines.times(now);
@@ -409,8 +428,7 @@ impl Place {
                 queue.line.refused(votes, was_left, times, weather, rng);
                 queue.votes = votes.to_vec();
                 let open = votes.iter().enumerate().filter(|(_, vote)| is_open(vote));
-                let servers = open.map(|(server, _)| server).collect();
-                queue.late = Some(Late { set, servers });
+                queue.late = open.map(|(server, _)| server).collect();
             }
         });
     }
@@ -450,7 +468,7 @@ impl Place {
                 queue.line.won(expires, was_called, times, weather);
                 // They tell of holders that are gone.
                 queue.votes.clear();
-                queue.late = None;
+                queue.asked = None;
             }
         });
     }

@@ -372,18 +372,33 @@ impl Electorate {
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
         let nobodys = || fresh(&self.id, SystemTime::now()).into();
-        let value = value.map_or_else(nobodys, Arc::clone);
+        let our_value = value.map_or_else(nobodys, Arc::clone);
         let times = (Moment::now(), limit);
-        let mut look = self.operation(Verb::Look, (keys, value), &Arc::default(), limit, times);
+        let mut look = self.operation(Verb::Look, (keys, our_value), &Arc::default(), limit, times);
         look.watches = watches;
         let look = Arc::new(look);
         self.submit(&[&look]);
         let is_over = |votes: &[Vote]| is_settled(votes) || !votes.contains(&Vote::Pending);
         let settled = poll_fn(|cx| look.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
-        match timeout_at(look.until(), settled).await {
+        let votes = match timeout_at(look.until(), settled).await {
             Ok(votes) => votes,
             Err(_) => ballot::silent(look.votes_so_far()),
+        };
+        // What this handle asks for itself, and is about to undo perhaps, belongs to nobody.
+        match value {
+            None => self.room.without_own(&look.keys, votes),
+            Some(_) => votes,
         }
+    }
+
+    /// How long the silent servers take to answer, if that is longer than they may and a majority needs them.
+    pub(crate) fn too_slow(&self, votes: &[Vote], patience: Patience) -> Option<Duration> {
+        let silent = self.lanes.iter().zip(votes).filter(|(_, vote)| **vote == Vote::Silent);
+        let slow = silent.filter_map(|(lane, _)| lane.round_trip().filter(|took| *took >= patience.with(Some(*took))));
+        let mut slow: Vec<_> = slow.collect();
+        slow.sort_unstable();
+        let missing = majority(votes.len()).checked_sub(ballot::reachable(votes))?;
+        slow.get(missing.checked_sub(1)?).copied()
     }
 
     /// Names the votes of a failed round.

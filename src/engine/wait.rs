@@ -65,7 +65,7 @@ impl Electorate {
             };
             let has_watched = watches && !was_called;
             rounds += 1;
-            let set = Arc::clone(attempt.set());
+            place.asks(Arc::clone(attempt.set()));
             // Boxed, because only the front of the line has one.
             match Box::pin(attempt.decide()).await {
                 Ok(grant) => return Ok((grant, was_called)),
@@ -81,7 +81,7 @@ impl Electorate {
                 }
                 Err(Failed::Outvoted(votes)) => {
                     late = 0;
-                    place.refused(set, &votes, self.weather());
+                    place.refused(&votes, self.weather());
                     if !has_watched {
                         self.track();
                         watches = true;

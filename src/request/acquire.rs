@@ -200,7 +200,7 @@ impl AcquireRequest {
                 biased;
                 // A lock that is granted as the time ends is not given back.
                 waited = waiting => waited,
-                () = time_is_up(self.within) => return Err(self.timed_out(place.last_votes())),
+                () = time_is_up(self.within) => return Err(self.timed_out(terms, place.last_votes())),
             };
             match waited {
                 Ok((grant, was_called)) => {
@@ -209,7 +209,7 @@ impl AcquireRequest {
                 }
                 Err(Stopped::Closed) => return Err(LockError::Closed),
                 Err(Stopped::Failed(rounds, failed)) => {
-                    return Err(refused(electorate, &self.resources, ttl, rounds, failed));
+                    return Err(refused(electorate, &self.resources, terms, rounds, failed));
                 }
             }
         } else {
@@ -230,19 +230,17 @@ impl AcquireRequest {
         let decided = electorate.attempt(&keys, terms).await.ok_or(LockError::Closed)?;
         decided.map_err(|failed| match failed {
             _ if self.core.is_closed() => LockError::Closed,
-            failed => refused(electorate, &self.resources, terms.ttl, 1, failed),
+            failed => refused(electorate, &self.resources, terms, 1, failed),
         })
     }
 
-    fn timed_out(&self, votes: Vec<Vote>) -> LockError {
+    fn timed_out(&self, terms: Terms, votes: Vec<Vote>) -> LockError {
         let waited = self.within.unwrap_or_default();
         let resource = self.resources.to_string();
-        let located = self.core.locate(&self.resources);
-        let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor);
-        let cause = match (located, ttl) {
-            (Ok((electorate, _)), Ok(ttl)) if !votes.is_empty() => {
+        let cause = match self.core.locate(&self.resources) {
+            Ok((electorate, _)) if !votes.is_empty() => {
                 let failed = Failed::Outvoted(votes);
-                Some(Box::new(refused(electorate, &self.resources, ttl, 1, failed)))
+                Some(Box::new(refused(electorate, &self.resources, terms, 1, failed)))
             }
             // This handle has it, or the first round is still under way.
             _ => None,

@@ -3,7 +3,7 @@
 use super::{BoxFuture, outcome};
 use crate::{
     engine::{
-        Drift, Patience, Retry, Ttl,
+        Drift, Patience, Retry,
         ballot::{is_held, leading_holder, reachable, retry_after},
         room::Terms,
         round::{Electorate, Failed},
@@ -95,9 +95,10 @@ impl LockRequest {
         let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
         let patience = Patience::new(self.round_timeout, self.ttl);
         let fence = core.fence(self.fenced, ttl)?;
+        let terms = Terms { ttl, patience, fence };
         let mut waits = None;
         for round in 1.. {
-            let Some(decided) = electorate.attempt(&keys, Terms { ttl, patience, fence }).await else {
+            let Some(decided) = electorate.attempt(&keys, terms).await else {
                 break;
             };
             let failed = match decided {
@@ -120,7 +121,7 @@ impl LockRequest {
                 None if core.is_closed() => break,
                 None => {
                     span.record("rounds", round);
-                    return Err(refused(electorate, &resources, ttl, round, failed));
+                    return Err(refused(electorate, &resources, terms, round, failed));
                 }
             }
         }
@@ -132,10 +133,11 @@ impl LockRequest {
 pub(super) fn refused(
     electorate: &Electorate,
     resources: &Resources,
-    ttl: Ttl,
+    terms: Terms,
     rounds: u32,
     failed: Failed,
 ) -> LockError {
+    let Terms { ttl, patience, .. } = terms;
     let failure = |votes| Box::new(electorate.failure(resources, rounds, votes));
     match failed {
         Failed::Expired { elapsed, votes } => LockError::Expired {
@@ -151,9 +153,16 @@ pub(super) fn refused(
         Failed::Outvoted(votes) if reachable(&votes) >= majority(votes.len()) => LockError::Refused {
             failure: failure(votes),
         },
-        Failed::Outvoted(votes) => LockError::NoQuorum {
-            reachable: reachable(&votes),
-            failure: failure(votes),
+        Failed::Outvoted(votes) => match electorate.too_slow(&votes, patience) {
+            Some(round_trip) => LockError::TooSlow {
+                timeout: patience.shortest(),
+                round_trip,
+                failure: failure(votes),
+            },
+            None => LockError::NoQuorum {
+                reachable: reachable(&votes),
+                failure: failure(votes),
+            },
         },
     }
 }

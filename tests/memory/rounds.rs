@@ -1,7 +1,10 @@
 //! What a round decides, when, and how often it is made.
 
-use crate::{all_up, builder, connect, eventually, ms, secs, start, up};
-use multiredlock::{Drift, InvalidResource, InvalidTtl, LockError, Redlock, Retry, Vote, testing::MemoryServer};
+use crate::{all_up, builder, connect, delay_all, eventually, ms, secs, start, up};
+use multiredlock::{
+    Drift, InvalidResource, InvalidTtl, LockError, Ownership, Redlock, Retry, Vote, testing::MemoryServer,
+};
+use std::future::IntoFuture;
 use tokio::time::Instant;
 
 /// What a server does in a round.
@@ -225,4 +228,47 @@ async fn the_key_is_the_prefix_and_the_resource_and_any_bytes_are_fine() {
     assert_eq!(lock.resource(), [0xff, 0, b'\n']);
     assert_eq!(servers[0].get(b"locks:\xff\0\n").as_deref(), Some(lock.value()));
     assert_eq!(redlock.unlock(&lock).await.removed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_are_far_away_have_as_long_as_a_few_round_trips() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    delay_all(&servers, ms(150));
+    // So that the round trip is known.
+    tokio::time::sleep(secs(3)).await;
+    let lock = redlock.try_lock("r", secs(1)).await.unwrap();
+    assert_eq!(lock.validity(), ms(750));
+    let lock = redlock.renew(&lock, secs(1)).await.unwrap();
+    redlock.unlock(&lock).await;
+    let guard = redlock.acquire("r", secs(1)).await.unwrap();
+    assert!(tokio::time::timeout(secs(5), guard.lost()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_may_not_take_as_long_as_a_round_trip_says_so_and_blames_nobody() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    delay_all(&servers, ms(150));
+    tokio::time::sleep(secs(3)).await;
+    let error = redlock.lock("r", secs(1)).round_timeout(ms(100)).await.unwrap_err();
+    assert!(
+        matches!(error, LockError::TooSlow { timeout, round_trip, .. } if timeout == ms(100) && round_trip == ms(150))
+    );
+    assert_eq!(
+        error.to_string(),
+        "could not lock `r`: attempts take longer than their timeout of 100ms, since a round trip takes 150ms"
+    );
+    // Nor does a look name the attempts of its own handle.
+    let waiting = redlock.acquire("s", secs(1)).round_timeout(ms(100)).within(secs(30));
+    let waiting = tokio::spawn(waiting.into_future());
+    for _ in 0..50 {
+        let owner = redlock.owner("s").await.unwrap();
+        assert!(!matches!(owner, Ownership::Held(_)), "{owner:?}");
+        tokio::time::sleep(ms(37)).await;
+    }
+    let LockError::TimedOut { cause: Some(cause), .. } = waiting.await.unwrap().unwrap_err() else {
+        panic!("its time is up");
+    };
+    assert!(matches!(*cause, LockError::TooSlow { .. }), "{cause}");
 }

@@ -352,7 +352,7 @@ fn what_keeps_or_frees_a_lock_comes_before_new_locks() {
 #[test]
 fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
     let (lane, _script) = lane();
-    for _ in 0..=CAPACITY {
+    for _ in 0..CAPACITY + 300 {
         submit(&lane, "a", Verb::Lock);
     }
     let votes = |verb| {

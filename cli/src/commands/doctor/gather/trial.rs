@@ -108,6 +108,7 @@ fn of_lock(error: &LockError) -> Trouble {
     let failure = match error {
         LockError::Held { failure, .. }
         | LockError::Refused { failure }
+        | LockError::TooSlow { failure, .. }
         | LockError::NoQuorum { failure, .. }
         | LockError::Expired { failure, .. } => Some(failure),
         _ => None,
