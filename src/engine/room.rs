@@ -187,13 +187,14 @@ impl Room {
         let Some(queue) = lines.by_keys.get_mut(keys) else {
             return Unlocked::Unknown;
         };
-        let Some(front) = queue.waiters.values().next() else {
+        let Some(front) = queue.waiters.values().next().map(Arc::clone) else {
             return Unlocked::Unknown;
         };
         let listener = Arc::clone(&queue.listening.listener);
         match queue.line.unlocked(left_until) {
-            Handover::Next => Unlocked::Call(Arc::clone(front), listener),
+            Handover::Next => Unlocked::Call(front, listener),
             Handover::Yield => {
+                drop(lines);
                 front.woken.notify_one();
                 Unlocked::Known(listener)
             }
@@ -232,10 +233,13 @@ impl Room {
 
     /// Wakes every waiter, to see that the handle is closed.
     pub(crate) fn close(&self) {
-        for queue in self.lines().by_keys.values() {
-            for waiter in queue.waiters.values() {
-                waiter.woken.notify_one();
-            }
+        let waiting = |lines: &Lines| {
+            let queues = lines.by_keys.values();
+            queues.flat_map(|queue| queue.waiters.values().cloned()).collect()
+        };
+        let waiters: Vec<_> = waiting(&self.lines());
+        for waiter in waiters {
+            waiter.woken.notify_one();
         }
     }
 
@@ -499,6 +503,8 @@ impl Drop for Place {
             Some(_) if Sabotage::NextNotWoken.is_on() => queue.line.left(),
             Some(next) if was_front => {
                 queue.line.left();
+                let next = Arc::clone(next);
+                drop(lines);
                 next.woken.notify_one();
             }
             Some(_) => {}

@@ -81,14 +81,17 @@ impl Held {
 
     /// Notes that the lock is lost, unless that is known.
     pub(super) fn lose(&self, loss: Loss) {
-        self.state.send_if_modified(|state| {
+        let name = loss.name();
+        let is_news = self.state.send_if_modified(|state| {
             let is_news = state.loss.is_none();
             if is_news {
-                metrics::loss(loss.name());
                 state.loss = Some(loss);
             }
             is_news
         });
+        if is_news {
+            metrics::loss(name);
+        }
     }
 
     /// Why the lock is lost. That its validity is over counts from that moment on, whoever looks first.

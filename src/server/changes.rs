@@ -51,12 +51,11 @@ impl Changes {
         }
     }
 
-    /// Tells that a key changed on a server.
+    /// Tells that a key changed on a server. As everywhere here, wakers are called while no lock is held: they may poll.
     pub(crate) fn changed(&self, server: usize, key: &[u8]) {
-        if let Some(listeners) = self.listeners().get(key) {
-            for listener in listeners {
-                listener.tell(|changed| changed[server] = true);
-            }
+        let of_key = self.listeners().get(key).cloned();
+        for listener in of_key.into_iter().flatten() {
+            listener.tell(|changed| changed[server] = true);
         }
     }
 
@@ -65,7 +64,8 @@ impl Changes {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        for listener in self.listeners().values().flatten() {
+        let all: Vec<_> = self.listeners().values().flatten().cloned().collect();
+        for listener in all {
             listener.tell(|changed| changed[server] = true);
         }
     }
@@ -80,16 +80,20 @@ impl Changes {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
-        let listeners = self.listeners();
-        for key in keys.as_slice() {
-            let others = listeners.get(key).into_iter().flatten();
-            for listener in others.filter(|listener| except.is_none_or(|except| !Arc::ptr_eq(except, listener))) {
-                listener.tell(|changed| {
-                    for (server, changed) in changed.iter_mut().enumerate() {
-                        *changed |= is_removed(server);
-                    }
-                });
+        let others: Vec<_> = {
+            let listeners = self.listeners();
+            let of_keys = keys.as_slice().iter().filter_map(|key| listeners.get(key));
+            of_keys.flatten().cloned().collect()
+        };
+        for listener in others {
+            if except.is_some_and(|except| Arc::ptr_eq(except, &listener)) {
+                continue;
             }
+            listener.tell(|changed| {
+                for (server, changed) in changed.iter_mut().enumerate() {
+                    *changed |= is_removed(server);
+                }
+            });
         }
     }
 

@@ -536,3 +536,61 @@ async fn closing_the_handle_ends_waiters_whose_servers_are_silent() {
     }
     servers.iter().for_each(MemoryServer::thaw);
 }
+
+/// A waker that polls its future at once, as an executor may that runs tasks where they are woken.
+struct Inline {
+    future: Mutex<Option<Acquiring>>,
+    served: AtomicBool,
+}
+
+impl std::task::Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let mut future = self.future.lock().unwrap();
+        let waker = Waker::from(Arc::clone(&self));
+        let polled = future
+            .as_mut()
+            .map(|future| future.as_mut().poll(&mut Context::from_waker(&waker)));
+        if let Some(Poll::Ready(guard)) = polled {
+            *future = None;
+            self.served.store(true, Ordering::SeqCst);
+            drop(future);
+            drop(guard);
+        }
+    }
+}
+
+#[test]
+fn wakers_that_poll_at_once_find_no_lock_held() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let servers = start(3);
+            let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+            let held = other.acquire("r", secs(60)).await.unwrap();
+            let wait = || {
+                let waiter = Arc::new(Inline {
+                    future: Mutex::new(Some(redlock.acquire("r", secs(60)).into_future())),
+                    served: AtomicBool::new(false),
+                });
+                Waker::from(Arc::clone(&waiter)).wake();
+                waiter
+            };
+            let waiters: Vec<_> = (0..10).map(|_| wait()).collect();
+            sleep(secs(1)).await;
+            // One that leaves wakes the next, an unlock elsewhere wakes the first, and one here the next.
+            *waiters[0].future.lock().unwrap() = None;
+            held.release().await.unwrap();
+            sleep(secs(1)).await;
+            assert!(waiters[1..].iter().all(|waiter| waiter.served.load(Ordering::SeqCst)));
+            redlock.close().await;
+        });
+        let _ = done.send(());
+    });
+    let outcome = is_done.recv_timeout(secs(60));
+    assert!(outcome.is_ok(), "it waits for a lock that it holds, or failed");
+}

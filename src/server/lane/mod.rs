@@ -289,6 +289,7 @@ impl Lane {
     fn answered(self: &Arc<Self>, epoch: u64, sent: Instant, batch: &Batch, mut answer: Answer) {
         let now = Instant::now();
         let mut superseded = Vec::new();
+        let is_demoted;
         {
             let mut queue = self.queue();
             let is_current = queue.epoch == epoch && queue.link.is_ok();
@@ -315,11 +316,12 @@ impl Lane {
                 }
             }
             queue.keep_refused(batch, &answer);
-            if is_current && says_replica(&answer) {
-                queue.is_demoted = true;
-                self.demoted.notify_waiters();
-            }
+            is_demoted = is_current && says_replica(&answer);
+            queue.is_demoted |= is_demoted;
             self.send_pending(&mut queue);
+        }
+        if is_demoted {
+            self.demoted.notify_waiters();
         }
         for operation in superseded {
             operation.vote(self.server, Vote::Unknown);

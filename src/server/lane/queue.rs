@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// How many operations are worth a second command on any way.
 pub(super) const LARGE_BATCH: usize = 128;
 
+/// How long a round trip is looked at as the shortest.
+pub(super) const WINDOW: Duration = Duration::from_secs(10);
+
 /// How many commands of one operation each may be unanswered.
 pub(super) const MOST_ONE_BY_ONE: usize = 32;
 
@@ -49,8 +52,8 @@ pub(super) struct Queue {
     pub(super) round_trip: Option<Duration>,
     /// What the server's clock said last.
     pub(super) clock: Option<Reading>,
-    /// The shortest of this connection: what a command takes on its way.
-    pub(super) shortest_round_trip: Duration,
+    /// The shortest of late: what a command takes on its way.
+    pub(super) shortest_round_trip: Shortest,
     /// Whether the server said that it is a replica now.
     pub(super) is_demoted: bool,
     /// Whether each operation is a command of its own, which others may overtake on their way.
@@ -82,7 +85,7 @@ impl Queue {
             heard: Instant::now(),
             round_trip: None,
             clock: None,
-            shortest_round_trip: Duration::MAX,
+            shortest_round_trip: Shortest::new(Instant::now()),
             is_demoted: false,
             is_one_by_one: false,
             tracking: Tracking {
@@ -101,7 +104,7 @@ impl Queue {
         self.epoch += 1;
         self.in_flight.clear();
         self.heard = now;
-        self.shortest_round_trip = Duration::MAX;
+        self.shortest_round_trip = Shortest::new(now);
         self.is_demoted = false;
         self.clock = None;
         self.tracking.is_on = false;
@@ -139,7 +142,8 @@ impl Queue {
         if self.is_one_by_one {
             return commands < MOST_ONE_BY_ONE;
         }
-        commands < commands_in_flight(self.shortest_round_trip) || (commands < 2 && self.pending.len() >= LARGE_BATCH)
+        commands < commands_in_flight(self.shortest_round_trip.get())
+            || (commands < 2 && self.pending.len() >= LARGE_BATCH)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -209,7 +213,7 @@ impl Queue {
             self.heard = now;
         }
         self.round_trip = Some(round_trip);
-        self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
+        self.shortest_round_trip.note(now, round_trip);
     }
 
     /// Keeps what a command of a connection that ended may have left, and the unlocks it carried.
@@ -268,6 +272,36 @@ pub(super) fn says_replica(answer: &Answer) -> bool {
             .iter()
             .any(|outcome| matches!(outcome, Outcome::Failed(error) if Refusal::parse(error) == Refusal::ReadOnly)),
         Answer::Again(_) | Answer::Lost => false,
+    }
+}
+
+/// The shortest round trip of the last one to two [`WINDOW`]s, so that it grows when the way becomes longer.
+#[derive(Debug)]
+pub(super) struct Shortest {
+    since: Instant,
+    now: Duration,
+    before: Duration,
+}
+
+impl Shortest {
+    fn new(since: Instant) -> Self {
+        Self {
+            since,
+            now: Duration::MAX,
+            before: Duration::MAX,
+        }
+    }
+
+    fn note(&mut self, now: Instant, round_trip: Duration) {
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            self.since = now;
+            self.before = std::mem::replace(&mut self.now, Duration::MAX);
+        }
+        self.now = self.now.min(round_trip);
+    }
+
+    fn get(&self) -> Duration {
+        self.now.min(self.before)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     pending::{LARGEST_COMMAND, MOST_KEYS, MOST_WATCHED},
-    queue::{CAPACITY, LARGE_BATCH, MOST_ONE_BY_ONE, commands_in_flight},
+    queue::{CAPACITY, LARGE_BATCH, MOST_ONE_BY_ONE, WINDOW, commands_in_flight},
     *,
 };
 use crate::server::{Claim, link::Task};
@@ -533,6 +533,35 @@ async fn where_commands_go_to_several_nodes_only_a_heartbeat_is_a_sign_of_life()
         lane.heard(Duration::ZERO);
         assert!(lane.last_heard() > before);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_that_becomes_longer_has_more_commands_on_it_after_a_while() {
+    let (lane, script) = lane();
+    let sent = |lane: &Arc<Lane>| {
+        for _ in 0..10 {
+            lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+        }
+        let commands = std::mem::take(&mut *script.commands.lock().unwrap());
+        let count = commands.len();
+        for command in commands {
+            let outcomes = vec![Outcome::Done; command.operations.len()];
+            command.answer(Answer::Outcomes(outcomes));
+        }
+        while !script.is_empty() {
+            let command = script.next();
+            let outcomes = vec![Outcome::Done; command.operations.len()];
+            command.answer(Answer::Outcomes(outcomes));
+        }
+        count
+    };
+    assert_eq!(sent(&lane), 1);
+    // It took no time so far.
+    for _ in 0..3 {
+        tokio::time::advance(WINDOW).await;
+        lane.heard(Duration::from_millis(10));
+    }
+    assert_eq!(sent(&lane), 8);
 }
 
 #[test]
