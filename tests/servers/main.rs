@@ -23,6 +23,7 @@ mod support;
 mod tls;
 mod told;
 mod turncoat;
+mod turns;
 mod undo;
 mod using;
 mod waiting;

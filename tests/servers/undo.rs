@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use multiredlock::{DownReason, LockError, Redlock};
+use multiredlock::{DownReason, Lock, LockError, Redlock};
 
 use crate::support::{
     LONG, RedisServer, Reply, Servers, all_up, eventually, finishes, ms, patient, reason, unhurried, up,
@@ -266,4 +266,24 @@ async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
         }
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_whose_answer_was_lost_removes_no_lock_that_was_handed_over() {
+    let servers = Servers::start(3);
+    // It connects again when the TTL of its lock is over.
+    let first = servers.builder().reconnect(ms(3_000), ms(3_000)).build().unwrap();
+    all_up(&first).await;
+    let other = servers.connected().await;
+    servers[2].freeze();
+    let lock = first.lock("r", ms(2_000)).await.unwrap();
+    eventually("the first misses the frozen server", async || up(&first) == 2).await;
+    servers[2].thaw();
+    eventually("the SET lands", async || servers[2].get("r").is_some()).await;
+    let renewed = other.renew(&Lock::from_parts("r", lock.value()), LONG).await.unwrap();
+    all_up(&first).await;
+    assert_eq!(servers.holding(&renewed), 3);
+    // All that the first sent there before was carried out.
+    assert!(first.renew(&lock, LONG).await.is_ok());
+    assert_eq!(servers.holding(&renewed), 3);
 }
