@@ -11,9 +11,11 @@
 //! | [`multiredlock_servers_up`](SERVERS_UP) | gauge | servers | `group`: `0`, `1`, … |
 //! | [`multiredlock_batch_operations`](BATCH) | histogram | operations | none |
 //!
-//! The outcome of a whole call is `granted` or the error in words: `held`, `refused`, `no_quorum`, `expired`, `timed_out`,
+//! The outcome of a whole call is `granted` or the error in words: `held`, `refused`, `no_quorum`, `too_slow`, `expired`, `timed_out`,
 //! `invalid`, `closed`; of a renewal `granted`, `lost`, `unknown`, `expired`, `invalid`, `closed`. A future that was dropped
 //! is not counted. All handles of a program add to the same numbers.
+//!
+//! The recorder may be called while a handle holds a lock of its own. It must not call the handle.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;

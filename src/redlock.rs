@@ -87,7 +87,9 @@ impl Redlock {
 
     /// Sets a new ttl for a lock, counted from now.
     ///
-    /// Use the lock that it returns from then on: with a shorter ttl it ends sooner than the one before tells. Only
+    /// Use the returned lock from now on: it reports the new ttl. From the moment a renewal for a shorter ttl is submitted, no copy
+    /// of the lock in this handle reports more than that ttl promises, until it is known that no server took it. If another
+    /// client has renewed the lock for longer, only a renewal for a shorter ttl than this handle knows of can shorten it. Only
     /// servers that still hold this lock's value count. Where the key went missing on a minority it is put back.
     /// See [`RenewRequest`] for the errors and the cancel safety.
     pub fn renew(&self, lock: &Lock, ttl: Duration) -> RenewRequest {

@@ -55,7 +55,7 @@ pub(crate) struct ConnectionConfig {
 /// | [`id`](Self::id) | the machine's hostname |
 /// | [`drift`](Self::drift) | fixed, 100 ms |
 /// | [`retry`](Self::retry) | 3 retries, each after a random wait of at most 100 ms |
-/// | [`round_timeout`](Self::round_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s |
+/// | [`round_timeout`](Self::round_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s, and at least four round trips |
 /// | [`key_prefix`](Self::key_prefix) | none |
 /// | [`remember`](Self::remember) | no locks |
 /// | [`fenced`](Self::fenced) | only the locks that ask for it |
@@ -183,7 +183,14 @@ impl Builder {
         self
     }
 
-    /// Sets how long a round waits for the votes that would decide it. It must be longer than 0.
+    /// Sets how long a server may leave an operation unanswered. It must be longer than 0.
+    ///
+    /// The time counts from when the operation was sent or from the last answer of that server, whichever is later. A server
+    /// that takes longer counts as silent. Set it to no less than a few round trips.
+    ///
+    /// # Default
+    ///
+    /// A tenth of the ttl, at least 50 ms and at most 1 s, and at least four measured round trips of that server.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self

@@ -71,7 +71,7 @@ impl Guard {
 
     /// Makes sure that the lock stays valid for a while, to be called right before something that only its owner may do.
     ///
-    /// It looks at the clock and waits for nothing. Right before a renewal two thirds of the ttl are left, less the drift, so
+    /// It looks at the clock and waits for nothing. Right before a renewal two thirds of the validity are left, so
     /// more than that is often not there.
     ///
     /// # Errors

@@ -4,14 +4,14 @@
 //!
 //! **10 s for a guard. For a plain lock, three times what the work takes at the most.**
 //!
-//! A [`Guard`](crate::Guard) is renewed at a third of its ttl, so the ttl need not cover the work. It weighs two times against
+//! A [`Guard`](crate::Guard) is renewed at a third of its validity, so the ttl need not cover the work. It weighs two times against
 //! each other: for how long a resource stays locked after its owner crashed, at most the ttl; and for how long a guard bears
-//! that no majority can be reached. If that begins right before a renewal, two thirds of the ttl are left, less the drift.
+//! that no majority can be reached. If that begins right before a renewal, two thirds of the validity are left.
 //!
 //! | ttl | locked after a crash, at most | outage that a guard outlives | renewed every | after a failure again every |
 //! |:--|--:|--:|--:|--:|
-//! | 3 s | 3 s | 1.9 s | 1 s | 150 ms |
-//! | 10 s | 10 s | 6.5 s | 3.3 s | 500 ms |
+//! | 3 s | 3 s | 1.9 s | 1.0 s | 150 ms |
+//! | 10 s | 10 s | 6.6 s | 3.3 s | 500 ms |
 //! | 30 s | 30 s | 19.9 s | 10 s | 1.5 s |
 //! | 60 s | 60 s | 39.9 s | 20 s | 3 s |
 //!
@@ -22,7 +22,7 @@
 //! - Choose less, 1 to 3 s, if another has to take over soon. Below 1 s the drift of 100 ms and a hiccup of the network take
 //!   most of it.
 //! - Choose more, 30 to 60 s, if the work is long, costly to begin again, and nobody minds to wait for that after a crash.
-//! - A guard costs each server a renewal and a look each third of the ttl: at 10 s, 0.6 operations a second.
+//! - A guard costs each server a renewal and a look each third of the validity: at 10 s, 0.6 operations a second.
 //!
 //! A [`Lock`](crate::Lock) is not renewed unless you do it. If the work may take longer than you thought, it is not the ttl that
 //! has to grow: [acquire](#lock-or-acquire) a guard. With a [restart guard](crate::Builder::restart_guard) no ttl may be longer

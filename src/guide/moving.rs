@@ -42,7 +42,7 @@
 //! | `lock.extend(ttl)` | `renew(&lock, ttl)` |
 //! | `lock.release()` | `unlock(&lock)` |
 //! | `using([a, b], ttl, async signal => …)` | `using([a, b], ttl, async \|guard\| …)`, which drops the work at a loss |
-//! | `automaticExtensionThreshold` | none: renewals are at a third of the ttl |
+//! | `automaticExtensionThreshold` | none: renewals are at a third of the validity |
 //! | `retryCount`, `retryDelay`, `retryJitter` | `.retry(Retry::new(count, delay + jitter))`, which waits up to that |
 //! | `driftFactor` | `.drift(Drift::factor(…))` |
 //! | `lock.expiration` | `lock.validity()`, which no wall clock moves |

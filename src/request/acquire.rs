@@ -89,7 +89,8 @@ impl AcquireRequest {
         self
     }
 
-    /// Sets how long each round waits for the votes that would decide it, for its renewals too.
+    /// Sets how long a server may leave an operation of this request unanswered, for its renewals too,
+    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self

@@ -25,7 +25,8 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 /// # Errors
 ///
 /// [`LockError`] after the last round: `Held` if somebody else holds the resource, `Refused` if too many servers answered
-/// with an error, `NoQuorum` if too few servers could be reached, `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
+/// with an error, `NoQuorum` if too few servers could be reached, `TooSlow` if the servers take longer to answer than the round timeout,
+/// `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
 /// sent. `Closed` if the handle is closed.
 ///
 /// # Cancel safety
@@ -67,7 +68,8 @@ impl LockRequest {
         self
     }
 
-    /// Sets how long each round waits for the votes that would decide it.
+    /// Sets how long a server may leave an operation of this request unanswered,
+    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self

@@ -27,8 +27,8 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// # Cancel safety
 ///
-/// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl
-/// ends sooner than the old one.
+/// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl ends
+/// sooner than the old one: then no copy of the lock is valid for longer than the new ttl promises.
 #[must_use = "requests do nothing unless awaited"]
 pub struct RenewRequest {
     core: Arc<Core>,
@@ -55,7 +55,8 @@ impl RenewRequest {
         self
     }
 
-    /// Sets how long the round waits for the votes that would decide it.
+    /// Sets how long a server may leave the renewal unanswered,
+    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self
