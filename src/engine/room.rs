@@ -5,9 +5,10 @@ use super::{
     Holder, Patience, Ttl, Vote, ballot,
     line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
     round::Attempt,
-    turns::{KEPT, TICK, Turns},
+    turns::{KEPT, Seen, TICK, Turns},
 };
 use crate::{
+    clock::micros,
     random,
     resource::Resources,
     sabotage::Sabotage,
@@ -19,7 +20,7 @@ use std::{
     future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +35,12 @@ pub(crate) struct Room {
     changes: Arc<Changes>,
     lines: Mutex<Lines>,
     turns: Mutex<Turns>,
+    /// Whether there are any, so that nobody takes the lock for nothing.
+    has_turns: AtomicBool,
+    seen: Seen,
+    /// How long an attempt takes, in microseconds, and when that was looked at, in milliseconds since `created`.
+    unit: AtomicU64,
+    unit_at: AtomicU64,
     /// Until when any keys are left to others, in milliseconds since `created`, so that nobody takes the lock for nothing.
     left_until: AtomicU64,
     created: Instant,
@@ -119,6 +126,10 @@ impl Room {
                 common_poll,
             }),
             turns: Mutex::default(),
+            has_turns: AtomicBool::new(false),
+            seen: Seen::new(),
+            unit: AtomicU64::new(0),
+            unit_at: AtomicU64::new(0),
             left_until: AtomicU64::new(0),
             created,
             count: AtomicUsize::new(0),
@@ -176,10 +187,7 @@ impl Room {
     /// Says what an unlock of these keys means for their line. `since` then they were locked; `unit` is how long an attempt takes.
     pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Unlocked {
         let now = Instant::now();
-        let left_until = self.turns().ended(keys, since, now, || unit().max(TICK));
-        if let Some(until) = left_until {
-            self.left_until.fetch_max(self.millis(until), Ordering::Release);
-        }
+        let left_until = self.turn_ended(keys, since, now, unit);
         if self.count.load(Ordering::Acquire) == 0 {
             return Unlocked::Unknown;
         }
@@ -200,6 +208,39 @@ impl Room {
             }
             Handover::Asking => Unlocked::Unknown,
         }
+    }
+
+    /// Notes the end of a turn, and returns until when others get theirs, if it is time.
+    fn turn_ended(
+        &self,
+        keys: &Resources,
+        since: Instant,
+        now: Instant,
+        unit: impl Fn() -> Duration,
+    ) -> Option<Instant> {
+        let again = keys.as_slice().iter().filter(|key| self.seen.again(key)).count();
+        if again == 0 && !self.has_turns.load(Ordering::Acquire) {
+            return None;
+        }
+        let unit = || self.unit(now, &unit);
+        let mut turns = self.turns();
+        let until = turns.ended(keys, (since, now), again > 0, unit);
+        self.has_turns.store(!turns.is_empty(), Ordering::Release);
+        drop(turns);
+        if let Some(until) = until {
+            self.left_until.fetch_max(self.millis(until), Ordering::Release);
+        }
+        until
+    }
+
+    /// How long an attempt takes, which is looked at ten times a second.
+    fn unit(&self, now: Instant, look: impl Fn() -> Duration) -> Duration {
+        let now = self.millis(now);
+        if now >= self.unit_at.load(Ordering::Relaxed) + 100 {
+            self.unit_at.store(now, Ordering::Relaxed);
+            self.unit.store(micros(look()), Ordering::Relaxed);
+        }
+        Duration::from_micros(self.unit.load(Ordering::Relaxed)).max(TICK)
     }
 
     /// Until when this handle leaves these keys to others, if it has had them for long.

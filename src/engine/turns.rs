@@ -5,7 +5,15 @@
 //! turn meanwhile, again and again, the runs grow, so that a client without rivals loses little.
 
 use crate::{resource::Resources, sabotage::Sabotage};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// How long a run may last before others get their turn, at least, in units.
@@ -29,11 +37,35 @@ pub(super) const KEPT: Duration = Duration::from_millis(500);
 /// How many sets of keys are told apart within a run.
 const MOST_SETS: usize = 16;
 
+/// How many keys are recognized, if they do not meet in one place.
+const PLACES: usize = 1024;
+
+/// Recognizes keys that were unlocked before, by fingerprints in fixed places. Most keys are locked once, and cost no more than this.
+#[derive(Debug)]
+pub(super) struct Seen(Box<[AtomicU32]>);
+
+impl Seen {
+    pub(super) fn new() -> Self {
+        Self((0..PLACES).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// Notes a key, and returns whether it was the last in its place.
+    pub(super) fn again(&self, key: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let hash = hasher.finish();
+        // Nothing is there before the first key, which is 0.
+        let fingerprint = u32::try_from(hash >> 32).unwrap_or(u32::MAX).max(1);
+        let place = usize::try_from(hash & 0xffff).unwrap_or(0) % PLACES;
+        self.0[place].swap(fingerprint, Ordering::Relaxed) == fingerprint
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     runs: HashMap<Arc<[u8]>, Run>,
-    /// When to look for runs that can be forgotten: whenever there are twice as many as were left the last time.
-    sweep_at: usize,
+    /// When to look for runs that can be forgotten.
+    sweep_at: Option<Instant>,
 }
 
 /// Turns on a key of one client, without a gap in which others could have had theirs.
@@ -55,13 +87,18 @@ struct Run {
 }
 
 impl Turns {
+    /// Whether no key has had turns of late.
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// Notes the end of a turn, and returns until when others get theirs, if it is time. `unit` is how long an attempt takes, or a
-    /// [`TICK`] if that is longer.
+    /// [`TICK`] if that is longer. Of keys that were not locked `again` it remembers nothing new.
     pub(super) fn ended(
         &mut self,
         keys: &Resources,
-        granted: Instant,
-        now: Instant,
+        (granted, now): (Instant, Instant),
+        again: bool,
         unit: impl Fn() -> Duration,
     ) -> Option<Instant> {
         if Sabotage::TurnsForgotten.is_on() {
@@ -72,6 +109,7 @@ impl Turns {
         for key in keys.as_slice() {
             let run = match self.runs.get_mut(key) {
                 Some(run) => run,
+                None if !again => continue,
                 None => self.runs.entry(Arc::clone(key)).or_insert_with(|| Run::new(granted)),
             };
             run.turn(keys, granted, now, &unit);
@@ -123,10 +161,10 @@ impl Turns {
     }
 
     fn sweep(&mut self, now: Instant) {
-        if self.runs.len() >= self.sweep_at {
+        if self.sweep_at.is_none_or(|sweep_at| now >= sweep_at) {
             self.runs
                 .retain(|_, run| now.saturating_duration_since(run.last) < KEPT);
-            self.sweep_at = 64.max(2 * self.runs.len());
+            self.sweep_at = Some(now + KEPT);
         }
     }
 }
@@ -217,7 +255,7 @@ mod tests {
         fn turn(&mut self) -> Duration {
             let granted = self.now;
             self.now += self.hold;
-            self.turns.ended(&self.keys, granted, self.now, || TICK);
+            self.turns.ended(&self.keys, (granted, self.now), true, || TICK);
             let pause = self.turns.pause(&self.keys, self.now);
             let pause = pause.map_or(Duration::ZERO, |until| until - self.now);
             self.now += pause;
@@ -282,13 +320,16 @@ mod tests {
     fn what_had_no_turn_in_the_run_need_not_pause() {
         let mut turns = Turns::default();
         let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
-        let until = turns.ended(&a, start, start + ms(10), || TICK).unwrap();
+        let until = turns.ended(&a, (start, start + ms(10)), true, || TICK).unwrap();
         assert_eq!(until, start + ms(14));
         assert_eq!(turns.pause(&a, start + ms(11)), Some(until));
         assert_eq!(turns.pause(&both, start + ms(11)), None);
         assert_eq!(turns.pause(&a, until), None);
         // It has its turn, after which a run of its own begins.
-        assert_eq!(turns.ended(&both, start + ms(11), start + ms(12), || TICK), None);
+        assert_eq!(
+            turns.ended(&both, (start + ms(11), start + ms(12)), true, || TICK),
+            None
+        );
         assert_eq!(turns.pause(&a, start + ms(12)), None);
     }
 
@@ -297,7 +338,7 @@ mod tests {
         let (mut turns, keys, start) = (Turns::default(), "r".into_resources(), Instant::now());
         let far = || ms(20);
         for (granted, ended, pauses) in [(0, 30, false), (50, 75, false), (160, 230, false), (240, 241, true)] {
-            let until = turns.ended(&keys, start + ms(granted), start + ms(ended), far);
+            let until = turns.ended(&keys, (start + ms(granted), start + ms(ended)), true, far);
             assert_eq!(until.is_some(), pauses, "{granted}");
         }
     }
@@ -319,9 +360,31 @@ mod tests {
         let (mut turns, start) = (Turns::default(), Instant::now());
         for number in 0..10_000_u64 {
             let now = start + ms(number);
-            turns.ended(&number.to_string().into_resources(), now, now, || TICK);
+            turns.ended(
+                &number.to_string().into_resources(),
+                (now, now),
+                number % 2 == 0,
+                || TICK,
+            );
         }
-        assert!(turns.runs.len() < 2_100, "{}", turns.runs.len());
+        assert!(turns.runs.len() <= 500, "{}", turns.runs.len());
+    }
+
+    #[test]
+    fn a_key_is_recognized_when_it_is_unlocked_again_also_among_some_others() {
+        let seen = Seen::new();
+        let others = |from: u32| {
+            (from..from + 20)
+                .filter(|number| seen.again(&number.to_be_bytes()))
+                .count()
+        };
+        assert!(!seen.again(b"r"));
+        assert_eq!(others(0), 0);
+        assert!(seen.again(b"r"));
+        assert_eq!(others(0), 20);
+        // Where there are very many, they take each other's places.
+        others(100);
+        assert!((0..50_000).all(|number: u32| !seen.again(format!("once {number}").as_bytes())));
     }
 
     proptest! {
