@@ -186,8 +186,7 @@ impl Room {
 
     /// Says what an unlock of these keys means for their line. `since` then they were locked; `unit` is how long an attempt takes.
     pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Unlocked {
-        let now = Instant::now();
-        let left_until = self.turn_ended(keys, since, now, unit);
+        let left_until = self.turn_ended(keys, since, unit);
         if self.count.load(Ordering::Acquire) == 0 {
             return Unlocked::Unknown;
         }
@@ -211,17 +210,12 @@ impl Room {
     }
 
     /// Notes the end of a turn, and returns until when others get theirs, if it is time.
-    fn turn_ended(
-        &self,
-        keys: &Resources,
-        since: Instant,
-        now: Instant,
-        unit: impl Fn() -> Duration,
-    ) -> Option<Instant> {
+    fn turn_ended(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Option<Instant> {
         let again = keys.as_slice().iter().filter(|key| self.seen.again(key)).count();
         if again == 0 && !self.has_turns.load(Ordering::Acquire) {
             return None;
         }
+        let now = Instant::now();
         let unit = || self.unit(now, &unit);
         let mut turns = self.turns();
         let until = turns.ended(keys, (since, now), again > 0, unit);
@@ -245,8 +239,13 @@ impl Room {
 
     /// Until when this handle leaves these keys to others, if it has had them for long.
     pub(crate) fn left_until(&self, keys: &Resources) -> Option<Instant> {
+        let latest = self.left_until.load(Ordering::Acquire);
+        // Most leave nothing to others, and need not look at the clock.
+        if latest == 0 {
+            return None;
+        }
         let now = Instant::now();
-        if self.left_until.load(Ordering::Acquire) <= self.millis(now) {
+        if latest <= self.millis(now) {
             return None;
         }
         self.turns().pause(keys, now)

@@ -5,7 +5,7 @@ use crate::{clock::Moment, sabotage::Sabotage};
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,6 +29,9 @@ pub(crate) struct Claim {
     released: AtomicBool,
     /// Whether keys were set for it here, rather than by another client from which the value came.
     is_of_this_client: AtomicBool,
+    /// The shortest TTL in milliseconds, plus one, that a server may set at any later time, because an earlier connection to it
+    /// may still be open; 0 if there is none.
+    overhang: AtomicU64,
     state: Mutex<State>,
     /// Held while a renewal is submitted to all servers, so that all of them receive the renewals in the same order.
     order: Mutex<()>,
@@ -44,8 +47,6 @@ struct State {
     /// What renewals for less have promised, unless a later renewal was granted or they certainly were not carried out.
     /// Each ends later than those before it.
     promises: Vec<Promise>,
-    /// The shortest TTL that a server may set at any later time, because an earlier connection to it may still be open.
-    overhang: Option<Duration>,
 }
 
 /// For how long a server keeps the keys at least, if it carried out one renewal, or the lock itself.
@@ -149,13 +150,15 @@ impl Claim {
 
     /// Notes that a server may carry out a renewal for this TTL at any later time.
     pub(crate) fn overhangs(&self, ttl: Duration) {
-        let overhang = &mut self.state().overhang;
-        *overhang = Some(overhang.map_or(ttl, |other| other.min(ttl)));
+        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let shorter = |other| (other == 0 || millis < other).then_some(millis);
+        let _ = self.overhang.fetch_update(Ordering::AcqRel, Ordering::Acquire, shorter);
     }
 
     /// The longest that a server certainly keeps the keys for after a renewal, if that is less than the renewal's TTL.
     pub(crate) fn overhang(&self) -> Option<Duration> {
-        self.state().overhang
+        let millis = self.overhang.load(Ordering::Acquire).checked_sub(1)?;
+        Some(Duration::from_millis(millis))
     }
 
     /// What is left of a promise, or of one that a later renewal for less made in its place.
