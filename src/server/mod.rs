@@ -1,6 +1,7 @@
 //! One server: its connections one after the other, its heartbeat, and its lane of operations.
 
 mod changes;
+pub(crate) mod fence;
 mod heartbeat;
 mod lane;
 pub(crate) mod link;
@@ -14,8 +15,9 @@ mod time;
 mod under_way;
 
 pub(crate) use changes::{Changes, Listener, Listening};
+pub(crate) use fence::Fence;
 pub(crate) use lane::Lane;
-pub(crate) use operation::{Claim, Fence, KeysAndValue, Operation, Verb};
+pub(crate) use operation::{Claim, KeysAndValue, Operation, Verb};
 
 #[cfg(fuzzing)]
 pub(crate) use redis::fuzzing;

@@ -1,5 +1,6 @@
 //! One operation of a caller on the keys of one lock, on all servers, and where their votes gather.
 
+use super::Fence;
 use crate::{
     engine::ballot::{Ballot, Decision, Vote},
     resource::Resources,
@@ -86,15 +87,6 @@ impl Claim {
     fn latest(&self) -> MutexGuard<'_, Option<Instant>> {
         self.expires.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What is stored beside the keys of a fenced lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fence {
-    /// The lock's token. While a lock is asked for, what its token should be, at least; each server finds out.
-    pub(crate) token: u64,
-    /// How long a server remembers the token after it was stored last.
-    pub(crate) expiry: Duration,
 }
 
 /// An operation that is shared by the lanes of all servers.
