@@ -74,6 +74,14 @@ pub enum ConfigError {
         /// The longest that is taken.
         longest: Duration,
     },
+    /// The servers would forget fencing tokens that may still be ahead of their clocks, and a later lock could get a smaller one.
+    #[error("the fence expiry ({fence_expiry:?}) must be at least {shortest:?}")]
+    ShortFenceExpiry {
+        /// The expiry that was asked for.
+        fence_expiry: Duration,
+        /// The shortest that is taken.
+        shortest: Duration,
+    },
     /// The handle is to remember locks, but no more than none.
     #[error("a handle that remembers locks must remember at least 1")]
     RemembersNothing,
@@ -206,6 +214,14 @@ pub enum InvalidResource {
         length: usize,
         /// The most that a lock can have, in bytes: what Redis takes, less room for the value beside it.
         longest: usize,
+    },
+    /// The servers store the token of [fenced](crate::Builder::fenced) locks under this key: `{key}:fence:{{key}}` is reserved.
+    #[error("cannot lock `{resource}`: its key is reserved for the fencing token of the key `{key}`")]
+    Fence {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+        /// The key that it is the fence of, with bytes that are not UTF-8 replaced.
+        key: String,
     },
     /// Two resources of one lock belong to different groups of servers; see [`Builder::group`](crate::Builder::group).
     #[error(

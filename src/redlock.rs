@@ -371,6 +371,7 @@ impl Core {
 
     fn group_of(&self, resources: &Resources) -> Result<usize, InvalidResource> {
         resources.check(self.key_prefix.len())?;
+        resources.check_no_fence(&self.key_prefix)?;
         common_group(resources, self.groups.len())
     }
 

@@ -1,6 +1,6 @@
 //! What one lock locks: a resource, or several at once.
 
-use crate::error::InvalidResource;
+use crate::{error::InvalidResource, server::fence};
 use std::{borrow::Cow, fmt, sync::Arc};
 
 /// The most resources that one lock can have.
@@ -45,6 +45,23 @@ impl Resources {
                 length,
                 longest: LONGEST,
             });
+        }
+        Ok(())
+    }
+
+    /// Checks that none of the keys is one that servers store tokens in.
+    ///
+    /// A lock on it would be refused while there is a token, and refuse the fenced locks that the token is for.
+    pub(crate) fn check_no_fence(&self, prefix: &[u8]) -> Result<(), InvalidResource> {
+        // Only names that end like a fence's key are copied.
+        let may_be_fences = self.as_slice().iter().filter(|name| name.ends_with(b"}"));
+        for name in may_be_fences {
+            if let Some(key) = fence::locked_key(&[prefix, name].concat()) {
+                return Err(InvalidResource::Fence {
+                    resource: String::from_utf8_lossy(name).into_owned(),
+                    key: String::from_utf8_lossy(key).into_owned(),
+                });
+            }
         }
         Ok(())
     }
@@ -250,5 +267,20 @@ mod tests {
             "129 resources are too many for one lock, 128 are the most"
         );
         assert_eq!(names[..128].into_resources().check(0), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_stores_tokens_cannot_be_locked() {
+        let error = |name: &str, prefix: &str| name.into_resources().check_no_fence(prefix.as_bytes());
+        let refused = error("a:fence:{a}", "").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "cannot lock `a:fence:{a}`: its key is reserved for the fencing token of the key `a`"
+        );
+        assert_eq!(error("a:fence:{a}", "app:"), Ok(()));
+        assert!(error("a:fence:{app:a}", "app:").is_err());
+        assert!(error("nce:{a}", "a:fe").is_err());
+        assert!(["b", "a:fence:{a}"].into_resources().check_no_fence(b"").is_err());
+        assert_eq!(error("a:fence:{b}", ""), Ok(()));
     }
 }

@@ -7,6 +7,7 @@ mod connect;
 mod duration;
 mod exit;
 mod facts;
+mod fence;
 mod output;
 mod settings;
 mod signals;

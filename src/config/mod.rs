@@ -15,6 +15,7 @@ pub use tls::Tls;
 use crate::{
     engine::{Drift, LONGEST_TTL, Retry},
     error::ConfigError,
+    server::fence,
 };
 use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
 
@@ -216,8 +217,9 @@ impl Builder {
     /// A lock that is asked for after another was granted on the same resource has a larger token, whatever became of the ttl
     /// of the first.
     /// The servers store it in a key of its own beside the lock's, `{key}:fence:{{key}}`, so the user needs access to that
-    /// and to the commands `TIME`, `GET` and `SET`. All processes that lock the resource have to ask for tokens: a lock without
-    /// one is in nobody's order.
+    /// and to the commands `TIME`, `GET` and `SET`. No resource can have such a name. If another program stores something
+    /// there, the lock is refused and nothing changes. All processes that lock the resource have to ask for tokens: a lock
+    /// without one is in nobody's order.
     pub fn fenced(mut self) -> Self {
         self.fenced = true;
         self
@@ -228,7 +230,8 @@ impl Builder {
     ///
     /// A token is never below the server's time in microseconds, so that they go on growing also after one was forgotten, as
     /// long as no server's clock is set back by as much, nor is behind another's by as much less a second. All processes
-    /// should set the same: each lock sets how long its token is remembered anew. It must not exceed 2^53 ms.
+    /// should set the same: each lock sets how long its token is remembered anew. It must be at least 2 s, as a token may be
+    /// ahead of a server's time by a second, and must not exceed 2^53 ms.
     pub fn fence_expiry(mut self, expiry: Duration) -> Self {
         self.fence_expiry = expiry;
         self
@@ -307,9 +310,13 @@ impl Builder {
         if min > max {
             return Err(ConfigError::Reconnect { min, max });
         }
-        let (fence_expiry, longest) = (self.fence_expiry, LONGEST_TTL);
+        let fence_expiry = self.fence_expiry;
+        let (shortest, longest) = (fence::SHORTEST_EXPIRY, LONGEST_TTL);
         if fence_expiry > longest {
             return Err(ConfigError::FenceExpiry { fence_expiry, longest });
+        }
+        if fence_expiry < shortest {
+            return Err(ConfigError::ShortFenceExpiry { fence_expiry, shortest });
         }
         let remember = match self.remember {
             None => None,

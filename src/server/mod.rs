@@ -2,6 +2,7 @@
 
 mod changes;
 mod claim;
+pub(crate) mod fence;
 mod heartbeat;
 mod lane;
 pub(crate) mod link;
@@ -16,8 +17,9 @@ mod under_way;
 
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use claim::{Claim, Promise};
+pub(crate) use fence::Fence;
 pub(crate) use lane::Lane;
-pub(crate) use operation::{Fence, KeysAndValue, Operation, Verb};
+pub(crate) use operation::{KeysAndValue, Operation, Verb};
 
 #[cfg(fuzzing)]
 pub(crate) use redis::fuzzing;

@@ -1,6 +1,9 @@
 //! One operation of a caller on the keys of one lock, on all servers, and where their votes gather.
 
-use super::claim::{Claim, Renewal};
+use super::{
+    Fence,
+    claim::{Claim, Renewal},
+};
 use crate::{
     engine::ballot::{Ballot, Decision, Vote},
     resource::Resources,
@@ -49,15 +52,6 @@ impl Verb {
 
 /// The Redis keys, and the value that proves who owns them.
 pub(crate) type KeysAndValue = (Resources, Arc<str>);
-
-/// What is stored beside the keys of a fenced lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fence {
-    /// The lock's token. While a lock is asked for, what its token should be, at least; each server finds out.
-    pub(crate) token: u64,
-    /// How long a server remembers the token after it was stored last.
-    pub(crate) expiry: Duration,
-}
 
 /// An operation that is shared by the lanes of all servers.
 pub(crate) struct Operation {

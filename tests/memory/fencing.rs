@@ -1,9 +1,11 @@
 //! A fenced lock has a token larger than that of any lock before it.
 
-use crate::{builder, connect, eventually_free, ms, secs, start, up};
-use multiredlock::{ConfigError, InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer};
+use crate::{builder, connect, eventually, eventually_free, ms, secs, start, up};
+use multiredlock::{
+    ConfigError, InvalidResource, InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer,
+};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 async fn token(redlock: &Redlock) -> u64 {
     let lock = redlock.lock("r", secs(10)).fenced().await.unwrap();
@@ -225,6 +227,100 @@ async fn a_fence_that_no_server_could_keep_for_so_long_is_refused_by_both_values
     let error = builder(&start(3)).fence_expiry(fence_expiry).build().unwrap_err();
     assert_eq!(error, ConfigError::FenceExpiry { fence_expiry, longest });
     assert!(builder(&start(3)).fence_expiry(longest).build().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_that_expires_while_a_token_may_be_ahead_of_the_clock_is_refused_by_both_values() {
+    let shortest = secs(2);
+    for fence_expiry in [Duration::ZERO, ms(300), ms(1_999)] {
+        let error = builder(&start(3)).fence_expiry(fence_expiry).build().unwrap_err();
+        assert_eq!(error, ConfigError::ShortFenceExpiry { fence_expiry, shortest });
+    }
+    let error = builder(&start(3)).fence_expiry(ms(300)).build().unwrap_err();
+    assert_eq!(error.to_string(), "the fence expiry (300ms) must be at least 2s");
+    assert!(builder(&start(3)).fence_expiry(shortest).build().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_larger_than_one_that_was_as_far_ahead_as_can_be_and_is_forgotten() {
+    let servers = start(3);
+    let redlock = |servers: &[MemoryServer]| builder(servers).fenced().fence_expiry(secs(2)).build().unwrap();
+    let near = redlock(&servers);
+    up(&near, 3).await;
+    // The further away a server is, the further ahead is the token that it is sent.
+    for server in &servers {
+        server.delay(ms(230));
+    }
+    let far = redlock(&servers);
+    up(&far, 3).await;
+    sleep(secs(12)).await;
+    let request = far.lock("r", secs(1)).round_timeout(secs(1));
+    let asked = Instant::now();
+    let first = request.await.unwrap().token().unwrap();
+    let granted = asked.elapsed();
+    for server in &servers {
+        server.delay(ms(0));
+    }
+    eventually("it is forgotten", async || {
+        servers.iter().all(|server| server.token("r").is_none())
+    })
+    .await;
+    assert!(asked.elapsed() >= secs(2));
+    let second = near.lock("r", secs(1)).await.unwrap().token().unwrap();
+    let apart = Duration::from_micros(second.checked_sub(first).expect("it is larger"));
+    // It was indeed ahead: less time lies between the tokens than between the locks.
+    assert!(apart + ms(500) + granted < asked.elapsed(), "{apart:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_validity_of_a_lock_whose_token_is_raised_counts_from_when_it_was_asked_for() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    // This one comes to a larger token than the others, so that one of them has to raise its own.
+    servers[2].set_clock_ahead(secs(3_600));
+    servers[0].crash();
+    up(&redlock, 2).await;
+    servers[1].delay(ms(500));
+    let asked = Instant::now();
+    let lock = redlock.lock("r", secs(10)).round_timeout(secs(1)).await.unwrap();
+    assert!(asked.elapsed() >= secs(1), "there were two rounds");
+    assert_eq!(lock.validity() + asked.elapsed(), ms(9_900));
+
+    // And if it is over by the end of the second, the lock is not granted.
+    let request = redlock.try_lock("s", ms(1_050)).round_timeout(secs(1));
+    let error = request.await.unwrap_err();
+    assert!(matches!(error, LockError::Expired { .. }), "{error}");
+    eventually_free(&servers[1..2]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_whose_key_is_a_fence_cannot_be_locked() {
+    let servers = start(3);
+    let redlock = builder(&servers).key_prefix("app:").build().unwrap();
+    up(&redlock, 3).await;
+    let error = redlock.lock("a:fence:{app:a}", secs(10)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot lock `a:fence:{app:a}`: its key is reserved for the fencing token of the key `app:a`"
+    );
+    let error = redlock.acquire(["b", "a:fence:{app:a}"], secs(10)).await.unwrap_err();
+    assert!(
+        matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. })),
+        "{error}"
+    );
+    let _other_key = redlock.lock("a:fence:{a}", secs(10)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_no_script_could_count_spoils_no_fence() {
+    let servers = start(3);
+    let redlock = fenced(&servers).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let forged = Lock::from_parts("r", lock.value()).with_token(u64::MAX);
+    let _renewed = redlock.renew(&forged, secs(10)).await.unwrap();
+    assert_eq!(servers[0].token("r"), lock.token());
+    redlock.unlock(&lock).await;
+    assert!(token(&redlock).await > lock.token().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! Renewals count only servers where our value still stood.
 
-use crate::{builder, connect, ms, secs, start, up};
+use crate::{builder, connect, eventually, ms, secs, start, up};
 use multiredlock::{Lock, RenewError, testing::MemoryServer};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_extends_the_lock_from_now() {
@@ -37,6 +37,51 @@ async fn a_key_that_went_missing_on_a_minority_is_put_back_whenever_that_is_know
                 .all(|server| server.get("r").as_deref() == Some(lock.value()))
         );
         assert_eq!(redlock.unlock(&lock).await.removed, 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_put_back_for_what_is_left_of_the_renewal() {
+    for slow in [false, true] {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        let lock = redlock.lock("r", secs(60)).await.unwrap();
+        servers[0].forget("r");
+        // The first renewal is decided without this server, or by it.
+        servers[0].delay(ms(if slow { 900 } else { 300 }));
+        servers[1].delay(ms(if slow { 0 } else { 300 }));
+        let asked = Instant::now();
+        let renewed = redlock.renew(&lock, secs(10)).round_timeout(secs(1)).await.unwrap();
+        assert_eq!(asked.elapsed(), if slow { ms(0) } else { ms(300) });
+        let value = || servers[0].get("r");
+        eventually("it is put back", async || value().as_deref() == Some(renewed.value())).await;
+        let put_back = Instant::now();
+        eventually("it expires", async || value().is_none()).await;
+        // Less what the answer to the renewal took.
+        let answered = ms(if slow { 900 } else { 300 });
+        assert!(put_back.elapsed() + answered <= secs(10), "{:?}", put_back.elapsed());
+        assert!(put_back.elapsed() + answered >= secs(9), "{:?}", put_back.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_back_does_not_shorten_what_another_copy_of_the_lock_put_back_for_longer() {
+    for resources in [&["r"][..], &["r", "s"]] {
+        let servers = start(3);
+        let (redlock, elsewhere) = (connect(&servers).await, connect(&servers).await);
+        let lock = redlock.lock(resources, secs(60)).await.unwrap();
+        let copy = Lock::from_parts(resources, lock.value());
+        servers[0].forget("r");
+        servers[0].delay(ms(100));
+        let (long, short) = tokio::join!(elsewhere.renew(&copy, secs(60)), redlock.renew(&lock, secs(10)));
+        let (long, _short) = (long.unwrap(), short.unwrap());
+        sleep(ms(300)).await;
+        for _ in 0..50 {
+            for resource in resources {
+                assert_eq!(servers[0].get(resource).as_deref(), Some(long.value()), "{resource}");
+            }
+            sleep(secs(1)).await;
+        }
     }
 }
 

@@ -1,16 +1,22 @@
 //! Tokens on real servers: counted up by the script, stored beside the lock, raised where they lag.
 
-use multiredlock::{LockError, Redlock, Refusal, Vote};
+use multiredlock::{InvalidResource, LockError, Redlock, Refusal, Vote};
 
-use crate::support::{LONG, RedisCluster, RedisServer, Servers, all_up, eventually, finishes, ms, quick, up};
+use crate::support::{LONG, RedisCluster, RedisServer, Reply, Servers, all_up, eventually, finishes, ms, quick, up};
 
 /// Where the token of a resource is.
 fn fence(resource: &str) -> String {
     format!("{resource}:fence:{{{resource}}}")
 }
 
+/// What is stored there of a token.
+fn text(token: u64) -> String {
+    format!("token:{token}")
+}
+
 fn stored(server: &RedisServer, resource: &str) -> Option<u64> {
-    server.get(&fence(resource)).map(|token| token.parse().unwrap())
+    let stored = server.get(&fence(resource))?;
+    Some(stored.strip_prefix("token:").unwrap().parse().unwrap())
 }
 
 async fn fenced(servers: &Servers) -> Redlock {
@@ -71,7 +77,7 @@ async fn a_token_on_one_server_that_is_far_ahead_is_raised_on_another_before_the
     let servers = Servers::start(3);
     let redlock = fenced(&servers).await;
     let ahead = micros_since_1970() + 3_600_000_000;
-    servers[1].command(&["SET", &fence("r"), &ahead.to_string()]);
+    servers[1].command(&["SET", &fence("r"), &text(ahead)]);
     servers[0].crash();
     eventually("two are left", async || up(&redlock) == 2).await;
     let lock = redlock.lock("r", LONG).await.unwrap();
@@ -91,17 +97,26 @@ async fn tokens_are_counted_up_exactly_as_far_as_a_script_can() {
     let servers = Servers::start(1);
     let redlock = fenced(&servers).await;
     let largest = (1_u64 << 53) - 1;
-    servers[0].command(&["SET", &fence("r"), &(largest - 3).to_string()]);
+    servers[0].command(&["SET", &fence("r"), &text(largest - 3)]);
     for behind in [2, 1, 0] {
         assert_eq!(token(&redlock, "r").await, largest - behind);
         assert_eq!(stored(&servers[0], "r"), Some(largest - behind));
     }
-    for nonsense in [largest.to_string(), "1e300".into(), "nan".into(), "a lock".into()] {
-        servers[0].command(&["SET", &fence("r"), &nonsense]);
+    let beyond = text(largest + 1);
+    for nonsense in [
+        &text(largest),
+        &beyond,
+        "token:1e300",
+        "token:nan",
+        "token:",
+        "1700000000000000",
+        "a lock",
+    ] {
+        servers[0].command(&["SET", &fence("r"), nonsense]);
         let error = redlock.try_lock("r", LONG).await.unwrap_err();
         assert!(error.to_string().contains("the fence holds no token"), "{error}");
         assert_eq!(servers[0].get("r"), None, "nothing is left of it");
-        assert_eq!(servers[0].get(&fence("r")).as_deref(), Some(&*nonsense));
+        assert_eq!(servers[0].get(&fence("r")).as_deref(), Some(nonsense));
     }
 }
 
@@ -130,6 +145,43 @@ async fn several_resources_have_one_token_and_store_it_for_each() {
     assert!(both.token() > Some(a));
     finishes("the unlock", redlock.unlock(&both)).await;
     assert!(token(&redlock, "b").await > both.token().unwrap());
+
+    // One of them is far ahead, so that its token is that of both.
+    let ahead = micros_since_1970() + 3_600_000_000;
+    servers.command(&["SET", &fence("a"), &text(ahead)]);
+    let both = redlock.lock(["a", "b"], LONG).await.unwrap();
+    assert_eq!(both.token(), Some(ahead + 1));
+    for resource in ["a", "b"] {
+        let have_it = servers.iter().filter(|server| stored(server, resource) == both.token());
+        assert!(have_it.count() >= 2, "{resource}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_of_others_where_a_token_would_be_is_refused_its_neighbor_and_left_as_it_is() {
+    let servers = Servers::start(3);
+    let redlock = fenced(&servers).await;
+    servers.command(&["SET", &fence("a"), "theirs", "NX", "PX", "60000"]);
+    let error = redlock.try_lock("a", LONG).await.unwrap_err();
+    assert!(error.to_string().contains("the fence holds no token"), "{error}");
+    for server in servers.iter() {
+        assert_eq!(server.get(&fence("a")).as_deref(), Some("theirs"));
+        assert!((1..=60_000).contains(&server.pttl(&fence("a"))));
+    }
+    servers.command(&["DEL", &fence("a")]);
+    let lock = redlock.lock("a", LONG).await.unwrap();
+    eventually("the first server has a token", async || {
+        stored(&servers[0], "a").is_some()
+    })
+    .await;
+    let taken = servers[0].command(&["SET", &fence("a"), "theirs", "NX", "PX", "60000"]);
+    assert_eq!(taken, Reply::Nil, "where a token is nobody can lock");
+    let error = redlock.try_lock(fence("a"), LONG).await.unwrap_err();
+    assert!(
+        matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. })),
+        "{error}"
+    );
+    finishes("the unlock", redlock.unlock(&lock)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use crate::{
     clock::micros,
     server::{
+        fence::{FURTHEST_AHEAD, LARGEST_TOKEN, NO_TOKEN},
         later,
         link::Outcome,
         operation::{Operation, Verb},
@@ -18,9 +19,6 @@ use tokio::{sync::broadcast, time::Instant};
 
 /// What the clock of a server says when it is created, in microseconds.
 const FIRST_TIME: u64 = 1_000_000_000_000_000;
-
-/// How far ahead of the server's time a lock's token may be set, in microseconds.
-const FURTHEST_AHEAD: u64 = 1_000_000;
 
 /// A key that lives this long never expires.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
@@ -143,20 +141,44 @@ impl Data {
         let Some(fence) = operation.fence.filter(|_| outcome == Outcome::Done) else {
             return outcome;
         };
-        let keys = operation.keys.as_slice();
-        let stored = keys.iter().filter_map(|key| self.fences.get(key));
-        let stored = stored.filter(|(_, until)| *until > now).map(|(token, _)| *token).max();
-        let is_lock = operation.verb == Verb::Lock;
-        let time = self.time(now);
-        let least = match fence.token {
-            proposed if is_lock && !(time..=time.saturating_add(FURTHEST_AHEAD)).contains(&proposed) => time,
-            token => token,
-        };
-        let token = least.max(stored.map_or(0, |stored| stored.saturating_add(u64::from(is_lock))));
-        for key in keys {
-            self.fences.insert(Arc::clone(key), (token, later(now, fence.expiry)));
+        let token = self.next_token(operation, fence.token, now);
+        if let Some(token) = token {
+            let until = later(now, fence.expiry);
+            for key in operation.keys.as_slice() {
+                self.fences.insert(Arc::clone(key), (token, until));
+            }
         }
-        if is_lock { Outcome::Fenced(token) } else { outcome }
+        match (token, operation.verb) {
+            (Some(token), Verb::Lock) => Outcome::Fenced(token),
+            (None, Verb::Lock) => {
+                for key in operation.keys.as_slice() {
+                    self.keys.remove(key);
+                    self.tell(key, Some(connection));
+                }
+                Outcome::Failed(NO_TOKEN.into())
+            }
+            (None, Verb::Raise) => Outcome::Failed(NO_TOKEN.into()),
+            // A key that lives on is worth more than its token.
+            _ => outcome,
+        }
+    }
+
+    /// The token that a fenced operation stores for its keys, if it can be counted up to.
+    fn next_token(&self, operation: &Operation, proposed: u64, now: Instant) -> Option<u64> {
+        let stored = operation.keys.as_slice().iter().filter_map(|key| self.token(key, now));
+        let stored = stored.max().unwrap_or(0);
+        if stored >= LARGEST_TOKEN {
+            return None;
+        }
+        let token = if operation.verb == Verb::Lock {
+            let time = self.time(now);
+            let furthest = time.saturating_add(micros(FURTHEST_AHEAD));
+            let is_taken = (time..=furthest).contains(&proposed);
+            if is_taken { proposed } else { time }.max(stored + 1)
+        } else {
+            proposed.max(stored)
+        };
+        (token <= LARGEST_TOKEN).then_some(token)
     }
 
     fn run_plain(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {

@@ -16,6 +16,8 @@ mod relay;
 #[cfg(not(unix))]
 #[path = "no_relay.rs"]
 mod relay;
+#[cfg(all(test, unix))]
+mod script_tests;
 mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;

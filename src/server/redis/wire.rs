@@ -3,7 +3,7 @@
 use crate::{
     resource::Resources,
     server::{
-        Refusal,
+        Refusal, fence,
         link::{Answer, Form, Outcome, Script},
         operation::{Operation, Verb},
     },
@@ -20,13 +20,10 @@ use std::{
     time::Duration,
 };
 
-const SCRIPT: &str = include_str!("../scripts/batch.lua");
+pub(super) const SCRIPT: &str = include_str!("../scripts/batch.lua");
 
 /// What the server knows the script by.
 static SCRIPT_HASH: LazyLock<Bytes> = LazyLock::new(|| fred::util::sha1_hash(SCRIPT).into());
-
-/// The largest number that a script of Redis counts up from exactly, in microseconds a time in the year 2255.
-const LARGEST_TOKEN: u64 = (1 << 53) - 1;
 
 pub(super) const SET: &str = "SET";
 pub(super) const EVAL: &str = "EVAL";
@@ -83,7 +80,7 @@ fn script(script: Bytes, batch: &[Arc<Operation>], form: Form, keys: Keys) -> Ve
     for operation in declared {
         names.extend(operation.keys.as_slice().iter().map(|key| Bytes::copy_from_slice(key)));
         if keys == Keys::All && operation.fence.is_some() {
-            names.extend(operation.keys.as_slice().iter().map(|key| fence_key(key).into()));
+            names.extend(operation.keys.as_slice().iter().map(|key| fence::key(key).into()));
         }
     }
     let mut args = Vec::with_capacity(3 + names.len());
@@ -99,12 +96,6 @@ fn ttl_ms(operation: &Operation) -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Where the script stores the token of a fenced lock. The hash tag leads to the slot of the lock's key, unless that has braces
-/// which are no tag; and what a user may access by its beginning is the same.
-fn fence_key(key: &[u8]) -> Vec<u8> {
-    [key, b":fence:{", key, b"}"].concat()
 }
 
 /// The batch in the form that the script reads.
@@ -125,8 +116,9 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
         write_text(&mut list, verb(operation).as_bytes());
         write_text(&mut list, operation.value.as_bytes());
         write_digits(&mut list, ttl_ms(operation));
-        // Any token is larger than 0.
-        let token = operation.fence.map_or(0, |fence| fence.token.max(1));
+        // Any token is larger than 0. One that is too large has to arrive as such.
+        let clamped = |token: u64| token.clamp(1, fence::LARGEST_TOKEN + 1);
+        let token = operation.fence.map_or(0, |fence| clamped(fence.token));
         let _ = encode::write_uint(&mut list, token);
         write_digits(&mut list, operation.fence.map_or(0, |fence| millis(fence.expiry)));
     }
@@ -217,7 +209,9 @@ fn outcome(list: &mut &[u8]) -> Option<Outcome> {
         }
         Marker::U8 | Marker::U16 | Marker::U32 | Marker::U64 => {
             let token = decode::read_int(list).ok();
-            token.filter(|token| *token <= LARGEST_TOKEN).map(Outcome::Fenced)
+            token
+                .filter(|token| *token <= fence::LARGEST_TOKEN)
+                .map(Outcome::Fenced)
         }
         _ => bytes(list).map(|error| Outcome::Failed(String::from_utf8_lossy(error).into_owned())),
     }

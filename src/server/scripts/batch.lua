@@ -17,7 +17,7 @@
 --
 -- An operation with a token is fenced. If it was done, a lock stores a larger token than is stored for its keys, at least the
 -- server's time in microseconds, and at least the one it was sent unless that is far ahead of the time. All others store the
--- token they were sent, unless a larger one is stored.
+-- token they were sent, unless a larger one is stored. If a token cannot be stored, no fence changes, and a lock sets no key.
 --
 -- The answer is a MessagePack list with one entry for each operation, in the same order:
 --   1               it was done; to look: all keys are ours
@@ -37,15 +37,46 @@ local function held(key, holder)
   return { pttl, #holder <= 1024 and holder or '' }
 end
 
--- Sets the ttl of a key that is ours. Only `shorten` makes that shorter: another client may have renewed the lock for longer.
-local function set_ttl(key, verb, ttl)
+-- Sets the ttl of a key that is ours, and returns an error if there is one. Only `shorten` makes a ttl shorter: the lock may have
+-- been renewed for longer since the operation was sent, also by another client.
+local function extend(key, verb, ttl)
   if verb ~= 'shorten' then
-    local pttl = redis.pcall('PTTL', key)
-    if type(pttl) == 'number' and pttl >= tonumber(ttl) then
-      return 1
+    local left = redis.pcall('PTTL', key)
+    if type(left) == 'table' then
+      return left.err
+    end
+    if left >= tonumber(ttl) or (left == -1 and verb == 'restore') then
+      return
     end
   end
-  return redis.pcall('PEXPIRE', key, ttl)
+  local reply = redis.pcall('PEXPIRE', key, ttl)
+  return type(reply) == 'table' and reply.err
+end
+
+-- The same for several, of which none is changed if one fails.
+local function extend_all(keys, verb, ttl)
+  local before = {}
+  for i, key in ipairs(keys) do
+    before[i] = redis.pcall('PTTL', key)
+    local failed = extend(key, verb, ttl)
+    if failed then
+      for j = 1, i - 1 do
+        if before[j] == -1 then
+          redis.pcall('PERSIST', keys[j])
+        elseif type(before[j]) == 'number' then
+          redis.pcall('PEXPIRE', keys[j], before[j])
+        end
+      end
+      return failed
+    end
+  end
+end
+
+-- Removes keys that were just set.
+local function undo(keys)
+  for _, key in ipairs(type(keys) == 'table' and keys or { keys }) do
+    redis.pcall('DEL', key)
+  end
 end
 
 -- Most locks have one key. It is what `run_all` does, in fewer steps.
@@ -74,17 +105,11 @@ local function run_one(key, verb, value, ttl)
   if verb == 'look' or verb == 'raise' then
     return 1
   end
-
-  local reply
-  if verb == 'unlock' then
-    reply = redis.pcall('DEL', key)
-  else
-    reply = set_ttl(key, verb, ttl)
+  if verb ~= 'unlock' then
+    return extend(key, verb, ttl) or 1
   end
-  if type(reply) == 'table' then
-    return reply.err
-  end
-  return reply
+  local reply = redis.pcall('DEL', key)
+  return type(reply) == 'table' and reply.err or reply
 end
 
 -- Sets all keys, or none if one fails.
@@ -133,19 +158,22 @@ local function run_all(keys, verb, value, ttl)
     return blocked
   elseif verb == 'lock' or verb == 'restore' then
     failed = set_all(missing, value, ttl)
-    missing = {}
-  end
-  if not failed and #missing == 0 and (verb == 'renew' or verb == 'shorten' or verb == 'restore') then
-    for _, key in ipairs(ours) do
-      local reply = set_ttl(key, verb, ttl)
-      failed = failed or (type(reply) == 'table' and reply.err)
+    if not failed then
+      failed = extend_all(ours, verb, ttl)
+      if failed then
+        undo(missing)
+      end
     end
+    missing = {}
+  elseif (verb == 'renew' or verb == 'shorten') and #missing == 0 then
+    failed = extend_all(ours, verb, ttl)
   end
   return failed or blocked or (#missing == 0 and 1 or 0)
 end
 
 -- The largest number that can be counted up to exactly.
 local LARGEST_TOKEN = 2 ^ 53 - 1
+local NO_TOKEN = 'ERR the fence holds no token that can be counted up'
 
 -- How far ahead of the server's time, in microseconds, a lock's token may be set.
 local FURTHEST_AHEAD = 1000000
@@ -163,67 +191,100 @@ local function time()
   return read_time
 end
 
--- Where the token for a key is stored. The hash tag leads to the slot of the key.
+-- Where the token for a key is stored. The hash tag leads to the slot of the key. No lock of ours has such a key.
 local function fence_of(key)
   return key .. ':fence:{' .. key .. '}'
 end
+
+-- What is stored there. Whatever else is there belongs to somebody else, and stays as it is.
+local TEXT, PATTERN, NUMBER = 'token:%.0f', '^token:%d+$', '^token:(%d+)$'
 
 -- Most operations of a batch have the same token.
 local text_token, text
 local function as_text(token)
   if token ~= text_token then
-    text_token, text = token, string.format('%.0f', token)
+    text_token, text = token, string.format(TEXT, token)
   end
   return text
 end
 
--- Stores a token unless a larger one, or for a new lock as large a one, is there. Returns what is stored by then; or nothing
--- and an error.
-local function store(key, token, expiry, is_new)
-  local fence, text = fence_of(key), as_text(token)
-  local stored = redis.pcall('SET', fence, text, 'PX', expiry, 'GET')
-  -- As a rule.
-  if not stored or (#stored == #text and stored < text) then
-    return token
+-- Two texts that were compared last. Most operations of a batch have the same.
+local smaller, larger
+
+-- The token that a fence is to hold: the one that was sent, unless a larger one, or for a new lock as large a one, is there; and
+-- the text that is there, if any. Or nothing and an error.
+local function choose(fence, token, is_new)
+  local stored, text = redis.pcall('GET', fence), as_text(token)
+  if token > LARGEST_TOKEN then
+    return nil, NO_TOKEN
+  end
+  if not stored or (stored == smaller and text == larger) then
+    return token, stored
+  end
+  -- As a rule, and cheaper to see than by the numbers.
+  if #stored == #text and stored < text and string.find(stored, PATTERN) then
+    smaller, larger = stored, text
+    return token, stored
   end
   if stored.err then
     return nil, stored.err
   end
-  local number = tonumber(stored)
-  local failed
+  local number = tonumber(string.match(stored, NUMBER))
   if not (number and number < LARGEST_TOKEN) then
-    failed = 'ERR the fence holds no token that can be counted up'
-  elseif number < token then
-    return token
+    return nil, NO_TOKEN
+  end
+  return math.max(token, is_new and number + 1 or number), stored
+end
+
+-- Stores a token for a key. Returns what is stored by then; or nothing and an error, if nothing was changed.
+local function store(key, token, expiry, is_new)
+  local fence = fence_of(key)
+  local chosen, failed = choose(fence, token, is_new)
+  if not chosen then
+    return nil, failed
+  end
+  local reply = redis.pcall('SET', fence, as_text(chosen), 'PX', expiry)
+  if reply.err then
+    return nil, reply.err
+  end
+  return chosen
+end
+
+-- Makes a fence what it was.
+local function set_back(fence, expiry)
+  if not fence.text then
+    redis.pcall('DEL', fence.name)
+  elseif fence.pttl == -1 then
+    redis.pcall('SET', fence.name, fence.text)
   else
-    token = is_new and number + 1 or number
-    stored = string.format('%.0f', token)
+    -- Whoever may not ask for the ttl leaves the one that was set.
+    local pttl = type(fence.pttl) == 'number' and math.max(fence.pttl, 1) or expiry
+    redis.pcall('SET', fence.name, fence.text, 'PX', pttl)
   end
-  redis.pcall('SET', fence, stored, 'PX', expiry)
-  return not failed and token, failed
 end
 
--- Stores the same token for all keys.
+-- Stores the same token for all keys, or changes nothing.
 local function store_all(keys, token, expiry, is_new)
-  local largest = token
-  for _, key in ipairs(keys) do
-    local stored, failed = store(key, token, expiry, is_new)
-    if failed then
-      return nil, failed
+  local fences = {}
+  for i, key in ipairs(keys) do
+    local name = fence_of(key)
+    local chosen, stored = choose(name, token, is_new)
+    if not chosen then
+      return nil, stored
     end
-    largest = math.max(largest, stored)
+    token = chosen
+    fences[i] = { name = name, text = stored, pttl = stored and redis.pcall('PTTL', name) }
   end
-  for _, key in ipairs(largest > token and keys or {}) do
-    redis.pcall('SET', fence_of(key), string.format('%.0f', largest), 'PX', expiry)
+  for i, fence in ipairs(fences) do
+    local reply = redis.pcall('SET', fence.name, as_text(token), 'PX', expiry)
+    if reply.err then
+      for j = 1, i - 1 do
+        set_back(fences[j], expiry)
+      end
+      return nil, reply.err
+    end
   end
-  return largest
-end
-
--- Removes the keys of a lock that was just set.
-local function undo(keys)
-  for _, key in ipairs(type(keys) == 'table' and keys or { keys }) do
-    redis.pcall('DEL', key)
-  end
+  return token
 end
 
 local function run_fenced(run, keys, verb, value, ttl, token, expiry)

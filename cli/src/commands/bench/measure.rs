@@ -7,6 +7,7 @@ use super::{
 use crate::{
     connect::no_quorum,
     exit::{self, Failure},
+    fence,
 };
 use multiredlock::{Crossings, Lock, LockError, Redlock};
 use serde::Serialize;
@@ -194,11 +195,8 @@ async fn stop(redlock: &Redlock, load: &Load, phase: watch::Sender<Phase>, mut c
     let ends = async {
         while let Some(ended) = callers.join_next().await {
             if let Ok(Some(last)) = ended {
-                // The fence of a resource is a key that holds the token, so that it is removed as a lock of that value is.
-                let resource = String::from_utf8_lossy(last.resource()).into_owned();
-                let fence = format!("{resource}:fence:{{{}{resource}}}", load.key_prefix);
-                let token = last.token().unwrap_or_default().to_string();
-                unlocks.push(redlock.unlock(&Lock::from_parts(fence, token)));
+                let fence = fence::of(&last, &load.key_prefix);
+                unlocks.extend(fence.map(|fence| redlock.unlock(&fence)));
             }
         }
     };

@@ -38,6 +38,9 @@ const MOST_CALLERS: usize = 1024;
 /// If this program is killed its keys outlive it by no more than that.
 const LONGEST_TTL: Duration = Duration::from_secs(60);
 
+/// The shortest time for which the library lets servers remember a token.
+const SHORTEST_FENCE_EXPIRY: Duration = Duration::from_secs(2);
+
 /// Measures how fast locks are on these servers
 ///
 /// Callers lock and unlock resources of their own, each as soon as its last cycle is over: under keys that begin with
@@ -52,7 +55,7 @@ Examples:
 A lock is one round, which ends when a majority has granted it. An unlock ends when all servers
 have answered. A warm-up goes before it, of a fifth of the duration but at most 1s, which does not
 count. Ctrl-C ends it early with the results so far. A server that does not answer in the end, or
-has another token with --fenced, forgets what is left within the ttl.
+has another token with --fenced, forgets what is left within the ttl, and tokens within 2s at least.
 
 Exit codes: 0 if it is measured, also if some locks failed; 64 if it had to ask and nobody agreed;
 69 if there is no majority, or every lock failed; 74 if the picture cannot be written; 128+n if
@@ -86,7 +89,7 @@ impl Bench {
         let mut builder = settings.builder()?.key_prefix(&key_prefix);
         if self.fenced {
             // Nobody is interested in these tokens for longer, and no server has to remember them.
-            builder = builder.fence_expiry(self.ttl);
+            builder = builder.fence_expiry(self.ttl.max(SHORTEST_FENCE_EXPIRY));
         }
         if !self.yes {
             let what = format!("bench {} callers for {}", self.callers, show(self.duration));

@@ -4,9 +4,10 @@ use crate::{
     commands::doctor::facts::{Trial, Trouble},
     connect::all_tried,
     exit::Failure,
+    fence,
     settings::Settings,
 };
-use multiredlock::{DownReason, Drift, Lock, LockError, Redlock, Refusal, RenewError, Retry, ServerState, Vote};
+use multiredlock::{DownReason, Drift, LockError, Redlock, Refusal, RenewError, Retry, ServerState, Vote};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -87,10 +88,8 @@ async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(),
         .round_timeout(ROUND)
         .await;
     let unlocked = redlock.unlock(&lock).await;
-    if let Some(token) = lock.token() {
-        // The server remembers it under a key of its own, whose value it is.
-        let fence = format!("{name}:fence:{{{prefix}{name}}}");
-        redlock.unlock(&Lock::from_parts(fence, token.to_string())).await;
+    if let Some(fence) = fence::of(&lock, prefix) {
+        redlock.unlock(&fence).await;
     }
     let _ = renewed.map_err(|error| of_renewal(&error))?;
     if unlocked.removed == 1 {

@@ -355,7 +355,7 @@ fn each_fact_about_a_server_has_its_finding() {
             }),
             Check::Version,
             Warn,
-            "Redis 5.0.14 has no client tracking (who waits has to ask ten times a second), no SET with GET",
+            "Redis 5.0.14 has no client tracking (who waits has to ask ten times a second)",
             "6.2",
         ),
         (

@@ -34,8 +34,5 @@ fn lacks(version: &str, has_resp3: bool) -> Vec<&'static str> {
     } else if !has_resp3 {
         lacks.push("HELLO, and so no RESP3 and no client tracking (who waits has to ask ten times a second)");
     }
-    if release < (6, 2) {
-        lacks.push("SET with GET (fenced locks)");
-    }
     lacks
 }
