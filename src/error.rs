@@ -406,6 +406,12 @@ pub enum LockError {
         /// The ttl that was asked for.
         ttl: Duration,
     },
+    /// A duration of this request that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
     /// The handle was closed.
     #[error("the handle is closed")]
     Closed,
@@ -461,7 +467,11 @@ impl LockError {
             Self::TooSlow { .. } => "too_slow",
             Self::Expired { .. } => "expired",
             Self::TimedOut { .. } => "timed_out",
-            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) | Self::MaxHold { .. } => "invalid",
+            Self::InvalidTtl(_)
+            | Self::InvalidResource(_)
+            | Self::DriftFactor(_)
+            | Self::MaxHold { .. }
+            | Self::Zero { .. } => "invalid",
             Self::Closed => "closed",
         }
     }
@@ -474,7 +484,7 @@ impl RenewError {
             Self::Lost { .. } => "lost",
             Self::Unknown { .. } => "unknown",
             Self::Expired { .. } => "expired",
-            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) => "invalid",
+            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) | Self::Zero { .. } => "invalid",
             Self::Closed => "closed",
         }
     }
@@ -523,6 +533,13 @@ pub enum ReleaseError {
         /// How many are a majority.
         needed: usize,
     },
+    /// No server was asked: the resources belong to different [groups](crate::Builder::group) of servers, so they never were one
+    /// lock. This happens to a lock that was put together by [`Lock::from_parts`](crate::Lock::from_parts) only.
+    #[error("could not release `{resource}`: no server was asked, since its resources cannot be one lock")]
+    NotSent {
+        /// The resource, with bytes that are not UTF-8 replaced.
+        resource: String,
+    },
     /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
     #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} needed")]
     Unknown {
@@ -556,6 +573,12 @@ pub enum OwnerError {
     /// The resource cannot be a Redis key.
     #[error(transparent)]
     InvalidResource(#[from] InvalidResource),
+    /// A duration of this request that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
     /// The handle was closed.
     #[error("the handle is closed")]
     Closed,
@@ -605,6 +628,12 @@ pub enum RenewError {
     /// The drift factor of this call is not at least 0 and below 1.
     #[error("drift factor {0} must be at least 0 and below 1")]
     DriftFactor(f64),
+    /// A duration of this request that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
     /// The handle was closed.
     #[error("the handle is closed")]
     Closed,

@@ -148,6 +148,8 @@ pub struct Events {
     monitor: Arc<Monitor>,
     notices: BroadcastStream<Notice>,
     ahead: VecDeque<Notice>,
+    /// How many events there had been by the last one that was told, or by the subscription.
+    number: u64,
 }
 
 impl Events {
@@ -156,6 +158,7 @@ impl Events {
         Self {
             monitor,
             notices: BroadcastStream::new(receiver),
+            number: snapshot.number,
             ahead: snapshot.into_notices(),
         }
     }
@@ -165,15 +168,21 @@ impl Events {
             return Poll::Ready(Some(notice));
         }
         match ready!(Pin::new(&mut self.notices).poll_next(cx)) {
-            Some(Ok(notice)) => Poll::Ready(Some(notice)),
-            Some(Err(BroadcastStreamRecvError::Lagged(missed))) => {
+            Some(Ok(notice)) => {
+                self.number = notice.number;
+                Poll::Ready(Some(notice))
+            }
+            // Those that are still kept are dropped as well, since the state that holds now follows.
+            Some(Err(BroadcastStreamRecvError::Lagged(_))) => {
                 let (receiver, snapshot) = self.monitor.subscribe();
-                let crossing = snapshot.crossing;
+                let (crossing, number) = (snapshot.crossing, snapshot.number);
+                let missed = number - std::mem::replace(&mut self.number, number);
                 self.notices = BroadcastStream::new(receiver);
                 self.ahead = snapshot.into_notices();
                 Poll::Ready(Some(Notice {
                     event: Event::Lagged { missed },
                     crossing,
+                    number,
                 }))
             }
             None => Poll::Ready(None),
@@ -226,7 +235,7 @@ impl Stream for Crossings {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Quorum>> {
         loop {
-            let Some(Notice { event, crossing }) = ready!(self.events.poll_notice(cx)) else {
+            let Some(Notice { event, crossing, .. }) = ready!(self.events.poll_notice(cx)) else {
                 return Poll::Ready(None);
             };
             let (connection, quorum) = match event {
@@ -245,8 +254,16 @@ impl Stream for Crossings {
 
 impl Snapshot {
     fn into_notices(self) -> VecDeque<Notice> {
-        let crossing = self.crossing;
-        let notices = self.events.into_iter().map(|event| Notice { event, crossing });
+        let Self {
+            events,
+            crossing,
+            number,
+        } = self;
+        let notices = events.into_iter().map(|event| Notice {
+            event,
+            crossing,
+            number,
+        });
         notices.collect()
     }
 }

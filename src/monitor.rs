@@ -50,6 +50,8 @@ pub struct ServerStatus {
 pub(crate) struct Notice {
     pub(crate) event: Event,
     pub(crate) crossing: u64,
+    /// Its number among all events. What holds at a subscription has that of the last event before.
+    pub(crate) number: u64,
 }
 
 /// What holds at the moment of a subscription.
@@ -58,6 +60,8 @@ pub(crate) struct Snapshot {
     /// The events that lead to it.
     pub(crate) events: Vec<Event>,
     pub(crate) crossing: u64,
+    /// How many events there had been.
+    pub(crate) number: u64,
 }
 
 /// Gathers what the supervisors report and tells the subscribers.
@@ -80,6 +84,8 @@ struct State {
     servers: Vec<Known>,
     reachability: Reachability,
     crossing: u64,
+    /// How many events there were.
+    number: u64,
     /// Nothing once the handle was closed.
     sender: Option<broadcast::Sender<Notice>>,
 }
@@ -125,6 +131,7 @@ impl Monitor {
             servers: servers.collect(),
             reachability: Reachability::new(&sizes),
             crossing: 0,
+            number: 0,
             sender: Some(broadcast::Sender::new(EVENTS_KEPT)),
         };
         Self {
@@ -222,6 +229,7 @@ impl Monitor {
         let snapshot = Snapshot {
             events: events.collect(),
             crossing: state.crossing,
+            number: state.number,
         };
         (receiver, snapshot)
     }
@@ -301,12 +309,14 @@ impl Monitor {
 }
 
 impl State {
-    fn tell(&self, event: Option<Event>) {
+    fn tell(&mut self, event: Option<Event>) {
         if let (Some(sender), Some(event)) = (&self.sender, event) {
+            self.number += 1;
             // It fails only if nobody listens.
             let _ = sender.send(Notice {
                 event,
                 crossing: self.crossing,
+                number: self.number,
             });
         }
     }

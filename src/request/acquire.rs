@@ -1,6 +1,6 @@
 //! A guard that is asked for, and work that is done under one.
 
-use super::{BoxFuture, lock::refused, outcome};
+use super::{BoxFuture, lock::refused, not_zero, outcome};
 use crate::{
     engine::{
         Drift, Patience, Vote,
@@ -35,7 +35,7 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four rounds in a row took
 /// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
 /// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `InvalidTtl`,
-/// `InvalidResource`, `DriftFactor` and `MaxHold` come before anything is sent. `Closed` if the handle is closed.
+/// `InvalidResource`, `DriftFactor`, `MaxHold` and `Zero` come before anything is sent. `Closed` if the handle is closed.
 ///
 /// # Cancel safety
 ///
@@ -90,7 +90,7 @@ impl AcquireRequest {
     }
 
     /// Sets how long a server may leave an operation of this request unanswered, for its renewals too,
-    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all.
+    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self
@@ -190,7 +190,8 @@ impl AcquireRequest {
                 ttl: ttl.duration(),
             });
         }
-        let patience = Patience::new(self.round_timeout, self.ttl);
+        let timeout = not_zero(self.round_timeout, |name| LockError::Zero { name })?;
+        let patience = Patience::new(timeout, self.ttl);
         let fence = self.core.fence(self.fenced, ttl)?;
         let terms = Terms { ttl, patience, fence };
 

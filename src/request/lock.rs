@@ -1,6 +1,6 @@
 //! A lock that is asked for.
 
-use super::{BoxFuture, outcome};
+use super::{BoxFuture, not_zero, outcome};
 use crate::{
     engine::{
         Drift, Patience, Retry,
@@ -26,7 +26,7 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 ///
 /// [`LockError`] after the last round: `Held` if somebody else holds the resource, `Refused` if too many servers answered
 /// with an error, `NoQuorum` if too few servers could be reached, `TooSlow` if the servers take longer to answer than the round timeout,
-/// `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is
+/// `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is
 /// sent. `Closed` if the handle is closed.
 ///
 /// # Cancel safety
@@ -69,7 +69,7 @@ impl LockRequest {
     }
 
     /// Sets how long a server may leave an operation of this request unanswered,
-    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all.
+    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self
@@ -95,7 +95,8 @@ impl LockRequest {
         let Self { core, resources, .. } = self;
         let (electorate, keys) = core.locate(&resources)?;
         let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
-        let patience = Patience::new(self.round_timeout, self.ttl);
+        let timeout = not_zero(self.round_timeout, |name| LockError::Zero { name })?;
+        let patience = Patience::new(timeout, self.ttl);
         let fence = core.fence(self.fenced, ttl)?;
         let terms = Terms { ttl, patience, fence };
         let mut waits = None;

@@ -1,6 +1,6 @@
 //! Looking who holds a resource.
 
-use super::BoxFuture;
+use super::{BoxFuture, not_zero};
 use crate::{
     engine::{
         Holder, Vote,
@@ -44,7 +44,7 @@ pub struct Survey {
 ///
 /// # Errors
 ///
-/// [`OwnerError`]: `InvalidResource` before anything is sent, `Closed` if the handle is closed.
+/// [`OwnerError`]: `InvalidResource` and `Zero` before anything is sent, `Closed` if the handle is closed.
 ///
 /// # Cancel safety
 ///
@@ -65,7 +65,8 @@ impl OwnerRequest {
         }
     }
 
-    /// Sets how long it waits for the answers that would settle it; 1 s unless it is set for the handle.
+    /// Sets how long it waits for the answers that would settle it; 1 s unless it is set for the handle. It must be longer than
+    /// 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self
@@ -97,7 +98,8 @@ impl OwnerRequest {
     async fn look(self, is_settled: impl Fn(&[Vote]) -> bool) -> Result<Failure, OwnerError> {
         let Self { core, resources, .. } = self;
         let (electorate, keys) = core.locate(&resources)?;
-        let limit = self.round_timeout.unwrap_or(Duration::from_secs(1));
+        let default = Duration::from_secs(1);
+        let limit = not_zero(self.round_timeout, |name| OwnerError::Zero { name })?.unwrap_or(default);
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }

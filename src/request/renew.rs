@@ -1,6 +1,6 @@
 //! A renewal that is asked for.
 
-use super::{BoxFuture, outcome};
+use super::{BoxFuture, not_zero, outcome};
 use crate::{
     engine::{
         Drift, Patience, Vote,
@@ -22,8 +22,8 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, or if it was unlocked here, `Unknown` if too few servers answered to tell,
 /// `Expired` if the votes came too late. The keys are left as they are in each case, since the owner may still be within
-/// the validity that it had. `InvalidTtl`, `InvalidResource` and `DriftFactor` come before anything is sent. `Closed` if
-/// the handle is closed.
+/// the validity that it had. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is sent.
+/// `Closed` if the handle is closed.
 ///
 /// # Cancel safety
 ///
@@ -56,7 +56,7 @@ impl RenewRequest {
     }
 
     /// Sets how long a server may leave the renewal unanswered,
-    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all.
+    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
         self.round_timeout = Some(timeout);
         self
@@ -85,7 +85,8 @@ impl RenewRequest {
         let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
         let token = lock.token();
         let fence = core.fence(token.is_some(), ttl)?;
-        let patience = Patience::new(self.round_timeout, self.ttl);
+        let timeout = not_zero(self.round_timeout, |name| RenewError::Zero { name })?;
+        let patience = Patience::new(timeout, self.ttl);
         if core.is_closed() {
             return Err(RenewError::Closed);
         }

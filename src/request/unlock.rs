@@ -35,16 +35,19 @@ impl Unlocked {
     /// # Errors
     ///
     /// [`ReleaseError`], which names the resource: `Gone` if a majority did not hold it any more, `Unknown` if too few
-    /// servers answered to tell.
+    /// servers answered to tell, `NotSent` if no server was asked.
     pub fn check(&self, resource: impl Into<String>) -> Result<(), ReleaseError> {
         let Self {
             removed,
             not_ours,
             unreachable,
         } = *self;
-        let servers = removed + not_ours + unreachable;
+        // The fields are public, so they may hold any number.
+        let servers = removed.saturating_add(not_ours).saturating_add(unreachable);
         let (resource, needed) = (resource.into(), majority(servers));
-        if removed >= needed {
+        if servers == 0 {
+            Err(ReleaseError::NotSent { resource })
+        } else if removed >= needed {
             Ok(())
         } else if not_ours > servers - needed {
             Err(ReleaseError::Gone {

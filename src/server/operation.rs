@@ -8,6 +8,7 @@ use crate::{
     engine::ballot::{Ballot, Decision, Vote},
     resource::Resources,
     sabotage::Sabotage,
+    server::later,
 };
 use std::{
     fmt,
@@ -91,7 +92,8 @@ impl Operation {
         ttl: Duration,
         servers: usize,
     ) -> Self {
-        let expires = now + ttl;
+        // What is only asked for lives for as long as its caller waits, and that may be for ever.
+        let expires = later(now, ttl);
         if verb == Verb::Lock {
             claim.sets();
         }

@@ -118,6 +118,43 @@ async fn a_subscriber_that_sleeps_is_given_the_state_that_holds_and_costs_bounde
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscriber_that_was_slow_is_given_the_number_of_events_that_it_missed() {
+    for rounds in [129, 200, 1_000] {
+        let servers = start(1);
+        let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
+        up(&redlock, 1).await;
+        let (mut slow, mut quick) = (redlock.events(), redlock.events());
+        assert_eq!((drain(&mut slow).await.len(), drain(&mut quick).await.len()), (2, 2));
+        let mut happened = 0;
+        for _ in 0..rounds {
+            servers[0].crash();
+            up(&redlock, 0).await;
+            servers[0].restart();
+            up(&redlock, 1).await;
+            happened += drain(&mut quick).await.len() as u64;
+        }
+        let lagged = drain(&mut slow).await.remove(0);
+        assert_eq!(lagged, Event::Lagged { missed: happened }, "{rounds} rounds");
+
+        // The next count begins where this one ended.
+        happened = 0;
+        for _ in 0..rounds {
+            servers[0].crash();
+            up(&redlock, 0).await;
+            servers[0].restart();
+            up(&redlock, 1).await;
+            happened += drain(&mut quick).await.len() as u64;
+        }
+        let lagged = drain(&mut slow).await.remove(0);
+        assert_eq!(
+            lagged,
+            Event::Lagged { missed: happened },
+            "{rounds} rounds, the second time"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_for_a_connection_ends_with_it_or_with_the_handle() {
     let servers = start(3);
     servers.iter().for_each(MemoryServer::crash);

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod clocks;
+mod data;
 mod events;
 mod fairness;
 mod fencing;

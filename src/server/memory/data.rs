@@ -245,7 +245,7 @@ impl Data {
     /// What its clock says, in microseconds.
     pub(super) fn time(&self, now: Instant) -> u64 {
         let since = self.as_told_by_its(now.saturating_duration_since(self.created));
-        FIRST_TIME.saturating_add(micros(since + self.ahead))
+        FIRST_TIME.saturating_add(micros(since.saturating_add(self.ahead)))
     }
 
     fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {

@@ -3,7 +3,7 @@
 mod data;
 
 use super::{
-    DownReason,
+    DownReason, later,
     link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::Operation,
 };
@@ -386,7 +386,7 @@ impl MemoryLink {
         let mut state = self.server.state();
         let now = Instant::now();
         let last = state.queue.back().map_or(now, |request| request.due);
-        let due = last.max(now + state.delay);
+        let due = last.max(later(now, state.delay));
         if *self.server.0.life.borrow() == self.life {
             state.queue.push_back(Request {
                 due,

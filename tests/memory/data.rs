@@ -1,0 +1,362 @@
+//! Data that makes no sense: an error that names it, and never a panic.
+
+use crate::{builder, connect, ms, secs, start};
+use multiredlock::{
+    Drift, EnsureError, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server, Unlocked,
+    testing::MemoryServer,
+};
+use proptest::{collection::vec, prelude::*};
+use std::{cell::Cell, future::IntoFuture, panic, sync::Once, time::Duration};
+use tokio::time::{Instant, timeout};
+
+thread_local! {
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts panics of this thread from now on, also those that end a task of the library.
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICS.set(PANICS.get() + 1);
+            before(info);
+        }));
+    });
+}
+
+/// Runs a test that is no attribute's, on a paused clock.
+fn run(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(test);
+}
+
+fn any_duration() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        Just(Duration::ZERO),
+        Just(Duration::from_nanos(1)),
+        Just(Duration::MAX),
+        (1..20_000_u64).prop_map(ms),
+        any::<Duration>(),
+    ]
+}
+
+fn any_drift() -> impl Strategy<Value = Drift> {
+    prop_oneof![
+        any_duration().prop_map(Drift::fixed),
+        any::<f64>().prop_map(Drift::factor),
+        (0.0..1.0).prop_map(Drift::factor),
+    ]
+}
+
+fn any_retry() -> impl Strategy<Value = Retry> {
+    // Without any wait the clock of a test stands still however often it is tried.
+    let passes = any_duration().prop_map(|wait| wait.max(ms(1)));
+    prop_oneof![
+        (0..3_u32, any_duration(), any_duration()),
+        (any::<u32>(), passes, any_duration())
+    ]
+    .prop_map(|(retries, base, max)| Retry::exponential(retries, base, max.max(base)))
+}
+
+fn any_names() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let name = prop_oneof![Just(b"a".to_vec()), Just(b"{a}b".to_vec()), vec(any::<u8>(), 0..4)];
+    prop_oneof![vec(name, 0..4), vec(vec(any::<u8>(), 2), 120..140)]
+}
+
+/// What is asked for in one case.
+#[derive(Clone, Debug)]
+struct Asked {
+    names: Vec<Vec<u8>>,
+    value: String,
+    token: u64,
+    ttl: Duration,
+    round_timeout: Duration,
+    within: Duration,
+    max_hold: Duration,
+    at_least: Duration,
+    drift: Drift,
+    retry: Retry,
+}
+
+prop_compose! {
+    fn any_request()(
+        names in any_names(),
+        value in any::<String>(),
+        token in prop_oneof![Just(u64::MAX), any::<u64>()],
+        (ttl, round_timeout, within) in (any_duration(), any_duration(), any_duration()),
+        (max_hold, at_least) in (any_duration(), any_duration()),
+        drift in any_drift(),
+        retry in any_retry(),
+    ) -> Asked {
+        Asked { names, value, token, ttl, round_timeout, within, max_hold, at_least, drift, retry }
+    }
+}
+
+/// Awaits a request, but not for ever: many of these never end, as a TTL of years that is waited for.
+async fn bounded<T>(request: impl IntoFuture<Output = T>) -> Option<T> {
+    timeout(secs(3), request.into_future()).await.ok()
+}
+
+async fn ask(redlock: &Redlock, asked: &Asked) {
+    let Asked { names, ttl, drift, .. } = asked.clone();
+    let _ = format!("{:?}", redlock.group_of(&names));
+    redlock.set_retry(asked.retry);
+    let _ = format!("{:?} {:?}", redlock.retry().longest_wait(), redlock.held(&names));
+
+    let parts = Lock::from_parts(&names, asked.value.clone()).with_token(asked.token);
+    let _ = format!("{parts:?} {:?} {:?}", parts.resource(), parts.resources().len());
+    let renewal = redlock
+        .renew(&parts, ttl)
+        .drift(drift)
+        .round_timeout(asked.round_timeout);
+    if let Some(Err(error)) = bounded(renewal).await {
+        let _ = format!("{error} {error:?}");
+    }
+    if let Some(Err(error)) = bounded(redlock.unlock(&parts))
+        .await
+        .map(|unlocked| unlocked.check("r"))
+    {
+        let _ = format!("{error} {error:?}");
+    }
+
+    let request = redlock.lock(&names, ttl).drift(drift).retry(asked.retry);
+    match bounded(request.round_timeout(asked.round_timeout).fenced()).await {
+        Some(Ok(lock)) => {
+            let renewed = bounded(redlock.renew(&lock, ttl).round_timeout(asked.round_timeout)).await;
+            let _ = format!("{lock:?} {renewed:?} {:?}", lock.validity());
+            bounded(redlock.unlock(&lock)).await;
+        }
+        Some(Err(error)) => drop(format!("{error} {error:?}")),
+        None => {}
+    }
+    let _ = bounded(redlock.try_lock(&names, secs(10)).round_timeout(asked.round_timeout)).await;
+    let _ = bounded(redlock.owner(&names).round_timeout(asked.round_timeout)).await;
+    let _ = bounded(redlock.owner(&names).round_timeout(asked.round_timeout).survey()).await;
+}
+
+async fn hold(redlock: &Redlock, asked: &Asked) {
+    for ttl in [asked.ttl, secs(1)] {
+        let request = redlock
+            .acquire(&asked.names, ttl)
+            .drift(asked.drift)
+            .within(asked.within);
+        let request = request.max_hold(asked.max_hold).round_timeout(asked.round_timeout);
+        let untimed = redlock.try_acquire([b"once"], ttl).round_timeout(asked.round_timeout);
+        for request in [request, untimed] {
+            match bounded(request).await {
+                Some(Ok(guard)) => {
+                    let _ = format!("{guard:?} {:?}", guard.ensure(asked.at_least));
+                    // For a look at the servers, and perhaps a renewal.
+                    let _ = timeout(secs(1), guard.lost()).await;
+                    let _ = bounded(guard.release()).await;
+                }
+                Some(Err(error)) => drop(format!("{error} {error:?}")),
+                None => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_request_panics_whatever_it_is_asked_for(
+        asked in any_request(), groups in 1..3_usize, delay in any_duration(), ahead in any_duration(),
+    ) {
+        count_panics();
+        let before = PANICS.get();
+        run(async {
+            let servers: Vec<_> = (0..groups).map(|_| start(3)).collect();
+            let mut builder = Redlock::builder().id("here").remember(1);
+            for group in &servers {
+                builder = builder.group(group);
+            }
+            let redlock = builder.build().unwrap();
+            redlock.wait_connected().await;
+            ask(&redlock, &asked).await;
+            hold(&redlock, &asked).await;
+            for server in servers.iter().flatten() {
+                server.set_clock_ahead(ahead);
+                server.delay(delay);
+                let _ = (server.get(&asked.value), server.token(&asked.value), server.len());
+                server.forget(&asked.value);
+            }
+            ask(&redlock, &asked).await;
+        });
+        prop_assert_eq!(PANICS.get(), before, "a call or a task of the library panicked");
+    }
+
+    #[test]
+    fn no_client_panics_whatever_it_is_built_with(
+        asked in any_request(), durations in vec(any_duration(), 6), capacity in any::<usize>(), prefix in vec(any::<u8>(), 0..4),
+    ) {
+        count_panics();
+        let before = PANICS.get();
+        run(async {
+            let servers = start(3);
+            let builder = builder(&servers).id(asked.value.clone()).key_prefix(prefix).remember(capacity.min(1_000));
+            let builder = builder.drift(asked.drift).retry(asked.retry).round_timeout(durations[0]);
+            let builder = builder.heartbeat_interval(durations[1]).heartbeat_timeout(durations[2]);
+            let builder = builder.fence_expiry(durations[3]).reconnect(durations[4], durations[5]);
+            let builders = [builder.clone(), builder.restart_guard(asked.ttl)];
+            for builder in builders {
+                match builder.build() {
+                    Ok(redlock) => {
+                        let _ = bounded(redlock.wait_connected()).await;
+                        servers[0].restart();
+                        ask(&redlock, &asked).await;
+                        hold(&redlock, &asked).await;
+                        let _ = format!("{redlock:?}");
+                        let _ = bounded(redlock.close()).await;
+                    }
+                    Err(error) => drop(format!("{error} {error:?}")),
+                }
+            }
+        });
+        prop_assert_eq!(PANICS.get(), before, "a call or a task of the library panicked");
+    }
+
+    #[test]
+    fn no_server_panics_whatever_it_is_made_of(text in any::<String>(), host in ".{0,6}", port in any::<u16>(), database in any::<u8>()) {
+        run(async {
+            let server = |server: Server| server.username(&text).password(&text).database(database).port(port);
+            let nodes = || [(host.clone(), port), (host.clone(), port)];
+            let none: [(String, u16); 0] = [];
+            for server in [
+                server(Server::new(&host)),
+                server(Server::unix(&text)),
+                server(Server::cluster(nodes())),
+                server(Server::cluster(none.clone())),
+                server(Server::sentinel(&text, nodes())),
+                server(Server::sentinel(&text, none)),
+                server(MemoryServer::named(&text).server()),
+            ] {
+                let _ = format!("{server:?} {}", server.address());
+                if let Err(error) = Redlock::builder().servers([server]).build() {
+                    let _ = format!("{error} {error:?}");
+                }
+            }
+            let _ = Server::parse(&text).map_err(|error| error.to_string());
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unlock_that_no_server_was_asked_for_says_so() {
+    let servers = start(6);
+    let redlock = Redlock::builder()
+        .group(&servers[..3])
+        .group(&servers[3..])
+        .build()
+        .unwrap();
+    redlock.wait_connected().await;
+    let lock = Lock::from_parts(["order:1", "b"], "v");
+    assert_ne!(redlock.group_of("order:1"), redlock.group_of("b"));
+    let unlocked = redlock.unlock(&lock).await;
+    let error = unlocked.check("order:1, b").unwrap_err();
+    let resource = String::from("order:1, b");
+    assert_eq!(error, ReleaseError::NotSent { resource });
+    assert_eq!(
+        error.to_string(),
+        "could not release `order:1, b`: no server was asked, since its resources cannot be one lock"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_that_no_unlock_leads_to_are_checked_all_the_same() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let unlocked: Unlocked = redlock.unlock(&lock).await;
+    for (removed, not_ours, unreachable) in [
+        (usize::MAX, usize::MAX, usize::MAX),
+        (0, usize::MAX, 1),
+        (1, 0, usize::MAX),
+    ] {
+        let mut unlocked = unlocked;
+        (unlocked.removed, unlocked.not_ours, unlocked.unreachable) = (removed, not_ours, unreachable);
+        let _ = unlocked.check("r");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (before, zero) = (Instant::now(), Duration::ZERO);
+    let name = "round_timeout";
+
+    let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error, LockError::Zero { name });
+    assert_eq!(error.to_string(), "round_timeout must be longer than 0");
+    for request in [redlock.acquire("s", secs(10)), redlock.try_acquire("s", secs(10))] {
+        let error = bounded(request.round_timeout(zero))
+            .await
+            .expect("at once")
+            .unwrap_err();
+        assert_eq!(error, LockError::Zero { name });
+    }
+    let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error, RenewError::Zero { name });
+    let error = bounded(redlock.owner("r").round_timeout(zero))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error, OwnerError::Zero { name });
+    let error = bounded(redlock.owner("r").round_timeout(zero).survey())
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error, OwnerError::Zero { name });
+
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert!(lock.validity() > secs(59), "it was not renewed");
+    assert!(servers.iter().all(|server| server.get("s").is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_may_not_wait_is_told_so_at_once_and_leaves_nothing() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let before = Instant::now();
+    let error = redlock.acquire("r", secs(10)).within(Duration::ZERO).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            LockError::TimedOut {
+                waited: Duration::ZERO,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(before.elapsed() <= ms(1));
+    crate::eventually_free(&servers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_may_wait_for_its_votes_for_ever() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let guard = redlock
+        .acquire("r", secs(10))
+        .round_timeout(Duration::MAX)
+        .await
+        .unwrap();
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(guard.loss(), None, "it is renewed");
+    let never = guard.ensure(Duration::MAX).unwrap_err();
+    assert!(matches!(never, EnsureError::Never { .. }), "{never}");
+    assert!(redlock.owner("r").round_timeout(Duration::MAX).await.is_ok());
+    guard.release().await.unwrap();
+}
