@@ -8,6 +8,7 @@ mod duration;
 mod exit;
 mod facts;
 mod output;
+mod queue;
 mod settings;
 mod signals;
 
