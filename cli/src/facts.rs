@@ -288,3 +288,18 @@ pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
         other => (style::FAINT, format!("{other:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_tells_its_holder_whatever_is_in_the_id() {
+        let of = |value| HolderFact::of_value(value, Duration::from_secs(30)).words();
+        assert_eq!(
+            of("web_3_1767323045006_f00d"),
+            "held by web_3 since 03:04:05 UTC, 30s left"
+        );
+        assert_eq!(of("f00d"), "held by somebody, 30s left");
+    }
+}

@@ -11,8 +11,7 @@ use nix::{
 };
 use std::{
     fs::File,
-    io,
-    thread,
+    io, thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::oneshot;
@@ -93,7 +92,7 @@ impl<'a> QueueFile<'a> {
     /// Waits for the file in a thread, which is woken by the kernel, first come, first served.
     ///
     /// Nothing ends such a thread but the lock, or the end of the process. None if no thread can be had; what arrives is
-    /// none if the file cannot be locked.
+    /// none if the file cannot be locked. Until then the file must not be locked in another way, since it would be one lock.
     pub(super) fn lock_by_thread(&self) -> Option<oneshot::Receiver<Option<Flock<File>>>> {
         let mut file = self.file.try_clone().ok()?;
         let (locked, receiver) = oneshot::channel();
@@ -156,6 +155,87 @@ fn tidy(folder: &Folder) {
         // A process that has opened it and comes too late to lock it sees that it is gone.
         if let Locked::Yes(_lock) = file.try_lock() {
             folder.remove(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::unistd::geteuid;
+    use std::{env, fs, process};
+
+    /// The folder of a test, which is gone in the end.
+    struct Temporary(std::path::PathBuf);
+
+    impl Temporary {
+        fn new(test: &str) -> (Self, Folder) {
+            let path = env::temp_dir().join(format!("multiredlock-queue-{test}-{}", process::id()));
+            let folder = Folder::at(&path, geteuid().as_raw()).unwrap();
+            (Self(path), folder)
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn is_locked(file: &QueueFile<'_>) -> bool {
+        !matches!(file.try_lock(), Locked::Yes(_))
+    }
+
+    #[test]
+    fn files_that_no_process_needs_are_removed_when_there_are_many() {
+        let (_temporary, folder) = Temporary::new("tidy");
+        let names: Vec<String> = (0..MOST_FILES).map(|number| number.to_string()).collect();
+        for name in &names {
+            let file = QueueFile::open(&folder, name).unwrap();
+            file.file().set_modified(UNIX_EPOCH).unwrap();
+        }
+        let held = QueueFile::open(&folder, &names[0]).unwrap();
+        let Locked::Yes(_lock) = held.try_lock() else {
+            panic!("it is locked elsewhere");
+        };
+        let recent = QueueFile::open(&folder, &names[1]).unwrap();
+        recent.file().set_modified(SystemTime::now()).unwrap();
+        assert_eq!(folder.names().len(), MOST_FILES);
+        QueueFile::open(&folder, "new").unwrap();
+        let mut left = folder.names();
+        left.sort_unstable();
+        assert_eq!(left, ["0", "1", "new"]);
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_the_queue_any_more() {
+        let (_temporary, folder) = Temporary::new("replaced");
+        let file = QueueFile::open(&folder, "r").unwrap();
+        assert!(file.is_current(&folder));
+        folder.remove("r");
+        assert!(!file.is_current(&folder));
+        QueueFile::open(&folder, "r").unwrap();
+        assert!(!file.is_current(&folder));
+    }
+
+    #[test]
+    fn a_thread_that_is_left_behind_keeps_nobody() {
+        let (_temporary, folder) = Temporary::new("thread");
+        let open = || QueueFile::open(&folder, "r").unwrap();
+        let (holder, left_behind, waiting, other) = (open(), open(), open(), open());
+        let Locked::Yes(lock) = holder.try_lock() else {
+            panic!("it is locked elsewhere");
+        };
+        drop(left_behind.lock_by_thread().unwrap());
+        let locked = waiting.lock_by_thread().unwrap();
+        assert!(is_locked(&other));
+        drop(lock);
+        let lock = locked.blocking_recv().unwrap().unwrap();
+        assert!(is_locked(&other));
+        drop(lock);
+        // The thread that is left behind may come last.
+        while is_locked(&other) {
+            thread::yield_now();
         }
     }
 }

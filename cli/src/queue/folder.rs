@@ -31,11 +31,14 @@ impl Folder {
             path.is_absolute() && path.metadata().is_ok_and(|metadata| metadata.uid() == user)
         });
         let temporary = env::temp_dir().join(format!("multiredlock-{user}"));
-        let places = runtime.map(|path| path.join("multiredlock")).into_iter().chain([temporary]);
+        let places = runtime
+            .map(|path| path.join("multiredlock"))
+            .into_iter()
+            .chain([temporary]);
         places.into_iter().find_map(|path| Self::at(&path, user).ok())
     }
 
-    fn at(path: &Path, user: u32) -> io::Result<Self> {
+    pub(super) fn at(path: &Path, user: u32) -> io::Result<Self> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -78,7 +81,9 @@ impl Folder {
     /// The names of all files.
     pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).into_iter().flatten();
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect()
     }
 }
 

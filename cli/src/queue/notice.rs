@@ -47,7 +47,9 @@ impl Notice {
 
     /// In words, for a message.
     pub(crate) fn words(&self) -> String {
-        self.holder.as_ref().map_or_else(|| self.words.clone(), HolderFact::words)
+        self.holder
+            .as_ref()
+            .map_or_else(|| self.words.clone(), HolderFact::words)
     }
 
     /// Reads what another process has written, as it is by now.
@@ -77,4 +79,67 @@ impl Notice {
 
 fn now() -> u64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        env, fs, process,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    /// Writes a text, and reads what that says.
+    fn read(text: &str) -> Option<Notice> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("multiredlock-notice-{}-{count}", process::id()));
+        let file = File::options()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        fs::remove_file(&path).unwrap();
+        file.write_all_at(text.as_bytes(), 0).unwrap();
+        Notice::read(&file)
+    }
+
+    fn held(at_ms: u64, remaining_ms: &str) -> String {
+        format!(
+            r#"{{"holder":{{"id":"web_3","since":"2026-01-02T03:04:05.006Z","remaining_ms":{remaining_ms}}},"words":"","at_ms":{at_ms}}}"#
+        )
+    }
+
+    #[test]
+    fn less_is_left_of_a_lock_that_was_told_of_some_time_ago() {
+        let notice = read(&(held(now() - 10_000, "30000") + "\nrest of a longer line")).unwrap();
+        let left = notice.words().replace(|c: char| !c.is_ascii_digit() && c != '.', " ");
+        assert!(
+            notice.words().starts_with("held by web_3 since 03:04:05 UTC, "),
+            "{}",
+            notice.words()
+        );
+        let left: f64 = left.split_whitespace().last().unwrap().parse().unwrap();
+        assert!(left > 10.0 && left <= 20.0, "{left}");
+        assert_eq!(
+            read(&held(0, "null")).unwrap().words(),
+            "held by web_3 since 03:04:05 UTC, without a ttl"
+        );
+    }
+
+    #[test]
+    fn what_is_over_or_cannot_be_read_tells_nothing() {
+        for text in [
+            "",
+            "{}",
+            "null",
+            "[\n",
+            &held(now() - 10_000, "9000"),
+            &held(now(), "30000")[1..],
+        ] {
+            assert!(read(text).is_none(), "{text}");
+        }
+    }
 }
