@@ -240,7 +240,7 @@ fn neither_the_command_nor_its_watchdog_has_the_file_of_the_queue() {
     let machine = Machine::new(&servers);
     // Who has it open, of the command, its parent, and all children of that.
     let script = "for id in $$ $PPID $(cat /proc/$PPID/task/$PPID/children); do
-        ls -l /proc/$id/fd | grep -q /multiredlock/ && echo $id; done; echo $PPID end; read go";
+        ls -l /proc/$id/fd | grep -q '/multiredlock\\(/\\|$\\)' && echo $id; done; echo $PPID end; read go";
     let mut child = start(&machine.command(&["run", "r", "--", "sh", "-c", script]));
     let mut text = String::new();
     let mut stdout = child.stdout.take().unwrap();
@@ -262,6 +262,7 @@ fn neither_the_command_nor_its_watchdog_has_the_file_of_the_queue() {
 fn without_a_folder_of_its_own_a_process_asks_the_servers() {
     let servers = servers(3);
     let elsewhere = Folder::new();
+    fs::set_permissions(elsewhere.path(""), Permissions::from_mode(0o700)).unwrap();
     for make in [
         |path: &str, _: &Folder| fs::write(path, "").unwrap(),
         |path: &str, elsewhere: &Folder| symlink(elsewhere.path(""), path).unwrap(),
