@@ -175,6 +175,22 @@ fn a_queued_process_says_who_holds_the_resource_and_asks_no_server() {
 }
 
 #[test]
+fn a_process_that_has_its_turn_for_long_is_not_taken_for_stopped() {
+    let servers = servers(3);
+    let machine = Machine::new(&servers);
+    let holder = start(&machine.command(&["run", "r", "--", "sleep", "8"]));
+    let started = Instant::now();
+    while servers[0].get("r").is_none() {
+        assert!(started.elapsed() < LONG, "it is not locked");
+        sleep(Duration::from_millis(5));
+    }
+    let (next, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    let queue = machine.queue();
+    assert_eq!((code(holder), code(next)), (0, 0));
+    assert_eq!(machine.queue(), queue);
+}
+
+#[test]
 fn a_process_that_is_stopped_at_the_head_of_the_queue_does_not_keep_the_others() {
     let servers = servers(3);
     let machine = Machine::new(&servers);
