@@ -5,7 +5,7 @@ use crate::{
     output::style::{self, paint},
 };
 use multiredlock::{Event, Holder, Ownership, Quorum, ServerState, ServerStatus, ServerVote, Survey, Vote};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The last second of the year 9999.
@@ -18,7 +18,7 @@ pub(crate) fn timestamp(time: SystemTime) -> String {
 }
 
 /// Who holds a resource.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct HolderFact {
     id: Option<String>,
     since: Option<String>,
@@ -36,13 +36,53 @@ impl From<&Holder> for HolderFact {
     }
 }
 
+impl HolderFact {
+    /// Of a lock that we hold ourselves, by its value.
+    pub(crate) fn of_value(value: &str, remaining: Duration) -> Self {
+        let mut parts = value.rsplitn(3, '_').skip(1);
+        let since = parts.next().and_then(|unix_ms| unix_ms.parse().ok());
+        Self {
+            id: parts.next().map(Into::into),
+            since: since.map(|unix_ms| timestamp(UNIX_EPOCH + Duration::from_millis(unix_ms))),
+            remaining_ms: Some(millis(remaining)),
+        }
+    }
+
+    /// Whether two looks found the same lock, though less may be left of it.
+    pub(crate) fn is_same_lock(&self, other: &Self) -> bool {
+        (&self.id, &self.since) == (&other.id, &other.since)
+    }
+
+    /// What is left of the lock after some time, unless it is renewed. None if that is nothing.
+    pub(crate) fn after(self, time: Duration) -> Option<Self> {
+        let remaining_ms = match self.remaining_ms {
+            Some(remaining) => Some(remaining.checked_sub(millis(time)).filter(|left| *left > 0)?),
+            None => None,
+        };
+        Some(Self { remaining_ms, ..self })
+    }
+
+    /// In words, as of a holder that the servers tell.
+    pub(crate) fn words(&self) -> String {
+        let who = match (&self.id, &self.since) {
+            (Some(id), Some(since)) => format!("{id} since {} UTC", since.get(11..19).unwrap_or(since)),
+            _ => "somebody".into(),
+        };
+        held(&who, self.remaining_ms.map(Duration::from_millis))
+    }
+}
+
 /// Who holds a resource, in words.
 pub(crate) fn held_by(holder: &Holder) -> String {
     let who = holder
         .owner
         .as_ref()
         .map_or_else(|| "somebody".into(), ToString::to_string);
-    match holder.remaining {
+    held(&who, holder.remaining)
+}
+
+fn held(who: &str, remaining: Option<Duration>) -> String {
+    match remaining {
         Some(remaining) => format!("held by {who}, {} left", show(remaining)),
         None => format!("held by {who}, without a ttl"),
     }
@@ -246,5 +286,20 @@ pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
         Event::Warning { server, warning, .. } => (style::WARN, format!("{server}: {warning}")),
         Event::Lagged { missed } => (style::WARN, format!("{missed} events were missed")),
         other => (style::FAINT, format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_tells_its_holder_whatever_is_in_the_id() {
+        let of = |value| HolderFact::of_value(value, Duration::from_secs(30)).words();
+        assert_eq!(
+            of("web_3_1767323045006_f00d"),
+            "held by web_3 since 03:04:05 UTC, 30s left"
+        );
+        assert_eq!(of("f00d"), "held by somebody, 30s left");
     }
 }

@@ -9,6 +9,7 @@ mod exit;
 mod facts;
 mod fence;
 mod output;
+mod queue;
 mod settings;
 mod signals;
 

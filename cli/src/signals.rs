@@ -30,15 +30,23 @@ impl Signals {
         })
         .await
     }
+
+    /// Waits for the next one, which is the end. Dropping it loses nothing.
+    pub(crate) async fn interrupted(&mut self) -> Failure {
+        let which = self.next().await;
+        Failure::new(exit::signalled(which), format!("ended by {which}"))
+    }
+}
+
+/// The signals that ask this program to end.
+pub(crate) fn interruptions() -> Result<Signals, Failure> {
+    Signals::listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
 }
 
 /// Resolves when this program is asked to end.
 pub(crate) async fn interrupted() -> Failure {
-    match Signals::listen(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]) {
-        Ok(mut signals) => {
-            let which = signals.next().await;
-            Failure::new(exit::signalled(which), format!("ended by {which}"))
-        }
+    match interruptions() {
+        Ok(mut signals) => signals.interrupted().await,
         Err(failure) => failure,
     }
 }

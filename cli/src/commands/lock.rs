@@ -1,6 +1,6 @@
 //! `multiredlock lock`.
 
-use super::run::waiting::Wait;
+use super::run::waiting::{Wait, Wanted};
 use crate::{
     duration::{self, millis, show},
     exit::Failure,
@@ -58,9 +58,15 @@ impl<'a> Locked<'a> {
 
 impl Lock {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
+        let wanted = Wanted {
+            resource: &self.resource,
+            ttl: self.ttl,
+            fenced: self.fenced,
+        };
+        let mut waiting = self.wait.begin(wanted, settings, output)?;
+        waiting.turn().await?;
         let redlock = settings.redlock()?;
-        let wanted = (self.resource.as_str(), self.ttl, self.fenced);
-        let outcome = self.wait.acquire(&redlock, wanted, output).await.and_then(|guard| {
+        let outcome = waiting.acquire(&redlock).await.and_then(|(guard, _turn)| {
             let lock = guard.into_lock();
             let printed = output.result(&Locked::new(&self.resource, &lock), || format!("{}\n", lock.value()));
             if printed.is_err() {

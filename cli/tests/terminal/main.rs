@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod common;
 mod doctor;
+mod herd;
 mod locks;
 mod pty;
 mod run;

@@ -12,6 +12,7 @@ use crate::{
     exit::{self, Failure},
     facts::timestamp,
     output::{Output, Teller},
+    queue::{Notice, Turn},
     settings::Settings,
     signals::{Signals, die_of_interrupt},
 };
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::{Instant, sleep};
-use waiting::Wait;
+use waiting::{Wait, Wanted};
 use watchdog::Watchdog;
 
 /// The signals that are handed on to the command.
@@ -43,6 +44,9 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 
 /// How long the command has to end by itself, unless a third of the ttl is less.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// By how much a renewal moves the end until those who wait are shown another.
+const SHOWN: Duration = Duration::from_millis(500);
 
 /// Runs a command under a lock
 ///
@@ -119,11 +123,21 @@ impl Run {
             return Err(Failure::new(exit::USAGE, "the command is empty"));
         }
         program::find(program)?;
+        let wanted = Wanted {
+            resource: &self.resource,
+            ttl: self.ttl,
+            fenced: self.fenced,
+        };
+        let mut waiting = self.wait.begin(wanted, settings, output)?;
+        waiting.turn().await?;
+        // Not before: of many that queue only one has a second process, and connections.
         let redlock = settings.redlock()?;
         let watchdog = Watchdog::start()?;
-        let wanted = (self.resource.as_str(), self.ttl, self.fenced);
-        let outcome = match self.wait.acquire(&redlock, wanted, output).await {
-            Ok(guard) => self.hold(guard, margins, watchdog, output).await,
+        let outcome = match waiting.acquire(&redlock).await {
+            Ok((guard, turn)) => {
+                let held = Held { guard, turn };
+                self.hold(held, margins, watchdog, output).await
+            }
             Err(failure) => {
                 watchdog.done();
                 Err(failure)
@@ -174,9 +188,9 @@ impl Run {
     }
 
     /// Runs the command while the lock is held, and returns how it ended.
-    async fn hold(&self, guard: Guard, margins: Margins, watchdog: Watchdog, output: &Output) -> Result<End, Failure> {
+    async fn hold(&self, held: Held, margins: Margins, watchdog: Watchdog, output: &Output) -> Result<End, Failure> {
         let teller = output.teller();
-        let ended = self.protect(&guard, margins, watchdog, &teller).await;
+        let ended = self.protect(&held, margins, watchdog, &teller).await;
         if output.json
             && let Ok(end) = &ended
         {
@@ -184,10 +198,14 @@ impl Run {
             teller.message(&Told::Ended { resource, exit_code }, String::new);
         }
         let end = ended?;
+        let Held { guard, turn } = held;
         if let Some(loss) = guard.loss() {
             return Err((&loss).into());
         }
-        match guard.release().await {
+        let released = guard.release().await;
+        // The next process of this machine finds the resource free.
+        drop(turn);
+        match released {
             Err(error @ ReleaseError::Gone { .. }) => Err(error.into()),
             // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
             Ok(()) | Err(_) => Ok(end),
@@ -197,11 +215,12 @@ impl Run {
     /// Runs the command, and ends it if the lock does.
     async fn protect(
         &self,
-        guard: &Guard,
+        held: &Held,
         margins: Margins,
         mut watchdog: Watchdog,
         teller: &Teller,
     ) -> Result<End, Failure> {
+        let guard = &held.guard;
         let resource = self.resource.as_str();
         let mut signals = Signals::listen(&HANDED_ON)?;
         if guard.remaining() <= margins.notice() {
@@ -220,7 +239,7 @@ impl Run {
             };
             teller.message(&told, String::new);
         }
-        let supervised = supervise(guard, &mut group, &mut signals, margins, &mut watchdog).await;
+        let supervised = supervise(held, &mut group, &mut signals, margins, &mut watchdog).await;
         let ended = match supervised {
             Ok(end) => Ok(end),
             Err(Trouble { reason, kill_at }) => {
@@ -267,6 +286,12 @@ impl Margins {
     }
 }
 
+/// A lock, and the turn of this process, for which others of this machine wait.
+struct Held {
+    guard: Guard,
+    turn: Turn,
+}
+
 /// Why a command has to end, and by when.
 struct Trouble {
     reason: Failure,
@@ -275,18 +300,23 @@ struct Trouble {
 
 /// Waits for the end of the command, unless the lock is in danger before.
 async fn supervise(
-    guard: &Guard,
+    Held { guard, turn }: &Held,
     group: &mut Group,
     signals: &mut Signals,
     margins: Margins,
     watchdog: &mut Watchdog,
 ) -> Result<End, Trouble> {
     let mut ends = Instant::now() + guard.remaining();
+    let mut shown = ends;
     loop {
         let loss = guard.loss();
         let remaining = guard.remaining();
         if loss.is_none() {
             ends = Instant::now() + remaining;
+            if ends > shown + SHOWN {
+                turn.show(&Notice::ours(guard));
+                shown = ends;
+            }
             watchdog.allow(group.id(), remaining.saturating_sub(margins.kill / 2));
         }
         if loss.is_some() || remaining <= margins.notice() {
