@@ -15,7 +15,10 @@ use crate::{
     quorum::majority,
     resource::Resources,
     sabotage::Sabotage,
-    server::{Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, later},
+    server::{
+        Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, later,
+        was_held_up,
+    },
 };
 use std::{
     future::poll_fn,
@@ -485,6 +488,11 @@ impl Electorate {
                 return Ok(decision);
             }
             let now = Instant::now();
+            if was_held_up(look_at, patience.shortest() / 8) && now < operation.until() {
+                // So was whatever reads the answers.
+                look_at = now + patience.shortest();
+                continue;
+            }
             let deadlines = self.lanes.iter().map(|lane| {
                 let quiet_since = lane.quiet_since()?;
                 Some(later(quiet_since, patience.with(lane.round_trip()))).filter(|deadline| *deadline > now)

@@ -1,7 +1,9 @@
 //! What is looked at while a connection lasts: that its server answers, what its clock says, and whether our machine slept.
 
 use super::{
-    DownReason, Lane, later,
+    DownReason, Lane,
+    held_up::answer_within,
+    later,
     link::{Ended, Link},
     time::{Jump, Reading},
 };
@@ -54,7 +56,7 @@ impl Heartbeat<'_> {
             tokio::select! {
                 biased;
                 reason = ended.wait() => return reason,
-                pong = timeout(self.config.heartbeat_timeout, self.link.ping(asks_time)) => match pong {
+                pong = answer_within(self.config.heartbeat_timeout, self.link.ping(asks_time)) => match pong {
                     Ok(Ok(times)) => {
                         self.lane.heard(sent.elapsed());
                         if asks_time {

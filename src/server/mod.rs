@@ -4,6 +4,7 @@ mod changes;
 mod claim;
 pub(crate) mod fence;
 mod heartbeat;
+mod held_up;
 mod lane;
 pub(crate) mod link;
 pub(crate) mod memory;
@@ -18,6 +19,7 @@ mod under_way;
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use claim::{Claim, Promise};
 pub(crate) use fence::Fence;
+pub(crate) use held_up::was_held_up;
 pub(crate) use lane::Lane;
 pub(crate) use operation::{KeysAndValue, Operation, Verb};
 

@@ -268,6 +268,13 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
         .user("powerless", &format!("on >secret ~* -@all {commands} +info"))
         // Redis 6 can give a part of a command, and take none away.
         .user("deaf", &format!("on >secret ~* -@all {untold} +info"))
+        .user(
+            "nameless",
+            &format!(
+                "on >secret ~* -@all {} +info +client|kill",
+                commands.replace(" +client|id", "")
+            ),
+        )
         .user("timeless", &format!("on >secret ~* -@all {commands} +info -time"))
         .start();
     let url = |user| server.url_as(&format!("{user}:secret"));
@@ -276,6 +283,10 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
     assert_eq!(warnings(&server, server.url(), nothing).await, []);
     assert_eq!(warnings(&server, url("blind"), nothing).await, [Warning::Hidden]);
     let reconnected = warnings(&server, url("powerless"), RedisServer::kill_clients).await;
+    assert_eq!(reconnected, [Warning::OldConnectionLives]);
+
+    // A connection that cannot be named cannot be ended.
+    let reconnected = warnings(&server, url("nameless"), RedisServer::kill_clients).await;
     assert_eq!(reconnected, [Warning::OldConnectionLives]);
 
     for (user, warning) in [("timeless", Warning::ClockHidden), ("deaf", Warning::TellsNothing)] {

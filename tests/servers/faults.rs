@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use multiredlock::{LockError, Redlock, RenewError};
 
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
 
 use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, unhurried, up};
 
@@ -255,4 +256,35 @@ async fn a_waiting_lock_outlives_the_crash_of_every_server() {
 
     let second = finishes("the second lock", second).await.unwrap().unwrap();
     assert_ne!(second.value(), first.value());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_server() {
+    let servers = Servers::start(3);
+    let redlock = servers.builder().heartbeat_timeout(ms(400)).build().unwrap();
+    all_up(&redlock).await;
+    let mut events = redlock.events();
+    for _ in 0..3 {
+        for server in servers.iter() {
+            server.freeze();
+        }
+        // Longer than the heartbeat interval, so that each heartbeat is on its way.
+        tokio::time::sleep(ms(150)).await;
+        let lock = tokio::spawn(redlock.try_lock("r", LONG).round_timeout(ms(300)).into_future());
+        tokio::task::yield_now().await;
+        for server in servers.iter() {
+            server.thaw();
+        }
+        // The answers arrive, and nothing here can run meanwhile.
+        std::thread::sleep(ms(1_000));
+        let lock = lock.await.unwrap().expect("its votes had arrived");
+        redlock.unlock(&lock).await;
+    }
+    assert_eq!(up(&redlock), 3);
+    let down = tokio::time::timeout(ms(500), async {
+        while let Some(event) = events.next().await {
+            assert!(!matches!(event, multiredlock::Event::ServerDown { .. }), "{event:?}");
+        }
+    });
+    assert!(down.await.is_err(), "the events go on");
 }

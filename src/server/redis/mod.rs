@@ -25,6 +25,7 @@ mod wire;
 
 use super::{
     DownReason, Refusal, Text,
+    held_up::answer_within,
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
 use crate::config::{ConnectionConfig, Endpoint, Server};
@@ -78,8 +79,8 @@ pub(crate) struct Connector {
     server: Server,
     speaks_tls: bool,
     timeout: Duration,
-    /// The connections before: the run id of each process, and the connection's id there.
-    previous: HashMap<String, i64>,
+    /// The connections before: the run id of each process, and the connection's id there, if the user may know it.
+    previous: HashMap<String, Option<i64>>,
 }
 
 impl Connector {
@@ -173,7 +174,7 @@ impl Connector {
     async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = Vec::new();
         for peer in link.peers() {
-            let probed = timeout(self.timeout, self.probe(&peer)).await;
+            let probed = answer_within(self.timeout, self.probe(&peer)).await;
             facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
         }
         let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
@@ -284,7 +285,7 @@ impl Connector {
         let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
         facts.tells_nothing = untracked.is_err_and(|error| Refusal::parse(&error) == Refusal::NoPermission);
         facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
-        self.previous.extend(facts.run_id.clone().zip(id));
+        self.previous.extend(facts.run_id.clone().map(|run_id| (run_id, id)));
         if !facts.is_replica && !facts.is_loading {
             let (name, args) = wire::command(&[], SOURCE, Keys::Watched);
             let answer = peer.command(name, args).await?.map_err(|error| rejected(&error))?;
@@ -304,7 +305,9 @@ impl Connector {
     /// unlock that this connection is about to send.
     async fn end_previous(&self, peer: &Peer<'_>, facts: &Facts) -> Result<bool, DownReason> {
         match facts.run_id.as_ref().and_then(|run_id| self.previous.get(run_id)) {
-            Some(id) => {
+            // It cannot be named, and may still be open.
+            Some(None) => Ok(false),
+            Some(Some(id)) => {
                 let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
                 Ok(peer.command("CLIENT", kill).await?.is_ok())
             }

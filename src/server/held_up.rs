@@ -1,0 +1,79 @@
+//! Waiting for an answer, without counting the time in which this process was held up itself.
+
+use std::{future::Future, pin::pin, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// Into how many slices a time limit is cut.
+const SLICES: u32 = 8;
+
+/// How many times the limit it may take at most, however often the process is held up.
+const MOST_LIMITS: u32 = 8;
+
+/// The time was up.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TimeIsUp;
+
+/// Waits for an answer, at most for so long as this process could have heard of it.
+///
+/// If a process is held up, its timers come late, and so does whatever reads its sockets: then an answer that has arrived long ago
+/// is not there yet when the time is up. A slice of the time that took twice as long as it should is not counted.
+pub(crate) async fn answer_within<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, TimeIsUp> {
+    let mut answer = pin!(answer);
+    let slice = (limit / SLICES).max(Duration::from_millis(1));
+    let started = Instant::now();
+    let mut waited = Duration::ZERO;
+    while waited < limit && started.elapsed() <= limit.saturating_mul(MOST_LIMITS) {
+        let before = Instant::now();
+        if let Ok(answer) = timeout(slice.min(limit - waited), &mut answer).await {
+            return Ok(answer);
+        }
+        if !was_held_up(before, slice) {
+            waited += slice;
+        }
+    }
+    Err(TimeIsUp)
+}
+
+/// Whether a wait that began then, and should have taken so long, took twice as long or more.
+pub(crate) fn was_held_up(since: Instant, should_take: Duration) -> bool {
+    // Timers have steps of a millisecond.
+    since.elapsed() >= should_take.saturating_mul(2) + Duration::from_millis(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::pending, thread};
+    use tokio::{task::yield_now, time::sleep};
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_until_the_limit_and_no_longer() {
+        for limit in [1, 7, 8, 1_000, 3_333] {
+            let before = Instant::now();
+            assert_eq!(answer_within(ms(limit), pending::<()>()).await, Err(TimeIsUp));
+            let waited = before.elapsed();
+            assert!(
+                waited >= ms(limit) && waited <= ms(limit + 8),
+                "{waited:?} of {limit} ms"
+            );
+            assert!(answer_within(ms(limit), async { 7 }).await.is_ok());
+        }
+        assert!(answer_within(ms(100), sleep(ms(98))).await.is_ok());
+        assert!(answer_within(Duration::MAX, sleep(ms(98))).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_there_while_the_thread_was_held_up_is_heard() {
+        // It takes a few turns of the scheduler after the thread goes on, as what reads a socket does.
+        let answer = async {
+            yield_now().await;
+            thread::sleep(ms(200));
+            sleep(ms(1)).await;
+        };
+        assert!(answer_within(ms(40), answer).await.is_ok());
+    }
+}
