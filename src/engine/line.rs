@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long the waiters of one handle may hand a resource on to each other before others get their turn, at the least, in
 /// units.
-const SHORTEST_RUN: u32 = 4;
+pub(crate) const SHORTEST_RUN: u32 = 4;
 
 /// The same at the most, if nobody else ever takes a turn.
 const LONGEST_RUN: u32 = 64;
@@ -19,17 +19,17 @@ const LONGEST_RUN: u32 = 64;
 const MANY_YIELDS: u32 = 16;
 
 /// How long others get for their turn, in units: a little more than a careful waiter lets pass.
-const YIELD: u32 = 4;
+pub(crate) const YIELD: u32 = 4;
 
 /// How often the front asks anyway if the servers tell of changes. All lines of a handle ask at the same moments, so that
 /// they share their commands.
 pub(crate) const POLL_TRACKED: Duration = Duration::from_secs(5);
 
 /// The same if they do not, on the average.
-const POLL_UNTRACKED: Duration = Duration::from_millis(100);
+pub(crate) const POLL_UNTRACKED: Duration = Duration::from_millis(100);
 
 /// The most a pause after a split vote grows to, in powers of two of its unit.
-const LONGEST_SPLIT: u32 = 7;
+pub(crate) const LONGEST_SPLIT: u32 = 7;
 
 /// The shortest pause: timers know no less.
 const TICK: Duration = Duration::from_millis(1);
@@ -39,7 +39,7 @@ const CAREFUL: u32 = 8;
 
 /// The longest that a careful waiter lets pass between two questions, in units. Each race that it loses makes that shorter
 /// by one, so that everybody gets a turn.
-const POLITE: u32 = 3;
+pub(crate) const POLITE: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Line {

@@ -1,7 +1,7 @@
 //! How a majority is asked. The pure parts decide; [`round`] does what they say.
 
 pub(crate) mod ballot;
-mod line;
+pub(crate) mod line;
 mod retry;
 pub(crate) mod room;
 pub(crate) mod round;

@@ -21,6 +21,9 @@ const FIRST_TIME: u64 = 1_000_000_000_000_000;
 /// How far ahead of the server's time a lock's token may be set, in microseconds.
 const FURTHEST_AHEAD: u64 = 1_000_000;
 
+/// A key that lives this long never expires.
+const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
 #[derive(Debug)]
 pub(super) struct Data {
     keys: HashMap<Arc<[u8]>, Entry>,
@@ -116,6 +119,33 @@ impl Data {
         self.rate = Some(rate);
     }
 
+    /// Sets a key as another library would, unless it is there; it never expires without a ttl.
+    #[cfg(test)]
+    pub(super) fn set(&mut self, key: &[u8], value: &str, ttl: Option<Duration>, now: Instant) -> bool {
+        let is_free = self.live(key, now).is_none();
+        if is_free {
+            let expires = now + ttl.map_or(FOREVER, |ttl| self.as_told_by_ours(ttl));
+            let entry = Entry {
+                value: value.into(),
+                expires,
+            };
+            self.keys.insert(key.into(), entry);
+            self.tell(key, None);
+        }
+        is_free
+    }
+
+    /// When the first of these keys expires, if all of them hold this value.
+    #[cfg(test)]
+    pub(super) fn expires(&self, keys: &[Arc<[u8]>], value: &str, now: Instant) -> Option<Instant> {
+        let mut first = None;
+        for key in keys {
+            let entry = self.live(key, now).filter(|entry| &*entry.value == value)?;
+            first = Some(first.map_or(entry.expires, |first: Instant| first.min(entry.expires)));
+        }
+        first
+    }
+
     /// Does what the script of real servers does.
     pub(super) fn run(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
         let outcome = self.run_plain(operation, connection, now);
@@ -151,7 +181,7 @@ impl Data {
         }
         let held = blocked.map(|entry| Outcome::Held {
             value: entry.value.as_bytes().to_vec(),
-            pttl: i64::try_from(self.as_told_by_its(entry.expires - now).as_millis()).unwrap_or(i64::MAX),
+            pttl: self.pttl(entry, now),
         });
         if let Some(tracker) = self.trackers.get_mut(&connection).filter(|_| operation.watches) {
             tracker.read.extend(keys.iter().cloned());
@@ -200,6 +230,15 @@ impl Data {
 
     fn live(&self, key: &[u8], now: Instant) -> Option<&Entry> {
         self.keys.get(key).filter(|entry| entry.expires > now)
+    }
+
+    /// For how many milliseconds a key stays, as Redis says it: -1 if it never expires.
+    fn pttl(&self, entry: &Entry, now: Instant) -> i64 {
+        let left = entry.expires - now;
+        if left > FOREVER / 2 {
+            return -1;
+        }
+        i64::try_from(self.as_told_by_its(left).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// How much time passes by the server's clock while this much does by ours.

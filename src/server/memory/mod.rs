@@ -296,6 +296,17 @@ impl MemoryServer {
         self.state().data.run(operation, connection, Instant::now())
     }
 
+    /// When the first of an operation's keys expires, if all of them hold its value.
+    pub(crate) fn expires(&self, operation: &Operation) -> Option<Instant> {
+        let keys = operation.keys.as_slice();
+        self.state().data.expires(keys, &operation.value, Instant::now())
+    }
+
+    /// Sets a key as another library would, unless it is there, and returns whether it did.
+    pub(crate) fn set(&self, key: &str, value: &str, ttl: Option<Duration>) -> bool {
+        self.state().data.set(key.as_bytes(), value, ttl, Instant::now())
+    }
+
     /// Tells a connection of changes.
     pub(crate) fn track(&self, connection: u64, tell: broadcast::Sender<Arc<[u8]>>) {
         self.state().data.track(connection, tell);
