@@ -1,6 +1,10 @@
 //! The library's own faults, which tests switch on to see that the simulation finds them. There are none otherwise.
 
 /// Something that the library gets wrong on purpose.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the last five are not committed anywhere yet")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
     /// A round that failed leaves its keys.
@@ -41,6 +45,16 @@ pub(crate) enum Sabotage {
     RestartUnguarded,
     /// The largest token is taken as it is, without a second round.
     PlainMaximum,
+    /// A SET whose answer was lost is undone once its TTL is over, though its value may have been handed over.
+    OldSetsUndone,
+    /// Copies of a lock keep their validity when a renewal for less is submitted.
+    RenewalNotCapped,
+    /// The turns that a client takes in a row count only while others wait in its own queue.
+    TurnsForgotten,
+    /// A guard renews at a third of the TTL, also if less is left of its validity.
+    RenewsAtThirdOfTtl,
+    /// A grant that arrives after its attempt was lost, and is undone, changes nothing for the waiter.
+    LateGrantForgotten,
 }
 
 #[cfg(test)]
