@@ -247,19 +247,20 @@ impl<'a> Facts<'a> {
         Millis(set.0 + (left * self.plan.servers[stay.server].rate) as u64)
     }
 
-    /// When a client has used a server for sure: it could reach it, was connected again, and the server was to vote.
-    fn used(&self, client: Process, server: usize) -> impl Iterator<Item = (Millis, Millis)> {
+    /// When a client has used a server for sure: it could reach it, was connected again, and the server was to vote. With the
+    /// number of the stretch: before the first one, nothing held the two up.
+    fn used(&self, client: Process, server: usize) -> impl Iterator<Item = (usize, (Millis, Millis))> {
         let recovery = millis(self.plan.longest_recovery());
         let guard = self.plan.restart_guard.map_or(0, millis);
-        let stretches = self.reach.get(&(client, server)).into_iter().flatten();
-        stretches.filter_map(move |(start, end)| {
+        let stretches = self.reach.get(&(client, server)).into_iter().flatten().enumerate();
+        stretches.filter_map(move |(number, (start, end))| {
             let was_restarted = self
                 .restarts
                 .iter()
                 .any(|(at, restarted)| at <= start && *restarted == server);
             let from = Millis(start.0 + recovery + if was_restarted { guard } else { 0 });
             let until = self.gone.get(&client).map_or(*end, |gone| *gone.min(end));
-            (from < until).then_some((from, until))
+            (from < until).then_some((number, (from, until)))
         })
     }
 

@@ -26,7 +26,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
                 .iter()
                 .filter(|stay| stay.server == *server);
             stays.any(|stay| stay.from <= holding.granted && at < stay.until)
-                && facts.used(holding.client, *server).any(is_meanwhile)
+                && facts.used(holding.client, *server).any(|(_, used)| is_meanwhile(used))
         };
         if (0..facts.plan.servers.len()).filter(had_it).count() >= facts.majority() {
             found.push(Violation {

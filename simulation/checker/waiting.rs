@@ -16,7 +16,11 @@ type Stretch = (Millis, Millis);
 struct Waiting {
     request: Request,
     entry: usize,
+    /// Since when its client has had waiters, and what the first of them knew.
+    row: Millis,
     until: Millis,
+    /// Whether it does not wait to the end.
+    leaves: bool,
 }
 
 /// Keys on a server that were set by anybody.
@@ -34,7 +38,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
     let least = longest.0.min(longest.1.unwrap_or(longest.0));
     let waits = waits(facts).into_iter();
     let mut waits = waits
-        .filter(|wait| facts.requests[&wait.request].at.0 + least < wait.until.0)
+        .filter(|wait| !wait.leaves && facts.requests[&wait.request].at.0 + least < wait.until.0)
         .peekable();
     if waits.peek().is_none() {
         return;
@@ -42,7 +46,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
     for wait in waits {
         let asked = &facts.requests[&wait.request];
         let taken = taken(facts, asked);
-        if let Some(at) = free_at(facts, asked, wait.until, &taken, longest.0) {
+        if let Some(at) = free_at(facts, asked, &wait, &taken, longest.0) {
             found.push(Violation {
                 rule: "a majority is free, and a waiter is not served",
                 entry: wait.entry,
@@ -100,10 +104,12 @@ fn longest_turn(facts: &Facts<'_>) -> Option<u64> {
     facts.plan.greed.map(|hold| millis(hold) + 4 * unit(facts))
 }
 
-/// All that wait, unless they leave.
+/// All waits, in the order in which they began.
 fn waits(facts: &Facts<'_>) -> Vec<Waiting> {
-    let mut open: BTreeMap<Request, (usize, Process)> = BTreeMap::new();
-    let mut waits = Vec::new();
+    let mut open: BTreeMap<Request, usize> = BTreeMap::new();
+    let mut waits: Vec<Waiting> = Vec::new();
+    // Since when the waiters of each client have waited without a gap, and until when.
+    let mut rows: BTreeMap<Process, (Millis, usize)> = BTreeMap::new();
     for (entry, happened) in facts.history.entries.iter().enumerate() {
         match happened.what {
             Happened::Asked {
@@ -112,30 +118,34 @@ fn waits(facts: &Facts<'_>) -> Vec<Waiting> {
                 what: "acquire" | "use",
                 ..
             } => {
-                open.insert(request, (entry, client));
-            }
-            Happened::Failed {
-                request,
-                why: "cancelled",
-            } => {
-                open.remove(&request);
-            }
-            Happened::Failed { request, .. } | Happened::Granted { request, .. } if open.remove(&request).is_some() => {
+                let (since, waiters) = rows.entry(client).or_insert((happened.at, 0));
+                *waiters += 1;
+                open.insert(request, waits.len());
                 waits.push(Waiting {
                     request,
                     entry,
-                    until: happened.at,
+                    row: *since,
+                    until: facts.gone.get(&client).copied().unwrap_or(facts.end),
+                    leaves: false,
                 });
+            }
+            Happened::Failed { request, .. } | Happened::Granted { request, .. } => {
+                let Some(wait) = open.remove(&request) else { continue };
+                let client = facts.requests[&request].client;
+                let left = rows.get_mut(&client).map_or(0, |(_, waiters)| {
+                    *waiters -= 1;
+                    *waiters
+                });
+                if left == 0 {
+                    rows.remove(&client);
+                }
+                waits[wait].entry = entry;
+                waits[wait].until = happened.at;
+                waits[wait].leaves = matches!(happened.what, Happened::Failed { why: "cancelled", .. });
             }
             _ => {}
         }
     }
-    let rest = open.into_iter().map(|(request, (entry, client))| Waiting {
-        request,
-        entry,
-        until: facts.gone.get(&client).copied().unwrap_or(facts.end),
-    });
-    waits.extend(rest);
     waits
 }
 
@@ -185,13 +195,18 @@ fn taken(facts: &Facts<'_>, asked: &Asked) -> Vec<Taken> {
 }
 
 /// Since when a majority was free, could be reached, and granted a waiter nothing for too long.
-fn free_at(facts: &Facts<'_>, asked: &Asked, until: Millis, taken: &[Taken], longest: u64) -> Option<Millis> {
+///
+/// A client measures its pauses by the last round trips of a majority, which are too long after it was paused, or servers did not
+/// answer. So only servers count that it has reached since before its row of waiters began.
+fn free_at(facts: &Facts<'_>, asked: &Asked, wait: &Waiting, taken: &[Taken], longest: u64) -> Option<Millis> {
+    let measured = 2 * millis(facts.plan.heartbeat);
     let free: Vec<Vec<Stretch>> = (0..facts.plan.servers.len())
         .map(|server| {
             let of_server = taken.iter().filter(|taken| taken.server == server);
             let taken: Vec<_> = of_server.map(|taken| taken.stretch).collect();
             let used = facts.used(asked.client, server);
-            used.flat_map(|used| without(within(used, asked.at, until), &taken))
+            let used = used.filter(|(number, (from, _))| *number == 0 || from.0 + measured < wait.row.0);
+            used.flat_map(|(_, used)| without(within(used, asked.at, wait.until), &taken))
                 .collect()
         })
         .collect();
