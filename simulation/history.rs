@@ -25,7 +25,7 @@ pub(super) struct Millis(pub(super) u64);
 
 /// The value of a lock, by a number: they are random.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Value(u32);
+pub(super) struct Value(pub(super) u32);
 
 /// A request of a client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +52,28 @@ pub(super) enum Happened {
         token: Option<u64>,
         valid_until: Millis,
     },
+    /// A client asks for a renewal.
+    Renewing {
+        request: Request,
+        client: Process,
+        value: Value,
+        ttl: Duration,
+    },
     Renewed {
         request: Request,
+        value: Value,
+        valid_until: Millis,
+    },
+    /// A renewal came to nothing that is known, and the lock that the client has says that it is valid until then.
+    NotRenewed {
+        request: Request,
+        value: Value,
+        why: &'static str,
+        valid_until: Millis,
+    },
+    /// A copy of a lock that a client holds says that it is valid, and until when.
+    Viewed {
+        client: Process,
         value: Value,
         valid_until: Millis,
     },
@@ -81,7 +101,10 @@ pub(super) enum Happened {
         server: usize,
         verb: Verb,
         value: Value,
+        resources: Bits,
         did: Did,
+        /// Until when all its keys stand with this value, if they do.
+        stands: Option<Millis>,
     },
     Answered {
         client: Process,
@@ -205,6 +228,10 @@ impl Bits {
 
     pub(super) fn has(self, number: usize) -> bool {
         self.0 & 1 << number != 0
+    }
+
+    pub(super) fn count(self) -> usize {
+        self.0.count_ones() as usize
     }
 
     pub(super) fn overlap(self, other: Self) -> bool {

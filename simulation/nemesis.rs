@@ -58,12 +58,39 @@ pub(super) enum Strike {
     Flush {
         server: usize,
     },
+    /// Another library sets a key, and does nothing more about it.
+    Leave {
+        server: usize,
+        resource: usize,
+        ttl: Option<Duration>,
+    },
+    /// What was left is removed.
+    Clean {
+        server: usize,
+        resource: usize,
+    },
+    /// An operator removes a key, whosever it is.
+    Remove {
+        server: usize,
+        resource: usize,
+    },
 }
+
+/// The value of keys that were left behind.
+pub(super) const FOREIGN: &str = "another-library";
 
 /// Strikes until the time is up, then heals everything.
 pub(super) async fn rage() {
     let world = world();
     let (length, quiet) = (world.plan.length, world.plan.quiet);
+    if world.plan.is_calm && world.dice(|rng| rng.gen_bool(0.5)) {
+        // All that is waited for is raced for on one server less.
+        let server = world.plan.littered;
+        for resource in 0..world.plan.resources {
+            let ttl = None;
+            inflict(Strike::Leave { server, resource, ttl });
+        }
+    }
     let mut left = length;
     loop {
         let pause = Duration::from_millis(world.dice(|rng| rng.gen_range(quiet / 8..=quiet)));
@@ -91,6 +118,33 @@ pub(super) async fn rage() {
     heal();
 }
 
+/// Breaks a client's connection to a server that has not answered it yet, and keeps the two apart until what the client has set
+/// there is over, or almost.
+pub(super) fn cut_off(client: Process) {
+    let world = world();
+    let unanswered = world.network.borrow().unanswered(client);
+    let server = world.dice(|rng| unanswered.choose(rng).copied());
+    let Some(server) = server.filter(|_| !world.plan.is_calm) else {
+        return;
+    };
+    inflict(Strike::Cut {
+        client,
+        server,
+        is_told: true,
+    });
+    inflict(Strike::Block {
+        client,
+        server,
+        to: true,
+        from: true,
+    });
+    let lasts = world.plan.ttl.mul_f64(world.dice(|rng| rng.gen_range(0.7..1.3)));
+    Process(0).spawn(async move {
+        sleep(lasts).await;
+        inflict(Strike::Unblock { client, server });
+    });
+}
+
 /// What strikes next, and what ends it.
 fn choose() -> Option<(Strike, Option<Strike>)> {
     let world = world();
@@ -99,7 +153,17 @@ fn choose() -> Option<(Strike, Option<Strike>)> {
     let server = world.dice(|rng| rng.gen_range(0..world.plan.servers.len()));
     let forgets = world.plan.memory != Memory::Kept && world.dice(|rng| rng.gen_bool(0.6));
     let (coin, other) = world.dice(|rng| (rng.gen_bool(0.5), rng.gen_bool(0.5)));
-    Some(match world.dice(|rng| rng.gen_range(0..20)) {
+    let resource = world.dice(|rng| rng.gen_range(0..world.plan.resources));
+    let leave = || {
+        let server = world.plan.littered;
+        let ttl = coin.then(|| Duration::from_millis(world.dice(|rng| rng.gen_range(50..8_000))));
+        let leave = Strike::Leave { server, resource, ttl };
+        (leave, ttl.is_none().then_some(Strike::Clean { server, resource }))
+    };
+    if world.plan.is_calm {
+        return Some(leave());
+    }
+    Some(match world.dice(|rng| rng.gen_range(0..22)) {
         0..=3 => (Strike::Crash { server, forgets }, Some(Strike::Restart { server })),
         4..=6 => (Strike::Freeze { server }, Some(Strike::Thaw { server })),
         7..=10 => {
@@ -123,7 +187,9 @@ fn choose() -> Option<(Strike, Option<Strike>)> {
         14..=17 => (Strike::Pause { client }, Some(Strike::Resume { client })),
         18 if coin => (Strike::Kill { client }, Some(Strike::Start { client })),
         18 => (Strike::Close { client }, Some(Strike::Start { client })),
-        _ if world.plan.memory == Memory::Lost => (Strike::Flush { server }, None),
+        19 if world.plan.memory == Memory::Lost => (Strike::Flush { server }, None),
+        20 if world.plan.memory == Memory::Lost => (Strike::Remove { server, resource }, None),
+        20 | 21 => leave(),
         _ => return None,
     })
 }
@@ -135,9 +201,15 @@ pub(super) fn inflict(strike: Strike) {
     match strike {
         Strike::Pause { client } if !is_there(&client) => return,
         Strike::Cut { client, .. } | Strike::Kill { client } | Strike::Close { client } if !is_there(&client) => return,
+        // It takes a server that runs.
+        Strike::Remove { server, .. } if !world.network.borrow().is_well(server) => return,
+        Strike::Leave { .. } if world.is_healed.get() => return,
         _ => {}
     }
-    world.note(Happened::Struck(strike));
+    // A key is set as soon as nobody else has it.
+    if !matches!(strike, Strike::Leave { .. }) {
+        world.note(Happened::Struck(strike));
+    }
     let network = || world.network.borrow_mut();
     match strike {
         Strike::Crash { server, forgets } => network().crash(server, forgets),
@@ -176,6 +248,9 @@ pub(super) fn inflict(strike: Strike) {
         // Another takes its place.
         Strike::Start { .. } => client::start(),
         Strike::Flush { server } => network().nodes[server].server.forget_all(),
+        Strike::Leave { .. } => network().leave(strike, &mut world.history.borrow_mut()),
+        Strike::Clean { server, resource } => network().remove(server, resource, Some(FOREIGN)),
+        Strike::Remove { server, resource } => network().remove(server, resource, None),
     }
     note_reached();
 }
@@ -198,6 +273,9 @@ fn heal() {
     for server in 0..world.plan.servers.len() {
         inflict(Strike::Thaw { server });
         inflict(Strike::Restart { server });
+        if server == world.plan.littered {
+            (0..world.plan.resources).for_each(|resource| inflict(Strike::Clean { server, resource }));
+        }
         for client in (0..world.processes.get()).map(Process) {
             let mut network = world.network.borrow_mut();
             network.unblock(Gate::To(server, client));

@@ -18,6 +18,9 @@ pub(super) struct Plan {
     pub(super) workers: usize,
     pub(super) resources: usize,
     pub(super) ttl: Duration,
+    /// What locks are renewed for as well: a shorter ttl if that leaves some validity, and the longest that anybody uses.
+    pub(super) shorter: Option<Duration>,
+    pub(super) longest: Duration,
     pub(super) drift: Drift,
     pub(super) clocks: Clocks,
     pub(super) fenced: bool,
@@ -26,6 +29,14 @@ pub(super) struct Plan {
     pub(super) heartbeat: Duration,
     /// What a message takes on its way at the least, and how much longer it may take.
     pub(super) latency: (u64, u64),
+    /// Whether clients find the locks of their resources by name.
+    pub(super) remembers: bool,
+    /// The server on which others leave keys of theirs: a single one, so that a majority stays free.
+    pub(super) littered: usize,
+    /// Whether nothing else goes wrong, so that it can be told how long waiters have to wait.
+    pub(super) is_calm: bool,
+    /// How long greedy clients hold what they lock again at once, if there are any.
+    pub(super) greed: Option<Duration>,
     /// For how long things go wrong.
     pub(super) length: Duration,
     /// The longest quiet time between two strikes, in milliseconds.
@@ -60,12 +71,22 @@ pub(super) enum Memory {
 impl Plan {
     pub(super) fn new(rng: &mut SmallRng) -> Self {
         let ms = Duration::from_millis;
-        let ttl = ms(*[300, 500, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
-        let drift = match rng.gen_range(0..3) {
-            0 => Drift::fixed(ttl / 10),
-            1 => Drift::fixed(ttl / 4),
+        let ttl = ms(*[150, 300, 500, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
+        let drift = match rng.gen_range(0..12) {
+            0 => Drift::fixed(ttl * 2 / 3),
+            1 => Drift::factor(0.67),
+            2..=4 => Drift::fixed(ttl / 10),
+            5..=7 => Drift::fixed(ttl / 4),
             _ => Drift::factor(*[0.01, 0.05, 0.2].choose(rng).unwrap_or(&0.01)),
         };
+        // Long renewals cost many heartbeats, and a drift that is fixed is less of them.
+        let longest = match rng.gen_range(0..3) {
+            0 => ttl,
+            _ if ttl > ms(1_000) => ttl,
+            _ => 4 * ttl,
+        };
+        let is_shorter = |shorter: &Duration| drift.of(*shorter) * 3 / 2 < *shorter;
+        let shorter = [ttl / 5, ttl / 2].into_iter().find(is_shorter);
         let clocks = match rng.gen_range(0..10) {
             0..=3 => Clocks::Alike,
             4..=8 => Clocks::WithinDrift,
@@ -77,8 +98,8 @@ impl Plan {
             _ => Memory::Lost,
         };
         let fenced = rng.gen_bool(0.5);
-        // A clock that is this fast lets a key expire as much too soon as the drift allows.
-        let fastest = ttl.as_secs_f64() / ttl.saturating_sub(drift.of(ttl)).as_secs_f64();
+        // A clock that is this fast lets a key expire as much too soon as the drift allows, which is the least of a long ttl.
+        let fastest = longest.as_secs_f64() / longest.saturating_sub(drift.of(longest)).as_secs_f64();
         let servers = (0..*[3, 3, 3, 5].choose(rng).unwrap_or(&3)).map(|_| ServerPlan {
             rate: match clocks {
                 Clocks::Alike => 1.0,
@@ -88,20 +109,39 @@ impl Plan {
             },
             ahead: ms(*[0, 0, 40, 700, 5_000].choose(rng).unwrap_or(&0)),
         });
+        let servers: Vec<_> = servers.collect();
+        let is_calm = rng.gen_bool(0.2);
+        let greed = [1, 5, 20].choose(rng).copied().filter(|_| is_calm && rng.gen_bool(0.2));
+        // Whoever asks right behind its own unlock is first wherever all ways are as long.
+        let latencies: &[_] = match (greed, is_calm) {
+            (Some(_), _) => &[(1, 0), (1, 0), (0, 2)],
+            (None, true) => &[(0, 2), (0, 2), (1, 0), (1, 10)],
+            (None, false) => &[(0, 2), (0, 2), (1, 0), (1, 10), (1, 10), (5, 60), (5, 60)],
+        };
         Self {
-            servers: servers.collect(),
-            clients: rng.gen_range(2..=3),
+            littered: rng.gen_range(0..servers.len()),
+            servers,
+            clients: if is_calm && greed.is_none() {
+                3
+            } else {
+                rng.gen_range(2..=3)
+            },
             workers: rng.gen_range(1..=2),
             resources: rng.gen_range(1..=2),
             ttl,
+            shorter,
+            longest,
             drift,
             clocks,
             fenced,
-            restart_guard: (memory == Memory::LostGuarded).then_some(ttl),
+            restart_guard: (memory == Memory::LostGuarded).then_some(longest),
             memory,
             heartbeat: ms(*[200, 1_000].choose(rng).unwrap_or(&200)),
-            latency: *[(0, 2), (1, 10), (5, 60)].choose(rng).unwrap_or(&(0, 2)),
-            length: ms(rng.gen_range(500..3_500)),
+            latency: *latencies.choose(rng).unwrap_or(&(0, 2)),
+            remembers: rng.gen_bool(0.5),
+            is_calm,
+            greed: greed.map(ms),
+            length: ms(rng.gen_range(500..3_500) + if is_calm { 2_000 } else { 0 }),
             quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
         }
     }
@@ -122,8 +162,13 @@ impl Plan {
         self.memory == Memory::Kept || is_guarded && self.clocks == Clocks::Alike
     }
 
+    /// How long an attempt waits for the votes that would decide it: the library's default.
+    pub(super) fn attempt_timeout(&self) -> Duration {
+        (self.ttl / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+    }
+
     /// The longest that a message takes if nothing holds it up.
-    fn longest_way(&self) -> Duration {
+    pub(super) fn longest_way(&self) -> Duration {
         Duration::from_millis(self.latency.0 + self.latency.1)
     }
 

@@ -11,7 +11,7 @@ use crate::sabotage::Sabotage;
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
-const FAULTS: [(Fault, &str); 21] = [
+const FAULTS: [(Fault, &str); 27] = [
     (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
         Fault::Library(Sabotage::UnansweredForgotten),
@@ -76,6 +76,30 @@ const FAULTS: [(Fault, &str); 21] = [
     (
         Fault::Library(Sabotage::PlainMaximum),
         "the largest token without a second round",
+    ),
+    (
+        Fault::Library(Sabotage::OldSetsUndone),
+        "a SET of a lock that was handed over is undone",
+    ),
+    (
+        Fault::Library(Sabotage::RenewalNotCapped),
+        "a renewal for less leaves the longer validity",
+    ),
+    (
+        Fault::Library(Sabotage::RenewalsShorten),
+        "a late renewal shortens what another client renewed",
+    ),
+    (
+        Fault::Library(Sabotage::TurnsForgotten),
+        "turns in a row are forgotten with an empty queue",
+    ),
+    (
+        Fault::Library(Sabotage::RenewsAtThirdOfTtl),
+        "a guard renews at a third of the TTL, not of its validity",
+    ),
+    (
+        Fault::Library(Sabotage::LateGrantForgotten),
+        "a late grant that is undone is forgotten",
     ),
     (Fault::UnlocksAnything, "an unlock removes the key of another"),
 ];

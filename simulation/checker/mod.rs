@@ -2,9 +2,14 @@
 
 mod events;
 mod exclusion;
+mod keys;
 mod leftovers;
+mod promises;
+mod reach;
+mod renewals;
 mod requests;
 mod votes;
+mod waiting;
 
 use super::{
     history::{Bits, Happened, History, How, Millis, Request, Value},
@@ -12,7 +17,12 @@ use super::{
     plan::Plan,
     tasks::Process,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use keys::{Keys, Stay};
+use reach::Reach;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Something that must not be.
 #[derive(Debug)]
@@ -30,10 +40,15 @@ struct Facts<'a> {
     history: &'a History,
     requests: BTreeMap<Request, Asked>,
     holdings: Vec<Holding>,
+    keys: Keys,
+    /// When each client could reach each server and was not paused.
+    reach: Reach,
     /// Values that were given to another client, on which two have a claim.
     handed_over: BTreeSet<Value>,
     /// When each client was paused.
     pauses: BTreeMap<Process, Vec<(Millis, Millis)>>,
+    /// When which server was started again.
+    restarts: Vec<(Millis, usize)>,
     /// Clients that were killed or closed.
     gone: BTreeMap<Process, Millis>,
     end: Millis,
@@ -50,6 +65,7 @@ struct Asked {
 /// What a client was granted.
 struct Holding {
     entry: usize,
+    client: Process,
     asked: Millis,
     resources: Bits,
     value: Value,
@@ -77,9 +93,12 @@ pub(super) fn check(plan: &Plan, history: &History) -> Vec<Violation> {
         });
     }
     exclusion::check(&facts, &mut found);
+    promises::check(&facts, &mut found);
     votes::check(&facts, &mut found);
     requests::check(&facts, &mut found);
     leftovers::check(&facts, &mut found);
+    renewals::check(&facts, &mut found);
+    waiting::check(&facts, &mut found);
     events::check(&facts, &mut found);
     found
 }
@@ -92,14 +111,19 @@ impl<'a> Facts<'a> {
             history,
             requests: BTreeMap::new(),
             holdings: Vec::new(),
+            keys: Keys::default(),
+            reach: Reach::new(),
             handed_over: BTreeSet::new(),
             pauses: BTreeMap::new(),
+            restarts: Vec::new(),
             gone: BTreeMap::new(),
             end,
         };
         for (entry, happened) in history.entries.iter().enumerate() {
+            facts.keys.note(entry, happened.at, &happened.what);
             facts.note(entry, happened.at, &happened.what);
         }
+        facts.reach = reach::reach(&facts);
         facts
     }
 
@@ -112,7 +136,7 @@ impl<'a> Facts<'a> {
                 resources,
                 within,
             } => {
-                let within = within.map(|within| Millis(u64::try_from(within.as_millis()).unwrap_or(u64::MAX)));
+                let within = within.map(|within| Millis(millis(within)));
                 let asked = Asked {
                     at,
                     client,
@@ -124,16 +148,17 @@ impl<'a> Facts<'a> {
             }
             Happened::Granted {
                 request,
+                client,
                 value,
                 token,
                 valid_until,
-                ..
             } => {
                 let Asked {
                     at: asked, resources, ..
                 } = self.requests[&request];
                 self.holdings.push(Holding {
                     entry,
+                    client,
                     asked,
                     resources,
                     value,
@@ -150,6 +175,12 @@ impl<'a> Facts<'a> {
                         // It had expired in between.
                         _ => valid.push((at, valid_until)),
                     }
+                }
+            }
+            // The renewal may have been for less.
+            Happened::NotRenewed { value, valid_until, .. } => {
+                if let Some((_, until)) = self.valid_of(value).and_then(|valid| valid.last_mut()) {
+                    *until = valid_until.min(*until);
                 }
             }
             Happened::Ended {
@@ -180,6 +211,7 @@ impl<'a> Facts<'a> {
                     *until = (*until).min(at);
                 }
             }
+            Happened::Struck(Strike::Restart { server }) => self.restarts.push((at, server)),
             Happened::Struck(Strike::Kill { client } | Strike::Close { client }) => {
                 self.gone.insert(client, at);
             }
@@ -202,6 +234,36 @@ impl<'a> Facts<'a> {
         self.handed_over.contains(&value) || holding.is_some_and(is_held)
     }
 
+    /// When keys end for a client whose clock goes as the server's does, which it goes by.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is rounded anyway"
+    )]
+    #[expect(clippy::cast_precision_loss, reason = "no run lasts that long")]
+    fn told_until(&self, stay: &Stay) -> Millis {
+        let set = self.history.entries[stay.entry].at;
+        let left = stay.until.0.saturating_sub(set.0) as f64;
+        Millis(set.0 + (left * self.plan.servers[stay.server].rate) as u64)
+    }
+
+    /// When a client has used a server for sure: it could reach it, was connected again, and the server was to vote. With the
+    /// number of the stretch: before the first one, nothing held the two up.
+    fn used(&self, client: Process, server: usize) -> impl Iterator<Item = (usize, (Millis, Millis))> {
+        let recovery = millis(self.plan.longest_recovery());
+        let guard = self.plan.restart_guard.map_or(0, millis);
+        let stretches = self.reach.get(&(client, server)).into_iter().flatten().enumerate();
+        stretches.filter_map(move |(number, (start, end))| {
+            let was_restarted = self
+                .restarts
+                .iter()
+                .any(|(at, restarted)| at <= start && *restarted == server);
+            let from = Millis(start.0 + recovery + if was_restarted { guard } else { 0 });
+            let until = self.gone.get(&client).map_or(*end, |gone| *gone.min(end));
+            (from < until).then_some((number, (from, until)))
+        })
+    }
+
     fn majority(&self) -> usize {
         crate::quorum::majority(self.plan.servers.len())
     }
@@ -211,4 +273,8 @@ impl<'a> Facts<'a> {
         let pauses = self.pauses.get(&client).into_iter().flatten();
         pauses.into_iter().any(|(start, end)| *start <= until && *end >= from)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -126,7 +126,7 @@ impl Seen {
             } => {
                 self.held.insert(client, at);
             }
-            Happened::Granted { valid_until, .. } if valid_until <= at => {
+            Happened::Granted { valid_until, .. } if valid_until < at => {
                 return Some("a lock is over when it is granted");
             }
             Happened::Granted {

@@ -3,10 +3,10 @@
 use super::{Life, Network, Reply, What, Wire};
 use crate::{
     server::{
-        DownReason, Verb,
+        DownReason, Operation, Verb,
         link::{Answer, Change},
     },
-    simulation::history::{Did, Happened, History},
+    simulation::history::{Bits, Did, Happened, History},
 };
 use tokio::sync::broadcast;
 
@@ -54,7 +54,9 @@ impl Network {
                             server,
                             verb: operation.verb,
                             value,
+                            resources: Bits::of(resources(operation)),
                             did: Did::from(&outcome),
+                            stands: node.server.expires(operation).map(|until| history.millis(until)),
                         });
                         outcome
                     })
@@ -73,6 +75,9 @@ impl Network {
         };
         self.send(wire, What::Back(reply));
         self.tell_changes(server);
+        if !self.left.is_empty() {
+            self.set_left(history);
+        }
     }
 
     pub(super) fn hello(&mut self, wire: usize) {
@@ -162,4 +167,10 @@ impl Network {
         }
         None
     }
+}
+
+/// The numbers of the resources that an operation is about.
+fn resources(operation: &Operation) -> impl Iterator<Item = usize> {
+    let keys = operation.keys.as_slice().iter();
+    keys.filter_map(|key| std::str::from_utf8(&key[1..]).ok()?.parse().ok())
 }

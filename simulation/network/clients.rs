@@ -102,6 +102,16 @@ impl Network {
         Bits::of(idle.filter(|wire| wire.unanswered.is_empty()).map(|wire| wire.server))
     }
 
+    /// The servers that have not answered all that a client sent.
+    pub(crate) fn unanswered(&self, client: Process) -> Vec<usize> {
+        let of_client = self
+            .wires
+            .iter()
+            .filter(|wire| wire.client == client && wire.client_has_it);
+        let unanswered = of_client.filter(|wire| !wire.unanswered.is_empty());
+        unanswered.map(|wire| wire.server).collect()
+    }
+
     pub(crate) fn track(&mut self, wire: usize, done: Box<dyn FnOnce(bool) + Send>) {
         self.send(wire, What::Track(done));
     }

@@ -1,7 +1,11 @@
 //! What happens to servers, to the ways to them and to clients.
 
 use super::{Gate, Message, Network, Reply, What};
-use crate::simulation::tasks::Process;
+use crate::simulation::{
+    history::{Happened, History},
+    nemesis::{FOREIGN, Strike},
+    tasks::Process,
+};
 use rand::Rng;
 use std::{cmp::Reverse, time::Duration};
 use tokio::time::Instant;
@@ -37,6 +41,45 @@ impl Network {
             node.life += 1;
             node.started = Instant::now();
             self.note_reach();
+        }
+    }
+
+    /// Whether a server carries out commands.
+    pub(crate) fn is_well(&self, server: usize) -> bool {
+        self.nodes[server].is_running && !self.nodes[server].is_frozen
+    }
+
+    /// Lets another library set a key, as soon as nobody has it.
+    pub(crate) fn leave(&mut self, strike: Strike, history: &mut History) {
+        self.left.push(strike);
+        self.set_left(history);
+    }
+
+    /// Sets the keys of others that can be set now.
+    pub(super) fn set_left(&mut self, history: &mut History) {
+        for strike in std::mem::take(&mut self.left) {
+            let Strike::Leave { server, resource, ttl } = strike else {
+                continue;
+            };
+            let node = &self.nodes[server];
+            if node.is_running && !node.is_frozen && node.server.set(&format!("r{resource}"), FOREIGN, ttl) {
+                history.note(Happened::Struck(strike));
+                self.tell_changes(server);
+            } else {
+                self.left.push(strike);
+            }
+        }
+    }
+
+    /// Removes a resource's key if it has this value, or whatever it has.
+    pub(crate) fn remove(&mut self, server: usize, resource: usize, value: Option<&str>) {
+        self.left.retain(
+            |left| !matches!(left, Strike::Leave { server: of, resource: on, .. } if (*of, *on) == (server, resource)),
+        );
+        let (server_of, key) = (&self.nodes[server].server, format!("r{resource}"));
+        if value.is_none() || server_of.get(&key).as_deref() == value {
+            server_of.forget(&key);
+            self.tell_changes(server);
         }
     }
 

@@ -9,7 +9,7 @@ mod travel;
 
 pub(super) use travel::carry;
 
-use super::{Rules, plan::Plan, tasks::Process};
+use super::{Rules, nemesis::Strike, plan::Plan, tasks::Process};
 use crate::{
     server::{
         DownReason, Operation,
@@ -45,6 +45,8 @@ pub(super) struct Network {
     pub(super) crossings: Vec<(Process, usize, bool)>,
     /// What goes no further. It is dropped when nobody borrows the network, which the library may do as it drops it.
     rest: Vec<What>,
+    /// Keys that others wait to set.
+    left: Vec<Strike>,
     sent: u64,
     latency: (u64, u64),
     waker: Option<Waker>,
@@ -164,6 +166,7 @@ impl Network {
             reach: BTreeMap::new(),
             crossings: Vec::new(),
             rest: Vec::new(),
+            left: Vec::new(),
             sent: 0,
             latency: plan.latency,
             waker: None,

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 pub(crate) const POLL_TRACKED: Duration = Duration::from_secs(5);
 
 /// The same if they do not, on the average.
-const POLL_UNTRACKED: Duration = Duration::from_millis(100);
+pub(crate) const POLL_UNTRACKED: Duration = Duration::from_millis(100);
 
 /// The most a pause after a split vote grows to, in powers of two of its unit.
-const LONGEST_SPLIT: u32 = 7;
+pub(crate) const LONGEST_SPLIT: u32 = 7;
 
 /// How many races a waiter that lost one stays careful for.
 const CAREFUL: u32 = 8;
@@ -28,7 +28,7 @@ const PATIENT: u32 = 2;
 
 /// The longest that a careful waiter lets pass between two questions, in units. Each race that it loses makes that shorter
 /// by one, so that everybody gets a turn.
-const POLITE: u32 = 3;
+pub(crate) const POLITE: u32 = 3;
 
 #[derive(Debug)]
 pub(crate) struct Line {

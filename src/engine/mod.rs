@@ -1,14 +1,14 @@
 //! How a majority is asked. The pure parts decide; [`round`] does what they say.
 
 pub(crate) mod ballot;
-mod line;
+pub(crate) mod line;
 #[cfg(test)]
 mod order;
 mod patience;
 mod retry;
 pub(crate) mod room;
 pub(crate) mod round;
-mod turns;
+pub(crate) mod turns;
 mod validity;
 mod value;
 pub(crate) mod wait;

@@ -17,7 +17,7 @@ use std::{
 use tokio::time::Instant;
 
 /// How long a run may last before others get their turn, at least, in units.
-const SHORTEST_RUN: u32 = 4;
+pub(crate) const SHORTEST_RUN: u32 = 4;
 
 /// How long a run may last, at most, if nobody else ever takes a turn. A pause after it costs some 3 %.
 const LONGEST_RUN: u32 = 160;
@@ -26,7 +26,7 @@ const LONGEST_RUN: u32 = 160;
 const MANY_PAUSES: u32 = 16;
 
 /// How long others get for their turn, in units: a little more than a careful waiter lets pass.
-const PAUSE: u32 = 4;
+pub(crate) const PAUSE: u32 = 4;
 
 /// The shortest unit: timers have no finer steps.
 pub(super) const TICK: Duration = Duration::from_millis(1);

@@ -135,6 +135,17 @@ impl Data {
         is_free
     }
 
+    /// When the first of these keys expires, if all of them hold this value.
+    #[cfg(test)]
+    pub(super) fn expires(&self, keys: &[Arc<[u8]>], value: &str, now: Instant) -> Option<Instant> {
+        let mut first = None;
+        for key in keys {
+            let entry = self.live(key, now).filter(|entry| &*entry.value == value)?;
+            first = Some(first.map_or(entry.expires, |first: Instant| first.min(entry.expires)));
+        }
+        first
+    }
+
     /// Does what the script of real servers does.
     pub(super) fn run(&mut self, operation: &Operation, connection: u64, now: Instant) -> Outcome {
         let outcome = self.run_plain(operation, connection, now);

@@ -303,6 +303,13 @@ impl MemoryServer {
         self.state().data.run(operation, connection, Instant::now())
     }
 
+    /// When the first of an operation's keys expires, if all of them hold its value.
+    #[cfg(test)]
+    pub(crate) fn expires(&self, operation: &Operation) -> Option<Instant> {
+        let keys = operation.keys.as_slice();
+        self.state().data.expires(keys, &operation.value, Instant::now())
+    }
+
     /// Tells a connection of changes.
     pub(crate) fn track(&self, connection: u64, tell: broadcast::Sender<Arc<[u8]>>) {
         self.state().data.track(connection, tell);

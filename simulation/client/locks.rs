@@ -1,0 +1,176 @@
+//! Locks: renewed for as long as before, for less and for more, copied, and handed over.
+
+use super::{
+    choose_resources,
+    holding::{Held, Holding},
+    note_error, perhaps, while_held,
+};
+use crate::{
+    Lock, LockRequest, Redlock, RenewError, Retry,
+    simulation::{
+        history::{Bits, Happened, How, Request},
+        nemesis,
+        tasks::Process,
+        world,
+    },
+};
+use rand::{Rng, seq::SliceRandom};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
+
+/// What one client gives another, so that it goes on with the lock.
+pub(in crate::simulation) struct Parts {
+    resources: Vec<String>,
+    value: Arc<str>,
+    token: Option<u64>,
+    /// The shortest ttl that anybody asked to renew it for.
+    least: Option<Duration>,
+}
+
+/// What a lock may be renewed for.
+#[derive(Clone, Copy, Default)]
+struct Limits {
+    /// The shortest that those asked for who held it before: what they asked for may still be carried out, which must not
+    /// shorten it.
+    most: Option<Duration>,
+    /// The shortest that anybody has asked for.
+    least: Option<Duration>,
+}
+
+pub(super) async fn lock(client: Process, redlock: &Redlock) {
+    let world = world();
+    let (names, resources) = choose_resources();
+    let ttl = world.plan.ttl;
+    let tries = world.dice(|rng| *[0, 0, 3].choose(rng).unwrap_or(&0));
+    let request: LockRequest = redlock.lock(&names, ttl).retry(Retry::new(tries, ttl / 8));
+    let asked = world.asked(client, "lock", resources, None);
+    match perhaps(request.into_future()).await {
+        None => world.failed(asked, "cancelled"),
+        Some(Err(error)) => {
+            note_error(asked, &error);
+        }
+        Some(Ok(lock)) => {
+            let holding = Holding::of_lock(client, asked, lock);
+            // While the answers of some servers may still be on their way.
+            if !world.is_healed.get() && world.dice(|rng| rng.gen_bool(0.15)) {
+                if world.dice(|rng| rng.gen_bool(0.5)) {
+                    nemesis::cut_off(client);
+                }
+                hand_over(holding, &names, None);
+            } else {
+                hold(redlock, holding, &names, Limits::default()).await;
+            }
+        }
+    }
+}
+
+pub(super) async fn take_over(client: Process, redlock: &Redlock, parts: Parts) {
+    let world = world();
+    let mut lock = Lock::from_parts(&parts.resources, &*parts.value);
+    if let Some(token) = parts.token {
+        lock = lock.with_token(token);
+    }
+    let numbers = parts.resources.iter().filter_map(|name| name[1..].parse().ok());
+    let asked = world.asked(client, "take over", Bits::of(numbers), None);
+    let ttl = choose_ttl(parts.least);
+    note_renewing(asked, client, &lock, ttl);
+    let least = Some(parts.least.map_or(ttl, |least| least.min(ttl)));
+    match redlock.renew(&lock, ttl).await {
+        Ok(lock) => {
+            let holding = Holding::of_lock(client, asked, lock);
+            hold(
+                redlock,
+                holding,
+                &parts.resources,
+                Limits {
+                    most: parts.least,
+                    least,
+                },
+            )
+            .await;
+        }
+        Err(error) => {
+            world.failed(asked, error.name());
+            let _ = redlock.unlock(&lock).await;
+        }
+    }
+}
+
+/// Holds a lock for a while, perhaps renews it, and ends that in one of several ways.
+async fn hold(redlock: &Redlock, mut holding: Holding, names: &[String], limits: Limits) {
+    let world = world();
+    let ttl = world.plan.ttl;
+    let Limits { most, mut least } = limits;
+    let renewals: &[_] = if least.is_some() { &[1, 2, 4] } else { &[0, 0, 1, 3] };
+    let renewals = world.dice(|rng| *renewals.choose(rng).unwrap_or(&0));
+    for _ in 0..renewals {
+        // Some come too late.
+        let time = world.dice(|rng| while_held(rng, ttl, 1.3));
+        holding.wait(redlock, time).await;
+        let Some(Held::Lock(lock)) = &holding.held else { break };
+        let ttl = choose_ttl(most);
+        least = Some(least.map_or(ttl, |least| least.min(ttl)));
+        let asked = world.asked(holding.client, "renew", Bits::default(), None);
+        note_renewing(asked, holding.client, lock, ttl);
+        let renewed = perhaps(redlock.renew(lock, ttl).into_future()).await;
+        let is_over = matches!(renewed, Some(Err(RenewError::Lost { .. } | RenewError::Closed)));
+        holding.note_renewal(asked, renewed);
+        if is_over {
+            break;
+        }
+    }
+    let time = world.dice(|rng| while_held(rng, ttl, if least.is_some() { 2.0 } else { 0.7 }));
+    holding.wait(redlock, time).await;
+    match world.dice(|rng| rng.gen_range(0..10)) {
+        6 if !world.is_healed.get() => hand_over(holding, names, least),
+        // It would take long until a longer one is over.
+        7.. if holding.valid_for() <= ttl => {
+            let left = holding.valid_for();
+            holding.end(How::Abandoned);
+            tokio::time::sleep(left).await;
+        }
+        _ => {
+            let Some(Held::Lock(lock)) = &holding.held else { return };
+            let unlocking = redlock.unlock(lock);
+            holding.end(How::Unlocked);
+            if world.dice(|rng| rng.gen_bool(0.5)) {
+                unlocking.await;
+            }
+        }
+    }
+}
+
+/// Leaves a lock to whoever comes next.
+fn hand_over(holding: Holding, names: &[String], least: Option<Duration>) {
+    let Some(Held::Lock(lock)) = &holding.held else { return };
+    let parts = Parts {
+        resources: names.to_vec(),
+        value: Arc::clone(lock.shared_value()),
+        token: lock.token(),
+        least,
+    };
+    holding.end(How::HandedOver);
+    world().handed.borrow_mut().push(parts);
+}
+
+/// For how long to renew, at most.
+fn choose_ttl(most: Option<Duration>) -> Duration {
+    let world = world();
+    let plan = &world.plan;
+    let ttl = match world.dice(|rng| rng.gen_range(0..5)) {
+        0 => plan.shorter.unwrap_or(plan.ttl),
+        1 | 2 => plan.longest,
+        _ => plan.ttl,
+    };
+    most.map_or(ttl, |most| ttl.min(most))
+}
+
+pub(super) fn note_renewing(request: Request, client: Process, lock: &Lock, ttl: Duration) {
+    let world = world();
+    let value = world.history.borrow_mut().value(lock.shared_value());
+    world.note(Happened::Renewing {
+        request,
+        client,
+        value,
+        ttl,
+    });
+}
