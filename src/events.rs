@@ -116,6 +116,16 @@ pub enum Warning {
     /// times a second, and a guard learns later that its key is gone.
     #[error("no permission for CLIENT TRACKING, so that it tells of no change")]
     TellsNothing,
+    /// The server may forget that it was a replica sooner than the restart guard assumes. If it became a master by a failover, it may
+    /// grant what its former master has granted. Set its `repl-backlog-ttl` to 0 or to no less than
+    /// [`restart_guard`](crate::Builder::restart_guard).
+    #[error("its repl-backlog-ttl ({backlog_ttl:?}) must not be less than the restart guard ({max_ttl:?})")]
+    ShortHistory {
+        /// How long the server remembers that it was a replica.
+        backlog_ttl: Duration,
+        /// The longest TTL that the restart guard is for.
+        max_ttl: Duration,
+    },
     /// The server's clock was set ahead: within a moment it went further than ours, by more than the drift for that time. Keys
     /// expire by it, and so locks may have ended before their validity did.
     #[error("its clock jumped ahead by {by:?}, so that keys expire too soon")]

@@ -174,6 +174,8 @@ pub(crate) struct Facts {
     pub(crate) is_loading: bool,
     /// The eviction policy, if it could make the server drop a lock.
     pub(crate) eviction: Option<String>,
+    /// For how long a master without replicas remembers that it was a replica itself, if the server lets us know.
+    pub(crate) backlog_ttl: Option<Duration>,
     /// Whether this user may not ask to be told of changes.
     pub(crate) tells_nothing: bool,
     /// Whether an older connection of ours may still be carrying out what it was sent.

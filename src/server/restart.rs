@@ -1,6 +1,7 @@
 //! Which servers may have forgotten locks that are still held, because they were started again.
 
 use super::{later, link::Facts};
+use crate::events::Warning;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,6 +24,18 @@ impl RestartGuard {
             seen: None,
             ready_at: None,
         }
+    }
+
+    /// Warns of a server that may forget that it was a replica before all that it has forgotten then is over.
+    ///
+    /// It remembers that for `repl-backlog-ttl` after its last replica left, or for ever if that is 0.
+    pub(crate) fn warning(&self, facts: &Facts) -> Option<Warning> {
+        let backlog_ttl = facts.backlog_ttl.filter(|_| facts.starts.is_some())?;
+        let is_shorter = !backlog_ttl.is_zero() && backlog_ttl < self.max_ttl;
+        is_shorter.then_some(Warning::ShortHistory {
+            backlog_ttl,
+            max_ttl: self.max_ttl,
+        })
     }
 
     /// Looks at what is connected to now, and returns from when on it may grant locks.
@@ -93,6 +106,23 @@ mod tests {
             ]),
             [0, 30, 20]
         );
+    }
+
+    #[test]
+    fn a_server_that_may_forget_too_soon_that_it_was_a_replica_is_warned_of() {
+        let warning = |secs: Option<u64>| {
+            let facts = Facts {
+                backlog_ttl: secs.map(Duration::from_secs),
+                ..facts(&["a"], 99)
+            };
+            RestartGuard::new(MAX_TTL).warning(&facts)
+        };
+        for secs in [None, Some(0), Some(30), Some(3_600)] {
+            assert_eq!(warning(secs), None, "{secs:?}");
+        }
+        let backlog_ttl = Duration::from_secs(29);
+        let max_ttl = MAX_TTL;
+        assert_eq!(warning(Some(29)), Some(Warning::ShortHistory { backlog_ttl, max_ttl }));
     }
 
     #[test]

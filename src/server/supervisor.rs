@@ -34,10 +34,12 @@ pub(crate) enum Connector {
 
 impl Connector {
     /// Fails only on TLS settings that make no sense.
-    pub(crate) fn new(server: &Server, config: &ConnectionConfig) -> Result<Self, String> {
+    pub(crate) fn new(server: &Server, config: &ConnectionConfig, has_restart_guard: bool) -> Result<Self, String> {
         match &server.endpoint {
             Endpoint::Memory(name) => Ok(Self::Memory(MemoryServer::named(name), config.heartbeat_timeout)),
-            _ => redis::Connector::new(server, config).map(Box::new).map(Self::Redis),
+            _ => redis::Connector::new(server, config, has_restart_guard)
+                .map(Box::new)
+                .map(Self::Redis),
         }
     }
 
@@ -125,6 +127,9 @@ impl Supervisor {
         }
         if facts.is_hidden {
             self.monitor.warn(self.server, Warning::Hidden);
+        }
+        if let Some(warning) = self.restart_guard.as_ref().and_then(|guard| guard.warning(&facts)) {
+            self.monitor.warn(self.server, warning);
         }
         if let Some(policy) = facts.eviction {
             self.monitor.warn(self.server, Warning::Eviction { policy });

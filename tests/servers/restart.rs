@@ -1,10 +1,12 @@
 //! Real servers that are started again without their data, and the guard against that.
 
-use multiredlock::{DownReason, LockError};
+use multiredlock::{DownReason, Event, LockError, Warning};
 
 use std::time::UNIX_EPOCH;
 
-use crate::support::{RedisServer, Servers, all_up, eventually, ms, reason};
+use tokio_stream::StreamExt;
+
+use crate::support::{RedisServer, Servers, all_up, eventually, finishes, ms, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
@@ -96,6 +98,61 @@ async fn what_a_replica_forgot_before_it_became_a_master_is_not_granted_twice() 
         assert!(handle.try_lock("r", max_ttl).await.is_err(), "{who}");
     }
     drop(lock);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_became_a_master_and_forgot_so_waits_for_a_process_that_is_new() {
+    let max_ttl = ms(2_000);
+    let servers: Servers = (0..3)
+        .map(|_| RedisServer::builder().line("repl-backlog-ttl 1").start())
+        .collect();
+    let master = RedisServer::builder().line("repl-diskless-sync-delay 0").start();
+    let (host, port) = (master.address().ip().to_string(), master.address().port().to_string());
+    let says = |server: &RedisServer, words: &str| server.command(&["INFO", "replication"]).text().contains(words);
+    for server in &servers[..2] {
+        server.command(&["REPLICAOF", &host, &port]);
+        eventually("it follows its master", async || says(server, "master_link_status:up")).await;
+    }
+    master.command(&["SET", "x", "y"]);
+    for server in &servers[..2] {
+        eventually("it has what its master has", async || server.get("x").is_some()).await;
+        server.command(&["REPLICAOF", "NO", "ONE"]);
+        eventually("it gives up its backlog", async || {
+            says(server, "repl_backlog_active:0")
+        })
+        .await;
+        assert!(
+            says(server, &format!("master_replid2:{}", "0".repeat(40))),
+            "nothing tells that it was a replica"
+        );
+    }
+    let uptime = |server: &RedisServer| {
+        let info = server.command(&["INFO", "server"]).text();
+        let uptime = info.lines().find_map(|line| line.strip_prefix("uptime_in_seconds:"));
+        uptime.unwrap().trim().parse::<u64>().unwrap()
+    };
+    eventually("all have been up for long enough", async || {
+        servers.iter().all(|server| uptime(server) > 3)
+    })
+    .await;
+    let new = servers.builder().restart_guard(max_ttl).build().unwrap();
+    let mut events = new.events();
+    let waits = |server| matches!(reason(&new, server), Some(DownReason::Restarted { .. }));
+    eventually("they wait", async || waits(0) && waits(1)).await;
+    eventually("the third need not", async || reason(&new, 2).is_none()).await;
+    // Its backlog would be given up before the guard's time is over.
+    let expected = Warning::ShortHistory {
+        backlog_ttl: ms(1_000),
+        max_ttl,
+    };
+    finishes("the warning", async {
+        while let Some(event) = events.next().await {
+            if matches!(event, Event::Warning { warning, .. } if warning == expected) {
+                break;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,6 +184,12 @@ pub(super) fn facts(nodes: &[Facts], id: Option<String>) -> Facts {
         is_replica: any(|node| node.is_replica),
         is_loading: any(|node| node.is_loading),
         eviction: nodes.iter().find_map(|node| node.eviction.clone()),
+        // The soonest that any of them forgets.
+        backlog_ttl: nodes
+            .iter()
+            .filter_map(|node| node.backlog_ttl)
+            .filter(|ttl| !ttl.is_zero())
+            .min(),
         tells_nothing: any(|node| node.tells_nothing),
         old_connection_lives: any(|node| node.old_connection_lives),
     }

@@ -21,7 +21,12 @@ pub(super) fn parse(info: &str) -> Option<Facts> {
     // A master has a new history since it stopped being a replica, and remembers the one before.
     let history = field("master_replid").map(bounded).unwrap_or_default();
     let was_replica = field("master_replid2").is_some_and(|before| before.bytes().any(|digit| digit != b'0'));
-    let uptime = if was_replica { None } else { field("uptime_in_seconds") };
+    // A master that has had no replica for `repl-backlog-ttl` gives up its backlog, and with it all that it knew of its history: it
+    // may have been a replica itself. One that took no part in any replication is still at the offset where it began.
+    let has_no_backlog = field("repl_backlog_active") == Some("0");
+    let forgot_history = has_no_backlog && field("master_repl_offset").is_some_and(|offset| offset != "0");
+    let is_known = !was_replica && !forgot_history;
+    let uptime = field("uptime_in_seconds").filter(|_| is_known);
     Some(Facts {
         starts: run_id.as_ref().map(|id| vec![format!("{id} {history}")]),
         run_id,
@@ -33,6 +38,7 @@ pub(super) fn parse(info: &str) -> Option<Facts> {
         eviction: field("maxmemory_policy")
             .filter(|policy| may_evict && *policy != "noeviction")
             .map(bounded),
+        backlog_ttl: None,
         tells_nothing: false,
         old_connection_lives: false,
     })
@@ -65,6 +71,21 @@ mod tests {
             let facts = parse(&info).unwrap();
             assert_eq!(facts.uptime, Duration::from_secs(secs));
             assert_eq!(facts.starts, Some(vec!["a b".into()]));
+        }
+    }
+
+    #[test]
+    fn since_when_a_master_is_one_is_not_known_if_it_gave_up_its_history() {
+        for (active, offset, secs) in [("0", "0", 99), ("0", "14", 0), ("1", "14", 99), ("1", "0", 99)] {
+            let info = format!(
+                "redis_version:7\r\nrun_id:a\r\nuptime_in_seconds:100\r\nmaster_repl_offset:{offset}\r\n\
+                 repl_backlog_active:{active}\r\n"
+            );
+            assert_eq!(
+                parse(&info).unwrap().uptime,
+                Duration::from_secs(secs),
+                "{active} {offset}"
+            );
         }
     }
 

@@ -79,13 +79,14 @@ pub(crate) struct Connector {
     server: Server,
     speaks_tls: bool,
     timeout: Duration,
+    has_restart_guard: bool,
     /// The connections before: the run id of each process, and the connection's id there, if the user may know it.
     previous: HashMap<String, Option<i64>>,
 }
 
 impl Connector {
     /// Fails only on TLS settings that make no sense.
-    pub(crate) fn new(server: &Server, connection: &ConnectionConfig) -> Result<Self, String> {
+    pub(crate) fn new(server: &Server, connection: &ConnectionConfig, has_restart_guard: bool) -> Result<Self, String> {
         let mut config = Config {
             fail_fast: true,
             username: server.username.clone(),
@@ -100,6 +101,7 @@ impl Connector {
             server: server.clone(),
             speaks_tls,
             timeout: connection.heartbeat_timeout,
+            has_restart_guard,
             previous: HashMap::new(),
         })
     }
@@ -277,6 +279,14 @@ impl Connector {
             },
             Err(error) => return Err(rejected(&error)),
         };
+        if self.has_restart_guard {
+            let config = vec!["GET".into(), "repl-backlog-ttl".into()];
+            facts.backlog_ttl = peer
+                .command("CONFIG", config)
+                .await?
+                .ok()
+                .and_then(|frame| wire::seconds(&frame));
+        }
         let id = match peer.command("CLIENT", vec!["ID".into()]).await? {
             Ok(Resp3Frame::Number { data, .. }) => Some(data),
             _ => None,

@@ -254,6 +254,16 @@ pub(super) fn time(frame: &Resp3Frame) -> Option<u64> {
     (time <= LATEST_TIME).then_some(time)
 }
 
+/// The seconds that a reply to `CONFIG GET` tells of one setting.
+pub(super) fn seconds(frame: &Resp3Frame) -> Option<Duration> {
+    let value = match frame {
+        Resp3Frame::Map { data, .. } => data.values().next().map(text),
+        Resp3Frame::Array { data, .. } => data.get(1).map(text),
+        _ => None,
+    };
+    value?.parse().ok().map(Duration::from_secs)
+}
+
 pub(super) fn text(frame: &Resp3Frame) -> String {
     match frame {
         Resp3Frame::BlobString { data, .. }
