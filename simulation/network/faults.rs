@@ -62,7 +62,7 @@ impl Network {
                 continue;
             };
             let node = &self.nodes[server];
-            if node.is_running && !node.is_frozen && node.server.set(&format!("r{resource}"), FOREIGN, ttl) {
+            if node.is_running && !node.is_frozen && node.server.set(format!("r{resource}"), FOREIGN, ttl) {
                 history.note(Happened::Struck(strike));
                 self.tell_changes(server);
             } else {

@@ -450,10 +450,9 @@ impl Electorate {
         let is_in_time = ttl.validity(elapsed).is_some() || Sabotage::NoLastCheck.is_on();
         let outcome = match decision {
             Ok(Decision::Won) if is_in_time => "won",
-            Ok(Decision::Won) => "expired",
+            Ok(Decision::Won) | Err(Undecided::Late(_)) => "expired",
             Ok(Decision::Lost) => "lost",
             Err(Undecided::Silent(_)) => "silent",
-            Err(Undecided::Late(_)) => "expired",
         };
         metrics::round(operation.verb.name(), outcome);
         match decision {

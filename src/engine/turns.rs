@@ -268,7 +268,7 @@ mod tests {
             loop {
                 let pause = self.turn();
                 if !pause.is_zero() {
-                    return self.now - before - pause;
+                    return (self.now - before).saturating_sub(pause);
                 }
             }
         }

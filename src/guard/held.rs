@@ -122,11 +122,11 @@ impl Held {
     pub(super) async fn lost(&self) -> Loss {
         let mut changes = self.state.subscribe();
         let look = (self.settings.ttl / 8).max(SHORTEST_LOOK);
-        let lock = self.lock();
+        let held = self.lock();
         loop {
             let woken = self.core.monitor.woken();
             // Somebody may have renewed a copy of the lock for less.
-            let shortened = lock.claim().shortened();
+            let shortened = held.claim().shortened();
             // Timers stand still while the machine sleeps, and who wakes us may be asleep as well.
             let until = changes
                 .borrow_and_update()

@@ -24,7 +24,7 @@ pub(crate) async fn answer_within<T>(limit: Duration, answer: impl Future<Output
     let mut waited = Duration::ZERO;
     while waited < limit && started.elapsed() <= limit.saturating_mul(MOST_LIMITS) {
         let before = Instant::now();
-        if let Ok(answer) = timeout(slice.min(limit - waited), &mut answer).await {
+        if let Ok(answer) = timeout(slice.min(limit.saturating_sub(waited)), &mut answer).await {
             return Ok(answer);
         }
         if !was_held_up(before, slice) {

@@ -86,7 +86,7 @@ async fn longest_of(redlock: &Redlock, resources: &'static [&'static str], turns
     longest
 }
 
-async fn servers(delay: u64) -> Vec<MemoryServer> {
+fn servers(delay: u64) -> Vec<MemoryServer> {
     let servers = start(3);
     delay_all(&servers, ms(delay));
     servers
@@ -96,7 +96,7 @@ async fn servers(delay: u64) -> Vec<MemoryServer> {
 async fn one_that_locks_again_at_once_leaves_turns_to_another_client() {
     for how in [Loop::Guards, Loop::Locks, Loop::TryLocks] {
         for (hold, delay) in [(0, 1), (1, 0), (5, 0), (50, 0), (1, 5), (50, 20)] {
-            let servers = servers(delay).await;
+            let servers = servers(delay);
             let (greedy, other) = (connect(&servers).await, connect(&servers).await);
             let is_over = Arc::default();
             let (task, turns) = take_turns(&greedy, &["r"], how, ms(hold), &is_over);
@@ -121,7 +121,7 @@ async fn one_that_locks_again_at_once_leaves_turns_to_another_client() {
 #[tokio::test(start_paused = true)]
 async fn none_of_several_that_want_it_all_the_time_waits_for_longer_than_the_runs_of_the_others() {
     for (clients, hold) in [(2, 1), (4, 1), (4, 10), (8, 5)] {
-        let servers = servers(1).await;
+        let servers = servers(1);
         let is_over = Arc::default();
         let mut tasks = Vec::new();
         for _ in 1..clients {
@@ -149,7 +149,7 @@ async fn none_of_several_that_want_it_all_the_time_waits_for_longer_than_the_run
 async fn a_loop_on_a_part_leaves_turns_to_the_whole_in_the_same_client_and_in_another() {
     for hold in [1, 5, 50] {
         for is_same_client in [true, false] {
-            let servers = servers(1).await;
+            let servers = servers(1);
             let greedy = connect(&servers).await;
             let other = if is_same_client {
                 greedy.clone()
@@ -179,7 +179,7 @@ async fn a_loop_on_a_part_leaves_turns_to_the_whole_in_the_same_client_and_in_an
 async fn one_without_rivals_loses_at_most_a_twentieth_of_its_time() {
     for how in [Loop::Guards, Loop::Locks] {
         for hold in [1, 5, 50] {
-            let servers = servers(0).await;
+            let servers = servers(0);
             let redlock = connect(&servers).await;
             let is_over = Arc::default();
             let (task, turns) = take_turns(&redlock, &["r"], how, ms(hold), &is_over);

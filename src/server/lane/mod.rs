@@ -187,7 +187,9 @@ impl Lane {
             let mut queue = self.queue();
             let (unlocks, waiting): (Vec<_>, Vec<_>) =
                 (queue.pending.take_all().into_iter()).partition(|operation| operation.verb == Verb::Unlock);
-            unlocks.iter().for_each(|unlock| queue.pending.push(unlock));
+            for unlock in &unlocks {
+                queue.pending.push(unlock);
+            }
             (waiting, queue.in_flight.clone())
         };
         for operation in waiting {

@@ -116,7 +116,9 @@ impl Queue {
             unanswered
         };
         if Sabotage::SetsReplayed.is_on() {
-            unanswered.iter().for_each(|set| self.pending.push(set));
+            for set in &unanswered {
+                self.pending.push(set);
+            }
         }
         // The value of any other may have been handed over: another client may count on this key, and renew it.
         if old_connection_lives {
