@@ -15,11 +15,7 @@ pub(super) struct Stay {
     /// Who set or renewed them last, and where in the history.
     pub(super) client: Process,
     pub(super) entry: usize,
-    /// Everybody who set or renewed them.
-    pub(super) owners: Bits,
-    /// The latest end that they had.
-    pub(super) latest: Millis,
-    pub(super) unlocked_by: Option<Process>,
+    pub(super) is_unlocked: bool,
 }
 
 /// A client removed what another had set or renewed last.
@@ -53,7 +49,6 @@ impl Keys {
         else {
             return;
         };
-        let owner = Bits::of([client.0 % 32]);
         let number = value.0 as usize;
         if self.by_value.len() <= number {
             self.by_value.resize_with(number + 1, Vec::new);
@@ -63,11 +58,7 @@ impl Keys {
         let stay = stay.filter(|stay| at < stay.until);
         match (verb, stands) {
             (Verb::Lock | Verb::Restore | Verb::Renew, Some(until)) if did == Did::Done => match stay {
-                Some(stay) => {
-                    (stay.until, stay.client, stay.entry) = (until, client, entry);
-                    stay.owners.0 |= owner.0;
-                    stay.latest = stay.latest.max(until);
-                }
+                Some(stay) => (stay.until, stay.client, stay.entry) = (until, client, entry),
                 None => stays.push(Stay {
                     server,
                     resources,
@@ -75,14 +66,12 @@ impl Keys {
                     until,
                     client,
                     entry,
-                    owners: owner,
-                    latest: until,
-                    unlocked_by: None,
+                    is_unlocked: false,
                 }),
             },
             (Verb::Unlock, None) => {
                 let Some(stay) = stay else { return };
-                (stay.until, stay.unlocked_by) = (at, Some(client));
+                (stay.until, stay.is_unlocked) = (at, true);
                 if stay.client != client {
                     self.removals.push(Removal {
                         entry,

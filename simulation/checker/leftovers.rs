@@ -5,7 +5,7 @@ use crate::simulation::history::{Happened, How};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
     let recovery = millis(facts.plan.longest_recovery() + facts.plan.longest_notice());
-    for (value, stay) in facts.keys.all().filter(|(_, stay)| stay.unlocked_by.is_none()) {
+    for (value, stay) in facts.keys.all().filter(|(_, stay)| !stay.is_unlocked) {
         let Some(orphaned) = orphaned_at(facts, value) else {
             continue;
         };

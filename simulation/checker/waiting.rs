@@ -3,10 +3,14 @@
 use super::{Asked, Facts, Millis, Process, Request, Violation, millis};
 use crate::{
     engine::{
-        line::{LONGEST_SPLIT, POLITE, POLL_UNTRACKED},
+        line::{LONGEST_SPLIT, POLITE, POLL_TRACKED, POLL_UNTRACKED},
         turns::{PAUSE, SHORTEST_RUN},
     },
-    simulation::{history::Happened, nemesis::Strike},
+    server::Verb,
+    simulation::{
+        history::{Did, Happened},
+        nemesis::Strike,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -48,7 +52,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
     }
     for wait in waits {
         let asked = &facts.requests[&wait.request];
-        let taken = taken(facts, asked);
+        let taken = taken(facts, asked, &wait);
         if let Some(at) = free_at(facts, asked, &wait, &taken, longest.0) {
             found.push(Violation {
                 rule: "a majority is free, and a waiter is not served",
@@ -56,7 +60,8 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
                 text: format!("{:?} since {at:?}, for longer than {} ms", wait.request, longest.0),
             });
         }
-        if let Some(longest) = longest.1
+        // Clients that hold several resources leave pauses, but not at the same time.
+        if let Some(longest) = longest.1.filter(|_| asked.resources.count() == 1)
             && let Some(at) = passed_over_at(facts, asked, wait.until, &taken, longest)
         {
             found.push(Violation {
@@ -153,46 +158,54 @@ fn waits(facts: &Facts<'_>) -> Vec<Waiting> {
 }
 
 /// When which keys could not be set, as far as a waiter can know.
-///
-/// It is told of what others change, and of what its own client removes. What its own client renews it is not told, nor of the
-/// next change after that.
-fn taken(facts: &Facts<'_>, asked: &Asked) -> Vec<Taken> {
-    let stays = facts
-        .keys
-        .all()
-        .filter(|(_, stay)| stay.resources.overlap(asked.resources));
-    let of_clients = stays.map(|(_, stay)| {
-        let is_told = |by| by == asked.client || !stay.owners.has(asked.client.0 % 32);
-        let until = if stay.unlocked_by.is_some_and(is_told) {
-            stay.until
-        } else {
-            stay.latest.max(facts.told_until(stay))
-        };
-        Taken {
-            server: stay.server,
-            stretch: (stay.from, until),
+fn taken(facts: &Facts<'_>, asked: &Asked, wait: &Waiting) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    for (_, stay) in facts.keys.all() {
+        if stay.resources.overlap(asked.resources) {
+            let told_until = if stay.is_unlocked {
+                stay.until
+            } else {
+                facts.told_until(stay)
+            };
+            taken.push(Taken {
+                server: stay.server,
+                stretch: (stay.from, stay.until.max(told_until)),
+            });
         }
-    });
-    let mut taken: Vec<_> = of_clients.collect();
+    }
     for (entry, happened) in facts.history.entries.iter().enumerate() {
-        let Happened::Struck(Strike::Leave { server, resource, ttl }) = happened.what else {
-            continue;
-        };
-        if !asked.resources.has(resource) {
-            continue;
+        match happened.what {
+            Happened::Struck(Strike::Leave { server, resource, ttl }) if asked.resources.has(resource) => {
+                let clean = Strike::Clean { server, resource };
+                let mut later = facts.history.entries[entry..].iter();
+                let cleaned = later.find(|entry| matches!(entry.what, Happened::Struck(strike) if strike == clean));
+                let until = match ttl {
+                    // By a clock that goes slowly.
+                    Some(ttl) => Millis(happened.at.0 + 2 * millis(ttl)),
+                    None => cleaned.map_or(facts.end, |entry| entry.at),
+                };
+                taken.push(Taken {
+                    server,
+                    stretch: (happened.at, until),
+                });
+            }
+            // The waiters of a client are not told of its own changes, nor of the next change by others after that.
+            Happened::Ran {
+                client,
+                server,
+                verb: Verb::Renew | Verb::Restore,
+                resources,
+                did: Did::Done,
+                ..
+            } if client == asked.client && resources.overlap(asked.resources) && wait.row <= happened.at => {
+                let until = Millis(happened.at.0 + millis(POLL_TRACKED * 3 / 2));
+                taken.push(Taken {
+                    server,
+                    stretch: (happened.at, until),
+                });
+            }
+            _ => {}
         }
-        let clean = Strike::Clean { server, resource };
-        let mut later = facts.history.entries[entry..].iter();
-        let cleaned = later.find(|entry| matches!(entry.what, Happened::Struck(strike) if strike == clean));
-        let until = match ttl {
-            // By a clock that goes slowly.
-            Some(ttl) => Millis(happened.at.0 + 2 * millis(ttl)),
-            None => cleaned.map_or(facts.end, |entry| entry.at),
-        };
-        taken.push(Taken {
-            server,
-            stretch: (happened.at, until),
-        });
     }
     taken
 }

@@ -302,7 +302,7 @@ impl Shortest {
         self.now = self.now.min(round_trip);
     }
 
-    fn get(&self) -> Duration {
+    pub(super) fn get(&self) -> Duration {
         self.now.min(self.before)
     }
 }
