@@ -11,7 +11,7 @@ use crate::sabotage::Sabotage;
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
-const FAULTS: [(Fault, &str); 27] = [
+const FAULTS: [(Fault, &str); 26] = [
     (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
         Fault::Library(Sabotage::UnansweredForgotten),
@@ -84,10 +84,6 @@ const FAULTS: [(Fault, &str); 27] = [
     (
         Fault::Library(Sabotage::RenewalNotCapped),
         "a renewal for less leaves the longer validity",
-    ),
-    (
-        Fault::Library(Sabotage::RenewalsShorten),
-        "a late renewal shortens what another client renewed",
     ),
     (
         Fault::Library(Sabotage::TurnsForgotten),

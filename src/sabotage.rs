@@ -45,8 +45,6 @@ pub(crate) enum Sabotage {
     OldSetsUndone,
     /// Copies of a lock do not hear of a renewal for less.
     RenewalNotCapped,
-    /// A late renewal may shorten what another client has renewed since.
-    RenewalsShorten,
     /// A client forgets how long it has had a resource when nobody in it waits.
     TurnsForgotten,
     /// A guard is renewed at a third of its TTL, whatever is left of its validity.

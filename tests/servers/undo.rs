@@ -272,14 +272,15 @@ async fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
 async fn a_set_whose_answer_was_lost_removes_no_lock_that_was_handed_over() {
     let servers = Servers::start(3);
     // It connects again when the TTL of its lock is over.
-    let first = servers.builder().reconnect(ms(3_000), ms(3_000)).build().unwrap();
+    let first = servers.builder().reconnect(ms(12_000), ms(12_000)).build().unwrap();
     all_up(&first).await;
     let other = servers.connected().await;
     servers[2].freeze();
-    let lock = first.lock("r", ms(2_000)).await.unwrap();
+    let lock = first.lock("r", ms(5_000)).await.unwrap();
     eventually("the first misses the frozen server", async || up(&first) == 2).await;
     servers[2].thaw();
     eventually("the SET lands", async || servers[2].get("r").is_some()).await;
+    all_up(&other).await;
     let renewed = other.renew(&Lock::from_parts("r", lock.value()), LONG).await.unwrap();
     all_up(&first).await;
     assert_eq!(servers.holding(&renewed), 3);
