@@ -3,15 +3,15 @@
 //! Each release wakes every waiting process, and each then asks every server, so a hand-over costs time in proportion to
 //! the processes and all of them together to the square of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use multiredlock::{Guard, LockError};
 
 use super::{Checker, TTL, builder, child, connect, keys_left, start_servers};
 use crate::{
     Result,
     args::{Child, Role},
-    clock,
     process::{Parent, Process},
     soak::{client, now, record::Record},
 };
@@ -45,13 +45,13 @@ impl Outcome {
 
 pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
     let servers = start_servers()?;
-    let before = clock::now();
+    let before = Instant::now();
     let starting = (0..count).map(|process| {
         let child = child(&servers, Role::Herd { process });
         async move { Process::start(&child).await }
     });
     let mut processes: Vec<_> = stream::iter(starting).buffered(STARTING).try_collect().await?;
-    let started_within = clock::now() - before;
+    let started_within = before.elapsed();
     let start = Process::begin(&mut processes).await?;
     let results = join_all(processes.into_iter().map(hear)).await;
     let mut last = start;
@@ -139,7 +139,17 @@ pub async fn work(child: &Child, process: usize, parent: &mut Parent) -> Result<
         line = parent.line() => return Err(format!("not served, but was asked for {line:?}").into()),
     };
     client::waited(asked, BOUND, guard.as_ref().err());
-    let guard = guard?;
+    let released = match guard {
+        Ok(guard) => hold(guard, process, asked).await,
+        // The record says that it was not served.
+        Err(LockError::TimedOut { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    redlock.close().await;
+    released
+}
+
+async fn hold(guard: Guard, process: usize, asked: u64) -> Result<()> {
     let resources = ["herd".to_owned()];
     let held = client::granted(process.to_string(), &resources, asked, guard.token(), || {
         guard.is_valid()
@@ -147,9 +157,7 @@ pub async fn work(child: &Child, process: usize, parent: &mut Parent) -> Result<
     let held = held.ok_or("the guard was lost at once")?;
     held.watch(HOLD, || guard.is_valid()).await;
     drop(held);
-    guard.release().await?;
-    redlock.close().await;
-    Ok(())
+    Ok(guard.release().await?)
 }
 
 #[cfg(test)]

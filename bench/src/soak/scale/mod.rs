@@ -40,10 +40,10 @@ pub struct Scale {
 pub async fn run(plan: Plan) -> Result<Scale> {
     allow_files()?;
     let mut checker = Checker::default();
+    eprintln!("soak: {} guards of one process", plan.guards);
     let guards = guards::run(plan.guards, &mut checker).await?;
-    eprintln!("soak: {guards:?}");
+    eprintln!("soak: {} processes wait for one resource", plan.processes);
     let herd = herd::run(plan.processes, &mut checker).await?;
-    eprintln!("soak: {herd:?}");
     Ok(Scale { guards, herd, checker })
 }
 
