@@ -82,7 +82,7 @@ async fn run() -> Result<()> {
 async fn work(child: &Child) -> Result<()> {
     match child.role {
         Role::Hold { locks } => println!("{}", memory::hold(child, locks).await?),
-        Role::Soak { .. } => soak::work(child).await?,
+        Role::Soak { .. } | Role::Guards { .. } | Role::Herd { .. } => soak::work(child).await?,
         Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await?,
     }
     Ok(())

@@ -21,6 +21,10 @@ pub enum Role {
     TakeOver,
     /// Locks, waits and cancels until it is told to finish.
     Soak { generation: u32, seed: u64 },
+    /// Holds guards that were acquired at once, until it is told to release them.
+    Guards { guards: usize },
+    /// Waits for a resource that many processes want, holds it for a moment and ends.
+    Herd { process: usize },
     /// Has waiters wait for resources that somebody else holds, and tells what they take of the memory.
     Wait { first: u32, waiters: u32, resources: u32 },
 }
@@ -37,6 +41,8 @@ impl Child {
             }
             Role::TakeOver => ("take-over", Vec::new()),
             Role::Soak { generation, seed } => ("soak-client", vec![generation.to_string(), seed.to_string()]),
+            Role::Guards { guards } => ("guards", vec![guards.to_string()]),
+            Role::Herd { process } => ("herd", vec![process.to_string()]),
             Role::Wait {
                 first,
                 waiters,
@@ -71,6 +77,16 @@ impl Child {
                 Ok(Role::Soak {
                     generation: words.next()?.parse()?,
                     seed: words.next()?.parse()?,
+                })
+            },
+            "guards" => |words| {
+                Ok(Role::Guards {
+                    guards: words.next()?.parse()?,
+                })
+            },
+            "herd" => |words| {
+                Ok(Role::Herd {
+                    process: words.next()?.parse()?,
                 })
             },
             "wait" => |words| {
@@ -116,6 +132,8 @@ mod tests {
                 window: Duration::from_millis(250),
             },
             Role::TakeOver,
+            Role::Guards { guards: 5_000 },
+            Role::Herd { process: 199 },
             Role::Wait {
                 first: 750,
                 waiters: 250,

@@ -29,6 +29,8 @@ options:
   --svg DIR         also draws what was measured, into this folder: throughput.svg, frozen.svg, hand-overs.svg
   --minutes M       how long a soak lasts (1)
   --seed S          what a soak draws its faults from (at random)
+  --guards N        how many guards one process of a soak acquires at once (5000)
+  --processes N     how many processes of a soak wait for the same resource at once (200)
 
 REDIS_SERVER names the server to start; without it, it is the redis-server of the path.
 ";
@@ -171,6 +173,8 @@ fn soak_plan(mut arguments: impl Iterator<Item = String>) -> Result<Command> {
     let mut plan = soak::Plan {
         length: Duration::from_secs(60),
         seed: fastrand::u64(..),
+        guards: 5_000,
+        processes: 200,
     };
     while let Some(option) = arguments.next() {
         if matches!(option.as_str(), "--help" | "-h") {
@@ -182,6 +186,8 @@ fn soak_plan(mut arguments: impl Iterator<Item = String>) -> Result<Command> {
         match option.as_str() {
             "--minutes" => plan.length = Duration::try_from_secs_f64(60.0 * value.parse::<f64>()?)?,
             "--seed" => plan.seed = value.parse()?,
+            "--guards" => plan.guards = value.parse()?,
+            "--processes" => plan.processes = value.parse()?,
             _ => return Err(format!("a soak has no option `{option}`; try --help").into()),
         }
     }

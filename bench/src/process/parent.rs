@@ -19,11 +19,20 @@ pub struct Parent(Lines<BufReader<Receiver>>);
 impl Parent {
     /// Says that this process is connected and can start.
     pub fn greet() -> Result<Self> {
+        let parent = Self::connect()?;
+        Self::ready();
+        Ok(parent)
+    }
+
+    /// Returns the parent, to which [`ready`](Self::ready) is to be said.
+    pub fn connect() -> Result<Self> {
         // tokio's own standard input is a thread that blocks in a read, and the process could not end before it.
         let input = stdin().as_fd().try_clone_to_owned()?;
-        let lines = BufReader::new(Receiver::from_owned_fd(input)?).lines();
+        Ok(Self(BufReader::new(Receiver::from_owned_fd(input)?).lines()))
+    }
+
+    pub fn ready() {
         println!("{READY}");
-        Ok(Self(lines))
     }
 
     /// Waits to be told when to begin, and then until that time, which it returns.

@@ -181,6 +181,12 @@ impl Checker {
         }
     }
 
+    /// Adds the violations that another checker found and showed.
+    pub fn adopt(&mut self, other: Self) {
+        self.violations += other.violations;
+        self.shown.extend(other.shown);
+    }
+
     pub fn violations_of(&mut self, what: Option<String>) {
         if let Some(what) = what {
             self.violation(what);

@@ -38,7 +38,7 @@ struct Process {
 }
 
 /// Runs until the parent closes this process's input.
-pub async fn run(child: &Child) -> Result<()> {
+pub async fn work(child: &Child) -> Result<()> {
     let Role::Soak { generation, seed } = child.role else {
         return Err("this is no client of a soak".into());
     };
@@ -282,36 +282,47 @@ impl Task {
         token: Option<u64>,
         is_valid: impl Fn() -> bool,
     ) -> Option<Held> {
-        let granted = now();
-        if !is_valid() {
-            return None;
-        }
         let number = self.process.locks.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}:{number}", self.process.generation);
-        say(&Record::Granted {
-            id: id.clone(),
-            resources: resources.to_vec(),
-            asked,
-            granted,
-            token: token.unwrap_or(0),
-        });
-        Some(Held {
-            id,
-            until: AtomicU64::new(granted),
-        })
+        granted(id, resources, asked, token, is_valid)
     }
+}
+
+/// Says that a lock was granted, if it is still valid.
+pub(super) fn granted(
+    id: String,
+    resources: &[String],
+    asked: u64,
+    token: Option<u64>,
+    is_valid: impl Fn() -> bool,
+) -> Option<Held> {
+    let granted = now();
+    if !is_valid() {
+        return None;
+    }
+    say(&Record::Granted {
+        id: id.clone(),
+        resources: resources.to_vec(),
+        asked,
+        granted,
+        token: token.unwrap_or(0),
+    });
+    Some(Held {
+        id,
+        until: AtomicU64::new(granted),
+    })
 }
 
 /// A lock that was said to be granted. When this is dropped, also because the work under it was stopped, it is said when it was
 /// found valid for the last time.
-struct Held {
+pub(super) struct Held {
     id: String,
     until: AtomicU64,
 }
 
 impl Held {
     /// Looks again and again whether it is valid, until it is not, or for so long.
-    async fn watch(&self, length: Duration, is_valid: impl Fn() -> bool) {
+    pub(super) async fn watch(&self, length: Duration, is_valid: impl Fn() -> bool) {
         let end = now() + nanos(length);
         while now() < end {
             let looked = now();
@@ -333,7 +344,7 @@ impl Drop for Held {
     }
 }
 
-fn waited(asked: u64, within: Duration, error: Option<&LockError>) {
+pub(super) fn waited(asked: u64, within: Duration, error: Option<&LockError>) {
     // Of a handle that was closed nobody waits on.
     if matches!(error, Some(LockError::Closed)) {
         return;

@@ -16,6 +16,7 @@ mod nemesis;
 mod proxy;
 mod record;
 mod report;
+mod scale;
 mod server;
 
 use std::{
@@ -42,6 +43,7 @@ use self::{
     proxy::Proxy,
     record::Record,
     report::{Leaks, Report},
+    scale::Scale,
     server::Redis,
 };
 use crate::{
@@ -51,8 +53,6 @@ use crate::{
     contenders::Name,
     process::READY,
 };
-
-pub use client::run as work;
 
 /// The longest ttl of a lock, and what the restart guard is for.
 const MAX_TTL: Duration = Duration::from_secs(3);
@@ -64,6 +64,10 @@ const CLIENTS: usize = 4;
 pub struct Plan {
     pub length: Duration,
     pub seed: u64,
+    /// How many guards one process acquires at once.
+    pub guards: usize,
+    /// How many processes wait for the same resource at once.
+    pub processes: usize,
 }
 
 /// What both nemeses and the end of the run use.
@@ -100,8 +104,17 @@ impl Client {
     }
 }
 
+/// What this process does if a soak started it.
+pub async fn work(child: &args::Child) -> Result<()> {
+    match child.role {
+        Role::Soak { .. } => client::work(child).await,
+        _ => scale::work(child).await,
+    }
+}
+
 /// Runs it all, and says whether everything held.
 pub async fn run(plan: Plan) -> Result<bool> {
+    let Scale { guards, herd, checker } = scale::run(plan).await?;
     let world = Arc::new(World::start().await?);
     for client in 0..CLIENTS {
         world.start_client(client, plan.seed)?;
@@ -129,11 +142,14 @@ pub async fn run(plan: Plan) -> Result<bool> {
     world.finish().await?;
     let mut state = world.state();
     state.checker.check_all();
+    state.checker.adopt(checker);
     let report = Report {
         plan,
         faults: &state.faults,
         checker: &state.checker,
         leaks: &state.leaks,
+        guards: &guards,
+        herd: &herd,
         has_faketime: world.servers.iter().any(Redis::has_faketime),
     };
     print!("{report}");

@@ -2,13 +2,19 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{Plan, check::Checker};
+use super::{
+    Plan,
+    check::Checker,
+    scale::{guards, herd},
+};
 
 pub struct Report<'a> {
     pub plan: Plan,
     pub faults: &'a BTreeMap<&'static str, u64>,
     pub checker: &'a Checker,
     pub leaks: &'a Leaks,
+    pub guards: &'a guards::Outcome,
+    pub herd: &'a herd::Outcome,
     pub has_faketime: bool,
 }
 
@@ -43,6 +49,33 @@ impl Report<'_> {
     pub fn is_clean(&self) -> bool {
         self.checker.violations == 0 && self.leaks.0.is_empty()
     }
+
+    fn fmt_scale(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { guards, herd, .. } = self;
+        writeln!(f, "| {} guards of one process | |\n|:--|--:|", guards.guards)?;
+        writeln!(
+            f,
+            "| all granted within | {:.2} s |",
+            guards.granted_within.as_secs_f64()
+        )?;
+        writeln!(f, "| held from then on for | {:.1} s |", guards.held.as_secs_f64())?;
+        writeln!(f, "| shortest validity left | {:.2} s |", guards.shortest.as_secs_f64())?;
+        writeln!(f, "| lost | {} |", guards.lost)?;
+        writeln!(f, "| keys left | {} |", guards.keys_left)?;
+
+        let (commands, scripts) = herd.per_process();
+        writeln!(
+            f,
+            "\n| {} processes wait for one resource | |\n|:--|--:|",
+            herd.processes
+        )?;
+        writeln!(f, "| all started within | {:.1} s |", herd.started_within.as_secs_f64())?;
+        writeln!(f, "| served | {} |", herd.served)?;
+        writeln!(f, "| last served after | {:.1} s |", herd.served_within.as_secs_f64())?;
+        writeln!(f, "| commands per process | {commands:.0} |")?;
+        writeln!(f, "| of them scripts | {scripts:.0} |")?;
+        writeln!(f, "| keys left | {} |", herd.keys_left)
+    }
 }
 
 impl fmt::Display for Report<'_> {
@@ -63,7 +96,8 @@ impl fmt::Display for Report<'_> {
             f,
             "3 servers, 4 client processes with 6 tasks each, 8 resources; {clock}.\n"
         )?;
-        writeln!(f, "| fault | times |\n|:--|--:|")?;
+        self.fmt_scale(f)?;
+        writeln!(f, "\n| fault | times |\n|:--|--:|")?;
         for (fault, times) in self.faults {
             writeln!(f, "| {fault} | {times} |")?;
         }

@@ -50,7 +50,9 @@ pub async fn work(child: &Child) -> Result<()> {
 async fn work_with<C: Waiting>(child: &Child) -> Result<()> {
     let contender = C::connect(&child.addresses).await?;
     match child.role {
-        Role::Hold { .. } | Role::Soak { .. } => Err("locks are held where nobody waits for them".into()),
+        Role::Hold { .. } | Role::Soak { .. } | Role::Guards { .. } | Role::Herd { .. } => {
+            Err("locks are held where nobody waits for them".into())
+        }
         Role::Contend { first, waiters, window } => turns::contend(contender, first, waiters, window).await,
         Role::TakeOver => hand_over::take_over(contender).await,
         Role::Wait {

@@ -1,0 +1,147 @@
+//! One process that acquires thousands of guards at once and keeps them over several renewals, while one server is stopped
+//! for less than a second. None may be lost, and no key may be left when they are released.
+
+use std::time::{Duration, Instant};
+
+use multiredlock::{Guard, Redlock};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{Checker, TTL, builder, child, connect, keys_left, start_servers};
+use crate::{
+    Result,
+    args::{Child, Role},
+    process::{Parent, Process},
+};
+
+/// A guard is renewed about every second, so this is two renewals before the stopped server and three after it.
+const BEFORE_STOP: Duration = Duration::from_secs(2);
+const STOPPED: Duration = Duration::from_millis(700);
+const AFTER_STOP: Duration = Duration::from_secs(3);
+/// A guard needs about ten script calls' work on each server, so thousands take some seconds on a busy machine without
+/// optimization. A guard that takes longer than this was not granted because of a fault.
+const GRANTED_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub guards: usize,
+    /// How long it took until all of them were granted.
+    pub granted_within: Duration,
+    /// How long they were held from then on.
+    pub held: Duration,
+    pub not_granted: usize,
+    pub lost: usize,
+    /// The shortest validity that a guard had left at any look.
+    pub shortest: Duration,
+    pub keys_left: usize,
+}
+
+pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
+    let servers = start_servers()?;
+    let mut process = Process::start(&child(&servers, Role::Guards { guards })).await?;
+    process.say("acquire").await?;
+    let [not_granted, granted_within] = numbers(&process.line().await?)?;
+    let started = Instant::now();
+    sleep(BEFORE_STOP).await;
+    servers[0].freeze()?;
+    sleep(STOPPED).await;
+    servers[0].thaw()?;
+    sleep(AFTER_STOP).await;
+    process.say("release").await?;
+    let held = started.elapsed();
+    let line = process.line().await?;
+    let (counts, reason) = line.split_once(':').unwrap_or((&line, ""));
+    let [lost, shortest] = numbers(counts)?;
+    process.end().await?;
+    let outcome = Outcome {
+        guards,
+        granted_within: Duration::from_millis(granted_within),
+        held,
+        not_granted: usize::try_from(not_granted)?,
+        lost: usize::try_from(lost)?,
+        shortest: Duration::from_millis(shortest),
+        keys_left: keys_left(&servers, checker).await?,
+    };
+    outcome.check(reason, checker);
+    Ok(outcome)
+}
+
+impl Outcome {
+    fn check(&self, reason: &str, checker: &mut Checker) {
+        let Self { guards, lost, .. } = self;
+        if self.not_granted > 0 {
+            checker.violation(format!(
+                "{} of {guards} guards were not granted within {GRANTED_WITHIN:?}",
+                self.not_granted
+            ));
+        }
+        if *lost > 0 {
+            checker.violation(format!("{lost} of {guards} guards were lost, one because{reason}"));
+        }
+    }
+}
+
+fn numbers(line: &str) -> Result<[u64; 2]> {
+    let (one, other) = line
+        .split_once(' ')
+        .ok_or_else(|| format!("not two numbers: `{line}`"))?;
+    Ok([one.parse()?, other.parse()?])
+}
+
+/// What the process that holds the guards does.
+pub async fn work(child: &Child, guards: usize, parent: &mut Parent) -> Result<()> {
+    let redlock = connect(builder(&child.addresses)).await?;
+    Parent::ready();
+    parent.line().await?.ok_or("nobody asked for guards")?;
+    let started = Instant::now();
+    let held = tokio::select! {
+        held = acquire(&redlock, guards) => held?,
+        line = parent.line() => return Err(format!("not finished, but was asked for {line:?}").into()),
+    };
+    println!("{} {}", guards - held.len(), started.elapsed().as_millis());
+    let mut shortest = TTL;
+    while let Err(_not_yet) = timeout(Duration::from_millis(100), parent.line()).await {
+        let left = held.iter().map(Guard::remaining).min();
+        shortest = shortest.min(left.unwrap_or(TTL));
+    }
+    let (lost, reason) = release(held).await;
+    println!("{lost} {}: {reason}", shortest.as_millis());
+    redlock.close().await;
+    Ok(())
+}
+
+async fn acquire(redlock: &Redlock, guards: usize) -> Result<Vec<Guard>> {
+    let mut acquiring = JoinSet::new();
+    for number in 0..guards {
+        let request = redlock.acquire(format!("guard:{number}"), TTL).within(GRANTED_WITHIN);
+        acquiring.spawn(request.into_future());
+    }
+    let mut held = Vec::with_capacity(guards);
+    while let Some(guard) = acquiring.join_next().await {
+        held.extend(guard?);
+    }
+    Ok(held)
+}
+
+/// Releases all of them at once, and returns how many were lost and why one was.
+async fn release(held: Vec<Guard>) -> (usize, String) {
+    let (mut lost, mut reason) = (0, String::new());
+    let mut releasing = Vec::with_capacity(held.len());
+    for guard in held {
+        if let Some(loss) = guard.loss() {
+            lost += 1;
+            reason = loss.to_string();
+        } else {
+            releasing.push(guard.release());
+        }
+    }
+    for released in releasing {
+        if let Err(error) = released.await {
+            lost += 1;
+            reason = error.to_string();
+        }
+    }
+    (lost, reason)
+}

@@ -1,0 +1,174 @@
+//! Processes that all wait for the same resource, each of which holds it for a moment and ends.
+//!
+//! Each release wakes every waiting process, and each then asks every server, so a hand-over costs time in proportion to
+//! the processes and all of them together to the square of it.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use multiredlock::{Guard, LockError};
+
+use super::{Checker, TTL, builder, child, connect, keys_left, start_servers};
+use crate::{
+    Result,
+    args::{Child, Role},
+    process::{Parent, Process},
+    soak::{client, now, record::Record},
+};
+
+const HOLD: Duration = Duration::from_millis(6);
+const BOUND: Duration = Duration::from_secs(45);
+/// As many as keep the cores busy while some of them wait to be connected.
+const STARTING: usize = 8;
+
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub processes: usize,
+    pub started_within: Duration,
+    /// How long it took until the last of them was served.
+    pub served_within: Duration,
+    pub served: u64,
+    /// What all servers ran from start to end, scripts and what these call.
+    pub commands: u64,
+    /// How many of them were scripts.
+    pub scripts: u64,
+    pub keys_left: usize,
+}
+
+impl Outcome {
+    /// Commands and scripts per process.
+    pub fn per_process(&self) -> (f64, f64) {
+        let processes = self.processes.max(1) as f64;
+        (self.commands as f64 / processes, self.scripts as f64 / processes)
+    }
+}
+
+pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
+    let servers = start_servers()?;
+    let before = Instant::now();
+    let starting = (0..count).map(|process| {
+        let child = child(&servers, Role::Herd { process });
+        async move { Process::start(&child).await }
+    });
+    let mut processes: Vec<_> = stream::iter(starting).buffered(STARTING).try_collect().await?;
+    let started_within = before.elapsed();
+    let start = Process::begin(&mut processes).await?;
+    let results = join_all(processes.into_iter().map(hear)).await;
+    let mut last = start;
+    for (process, (records, failure)) in results.into_iter().enumerate() {
+        for record in records {
+            if let Record::Waited { told, .. } = record {
+                last = last.max(Duration::from_nanos(told));
+            }
+            checker.note(process, record);
+        }
+        checker.violations_of(failure.map(|error| format!("process {process} of the herd: {error}")));
+        checker.killed(process);
+    }
+    checker.check();
+    if checker.timed_out > 0 {
+        checker.violation(format!(
+            "{} of {count} processes were not served within {BOUND:?}",
+            checker.timed_out
+        ));
+    }
+    let (mut commands, mut scripts) = (0, 0);
+    for server in &servers {
+        let calls = calls(&server.command(&["INFO", "commandstats"])?);
+        commands += calls.0;
+        scripts += calls.1;
+    }
+    Ok(Outcome {
+        processes: count,
+        started_within,
+        served_within: last.saturating_sub(start),
+        served: checker.served,
+        commands,
+        scripts,
+        keys_left: keys_left(&servers, checker).await?,
+    })
+}
+
+/// Reads what a process says until it is done, and why that is not all it should have said.
+async fn hear(mut process: Process) -> (Vec<Record>, Option<String>) {
+    let mut records = Vec::new();
+    let all = async {
+        loop {
+            let line = process.line().await?;
+            let record = Record::parse(&line).ok_or_else(|| format!("it said `{line}`"))?;
+            let is_last = matches!(record, Record::Held { .. } | Record::Waited { served: false, .. });
+            records.push(record);
+            if is_last {
+                return process.end().await;
+            }
+        }
+    };
+    let failure = all.await.err().map(|error| error.to_string());
+    (records, failure)
+}
+
+/// How many commands a server ran, and how many of them were scripts, out of its `INFO commandstats`.
+fn calls(info: &str) -> (u64, u64) {
+    let (mut commands, mut scripts) = (0, 0);
+    for line in info.lines() {
+        let Some((name, rest)) = line
+            .trim()
+            .strip_prefix("cmdstat_")
+            .and_then(|rest| rest.split_once(":calls="))
+        else {
+            continue;
+        };
+        let calls: u64 = rest.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
+        commands += calls;
+        if name.starts_with("eval") {
+            scripts += calls;
+        }
+    }
+    (commands, scripts)
+}
+
+/// What a process of the herd does.
+pub async fn work(child: &Child, process: usize, parent: &mut Parent) -> Result<()> {
+    // Tokens show that the locks were granted one after the other.
+    let redlock = connect(builder(&child.addresses).fenced()).await?;
+    Parent::ready();
+    parent.begin().await?;
+    let asked = now();
+    let guard = tokio::select! {
+        guard = redlock.acquire("herd", TTL).within(BOUND) => guard,
+        line = parent.line() => return Err(format!("not served, but was asked for {line:?}").into()),
+    };
+    client::waited(asked, BOUND, guard.as_ref().err());
+    let released = match guard {
+        Ok(guard) => hold(guard, process, asked).await,
+        // The record says that it was not served.
+        Err(LockError::TimedOut { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    redlock.close().await;
+    released
+}
+
+async fn hold(guard: Guard, process: usize, asked: u64) -> Result<()> {
+    let resources = ["herd".to_owned()];
+    let held = client::granted(process.to_string(), &resources, asked, guard.token(), || {
+        guard.is_valid()
+    });
+    let held = held.ok_or("the guard was lost at once")?;
+    held.watch(HOLD, || guard.is_valid()).await;
+    drop(held);
+    Ok(guard.release().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_all_commands_are_added_up() {
+        let info = "$9\r\n# Commandstats\r\ncmdstat_ping:calls=2,usec=9\r\ncmdstat_evalsha:calls=30,usec=1\r\n\
+                    cmdstat_client|setinfo:calls=400,usec=1";
+        assert_eq!(calls(info), (432, 30));
+        assert_eq!(calls("# Commandstats"), (0, 0));
+    }
+}

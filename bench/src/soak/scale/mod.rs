@@ -1,0 +1,108 @@
+//! Two phases at scale before the faults: many guards of one process, and many processes that wait for one resource. Each
+//! phase has three servers of its own, with no proxy and no clock that is too fast.
+
+pub mod guards;
+pub mod herd;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use multiredlock::{Builder, Redlock, ServerState};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::time::sleep;
+
+use super::{Plan, SERVERS, check::Checker, server::Redis};
+use crate::{
+    Result,
+    args::{Child, Role},
+    contenders::Name,
+    measure::eventually,
+    process::Parent,
+};
+
+/// Of every lock of both phases. A guard that keeps it is renewed about once a second.
+const TTL: Duration = Duration::from_secs(3);
+
+/// Shorter than a key outlives its last renewal, which is two thirds of the TTL: a key that is gone was removed.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What both phases found.
+#[derive(Debug)]
+pub struct Scale {
+    pub guards: guards::Outcome,
+    pub herd: herd::Outcome,
+    /// The violations of both.
+    pub checker: Checker,
+}
+
+pub async fn run(plan: Plan) -> Result<Scale> {
+    allow_files()?;
+    let mut checker = Checker::default();
+    eprintln!("soak: {} guards of one process", plan.guards);
+    let guards = guards::run(plan.guards, &mut checker).await?;
+    eprintln!("soak: {} processes wait for one resource", plan.processes);
+    let herd = herd::run(plan.processes, &mut checker).await?;
+    Ok(Scale { guards, herd, checker })
+}
+
+/// What a process of one of the phases does. It ends early if the process that started it is gone.
+pub async fn work(child: &Child) -> Result<()> {
+    let mut parent = Parent::connect()?;
+    match child.role {
+        Role::Guards { guards } => guards::work(child, guards, &mut parent).await,
+        Role::Herd { process } => herd::work(child, process, &mut parent).await,
+        _ => Err("this is no process of a soak at scale".into()),
+    }
+}
+
+/// Allows as many open files as the system lets this process have: each process of the herd takes two pipes here and a
+/// connection in each server, and a server lowers its `maxclients` to the files that it inherits.
+fn allow_files() -> Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
+fn start_servers() -> Result<Vec<Redis>> {
+    (0..SERVERS).map(|_| Redis::start(false, None)).collect()
+}
+
+fn child(servers: &[Redis], role: Role) -> Child {
+    Child {
+        contender: Name::Multiredlock,
+        addresses: servers.iter().map(Redis::address).collect(),
+        role,
+    }
+}
+
+fn builder(addresses: &[SocketAddr]) -> Builder {
+    Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")))
+}
+
+async fn connect(builder: Builder) -> Result<Redlock> {
+    let redlock = builder.build()?;
+    let is_up = || {
+        let servers = redlock.servers();
+        servers.iter().all(|server| matches!(server.state, ServerState::Up))
+    };
+    eventually("every server is up", is_up).await?;
+    Ok(redlock)
+}
+
+/// Counts the keys that no unlock removes in time.
+async fn keys_left(servers: &[Redis], checker: &mut Checker) -> Result<usize> {
+    let started = Instant::now();
+    loop {
+        let keys = servers.iter().map(Redis::locks).collect::<Result<Vec<_>>>()?;
+        let left = keys.iter().map(Vec::len).sum();
+        if left > 0 && started.elapsed() < GONE_WITHIN {
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        }
+        if left > 0 {
+            checker.violation(format!("{left} keys of released locks are left"));
+        }
+        return Ok(left);
+    }
+}
