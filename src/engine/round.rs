@@ -346,9 +346,7 @@ impl Electorate {
     /// What the servers are like at present.
     pub(crate) fn weather(&self) -> Weather {
         let needed = majority(self.lanes.len());
-        let mut round_trips: Vec<_> = (self.lanes.iter())
-            .filter_map(|lane| lane.shortest_round_trip())
-            .collect();
+        let mut round_trips: Vec<_> = (self.lanes.iter()).filter_map(|lane| lane.round_trip()).collect();
         round_trips.sort_unstable();
         let up: Vec<_> = self.lanes.iter().filter_map(|lane| lane.is_tracked()).collect();
         let tracked = up.iter().filter(|is_tracked| **is_tracked).count();

@@ -248,14 +248,6 @@ impl Lane {
         Some(reading.latest().saturating_add(micros(on_its_way)))
     }
 
-    /// The shortest round trip of late, which no pause of this process or of the server makes longer.
-    pub(crate) fn shortest_round_trip(&self) -> Option<Duration> {
-        let queue = self.queue();
-        queue
-            .round_trip
-            .map(|latest| latest.min(queue.shortest_round_trip.get()))
-    }
-
     /// Since when the server has left something unanswered without answering anything else.
     pub(crate) fn quiet_since(&self) -> Option<Instant> {
         self.queue().quiet_since()
