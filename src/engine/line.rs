@@ -42,6 +42,8 @@ pub(crate) struct Line {
     lost_races: u32,
     /// Split votes in a row.
     splits: u32,
+    /// Whether that was known only when the last of them was decided.
+    was_split_late: bool,
     /// Whether the front was woken rather than asked of its own accord.
     was_woken: bool,
     /// What pauses are measured in: how long a round takes.
@@ -117,6 +119,7 @@ impl Line {
             careful: 0,
             lost_races: 0,
             splits: 0,
+            was_split_late: false,
             was_woken: false,
             unit: TICK,
         }
@@ -204,6 +207,7 @@ impl Line {
         }
         self.lost_races = 0;
         self.splits = 0;
+        self.was_split_late = false;
         self.holder = None;
         self.was_woken = false;
         self.prospects.fill(Prospect::From(expires));
@@ -244,7 +248,9 @@ impl Line {
             self.plan = Plan::Pause(now + rng.gen_range(Duration::ZERO..=self.unit * (1 << self.splits)));
             return;
         }
-        self.splits = 0;
+        if !std::mem::take(&mut self.was_split_late) {
+            self.splits = 0;
+        }
         if was_woken && is_another && !was_left {
             self.careful = CAREFUL;
             self.lost_races += 1;
@@ -265,10 +271,16 @@ impl Line {
     /// Notes a vote of the front's last round that came after the round was decided.
     pub(crate) fn late(&mut self, server: usize, vote: &Vote, now: Instant, rng: &mut impl Rng) {
         self.prospects[server] = Prospect::after(vote, now, rng);
-        if let Plan::Listen(_, poll) = &mut self.plan
-            && !is_clear(vote)
-        {
-            *poll = soon(now, rng).min(*poll);
+        if let Plan::Listen(not_before, poll) = &mut self.plan {
+            if !is_clear(vote) {
+                *poll = soon(now, rng).min(*poll);
+            }
+            // The vote was split, and the others undo as this one does.
+            if *vote == Vote::Granted {
+                self.splits = LONGEST_SPLIT.min(self.splits + 1);
+                self.was_split_late = true;
+                *not_before = (*not_before).max(now + rng.gen_range(Duration::ZERO..=self.unit * (1 << self.splits)));
+            }
         }
     }
 
@@ -532,7 +544,8 @@ mod tests {
             line.late(2, &vote, now, &mut rng());
             line.step(now, &mut rng())
         };
-        assert_eq!(late(Vote::Granted), Step::Ask, "it is undone, so that it could be had");
+        // It is undone, so that it could be had, after a pause as for every split vote.
+        assert!(matches!(late(Vote::Granted), Step::Ask | Step::Pause(_)));
         assert_eq!(late(Vote::Missing), Step::Ask, "it was only looked at");
         assert!(matches!(late(held("a", Some(100))), Step::Wait(until) if until <= now + ms(103)));
         assert_eq!(late(held("a", None)), Step::Wait(now + LATER));
