@@ -27,6 +27,9 @@ use tokio::{task::AbortHandle, time::sleep};
 /// How often the process that has the turn shows a sign of life, and how often the others look for it.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How old the last sign of life of a process may be whose word is taken.
+const ALIVE: Duration = Duration::from_secs(3);
+
 /// How many threads may be left behind in files that were replaced. After that the file is tried at each look.
 const MOST_THREADS: usize = 8;
 
@@ -104,6 +107,17 @@ impl LocalQueue {
                 Waited::Unusable => return Turn::unqueued(),
             }
         }
+    }
+
+    /// Whether the process that has the turn has shown a sign of life lately, so that what it says holds.
+    pub(crate) fn is_alive(&self) -> bool {
+        let file = self
+            .folder
+            .as_ref()
+            .and_then(|folder| QueueFile::existing(folder, &self.name).ok());
+        let modified = file.and_then(|file| file.file().metadata().ok()?.modified().ok());
+        // A clock that was set back says nothing.
+        modified.is_some_and(|modified| modified.elapsed().is_ok_and(|age| age < ALIVE))
     }
 
     /// What the process says that has the turn, or that had it last.

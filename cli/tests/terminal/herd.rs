@@ -358,6 +358,22 @@ fn a_process_whose_time_is_up_and_that_knows_no_reason_asks_the_servers() {
 }
 
 #[test]
+fn a_process_whose_time_is_up_takes_no_word_of_one_that_is_stopped() {
+    let servers = servers(3);
+    let machine = Machine::new(&servers);
+    let value = machine.lock();
+    let (head, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    signal(&head, Signal::SIGSTOP);
+    // Longer than the word is taken, and less than it takes to find that the process is stopped.
+    let (limited, line) = machine.start_waiting(&["run", "r", "--wait", "4s", "--", "true"]);
+    assert!(line.contains("held by "), "{line}");
+    machine.unlock(&value);
+    assert_eq!(code(limited), 0);
+    signal(&head, Signal::SIGCONT);
+    assert_eq!(code(head), 0);
+}
+
+#[test]
 fn wrong_arguments_do_not_wait_for_their_turn() {
     let servers = servers(3);
     let machine = Machine::new(&servers);

@@ -11,7 +11,7 @@ use crate::{
     signals::{Signals, interruptions},
 };
 use clap::Args;
-use multiredlock::{AcquireRequest, Guard, LockError, Ownership, Redlock};
+use multiredlock::{AcquireRequest, Guard, LockError, Redlock};
 use says::Says;
 use std::{
     future::{Future, IntoFuture, pending},
@@ -21,17 +21,8 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long nothing is said of waiting: most locks are there by then.
-const SILENT: Duration = Duration::from_millis(200);
-
 /// How long it takes at the most until it is said what is waited for.
 const SETTLED: Duration = Duration::from_millis(500);
-
-/// How often it is looked who holds the resource.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// After how many looks at a resource that nobody holds, and that is not granted all the same, the next process has its turn.
-const FRUITLESS: u32 = 5;
 
 /// How long to wait for somebody else's lock, and how to end if that was not long enough.
 #[derive(Args, Debug)]
@@ -171,7 +162,7 @@ impl Waiting<'_> {
         // A thousand processes whose time is up at once need not ask all the same question.
         let last = self.queue.notice().filter(|notice| notice.holder.is_some());
         match last.as_ref().or(self.says.last()) {
-            Some(notice) if notice.holder.is_some() => {
+            Some(notice) if notice.holder.is_some() && self.queue.is_alive() => {
                 let resource = self.wanted.resource;
                 let longest = self.wait.longest.unwrap_or_default();
                 let problem = format!("could not lock `{resource}` within {longest:?}: {}", notice.words());
@@ -245,43 +236,6 @@ impl Waiting<'_> {
         let Wanted { resource, ttl, fenced } = self.wanted;
         let request = redlock.try_acquire(resource, ttl);
         if fenced { request.fenced() } else { request }
-    }
-}
-
-impl Says<'_> {
-    /// Says what the process with the turn tells.
-    async fn follow(&mut self, queue: &LocalQueue) {
-        sleep(SILENT).await;
-        for look in 0.. {
-            match queue.notice() {
-                Some(notice) => self.say(notice),
-                // It may have had no time yet.
-                None if look == 1 => self.say(Notice::of("another process of this machine asks before")),
-                None => {}
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    /// Says who holds a resource, and tells the processes behind. Returns when the next of them may have more luck.
-    async fn look(&mut self, redlock: &Redlock, turn: &Turn) {
-        sleep(SILENT).await;
-        let mut fruitless = 0;
-        while fruitless < FRUITLESS || !turn.is_queued() {
-            let resource = self.resource();
-            let notice = match redlock.owner(resource).await {
-                Ok(Ownership::Held(holder)) => Notice::held(&holder),
-                _ if !connect::is_reached(redlock, resource) => {
-                    Notice::of(connect::no_quorum(&redlock.servers()).message)
-                }
-                Ok(Ownership::Free) => Notice::of("it is free, and others wait too"),
-                _ => Notice::of("several ask for it at once"),
-            };
-            fruitless = if notice.holder.is_some() { 0 } else { fruitless + 1 };
-            turn.show(&notice);
-            self.say(notice);
-            sleep(LOOK).await;
-        }
     }
 }
 

@@ -1,9 +1,25 @@
 //! What is said while one waits.
 
-use crate::{facts::HolderFact, output::Output, queue::Notice};
+use crate::{
+    connect,
+    facts::HolderFact,
+    output::Output,
+    queue::{LocalQueue, Notice, Turn},
+};
 use indicatif::{ProgressBar, ProgressStyle};
+use multiredlock::{Ownership, Redlock};
 use serde::Serialize;
 use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long nothing is said of waiting: most locks are there by then.
+const SILENT: Duration = Duration::from_millis(200);
+
+/// How often it is looked who holds the resource.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After how many looks at a resource that nobody holds, and that is not granted all the same, the next process has its turn.
+const FRUITLESS: u32 = 5;
 
 /// Says whom one waits for: on a terminal in a line of its own that is gone in the end, otherwise whenever it is another.
 pub(super) struct Says<'a> {
@@ -31,16 +47,47 @@ impl<'a> Says<'a> {
         }
     }
 
-    pub(super) fn resource(&self) -> &'a str {
-        self.resource
-    }
-
     /// What was said last.
     pub(super) fn last(&self) -> Option<&Notice> {
         self.last.as_ref()
     }
 
-    pub(super) fn say(&mut self, notice: Notice) {
+    /// Says what the process with the turn tells.
+    pub(super) async fn follow(&mut self, queue: &LocalQueue) {
+        sleep(SILENT).await;
+        for look in 0.. {
+            match queue.notice() {
+                Some(notice) => self.say(notice),
+                // It may have had no time yet.
+                None if look == 1 => self.say(Notice::of("another process of this machine asks before")),
+                None => {}
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Says who holds a resource, and tells the processes behind. Returns when the next of them may have more luck.
+    pub(super) async fn look(&mut self, redlock: &Redlock, turn: &Turn) {
+        sleep(SILENT).await;
+        let mut fruitless = 0;
+        while fruitless < FRUITLESS || !turn.is_queued() {
+            let resource = self.resource;
+            let notice = match redlock.owner(resource).await {
+                Ok(Ownership::Held(holder)) => Notice::held(&holder),
+                _ if !connect::is_reached(redlock, resource) => {
+                    Notice::of(connect::no_quorum(&redlock.servers()).message)
+                }
+                Ok(Ownership::Free) => Notice::of("it is free, and others wait too"),
+                _ => Notice::of("several ask for it at once"),
+            };
+            fruitless = if notice.holder.is_some() { 0 } else { fruitless + 1 };
+            turn.show(&notice);
+            self.say(notice);
+            sleep(LOOK).await;
+        }
+    }
+
+    fn say(&mut self, notice: Notice) {
         let text = format!("waiting for `{}`: {}", self.resource, notice.words());
         if self.output.is_live() {
             self.line.get_or_insert_with(Line::new).says(text);
