@@ -165,7 +165,7 @@ pub(crate) struct Facts {
     pub(crate) run_id: Option<String>,
     /// What tells one start of each process from any other; `None` if one of them does not let us know.
     pub(crate) starts: Option<Vec<String>>,
-    /// For how long, at least, each process has been running.
+    /// For how long, at least, each process has been running, as a master.
     pub(crate) uptime: Duration,
     pub(crate) version: Option<String>,
     /// Whether the server did not let us look, so that the rest of this is a guess.

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 pub(crate) struct RestartGuard {
     /// The longest ttl that anybody uses.
     max_ttl: Duration,
-    /// The starts of the server's processes that were seen last.
-    seen: Option<Vec<String>>,
+    /// The starts of the server's processes that were seen last, and since when.
+    seen: Option<(Vec<String>, Instant)>,
     /// No lock is granted there sooner.
     ready_at: Option<Instant>,
 }
@@ -42,13 +42,19 @@ impl RestartGuard {
     pub(crate) fn ready_at(&mut self, facts: &Facts, now: Instant) -> Instant {
         let waits = match (&facts.starts, &self.seen) {
             // Another process than before, however old it is: its data need not be that of the one before.
-            (Some(starts), Some(seen)) if starts != seen => self.max_ttl,
-            (Some(_), _) => self.max_ttl.saturating_sub(facts.uptime),
+            (Some(starts), Some((seen, _))) if starts != seen => self.max_ttl,
+            // The server may not know since when it is a master, but we saw it be one.
+            (Some(_), Some((_, since))) => self
+                .max_ttl
+                .saturating_sub(facts.uptime.max(now.duration_since(*since))),
+            (Some(_), None) => self.max_ttl.saturating_sub(facts.uptime),
             // It may have been started just now.
             (None, _) => self.max_ttl,
         };
-        if facts.starts.is_some() {
-            self.seen.clone_from(&facts.starts);
+        if let Some(starts) = &facts.starts
+            && self.seen.as_ref().is_none_or(|(seen, _)| seen != starts)
+        {
+            self.seen = Some((starts.clone(), now));
         }
         let ready_at = later(now, waits).max(self.ready_at.unwrap_or(now));
         self.ready_at = Some(ready_at);
@@ -123,6 +129,21 @@ mod tests {
         let backlog_ttl = Duration::from_secs(29);
         let max_ttl = MAX_TTL;
         assert_eq!(warning(Some(29)), Some(Warning::ShortHistory { backlog_ttl, max_ttl }));
+    }
+
+    #[test]
+    fn a_promoted_replica_waits_once_however_often_it_is_connected_to() {
+        // Its time as a master is not known.
+        let promoted = || facts(&["a"], 0);
+        assert_eq!(
+            waits(&[(0, promoted()), (10, promoted()), (30, promoted()), (99, promoted())]),
+            [30, 20, 0, 0]
+        );
+        assert_eq!(
+            waits(&[(0, promoted()), (40, facts(&["b"], 0)), (50, promoted())]),
+            [30, 30, 30],
+            "it was another in between"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Real servers that are started again without their data, and the guard against that.
 
-use multiredlock::{DownReason, Event, LockError, Warning};
+use multiredlock::{DownReason, Event, LockError, Redlock, Warning};
 
 use std::time::UNIX_EPOCH;
 
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 use crate::support::{RedisServer, Servers, all_up, eventually, finishes, ms, reason};
@@ -126,11 +127,6 @@ async fn a_replica_that_became_a_master_and_forgot_so_waits_for_a_process_that_i
             "nothing tells that it was a replica"
         );
     }
-    let uptime = |server: &RedisServer| {
-        let info = server.command(&["INFO", "server"]).text();
-        let uptime = info.lines().find_map(|line| line.strip_prefix("uptime_in_seconds:"));
-        uptime.unwrap().trim().parse::<u64>().unwrap()
-    };
     eventually("all have been up for long enough", async || {
         servers.iter().all(|server| uptime(server) > 3)
     })
@@ -153,6 +149,100 @@ async fn a_replica_that_became_a_master_and_forgot_so_waits_for_a_process_that_i
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_replica_that_received_no_write_is_not_trusted_by_a_new_process() {
+    if RedisServer::start()
+        .command(&["INFO", "stats"])
+        .text()
+        .contains("total_net_repl_input_bytes")
+    {
+        promoted_without_a_write().await;
+    }
+    // Before Redis 7.0 nothing shows it: SAFETY.md says what is assumed then.
+}
+
+async fn promoted_without_a_write() {
+    let max_ttl = ms(3_000);
+    let user = "on >secret ~* &* +@all -config";
+    let start = || {
+        RedisServer::builder()
+            .line("repl-backlog-ttl 1")
+            .user("locker", user)
+            .start()
+    };
+    let servers: Servers = (0..3).map(|_| start()).collect();
+    let builder = || servers.builder().restart_guard(max_ttl);
+    all_up(&builder().build().unwrap()).await;
+    let master = RedisServer::builder().line("repl-diskless-sync-delay 0").start();
+    let (host, port) = (master.address().ip().to_string(), master.address().port().to_string());
+    let says = |server: &RedisServer, words: &str| server.command(&["INFO", "replication"]).text().contains(words);
+    for server in &servers[..2] {
+        server.command(&["REPLICAOF", &host, &port]);
+        eventually("it follows its master", async || says(server, "master_link_status:up")).await;
+        server.command(&["REPLICAOF", "NO", "ONE"]);
+    }
+    let none = format!("master_replid2:{}", "0".repeat(40));
+    for server in &servers[..2] {
+        eventually("it gives up its history", async || {
+            says(server, "repl_backlog_active:0") && says(server, &none)
+        })
+        .await;
+    }
+    // That is not known of a user who may not read the setting.
+    let url = |server: &RedisServer| server.url_as("locker:secret");
+    for (what, builder) in [
+        ("it reads the setting", builder()),
+        ("it may not", builder().servers(servers.iter().map(url))),
+    ] {
+        let new = builder.build().unwrap();
+        let waits = |server| matches!(reason(&new, server), Some(DownReason::Restarted { .. }));
+        eventually(what, async || waits(0) && waits(1)).await;
+        assert!(new.try_lock("r", max_ttl).await.is_err(), "{what}");
+    }
+    // With this setting the history would have been kept for longer than the guard waits.
+    servers.command(&["CONFIG", "SET", "repl-backlog-ttl", "3600"]);
+    all_up_without_waiting(&builder().build().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_is_trusted_at_once_if_it_has_a_replica_and_if_its_log_counts_writes() {
+    let max_ttl = ms(2_000);
+    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let _replica = RedisServer::builder().replica_of(&servers[0]).start();
+    let has_replica = || {
+        servers[0]
+            .command(&["INFO", "replication"])
+            .text()
+            .contains("state=online")
+    };
+    eventually("it has a replica", async || has_replica()).await;
+    servers.command(&["SET", "a", "word"]);
+    eventually("all have been up for long enough", async || {
+        servers.iter().all(|server| uptime(server) > 3)
+    })
+    .await;
+    let builder = || servers.builder().restart_guard(max_ttl);
+    all_up_without_waiting(&builder().build().unwrap()).await;
+}
+
+/// For how many seconds a server has been running.
+fn uptime(server: &RedisServer) -> u64 {
+    let info = server.command(&["INFO", "server"]).text();
+    let uptime = info.lines().find_map(|line| line.strip_prefix("uptime_in_seconds:"));
+    uptime.unwrap().trim().parse().unwrap()
+}
+
+/// Waits until every server is up, none of which may have been kept from voting before.
+async fn all_up_without_waiting(redlock: &Redlock) {
+    let mut events = redlock.events();
+    all_up(redlock).await;
+    while let Ok(Some(event)) = timeout(ms(1), events.next()).await {
+        if let Event::ServerDown { reason, .. } = event {
+            assert!(!matches!(reason, DownReason::Restarted { .. }), "{reason}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -271,8 +271,12 @@ impl Connector {
     }
 
     async fn probe(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
+        let mut info = String::new();
         let mut facts = match peer.command("INFO", vec![]).await? {
-            Ok(frame) => info::parse(&wire::text(&frame)).ok_or_else(|| not_redis("INFO tells no version"))?,
+            Ok(frame) => {
+                info = wire::text(&frame);
+                info::parse(&info).ok_or_else(|| not_redis("INFO tells no version"))?
+            }
             Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts {
                 is_hidden: true,
                 ..Facts::default()
@@ -286,6 +290,7 @@ impl Connector {
                 .await?
                 .ok()
                 .and_then(|frame| wire::seconds(&frame));
+            facts.uptime = facts.uptime.max(info::time_as_master(&info, facts.backlog_ttl));
         }
         let id = match peer.command("CLIENT", vec!["ID".into()]).await? {
             Ok(Resp3Frame::Number { data, .. }) => Some(data),
