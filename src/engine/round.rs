@@ -16,8 +16,8 @@ use crate::{
     resource::Resources,
     sabotage::Sabotage,
     server::{
-        Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, later,
-        was_held_up,
+        Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, answer_within,
+        later, was_held_up,
     },
 };
 use std::{
@@ -383,7 +383,7 @@ impl Electorate {
         self.submit(&[&look]);
         let is_over = |votes: &[Vote]| is_settled(votes) || !votes.contains(&Vote::Pending);
         let settled = poll_fn(|cx| look.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
-        let votes = match timeout_at(look.until(), settled).await {
+        let votes = match answer_within(limit, settled).await {
             Ok(votes) => votes,
             Err(_) => ballot::silent(look.votes_so_far()),
         };

@@ -5,16 +5,16 @@ use crate::{
     error::ReleaseError,
     quorum::majority,
     resource::Resources,
-    server::Operation,
+    server::{Operation, TimeIsUp, answer_within},
 };
 use std::{
-    future::Future,
+    fmt,
+    future::{Future, pending},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
 
 /// What an unlock did, from [`Redlock::unlock`](crate::Redlock::unlock).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +89,14 @@ impl Unlocked {
 ///
 /// Dropping it changes nothing. Awaiting it within a tokio runtime waits until every server has answered, at most for the
 /// round timeout, 1 s unless set.
-#[derive(Debug)]
 pub struct Unlocking {
     operation: Arc<Operation>,
     limit: Duration,
     /// Made at the first poll, since an unlock can be sent outside a runtime.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
 }
+
+type Timer = Pin<Box<dyn Future<Output = Result<(), TimeIsUp>> + Send + Sync>>;
 
 impl Unlocking {
     pub(crate) fn new(operation: Arc<Operation>, limit: Option<Duration>) -> Self {
@@ -113,10 +114,22 @@ impl Future for Unlocking {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Unlocked> {
         let this = self.get_mut();
         if this.operation.poll_complete(cx).is_pending() {
-            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(this.limit)));
-            ready!(timer.as_mut().poll(cx));
+            let timer = this
+                .timer
+                .get_or_insert_with(|| Box::pin(answer_within(this.limit, pending())));
+            // It always says that the time is up.
+            let _ = ready!(timer.as_mut().poll(cx));
         }
         Poll::Ready(this.operation.look_at_votes(Unlocked::count))
+    }
+}
+
+impl fmt::Debug for Unlocking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unlocking")
+            .field("operation", &self.operation)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ mod under_way;
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use claim::{Claim, Promise};
 pub(crate) use fence::Fence;
-pub(crate) use held_up::was_held_up;
+pub(crate) use held_up::{TimeIsUp, answer_within, was_held_up};
 pub(crate) use lane::Lane;
 pub(crate) use operation::{KeysAndValue, Operation, Verb};
 

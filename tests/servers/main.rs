@@ -18,6 +18,7 @@ mod refusals;
 mod restart;
 mod sentinel;
 mod several;
+mod starved;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;

@@ -25,7 +25,7 @@ mod wire;
 
 use super::{
     DownReason, Refusal, Text,
-    held_up::answer_within,
+    held_up::{TimeIsUp, answer_within},
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
 use crate::config::{ConnectionConfig, Endpoint, Server};
@@ -176,7 +176,7 @@ impl Connector {
     async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = Vec::new();
         for peer in link.peers() {
-            let probed = answer_within(self.timeout, self.probe(&peer)).await;
+            let probed = answer_within(self.timeout, Box::pin(self.probe(&peer))).await;
             facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
         }
         let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
@@ -184,7 +184,7 @@ impl Connector {
         if link.cluster.is_none() {
             return Ok(facts.swap_remove(0));
         }
-        let id = timeout(self.timeout, cluster::id(&link.peers()[0])).await;
+        let id = answer_within(self.timeout, cluster::id(&link.peers()[0])).await;
         Ok(cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?))
     }
 
@@ -215,8 +215,9 @@ impl Connector {
             relay = Some(to_server.map_err(NotOpened::ByRelay)?);
         }
         let connection = FredConnection {
-            connection_timeout: self.timeout,
-            internal_command_timeout: self.timeout,
+            // It would count the time in which this process does not run, so the limits are ours: here and by heartbeats.
+            connection_timeout: Duration::ZERO,
+            internal_command_timeout: Duration::ZERO,
             // Nothing is ever sent twice, and what a cluster redirects goes through the lane again.
             max_command_attempts: 1,
             max_redirections: 0,
@@ -245,13 +246,18 @@ impl Connector {
                 task: client.connect(),
                 relay,
             };
-            let result = tokio::select! {
-                result = &mut router.task => Err(match result {
-                    Ok(Err(error)) => error,
-                    _ => Error::new(ErrorKind::Canceled, "connection lost"),
-                }),
-                result = connected => result,
+            let connected = async {
+                tokio::select! {
+                    result = &mut router.task => Err(match result {
+                        Ok(Err(error)) => error,
+                        _ => Error::new(ErrorKind::Canceled, "connection lost"),
+                    }),
+                    result = connected => result,
+                }
             };
+            let limit = self.timeout.saturating_mul(steps(&client));
+            let result = answer_within(limit, Box::pin(connected)).await;
+            let result = result.unwrap_or_else(|TimeIsUp| Err(Error::new(ErrorKind::Timeout, "no answer")));
             (result, router)
         };
         match result {
@@ -352,6 +358,12 @@ impl Connector {
             _ => DownReason::Refused(Text::new(details)),
         }
     }
+}
+
+/// How many steps fred takes to connect, each of which may take the whole heartbeat timeout: to connect and to introduce
+/// ourselves, and at a cluster the same again at its other nodes, once the first has named them.
+fn steps(client: &Client) -> u32 {
+    if client.is_clustered() { 5 } else { 2 }
 }
 
 /// fred's own `Debug` of the settings shows the password.

@@ -6,13 +6,12 @@
 
 use crate::{
     config::Endpoint,
-    server::{DownReason, Text},
+    server::{DownReason, Text, held_up::answer_within},
 };
 use std::{io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
 
 /// The longest line that is read. Redis' own longest greeting, about protected mode, has some 1000 bytes.
@@ -33,7 +32,9 @@ pub(super) async fn check(endpoint: &Endpoint, speaks_tls: bool, limit: Duration
             Endpoint::Cluster(_) | Endpoint::Sentinel(_) | Endpoint::Memory(_) => Ok(()),
         }
     };
-    timeout(limit, attempt).await.unwrap_or(Err(DownReason::ConnectTimeout))
+    answer_within(limit, attempt)
+        .await
+        .unwrap_or(Err(DownReason::ConnectTimeout))
 }
 
 #[cfg(unix)]

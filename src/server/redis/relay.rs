@@ -5,7 +5,7 @@
 //! that nobody else can reach.
 
 use super::{bounds::Bounds, is_about_tls, preflight};
-use crate::server::{DownReason, Text};
+use crate::server::{DownReason, Text, held_up::answer_within};
 use fred::types::{
     RespVersion,
     config::{Config, ServerConfig},
@@ -41,7 +41,7 @@ pub(super) struct Relay {
 impl Relay {
     /// Connects to the server of this configuration, and puts itself in its place there.
     pub(super) async fn to_server_of(config: &mut Config, limit: Duration) -> Result<Self, DownReason> {
-        let connected = timeout(limit, connect(config)).await;
+        let connected = answer_within(limit, connect(config)).await;
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };
@@ -51,7 +51,7 @@ impl Relay {
         }
         let bounds = Bounds::new(config.version == RespVersion::RESP3);
         let task = tokio::spawn(async move {
-            let fred = timeout(limit, door.listener.accept()).await.ok()?.ok()?.0;
+            let fred = answer_within(limit, door.listener.accept()).await.ok()?.ok()?.0;
             drop(door);
             pass_on(fred, server, bounds).await
         });

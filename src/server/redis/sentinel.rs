@@ -3,13 +3,12 @@
 use super::{Connector, RedisLink, password, preflight, wire};
 use crate::{
     config::{Node, Sentinels},
-    server::{DownReason, Text, link::Connected},
+    server::{DownReason, Text, held_up::answer_within, link::Connected},
 };
 use fred::{
     interfaces::Resp3Frame,
     types::{RespVersion, config::Config},
 };
-use tokio::time::timeout;
 
 impl Connector {
     /// Connects to the master that this sentinel names.
@@ -44,7 +43,7 @@ impl Connector {
         let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
         let link = RedisLink::new(client, &router, None);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
-        let answer = timeout(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
+        let answer = answer_within(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
         let answer = match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {
             Err(DownReason::ConnectionLost) => return Err(router.ended_within(self.timeout).await),
             answer => answer?,

@@ -1,0 +1,128 @@
+//! A client whose own thread did not run for a while, and servers that answered meanwhile.
+
+use std::future::IntoFuture;
+use std::thread;
+
+use multiredlock::{DownReason, Event, Ownership, Redlock, Server};
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
+
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, ms, quick, reason};
+
+/// The settings of a client on these servers, trusted or not.
+fn settings(servers: &Servers, is_distrusted: bool) -> multiredlock::Builder {
+    let server = |server: &RedisServer| {
+        let address = server.address();
+        let server = Server::new(address.ip().to_string()).port(address.port());
+        if is_distrusted { server.distrusted() } else { server }
+    };
+    quick().servers(servers.iter().map(server))
+}
+
+/// Why servers were down since the last time.
+async fn troubles(events: &mut multiredlock::Events) -> Vec<DownReason> {
+    let mut troubles = Vec::new();
+    while let Ok(Some(event)) = timeout(ms(100), events.next()).await {
+        if let Event::ServerDown { reason, .. } = event {
+            troubles.push(reason);
+        }
+    }
+    troubles
+}
+
+/// Keeps the runtime's only thread from all else but a turn now and then.
+async fn starve(times: u32, turns: u32) {
+    for _ in 0..times {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+        thread::sleep(ms(150));
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_answer_was_not_read_in_time_is_not_called_unresponsive() {
+    for is_distrusted in [false, true] {
+        let servers = Servers::start(3);
+        let redlock = settings(&servers, is_distrusted).build().unwrap();
+        all_up(&redlock).await;
+        let mut events = redlock.events();
+        for _ in 0..3 {
+            servers.iter().for_each(RedisServer::freeze);
+            // A heartbeat is on its way to each of them.
+            sleep(ms(300)).await;
+            servers.iter().for_each(RedisServer::thaw);
+            thread::sleep(ms(1_000));
+        }
+        assert_eq!(troubles(&mut events).await, [], "distrusted: {is_distrusted}");
+    }
+}
+
+#[tokio::test]
+async fn an_unlock_whose_answers_were_not_read_in_time_is_not_called_unknown() {
+    for is_distrusted in [false, true] {
+        let servers = Servers::start(3);
+        let redlock = settings(&servers, is_distrusted)
+            .round_timeout(ms(500))
+            .build()
+            .unwrap();
+        all_up(&redlock).await;
+        let lock = redlock.lock("console", LONG).await.unwrap();
+        eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+        let unlocking = tokio::spawn(redlock.unlock(&lock));
+        yield_now().await;
+        thread::sleep(ms(700));
+        let unlocked = unlocking.await.unwrap();
+        assert_eq!(unlocked.removed, 3, "distrusted: {is_distrusted}, {unlocked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_whose_answers_were_not_read_in_time_is_not_called_unclear() {
+    for is_distrusted in [false, true] {
+        let servers = Servers::start(3);
+        let redlock = settings(&servers, is_distrusted)
+            .round_timeout(ms(500))
+            .build()
+            .unwrap();
+        all_up(&redlock).await;
+        let looking = tokio::spawn(redlock.owner("console").into_future());
+        yield_now().await;
+        thread::sleep(ms(700));
+        assert_eq!(
+            looking.await.unwrap(),
+            Ok(Ownership::Free),
+            "distrusted: {is_distrusted}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_hardly_runs_connects_and_stays_connected() {
+    for is_distrusted in [false, true] {
+        let servers = Servers::start(3);
+        let builder = settings(&servers, is_distrusted).heartbeat_timeout(ms(100));
+        let redlock = builder.build().unwrap();
+        let mut events = redlock.events();
+        starve(30, 1).await;
+        starve(10, 100).await;
+        all_up(&redlock).await;
+        assert_eq!(troubles(&mut events).await, [], "distrusted: {is_distrusted}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_frozen_is_down_soon_although_the_client_was_starved() {
+    let servers = Servers::start(3);
+    let redlock: Redlock = settings(&servers, false).build().unwrap();
+    all_up(&redlock).await;
+    servers[0].freeze();
+    sleep(ms(300)).await;
+    thread::sleep(ms(1_000));
+    eventually("it is down", async || {
+        reason(&redlock, 0) == Some(DownReason::Unresponsive)
+    })
+    .await;
+    assert_eq!((reason(&redlock, 1), reason(&redlock, 2)), (None, None));
+}
