@@ -384,9 +384,20 @@ fn a_server_that_may_forget_at_a_restart_is_a_warning_unless_a_restart_guard_mak
     let (code, told) = report(with_guard("1s"));
     assert_eq!(code, 0, "{told:#}");
     assert_eq!(finding(&told, Some(forgetful.as_str()), "persistence")["level"], "ok");
+    assert_eq!(finding(&told, Some(forgetful.as_str()), "promotion")["level"], "ok");
     let (code, told) = report(with_guard("1001ms"));
     assert_eq!(code, 2, "{told:#}");
     is_found(&told, None, "restart_guard", "unsafe", "restart_guard (1s)");
+
+    servers[2].command(&["CONFIG", "SET", "repl-backlog-ttl", "1"]);
+    let file = File::new("promotion.toml", "servers = []\nrestart_guard = \"1500ms\"\n");
+    let (_, told) = report(doctor(&servers, &["--config", file.path(), "--ttl", "1s"]));
+    let promotion = finding(&told, Some(forgetful.as_str()), "promotion");
+    let words = promotion["found"].as_str().unwrap();
+    assert!(
+        words.starts_with("repl-backlog-ttl (1s) is shorter than restart_guard (1.5s)"),
+        "{told:#}"
+    );
 }
 
 #[test]

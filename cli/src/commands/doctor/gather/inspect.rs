@@ -25,7 +25,14 @@ const APART: Duration = Duration::from_millis(90);
 const FEWEST: u32 = 4;
 
 /// What is set where.
-const SETTINGS: [&str; 5] = ["maxmemory", "maxmemory-policy", "appendonly", "appendfsync", "save"];
+const SETTINGS: [&str; 6] = [
+    "maxmemory",
+    "maxmemory-policy",
+    "appendonly",
+    "appendfsync",
+    "save",
+    "repl-backlog-ttl",
+];
 
 /// Of no script, and of no client.
 const NO_HASH: &str = "0000000000000000000000000000000000000000";

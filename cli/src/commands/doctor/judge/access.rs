@@ -143,7 +143,7 @@ fn role(server: &ServerFacts) -> Option<Outcome> {
 
 /// A server that did not tell of itself, if nothing else says so.
 pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level) -> Vec<Outcome> {
-    let mut outcomes: Vec<Outcome> = server.warnings.iter().filter_map(eviction).collect();
+    let mut outcomes: Vec<Outcome> = server.warnings.iter().filter_map(noticed).collect();
     let is_reached = !matches!(
         server.down(),
         Some(reason) if !matches!(reason, DownReason::Restarted { .. } | DownReason::Duplicate { .. } | DownReason::Replica)
@@ -167,9 +167,10 @@ pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level)
 }
 
 /// What the library found out by itself.
-fn eviction(warning: &Warning) -> Option<Outcome> {
+fn noticed(warning: &Warning) -> Option<Outcome> {
     match warning {
         Warning::Eviction { policy } => Some(super::storage::evicts(policy)),
+        Warning::ShortHistory { backlog_ttl, max_ttl } => Some(super::promotion::forgotten(*backlog_ttl, *max_ttl)),
         _ => None,
     }
 }

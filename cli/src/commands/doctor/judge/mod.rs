@@ -2,6 +2,7 @@
 
 mod access;
 mod permissions;
+mod promotion;
 mod quorum;
 mod storage;
 mod timing;
@@ -41,6 +42,7 @@ fn judge_server(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outc
     match &server.inspected {
         Ok(inspected) => {
             outcomes.extend(storage::judge(inspected, terms));
+            outcomes.extend(promotion::judge(inspected, terms));
             outcomes.extend(version::judge(inspected));
             outcomes.extend(timing::judge(&inspected.samples, absence, terms));
         }

@@ -577,6 +577,74 @@ fn a_restart_guard_makes_up_for_persistence_if_it_is_as_long_as_the_ttl() {
 }
 
 #[test]
+fn a_promotion_has_to_show_for_as_long_as_the_restart_guard_waits() {
+    let counts = "total_net_repl_input_bytes:0\n";
+    for (setting, counted, guard, level, found) in [
+        (Some("30"), "", 30_000, Fine, "seen for 30s (repl-backlog-ttl)"),
+        (Some("0"), "", 30_000, Fine, "seen for as long as the server runs"),
+        (None, "", 30_000, Fine, "seen for 1h (repl-backlog-ttl, by default)"),
+        (
+            Some("29"),
+            counts,
+            30_000,
+            Note,
+            "repl-backlog-ttl (29s) is shorter than restart_guard (30s): not seen after",
+        ),
+        (
+            Some("29"),
+            "",
+            30_000,
+            Warn,
+            "repl-backlog-ttl (29s) is shorter than restart_guard (30s): a promoted",
+        ),
+        (
+            None,
+            "",
+            3_600_001,
+            Warn,
+            "repl-backlog-ttl (1h) is shorter than restart_guard",
+        ),
+    ] {
+        let mut servers = fine_servers(3);
+        inspected(&mut servers[1]).info = Info::parse(&format!("redis_version:7.2.0\nrole:master\n{counted}"));
+        if let Some(seconds) = setting {
+            set(&mut servers[1], "repl-backlog-ttl", seconds);
+        }
+        let terms = Terms {
+            restart_guard: Some(ms(guard)),
+            ..terms()
+        };
+        let findings = judge(&servers[1..2], &terms);
+        let finding = find(&findings, Check::Promotion);
+        assert_eq!(finding.level, level, "{finding:?}");
+        assert!(finding.found.starts_with(found), "{finding:?}");
+        let advice = format!("CONFIG SET repl-backlog-ttl {}", guard.div_ceil(1_000));
+        assert_eq!(
+            finding.advice.as_deref().is_some_and(|told| told.starts_with(&advice)),
+            level != Fine
+        );
+    }
+    let findings = judge(&fine_servers(1), &terms());
+    assert!(
+        findings.iter().all(|finding| finding.check != Check::Promotion),
+        "without a guard"
+    );
+}
+
+#[test]
+fn a_promotion_that_the_library_would_not_see_is_a_warning_also_if_the_server_was_not_asked() {
+    let mut servers = fine_servers(3);
+    servers[1].inspected = Err(Missed::Skipped("it is a cluster".into()));
+    servers[1].warnings = vec![Warning::ShortHistory {
+        backlog_ttl: ms(2_000),
+        max_ttl: ms(30_000),
+    }];
+    let findings = complaints(&servers, &terms());
+    let finding = find(&findings, Check::Promotion);
+    assert_eq!((finding.level, finding.server.as_deref()), (Warn, Some("h1:6379")));
+}
+
+#[test]
 fn clocks_may_differ_by_the_longest_ttl_less_the_second_that_tokens_may_be_ahead() {
     for (ahead, guard, level) in [
         (28_999, None, Fine),
