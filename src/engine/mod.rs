@@ -19,4 +19,4 @@ pub use retry::Retry;
 pub use validity::Drift;
 pub(crate) use validity::{LONGEST_TTL, Ttl};
 pub use value::{Holder, Owner};
-pub(crate) use value::{Shortened, fresh};
+pub(crate) use value::{Shortened, Waited, fresh};

@@ -17,7 +17,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::runtime;
+use tokio::{runtime, time::Instant};
 
 /// A connection that keeps what it is sent until the test answers.
 #[derive(Default)]
@@ -89,6 +89,7 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
                         ttl: Ttl::new(ttl, Drift::default()).unwrap(),
                         patience: Patience::Set(Duration::from_secs(60)),
                         fence: None,
+                        since: Instant::now(),
                     };
                     let mut renewal = pin!(group.renew((keys.clone(), "v".into()), claim, None, terms));
                     // It is submitted at the first poll.

@@ -2,7 +2,7 @@
 //! talks to the servers.
 
 use super::{
-    Holder, Patience, Ttl, Vote, ballot,
+    Holder, Patience, Ttl, Vote, Waited, ballot,
     line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
     round::Attempt,
     turns::{KEPT, Seen, TICK, Turns},
@@ -82,6 +82,8 @@ pub(crate) struct Terms {
     pub(crate) patience: Patience,
     /// How long a server remembers the lock's token, if it is to have one.
     pub(crate) fence: Option<Duration>,
+    /// When the request began.
+    pub(crate) since: Instant,
 }
 
 #[derive(Debug)]
@@ -310,7 +312,7 @@ impl Lines {
         self.empty.insert(keys, (line, now));
     }
 
-    fn times(&mut self, now: Instant) -> Times {
+    fn times(&mut self, now: Instant, since: Instant) -> Times {
         let behind = (now + POLL_TRACKED / 2).saturating_duration_since(self.common_poll);
         if !behind.is_zero() {
             let steps = behind.as_millis() / POLL_TRACKED.as_millis() + 1;
@@ -318,6 +320,7 @@ impl Lines {
         }
         Times {
             now,
+            waited: Waited::new(now.saturating_duration_since(since)),
             common_poll: self.common_poll,
         }
     }
@@ -392,6 +395,8 @@ pub(crate) enum Next {
     Called(Attempt),
     /// Begin a round.
     Ask,
+    /// Look who holds the resource before that.
+    Look,
 }
 
 impl Place {
@@ -407,6 +412,7 @@ impl Place {
             match self.step() {
                 None | Some(Step::Stay) => self.waiter.woken.notified().await,
                 Some(Step::Ask) => return Some(Next::Ask),
+                Some(Step::Look) => return Some(Next::Look),
                 // Boxed, because all others in the line get by without it.
                 Some(Step::Wait(until)) => Box::pin(self.wait(until)).await,
                 Some(Step::Pause(until)) => Box::pin(self.pause(until)).await,
@@ -466,7 +472,7 @@ impl Place {
     pub(crate) fn refused(&self, votes: &[Vote], weather: Weather) {
         let was_left = self.room.taken(&self.keys, votes);
         self.at_queue(|lines, now| {
-            let times = lines.times(now);
+            let times = lines.times(now, self.waiter.terms.since);
             let Lines { by_keys, rng, .. } = lines;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
                 queue.line.refused(votes, was_left, times, weather, rng);
@@ -496,7 +502,7 @@ impl Place {
     pub(crate) fn looked(&self, votes: &[Vote], weather: Weather) {
         self.room.taken(&self.keys, votes);
         self.at_queue(|lines, now| {
-            let times = lines.times(now);
+            let times = lines.times(now, self.waiter.terms.since);
             let Lines { by_keys, rng, .. } = lines;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
                 queue.line.looked(votes, times, weather, rng);
@@ -507,7 +513,7 @@ impl Place {
     /// Leaves the line with what one stood there for.
     pub(crate) fn won(self, expires: Instant, was_called: bool, weather: Weather) {
         self.at_queue(|lines, now| {
-            let times = lines.times(now);
+            let times = lines.times(now, self.waiter.terms.since);
             if let Some(queue) = lines.by_keys.get_mut(&self.keys) {
                 queue.line.won(expires, was_called, times, weather);
                 // They tell of holders that are gone.

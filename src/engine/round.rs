@@ -1,7 +1,7 @@
 //! One round on all servers, and what it leaves behind.
 
 use super::{
-    Patience, Vote,
+    Patience, Vote, Waited,
     ballot::{self, Decision},
     fresh,
     line::Weather,
@@ -232,8 +232,9 @@ impl Electorate {
     ) -> Option<Attempt> {
         let Terms { ttl, fence, .. } = terms;
         let under_way = self.under_way.begin()?;
-        let value: Arc<str> = fresh(&self.id, SystemTime::now()).into();
         let start = Moment::now();
+        let waited = Waited::new(start.instant().saturating_duration_since(terms.since));
+        let value: Arc<str> = fresh(&self.id, SystemTime::now(), waited).into();
         let keys_and_value = (keys.clone(), value);
         let mut set = self.operation(
             Verb::Lock,
@@ -374,7 +375,7 @@ impl Electorate {
         limit: Duration,
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
-        let nobodys = || fresh(&self.id, SystemTime::now()).into();
+        let nobodys = || fresh(&self.id, SystemTime::now(), Waited::default()).into();
         let our_value = value.map_or_else(nobodys, Arc::clone);
         let times = (Moment::now(), limit);
         let mut look = self.operation(Verb::Look, (keys, our_value), &Arc::default(), limit, times);

@@ -6,6 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use uuid::{Uuid, Version};
 
 /// How many characters of an owner's id are read.
 const LONGEST_ID: usize = 256;
@@ -59,6 +60,8 @@ pub struct Holder {
     pub remaining: Option<Duration>,
     /// Tells values apart that are not kept, since whoever knows one can unlock.
     fingerprint: u64,
+    /// How long its owner had waited, if the value says that.
+    waited: Option<Waited>,
 }
 
 impl Holder {
@@ -69,6 +72,7 @@ impl Holder {
             owner: Owner::parse(value),
             remaining,
             fingerprint: hasher.finish(),
+            waited: Waited::parse(value),
         }
     }
 
@@ -76,14 +80,54 @@ impl Holder {
     pub(crate) fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
+
+    pub(crate) fn waited(&self) -> Option<Waited> {
+        self.waited
+    }
+}
+
+/// How long an owner had waited for its resource: a class of times, each of which is twice the one before.
+///
+/// It stands in the first digit of the value's random part, so that waiters can compare their own wait with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Waited(u8);
+
+impl Waited {
+    /// The class of 16 s and more.
+    const LONGEST: u32 = 15;
+
+    pub(crate) fn new(time: Duration) -> Self {
+        let bits = u128::BITS - time.as_millis().leading_zeros();
+        Self(u8::try_from(bits.min(Self::LONGEST)).unwrap_or_default())
+    }
+
+    /// The shortest time of the class.
+    pub(crate) fn at_least(self) -> Duration {
+        Duration::from_millis(1 << self.0 >> 1)
+    }
+
+    /// How many classes this is above the other one.
+    pub(crate) fn above(self, other: Self) -> i16 {
+        i16::from(self.0) - i16::from(other.0)
+    }
+
+    /// Reads it off a value, or nothing if the value is not of our form.
+    fn parse(value: &[u8]) -> Option<Self> {
+        let random = value.rsplit(|byte| *byte == b'_').next()?;
+        let uuid = Uuid::try_parse_ascii(random).ok()?;
+        (uuid.get_version() == Some(Version::Custom)).then(|| Self(uuid.as_bytes()[0] >> 4))
+    }
 }
 
 /// Makes a value that no other round, here or elsewhere, will make again.
-pub(crate) fn fresh(id: &str, now: SystemTime) -> String {
+///
+/// Its random part is a UUID of version 8: 118 random bits, and 4 that say how long the owner `waited`.
+pub(crate) fn fresh(id: &str, now: SystemTime, waited: Waited) -> String {
     let mut random = [0; 16];
     // A generator fit for cryptography, seeded by the system: nobody can guess the value of another's lock.
     rand::thread_rng().fill_bytes(&mut random);
-    let random = uuid::Builder::from_random_bytes(random).into_uuid();
+    random[0] = waited.0 << 4 | random[0] & 0xf;
+    let random = uuid::Builder::from_custom_bytes(random).into_uuid();
     let unix_ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     format!("{id}_{unix_ms}_{}", random.simple())
 }
@@ -137,14 +181,47 @@ mod tests {
     #[test]
     fn two_values_of_one_moment_differ() {
         let now = SystemTime::now();
-        assert_ne!(fresh("web", now), fresh("web", now));
+        let fresh = || fresh("web", now, Waited::default());
+        assert_ne!(fresh(), fresh());
+    }
+
+    #[test]
+    fn a_value_says_how_long_its_owner_had_waited() {
+        let of = |millis| Waited::new(Duration::from_millis(millis));
+        let mut last = of(0);
+        for millis in [1, 2, 4, 8, 16, 1_024, 16_384] {
+            assert!(of(millis) > last, "{millis}");
+            assert_eq!(of(millis), of(2 * millis - 1));
+            last = of(millis);
+            let value = fresh("web", SystemTime::now(), last);
+            assert_eq!(Holder::new(value.as_bytes(), None).waited(), Some(last));
+        }
+        assert_eq!(Waited::new(Duration::MAX), last);
+        assert_eq!(
+            [0, 1, 7, 16_384].map(|millis| of(millis).at_least().as_millis()),
+            [0, 1, 4, 16_384]
+        );
+        assert_eq!((of(4).above(of(1)), of(1).above(of(4))), (2, -2));
+    }
+
+    #[test]
+    fn a_value_of_another_form_does_not_say_how_long_its_owner_had_waited() {
+        let others = [
+            "web_1421844817874_6f554e61",
+            "web_1421844817874_f47ac10b58cc4372a5670e02b2c3d479",
+            "f47ac10b",
+            "",
+        ];
+        for value in others {
+            assert_eq!(Holder::new(value.as_bytes(), None).waited(), None, "{value}");
+        }
     }
 
     proptest! {
         #[test]
         fn whoever_made_a_value_is_found_in_it(id in "[^\\p{Cc}]{0,256}", ms in 0_u64..1 << 43) {
             let since = UNIX_EPOCH + Duration::from_millis(ms);
-            let owner = Owner::parse(fresh(&id, since).as_bytes()).unwrap();
+            let owner = Owner::parse(fresh(&id, since, Waited::default()).as_bytes()).unwrap();
             prop_assert_eq!(owner, Owner { id, since });
         }
 

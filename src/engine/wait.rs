@@ -48,19 +48,18 @@ impl Electorate {
             let was_called = matches!(next, Next::Called(_));
             let attempt = match next {
                 Next::Called(attempt) => attempt,
-                // Others want it as well, and have waited for longer: to hear of changes is enough for now.
-                Next::Ask if !watches && place.gives_way() => {
-                    self.track();
-                    watches = true;
-                    let votes = self
-                        .look(keys.clone(), None, true, terms.patience.shortest(), is_known)
-                        .await;
-                    place.looked(&votes, self.weather());
-                    continue;
-                }
-                Next::Ask => {
+                Next::Ask if watches || !place.gives_way() => {
                     let attempt = self.attempt_in_line(keys, terms, &place.listener, watches);
                     attempt.ok_or(Stopped::Closed)?
+                }
+                // Others want it as well, and may have it by now. To be notified of changes is enough for the moment.
+                Next::Ask | Next::Look => {
+                    self.track();
+                    watches = true;
+                    let look = self.look(keys.clone(), None, true, terms.patience.shortest(), is_known);
+                    // Boxed, because only the front of the line has one.
+                    place.looked(&Box::pin(look).await, self.weather());
+                    continue;
                 }
             };
             let has_watched = watches && !was_called;

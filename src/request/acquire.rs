@@ -193,7 +193,12 @@ impl AcquireRequest {
         let timeout = not_zero(self.round_timeout, |name| LockError::Zero { name })?;
         let patience = Patience::new(timeout, self.ttl);
         let fence = self.core.fence(self.fenced, ttl)?;
-        let terms = Terms { ttl, patience, fence };
+        let terms = Terms {
+            ttl,
+            patience,
+            fence,
+            since: Instant::now(),
+        };
 
         let grant = if self.waits {
             let place = electorate.join(&keys, terms);

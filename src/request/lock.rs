@@ -98,7 +98,12 @@ impl LockRequest {
         let timeout = not_zero(self.round_timeout, |name| LockError::Zero { name })?;
         let patience = Patience::new(timeout, self.ttl);
         let fence = core.fence(self.fenced, ttl)?;
-        let terms = Terms { ttl, patience, fence };
+        let terms = Terms {
+            ttl,
+            patience,
+            fence,
+            since: Instant::now(),
+        };
         let mut waits = None;
         for round in 1.. {
             let Some(decided) = electorate.attempt(&keys, terms).await else {

@@ -14,6 +14,7 @@ use crate::{
     redlock::Core,
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field::Empty};
 
 /// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
@@ -100,7 +101,12 @@ impl RenewRequest {
                 failure: failure(not_asked),
             });
         }
-        let terms = Terms { ttl, patience, fence };
+        let terms = Terms {
+            ttl,
+            patience,
+            fence,
+            since: Instant::now(),
+        };
         let failed = match electorate.renew(keys_and_value, claim, token, terms).await {
             Ok(term) => {
                 let grant = Grant {

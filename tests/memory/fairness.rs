@@ -120,7 +120,7 @@ async fn one_that_locks_again_at_once_leaves_turns_to_another_client() {
 
 #[tokio::test(start_paused = true)]
 async fn none_of_several_that_want_it_all_the_time_waits_for_longer_than_the_runs_of_the_others() {
-    for (clients, hold) in [(2, 1), (4, 1), (4, 10), (8, 5)] {
+    for (clients, hold) in [(2, 1), (4, 1), (4, 10), (8, 5), (16, 5)] {
         let servers = servers(1);
         let is_over = Arc::default();
         let mut tasks = Vec::new();
@@ -142,6 +142,53 @@ async fn none_of_several_that_want_it_all_the_time_waits_for_longer_than_the_run
             task.await.unwrap();
             assert!(turns.load(Ordering::Relaxed) > 2, "{clients} clients, {hold} ms");
         }
+    }
+}
+
+/// How long a turn takes, and how many attempts a client makes for it, if so many clients ask for one resource at the same
+/// moment, each of them once.
+#[cfg(feature = "metrics")]
+fn turn_of_a_herd(clients: u32) -> (Duration, u64) {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    let herd = async {
+        let servers = servers(1);
+        let mut herd = Vec::new();
+        for _ in 0..clients {
+            herd.push(connect(&servers).await);
+        }
+        let before = Instant::now();
+        let turn = |client: Redlock| async move {
+            let guard = client.acquire("r", secs(60)).within(secs(60)).await.unwrap();
+            sleep(ms(6)).await;
+            guard.release().await.unwrap();
+            client.close().await;
+        };
+        let tasks: Vec<_> = herd.into_iter().map(|client| tokio::spawn(turn(client))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        before.elapsed() / clients
+    };
+    let recorder = DebuggingRecorder::new();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    let turn = metrics::with_local_recorder(&recorder, || runtime.block_on(herd));
+    let metrics = recorder.snapshotter().snapshot().into_vec();
+    let attempts = metrics.iter().filter_map(|(key, _, _, value)| match value {
+        DebugValue::Counter(count) if key.key().name() == "multiredlock_rounds_total" => Some(*count),
+        _ => None,
+    });
+    (turn, attempts.sum::<u64>() / u64::from(clients))
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn a_turn_costs_hardly_more_if_many_clients_wait_for_it() {
+    for clients in [20, 60, 200] {
+        let (turn, attempts) = turn_of_a_herd(clients);
+        assert!(turn <= ms(25), "{clients} clients: {turn:?} a turn");
+        assert!(attempts <= 30, "{clients} clients: {attempts} attempts each");
     }
 }
 

@@ -30,7 +30,7 @@ options:
   --minutes M       how long a soak lasts (1)
   --seed S          what a soak draws its faults from (at random)
   --guards N        how many guards one process of a soak acquires at once (5000)
-  --processes N     how many processes of a soak wait for the same resource at once (20)
+  --processes N     how many processes of a soak wait for the same resource at once (200)
 
 REDIS_SERVER names the server to start; without it, it is the redis-server of the path.
 ";
@@ -174,7 +174,7 @@ fn soak_plan(mut arguments: impl Iterator<Item = String>) -> Result<Command> {
         length: Duration::from_secs(60),
         seed: fastrand::u64(..),
         guards: 5_000,
-        processes: 20,
+        processes: 200,
     };
     while let Some(option) = arguments.next() {
         if matches!(option.as_str(), "--help" | "-h") {

@@ -13,7 +13,7 @@ use crate::{
     contenders::Name,
     measure::contention::{
         idle, memory,
-        turns::{Crew, FOUR_PROCESSES, Numbers, ONE_PROCESS},
+        turns::{Crew, FOUR_PROCESSES, MANY_WAITERS, Numbers, ONE_PROCESS},
     },
 };
 
@@ -49,7 +49,7 @@ impl Report<'_> {
             (
                 target,
                 bound,
-                self.turns_ratio((Name::Multiredlock, Name::Rslock), crew, value),
+                self.turns_ratio((Name::Multiredlock, crew), (Name::Rslock, crew), value),
             )
         };
         let share = |name: &str, bound, value: fn(&Numbers) -> f64| {
@@ -65,15 +65,23 @@ impl Report<'_> {
             share("a process's least", AtLeast(15.0), |numbers| numbers.least_share),
             share("a process's greatest", AtMost(35.0), |numbers| numbers.greatest_share),
             against(FOUR_PROCESSES, "longest wait", AtMost(0.1), longest_wait),
+            (
+                format!("hand-overs/s of {MANY_WAITERS} / {FOUR_PROCESSES}"),
+                AtLeast(0.5),
+                self.turns_ratio(
+                    (Name::Multiredlock, MANY_WAITERS),
+                    (Name::Multiredlock, FOUR_PROCESSES),
+                    hand_overs,
+                ),
+            ),
         ]
     }
 
     /// Measurements of one repeat are compared with each other, since they were made next to each other.
-    fn turns_ratio(&self, (one, other): (Name, Name), crew: Crew, value: fn(&Numbers) -> f64) -> Option<Spread> {
-        Spread::of(self.turns_of(one, crew).filter_map(|sample| {
-            let beside = self
-                .turns_of(other, crew)
-                .find(|beside| beside.repeat == sample.repeat)?;
+    fn turns_ratio(&self, one: (Name, Crew), other: (Name, Crew), value: fn(&Numbers) -> f64) -> Option<Spread> {
+        Spread::of(self.turns_of(one.0, one.1).filter_map(|sample| {
+            let mut beside = self.turns_of(other.0, other.1);
+            let beside = beside.find(|beside| beside.repeat == sample.repeat)?;
             Some(value(&sample.numbers) / value(&beside.numbers))
         }))
     }

@@ -39,7 +39,11 @@ pub const FOUR_PROCESSES: Crew = Crew {
     processes: 4,
     waiters: 5,
 };
-pub const CREWS: [Crew; 2] = [ONE_PROCESS, FOUR_PROCESSES];
+pub const MANY_WAITERS: Crew = Crew {
+    processes: 4,
+    waiters: 250,
+};
+pub const CREWS: [Crew; 3] = [ONE_PROCESS, FOUR_PROCESSES, MANY_WAITERS];
 
 pub struct Sample {
     pub contender: Name,
