@@ -36,9 +36,8 @@ impl Connector {
             hosts: vec![fred_server(&self.server, &node.host, node.port)],
             policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         };
-        let (client, router) = self.open().await.map_err(of_another_node)?;
-        let cluster = Cluster::new(client.clone(), router.handle())?;
-        self.connected(client, router, Some(cluster)).await
+        let (link, router) = self.open().await.map_err(of_another_node)?;
+        self.connected(link, router).await
     }
 }
 
@@ -64,7 +63,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    fn new(client: Client, router: AbortHandle) -> Result<Self, DownReason> {
+    pub(super) fn new(client: Client, router: AbortHandle) -> Result<Self, DownReason> {
         let made = client.reconnect_rx();
         let slots = client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
         let nodes = slots.unique_primary_nodes();

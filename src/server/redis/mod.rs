@@ -10,6 +10,7 @@ mod cluster;
 pub(crate) mod fuzzing;
 mod info;
 mod inline;
+mod introduce;
 mod preflight;
 #[cfg(unix)]
 mod relay;
@@ -22,6 +23,7 @@ mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
+mod withheld;
 
 use super::{
     DownReason, Refusal, Text,
@@ -92,7 +94,7 @@ impl Connector {
             username: server.username.clone(),
             password: password(server.username.as_ref(), server.password.as_ref()),
             database: Some(server.database).filter(|database| *database != 0),
-            version: RespVersion::RESP3,
+            version: RespVersion::RESP2,
             ..Config::default()
         };
         let speaks_tls = set_tls(&mut config, server)?;
@@ -138,8 +140,8 @@ impl Connector {
     async fn connect_to(&mut self, endpoint: &Endpoint) -> Result<Connected, DownReason> {
         preflight::check(endpoint, self.speaks_tls, self.timeout).await?;
         self.config.server = self.target(endpoint);
-        let (client, router) = self.open().await?;
-        self.connected(client, router, None).await
+        let (link, router) = self.open().await?;
+        self.connected(link, router).await
     }
 
     fn target(&self, endpoint: &Endpoint) -> ServerConfig {
@@ -153,13 +155,7 @@ impl Connector {
     }
 
     /// Looks at every process that was connected to.
-    async fn connected(
-        &mut self,
-        client: Client,
-        mut router: Router,
-        cluster: Option<Cluster>,
-    ) -> Result<Connected, DownReason> {
-        let link = RedisLink::new(client, &router, cluster);
+    async fn connected(&mut self, link: RedisLink, mut router: Router) -> Result<Connected, DownReason> {
         let facts = match self.facts(&link).await {
             // The router knows more of it.
             Err(DownReason::ConnectionLost) => Err(router.ended_within(self.timeout).await),
@@ -186,25 +182,6 @@ impl Connector {
         }
         let id = answer_within(self.timeout, cluster::id(&link.peers()[0])).await;
         Ok(cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?))
-    }
-
-    /// Opens a connection with RESP3, or with RESP2 where the server has no HELLO.
-    async fn open(&mut self) -> Result<(Client, Router), DownReason> {
-        match self.open_once(&self.config).await {
-            Err(NotOpened::ByFred(error)) if self.config.version == RespVersion::RESP3 && self.lacks_resp3(&error) => {
-                self.config.version = RespVersion::RESP2;
-                self.open_once(&self.config).await
-            }
-            other => other,
-        }
-        .map_err(|failed| self.why(failed))
-    }
-
-    fn lacks_resp3(&self, error: &Error) -> bool {
-        let details = error.details();
-        let says = |words: &[&str]| words.iter().any(|words| details.contains(words));
-        // Valkey answers so to whatever it does not know before we are let in, also if that has a password.
-        says(&["unknown command", "NOPROTO", "NOPERM"]) || (self.config.password.is_some() && says(&["NOAUTH"]))
     }
 
     async fn open_once(&self, config: &Config) -> Result<(Client, Router), NotOpened> {
@@ -338,7 +315,7 @@ impl Connector {
     }
 
     fn reason(&self, error: &Error) -> DownReason {
-        let details = error.details();
+        let details = &*self.without_secrets(error.details());
         let has = |word: &str| details.contains(word);
         let is_auth = *error.kind() == ErrorKind::Auth
             || ["WRONGPASS", "NOAUTH", "invalid password", "AUTH"]

@@ -5,10 +5,7 @@ use crate::{
     config::{Node, Sentinels},
     server::{DownReason, Text, held_up::answer_within, link::Connected},
 };
-use fred::{
-    interfaces::Resp3Frame,
-    types::{RespVersion, config::Config},
-};
+use fred::{interfaces::Resp3Frame, types::config::Config};
 
 impl Connector {
     /// Connects to the master that this sentinel names.
@@ -35,8 +32,6 @@ impl Connector {
             username: sentinels.username.clone(),
             password: password(sentinels.username.as_ref(), sentinels.password.as_ref()),
             database: None,
-            // Every sentinel has it, and there is nothing that the other would be needed for.
-            version: RespVersion::RESP2,
             ..self.config.clone()
         };
         let opened = self.open_once(&config).await;

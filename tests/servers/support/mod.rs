@@ -5,6 +5,7 @@ mod daemon;
 mod fake;
 mod place;
 mod process;
+mod proxy;
 mod redis;
 mod resp;
 mod scene;
@@ -22,6 +23,7 @@ use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerS
 pub(crate) use cluster::RedisCluster;
 pub(crate) use fake::{FakeServer, Manner};
 pub(crate) use process::{SecondProcess, alone, memory};
+pub(crate) use proxy::{Proxy, Ruling, name};
 pub(crate) use redis::{RedisServer, are_distrusted};
 pub(crate) use resp::Reply;
 pub(crate) use scene::Scene;
