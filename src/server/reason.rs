@@ -89,10 +89,10 @@ pub enum DownReason {
     /// bound it passed.
     #[error("beyond all bounds: {0}")]
     Excessive(Text),
-    /// The server does not let this user run a command that locking needs: the server's words.
+    /// The server does not let this user run a command that locking needs: its name, or the server's words.
     #[error("no permission: {0}")]
     NoPermission(Text),
-    /// The server refused the connection in other words.
+    /// The server refused the connection in other words, or lacks a command that locking needs.
     #[error("refused: {0}")]
     Refused(Text),
     /// A node of the cluster could not be reached, or the cluster says that it does not work: what is the matter.

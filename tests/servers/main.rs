@@ -29,3 +29,4 @@ mod turns;
 mod undo;
 mod using;
 mod waiting;
+mod withheld;

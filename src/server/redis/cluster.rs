@@ -4,7 +4,7 @@
 //! released by then, and after an ASK it takes the answer to another command for that to its own ASKING. So it is let follow
 //! none. At a MOVED it still reads the slots anew, and gives the command up, which the lane then sends once more.
 
-use super::{Connector, Peer, fred_server, preflight, rejected, wire};
+use super::{Connector, Peer, fred_server, preflight, rejected, wire, withheld::is_withheld};
 use crate::{
     config::Node,
     server::{
@@ -147,7 +147,7 @@ pub(super) async fn may_be_checked(node: &Peer<'_>) -> Result<bool, DownReason> 
     match node.command("CLUSTER", vec!["INFO".into()]).await? {
         Ok(info) if wire::text(&info).lines().any(is_ok) => Ok(true),
         Ok(_) => Err(DownReason::Cluster(Text::new("cluster_state:fail"))),
-        Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Ok(false),
+        Err(error) if is_withheld(&error) => Ok(false),
         Err(error) => Err(rejected(&error)),
     }
 }
@@ -156,7 +156,7 @@ pub(super) async fn may_be_checked(node: &Peer<'_>) -> Result<bool, DownReason> 
 pub(super) async fn id(node: &Peer<'_>) -> Result<Option<String>, DownReason> {
     match node.command("CLUSTER", vec!["NODES".into()]).await? {
         Ok(nodes) => Ok(smallest_id(&wire::text(&nodes))),
-        Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Ok(None),
+        Err(error) if is_withheld(&error) => Ok(None),
         Err(error) => Err(rejected(&error)),
     }
 }

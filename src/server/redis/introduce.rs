@@ -4,7 +4,7 @@
 //! password would break the line or begin another command, so such a word is quoted as Redis reads it. In RESP2 fred sends
 //! `AUTH`, whose arguments may be any bytes.
 
-use super::{Connector, RedisLink, Router, cluster::Cluster};
+use super::{Connector, RedisLink, Router, cluster::Cluster, withheld::without_arguments};
 use crate::{
     config::Endpoint,
     server::{DownReason, held_up::answer_within},
@@ -51,16 +51,13 @@ impl Connector {
 
     /// A server's words without the credentials that it may repeat: Redis repeats the arguments of a command that it does not know.
     pub(super) fn without_secrets(&self, words: &str) -> String {
-        let words = words
-            .split_once(", with args beginning with")
-            .map_or(words, |(words, _)| words);
         let of_sentinels = match &self.server.endpoint {
             Endpoint::Sentinel(sentinels) => sentinels.password.as_ref(),
             _ => None,
         };
         let secrets = [self.server.password.as_ref(), of_sentinels].into_iter().flatten();
         let secrets = secrets.filter(|secret| !secret.is_empty());
-        secrets.fold(words.to_owned(), |words, secret| {
+        secrets.fold(without_arguments(words).to_owned(), |words, secret| {
             words.replace(&*quoted(secret), "…").replace(secret.as_str(), "…")
         })
     }

@@ -11,6 +11,7 @@ pub(crate) mod fuzzing;
 mod info;
 mod inline;
 mod introduce;
+mod needed;
 mod preflight;
 #[cfg(unix)]
 mod relay;
@@ -30,7 +31,7 @@ use super::{
     held_up::{TimeIsUp, answer_within},
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
-use crate::config::{ConnectionConfig, Endpoint, Server};
+use crate::config::{self, Endpoint, Server};
 use cluster::Cluster;
 use fred::{
     clients::Client,
@@ -51,7 +52,10 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -65,6 +69,7 @@ use tokio_stream::{
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
 use wire::Keys;
+use withheld::{is_withheld, without_arguments};
 
 const SOURCE: Form = Form {
     script: Script::Source,
@@ -82,13 +87,15 @@ pub(crate) struct Connector {
     speaks_tls: bool,
     timeout: Duration,
     has_restart_guard: bool,
+    /// What the keys of locks begin with.
+    key_prefix: Vec<u8>,
     /// The connections before: the run id of each process, and the connection's id there, if the user may know it.
     previous: HashMap<String, Option<i64>>,
 }
 
 impl Connector {
     /// Fails only on TLS settings that make no sense.
-    pub(crate) fn new(server: &Server, connection: &ConnectionConfig, has_restart_guard: bool) -> Result<Self, String> {
+    pub(crate) fn new(server: &Server, settings: &config::Config) -> Result<Self, String> {
         let mut config = Config {
             fail_fast: true,
             username: server.username.clone(),
@@ -102,8 +109,9 @@ impl Connector {
             config,
             server: server.clone(),
             speaks_tls,
-            timeout: connection.heartbeat_timeout,
-            has_restart_guard,
+            timeout: settings.connection.heartbeat_timeout,
+            has_restart_guard: settings.restart_guard.is_some(),
+            key_prefix: settings.key_prefix.clone(),
             previous: HashMap::new(),
         })
     }
@@ -260,7 +268,7 @@ impl Connector {
                 info = wire::text(&frame);
                 info::parse(&info).ok_or_else(|| not_redis("INFO tells no version"))?
             }
-            Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts {
+            Err(error) if is_withheld(&error) => Facts {
                 is_hidden: true,
                 ..Facts::default()
             },
@@ -281,7 +289,7 @@ impl Connector {
         };
         // Which changes nothing.
         let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
-        facts.tells_nothing = untracked.is_err_and(|error| Refusal::parse(&error) == Refusal::NoPermission);
+        facts.tells_nothing = untracked.is_err_and(|error| is_withheld(&error));
         facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
         self.previous.extend(facts.run_id.clone().map(|run_id| (run_id, id)));
         if !facts.is_replica && !facts.is_loading {
@@ -289,6 +297,9 @@ impl Connector {
             let answer = peer.command(name, args).await?.map_err(|error| rejected(&error))?;
             if !wire::is_empty_answer(&answer) {
                 return Err(not_redis("it does not run scripts"));
+            }
+            if needed::check(peer, &self.key_prefix).await? {
+                peer.link.must_declare.store(true, Ordering::Relaxed);
             }
         }
         if peer.is_node() {
@@ -363,10 +374,11 @@ fn feed(client: &Client) -> Feed {
 
 /// Reads an error reply to a command of the probe.
 fn rejected(error: &str) -> DownReason {
+    let words = Text::new(without_arguments(error));
     match Refusal::parse(error) {
         Refusal::Loading => DownReason::Loading,
-        Refusal::NoPermission => DownReason::NoPermission(Text::new(error)),
-        _ => DownReason::Refused(Text::new(error)),
+        Refusal::NoPermission => DownReason::NoPermission(words),
+        _ => DownReason::Refused(words),
     }
 }
 
@@ -473,6 +485,8 @@ struct RedisLink {
     router: AbortHandle,
     replies: Replies,
     cluster: Option<Arc<Cluster>>,
+    /// Whether scripts have to declare all their keys, as if the server was a cluster.
+    must_declare: AtomicBool,
     /// Whether the server can tell something that is no reply.
     has_pushes: bool,
 }
@@ -501,6 +515,7 @@ impl RedisLink {
             router: router.handle(),
             replies: Replies::new(runtime::Handle::current()),
             cluster: cluster.map(Arc::new),
+            must_declare: AtomicBool::new(false),
         }
     }
 
@@ -560,6 +575,10 @@ impl RedisLink {
         })
     }
 
+    fn must_declare(&self) -> bool {
+        self.must_declare.load(Ordering::Relaxed)
+    }
+
     /// The processes that it leads to.
     fn peers(&self) -> Vec<Peer<'_>> {
         let all = match &self.cluster {
@@ -598,6 +617,7 @@ impl Link for RedisLink {
             (cluster, place)
         });
         let (to, keys) = match &way {
+            None if self.must_declare() => (To::Only, Keys::All),
             None => (To::Only, Keys::Watched),
             Some((_, place)) => (To::Slot(place.slot), Keys::All),
         };
@@ -614,7 +634,7 @@ impl Link for RedisLink {
     }
 
     fn takes_one_by_one(&self) -> bool {
-        self.cluster.is_some()
+        self.cluster.is_some() || self.must_declare()
     }
 
     fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool {

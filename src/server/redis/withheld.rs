@@ -1,5 +1,7 @@
 //! Commands that a server does not have, or does not let this user run.
 
+use crate::server::Refusal;
+
 /// Whether an error reply says that the server lacks the command, as after `rename-command`, in any server's words.
 pub(super) fn is_missing(error: &str) -> bool {
     const WORDS: [&str; 6] = [
@@ -14,6 +16,18 @@ pub(super) fn is_missing(error: &str) -> bool {
     // Other codes than ERR have other reasons, such as a disk to which nothing can be written.
     let has_other_code = ["misconf", "oom", "denied"].iter().any(|code| error.starts_with(code));
     !has_other_code && error.contains("command") && WORDS.iter().any(|word| error.contains(word))
+}
+
+/// Whether the server lacks the command or does not let this user run it. For us there is no difference.
+pub(super) fn is_withheld(error: &str) -> bool {
+    is_missing(error) || Refusal::parse(error) == Refusal::NoPermission
+}
+
+/// The words of an error without the arguments of the command, which Redis repeats if it does not know the command.
+pub(super) fn without_arguments(error: &str) -> &str {
+    error
+        .split_once(", with args beginning with")
+        .map_or(error, |(words, _)| words)
 }
 
 #[cfg(test)]
@@ -33,8 +47,14 @@ mod tests {
             "@user_script: 12: Unknown Redis command called from Lua script",
             "ERR unknown subcommand 'TRACKING'. Try CLIENT HELP.",
         ] {
-            assert!(is_missing(error), "{error}");
+            assert!(is_missing(error) && is_withheld(error), "{error}");
         }
+    }
+
+    #[test]
+    fn a_command_that_is_denied_is_withheld_as_well() {
+        let denied = "NOPERM User a has no permissions to run the 'info' command";
+        assert!(!is_missing(denied) && is_withheld(denied));
     }
 
     #[test]
@@ -49,7 +69,7 @@ mod tests {
             "NOREPLICAS Not enough good replicas to write.",
             "CLUSTERDOWN The cluster is down",
         ] {
-            assert!(!is_missing(error), "{error}");
+            assert!(!is_withheld(error), "{error}");
         }
     }
 }

@@ -73,7 +73,13 @@ impl Servers {
     pub(crate) async fn connected(&self) -> Redlock {
         let redlock = self.redlock();
         all_up(&redlock).await;
+        self.forget_calls();
         redlock
+    }
+
+    /// Makes the servers count calls from here on. Before Redis 7.0 the probe of a connection calls what locking needs.
+    pub(crate) fn forget_calls(&self) {
+        self.command(&["CONFIG", "RESETSTAT"]);
     }
 
     /// On how many servers the resource has this lock's value.

@@ -14,6 +14,8 @@ use super::redis::{RedisServer, are_distrusted};
 pub(crate) enum Ruling {
     /// The server answers it.
     Pass,
+    /// The server answers this command in its place.
+    Becomes(Vec<Vec<u8>>),
     /// The proxy answers it.
     Says(String),
     /// The proxy says nothing more, and reads on.
@@ -83,8 +85,9 @@ async fn serve(mut client: TcpStream, server: SocketAddr, rule: Arc<Mutex<Rule>>
         };
         requests.drain(..length);
         let ruling = rule.lock().unwrap_or_else(PoisonError::into_inner)(&words);
-        match ruling {
-            Ruling::Pass => {}
+        let words = match ruling {
+            Ruling::Pass => words,
+            Ruling::Becomes(words) => words,
             Ruling::Says(words) => {
                 client.write_all(words.as_bytes()).await?;
                 continue;
@@ -94,7 +97,7 @@ async fn serve(mut client: TcpStream, server: SocketAddr, rule: Arc<Mutex<Rule>>
                 while client.read_buf(&mut requests).await? > 0 {}
                 return Ok(());
             }
-        }
+        };
         server.write_all(&encoded(&words)).await?;
         let mut is_answered = false;
         while !is_answered {
