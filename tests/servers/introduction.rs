@@ -163,6 +163,53 @@ async fn a_server_that_asks_for_credentials_at_hello_is_told_of_as_such() {
     }
 }
 
+/// The names of the connections to a server.
+fn names(server: &RedisServer) -> Vec<String> {
+    let clients = server.clients();
+    let name = |client: &String| {
+        client
+            .split(' ')
+            .find_map(|field| field.strip_prefix("name=").map(str::to_owned))
+    };
+    clients.iter().filter_map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_the_name_of_its_client() {
+    let old = RedisServer::builder().line("rename-command HELLO \"\"").start();
+    let few = "on nopass ~* -@all +ping +info +eval +evalsha +set +get +pttl +pexpire +del";
+    let bare = RedisServer::builder().user("locker", few).start();
+    let node = RedisCluster::start(2);
+    let server = RedisServer::start();
+    let urls = [old.url(), bare.url_as("locker"), node.url(), server.url()];
+    let redlock = quick().id("web 3 é").servers(urls).build().unwrap();
+    works(&redlock, 4).await;
+    for server in [&old, &bare, &node[0], &node[1], &server] {
+        eventually("the connection has its name", async || {
+            names(server).iter().any(|name| name == "web_3__")
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_is_asked_under_the_name_of_the_client() {
+    let master = RedisServer::start();
+    let sentinel = RedisServer::builder().sentinel_of("locks", &master).start();
+    let (told, heard) = std::sync::mpsc::channel();
+    let proxy = Proxy::start(&sentinel, move |words| {
+        let _ = told.send(words.concat());
+        Ruling::Pass
+    })
+    .await;
+    let url = proxy.url().replacen("redis://", "redis-sentinel://", 1);
+    let url = format!("{url}&sentinelServiceName=locks");
+    let redlock = quick().id("web-3").servers([url]).build().unwrap();
+    works(&redlock, 1).await;
+    assert!(heard.try_iter().any(|command| command == b"CLIENTSETNAMEweb-3"));
+    assert!(names(&master).iter().any(|name| name == "web-3"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_may_not_be_pinged_lets_us_in() {
     let server = RedisServer::start();

@@ -15,6 +15,9 @@ use fred::{
 };
 use std::{borrow::Cow, fmt::Write};
 
+/// How many characters of a client's id are part of the name of its connections.
+const LONGEST_NAME: usize = 100;
+
 impl Connector {
     /// Opens a connection to every process, with RESP2 if the server does not accept RESP3.
     ///
@@ -72,6 +75,7 @@ impl Connector {
             None
         };
         let link = RedisLink::new(client, &router, cluster);
+        link.introduce(&self.name);
         // fred takes the end of a connection for an answer, as of a server that hung up at `HELLO`.
         if !tells_version {
             let answer = answer_within(self.timeout, link.peers()[0].command("PING", vec![])).await;
@@ -82,6 +86,27 @@ impl Connector {
         }
         Ok((link, router))
     }
+}
+
+impl RedisLink {
+    /// Names every connection, so that operators see in `CLIENT LIST` whose it is. A server that refuses the name does no harm.
+    pub(super) fn introduce(&self, name: &str) {
+        for peer in self.peers() {
+            // `HELLO` needs no permission, while `CLIENT SETNAME` does.
+            let named = if self.has_pushes {
+                self.start(peer.to, "HELLO", vec!["3".into(), "SETNAME".into(), name.into()])
+            } else {
+                self.start(peer.to, "CLIENT", vec!["SETNAME".into(), name.into()])
+            };
+            self.replies.when_ready(named, |_| ());
+        }
+    }
+}
+
+/// The id of the client as a name that servers accept: they have no spaces and nothing beyond ASCII in it.
+pub(super) fn connection_name(id: &str) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+    id.chars().take(LONGEST_NAME).map(plain).collect()
 }
 
 /// The settings of a connection with this protocol, whose credentials fred can send as they are.
@@ -150,6 +175,13 @@ mod tests {
         assert_eq!(quoted("my secret"), "\"my\\x20secret\"");
         assert_eq!(quoted("a\r\nFLUSHALL"), "\"a\\x0d\\x0aFLUSHALL\"");
         assert_eq!(quoted("\"\\'é"), "\"\\x22\\x5c\\x27\\xc3\\xa9\"");
+    }
+
+    #[test]
+    fn a_connection_has_the_name_of_its_client_as_far_as_servers_accept_it() {
+        assert_eq!(connection_name("web-3.example"), "web-3.example");
+        assert_eq!(connection_name("web 3\n\u{e9}\0"), "web_3___");
+        assert_eq!(connection_name(&"x".repeat(1_000)).len(), LONGEST_NAME);
     }
 
     proptest! {

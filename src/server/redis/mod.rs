@@ -89,6 +89,8 @@ pub(crate) struct Connector {
     has_restart_guard: bool,
     /// What the keys of locks begin with.
     key_prefix: Vec<u8>,
+    /// What operators see as the name of the connections.
+    name: String,
     /// The connections before: the run id of each process, and the connection's id there, if the user may know it.
     previous: HashMap<String, Option<i64>>,
 }
@@ -112,6 +114,7 @@ impl Connector {
             timeout: settings.connection.heartbeat_timeout,
             has_restart_guard: settings.restart_guard.is_some(),
             key_prefix: settings.key_prefix.clone(),
+            name: introduce::connection_name(&settings.id),
             previous: HashMap::new(),
         })
     }

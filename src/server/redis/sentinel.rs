@@ -37,6 +37,7 @@ impl Connector {
         let opened = self.open_once(&config).await;
         let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
         let link = RedisLink::new(client, &router, None);
+        link.introduce(&self.name);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
         let answer = answer_within(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
         let answer = match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {
