@@ -62,6 +62,12 @@ pub enum DownReason {
     /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
     Tls(Text),
+    /// The address asks for no encryption, and the server seems to expect TLS.
+    #[error("it seems to expect TLS: use `rediss://`")]
+    NeedsTls,
+    /// The address asks for TLS, and the server answers without it.
+    #[error("it answers without TLS: use its `tls-port`, or `redis://` for no encryption")]
+    LacksTls,
     /// The server is a replica, whose votes are worth nothing: its master could grant the same lock again.
     #[error("it is a replica")]
     Replica,

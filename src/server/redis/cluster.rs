@@ -31,12 +31,15 @@ use tokio::{
 impl Connector {
     /// Connects to all nodes of the cluster that have slots, of which this one tells.
     pub(super) async fn connect_to_cluster(&mut self, node: &Node) -> Result<Connected, DownReason> {
-        preflight::check(&node.endpoint(), self.speaks_tls, self.timeout).await?;
+        let endpoint = node.endpoint();
+        let check = preflight::check(&endpoint, self.speaks_tls, self.timeout);
+        self.explained(&endpoint, check).await?;
         self.config.server = ServerConfig::Clustered {
             hosts: vec![fred_server(&self.server, &node.host, node.port)],
             policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         };
-        let (link, router) = self.open().await.map_err(of_another_node)?;
+        let opened = self.explained(&endpoint, Box::pin(self.open())).await;
+        let (link, router) = opened.map_err(of_another_node)?;
         self.connected(link, router).await
     }
 }

@@ -21,6 +21,7 @@ mod relay;
 #[cfg(all(test, unix))]
 mod script_tests;
 mod sentinel;
+mod speech;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
@@ -149,9 +150,10 @@ impl Connector {
 
     /// Connects to a server that is one process.
     async fn connect_to(&mut self, endpoint: &Endpoint) -> Result<Connected, DownReason> {
-        preflight::check(endpoint, self.speaks_tls, self.timeout).await?;
+        let check = preflight::check(endpoint, self.speaks_tls, self.timeout);
+        self.explained(endpoint, check).await?;
         self.config.server = self.target(endpoint);
-        let (link, router) = self.open().await?;
+        let (link, router) = self.explained(endpoint, Box::pin(self.open())).await?;
         self.connected(link, router).await
     }
 

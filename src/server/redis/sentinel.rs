@@ -26,7 +26,8 @@ impl Connector {
 
     async fn ask(&self, sentinels: &Sentinels, sentinel: &Node) -> Result<Node, DownReason> {
         let endpoint = sentinel.endpoint();
-        preflight::check(&endpoint, self.speaks_tls, self.timeout).await?;
+        let check = preflight::check(&endpoint, self.speaks_tls, self.timeout);
+        self.explained(&endpoint, check).await?;
         let config = Config {
             server: self.target(&endpoint),
             username: sentinels.username.clone(),
@@ -34,8 +35,8 @@ impl Connector {
             database: None,
             ..self.config.clone()
         };
-        let opened = self.open_once(&config).await;
-        let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
+        let open = async { self.open_once(&config).await.map_err(|failed| self.why(failed)) };
+        let (client, mut router) = self.explained(&endpoint, Box::pin(open)).await?;
         let link = RedisLink::new(client, &router, None);
         link.introduce(&self.name);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
