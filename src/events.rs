@@ -104,17 +104,17 @@ pub enum Warning {
         /// The policy, as Redis names it.
         policy: String,
     },
-    /// The server did not let us look at it (`INFO`). It may be a replica, or another address of a server that votes
+    /// The server denies or lacks `INFO`. It may be a replica, or another address of a server that votes
     /// already, and our previous connection to it is not ended, as with [`OldConnectionLives`](Self::OldConnectionLives).
-    #[error("no permission for INFO, so that it may be a replica, or vote twice")]
+    #[error("INFO is denied or missing, so that it may be a replica, or vote twice")]
     Hidden,
-    /// The server did not let us end our previous connection (`CLIENT KILL`). If it was stopped rather than
+    /// The server did not end our previous connection: it denies or lacks `CLIENT KILL`. If it was stopped rather than
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
-    #[error("no permission to end our previous connection, whose commands may still run")]
+    #[error("CLIENT KILL is denied or missing, so that commands of our previous connection may still run")]
     OldConnectionLives,
-    /// The server does not let us ask to be told of changes (`CLIENT TRACKING`). Those who wait for a resource have to ask it ten
+    /// The server denies or lacks `CLIENT TRACKING`, so it reports no change. Those who wait for a resource have to ask it ten
     /// times a second, and a guard learns later that its key is gone.
-    #[error("no permission for CLIENT TRACKING, so that it tells of no change")]
+    #[error("CLIENT TRACKING is denied or missing, so that it tells of no change")]
     TellsNothing,
     /// The server may forget that it was a replica sooner than the restart guard assumes. If it became a master by a failover, it may
     /// grant what its former master has granted. Set its `repl-backlog-ttl` to 0 or to no less than
@@ -142,7 +142,7 @@ pub enum Warning {
     },
     /// The server does not let us read its clock (`TIME`), so that it is not told if that is set. It refuses
     /// [fenced](crate::Builder::fenced) locks.
-    #[error("no permission for TIME, so that its clock is not watched and fenced locks are refused")]
+    #[error("TIME is denied or missing, so that its clock is not watched and fenced locks are refused")]
     ClockHidden,
 }
 

@@ -258,11 +258,9 @@ impl Builder {
         let config = self.check()?;
         let runtime = Runtime::current().map_err(|_| ConfigError::NoRuntime)?;
         let connectors = config.groups.iter().flatten().map(|server| {
-            Connector::new(server, &config.connection, config.restart_guard.is_some()).map_err(|problem| {
-                ConfigError::Tls {
-                    server: server.address(),
-                    problem,
-                }
+            Connector::new(server, &config).map_err(|problem| ConfigError::Tls {
+                server: server.address(),
+                problem,
             })
         });
         let connectors = connectors.collect::<Result<Vec<_>, _>>()?;

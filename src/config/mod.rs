@@ -166,7 +166,8 @@ impl Builder {
         self
     }
 
-    /// Sets the id by which others see who holds a resource. It becomes the first part of every lock's value.
+    /// Sets the id by which others see who holds a resource. It becomes the first part of every lock's value, and the name of the
+    /// connections in `CLIENT LIST`, where `_` stands for what such a name cannot contain.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self

@@ -83,7 +83,7 @@
 //! | [`Event`](crate::Event)`::Disconnected`, `GroupDisconnected` | nothing of that group can be locked or renewed: at once |
 //! | a server down for minutes; `multiredlock_servers_up` | one more failure may be too many: repair it today |
 //! | [`Warning`](crate::Warning)`::Eviction`, `ClockAhead` | locks may end before their validity does: correct the server |
-//! | `Hidden`, `OldConnectionLives`, `TellsNothing`, `ClockHidden` | the ACL lacks a permission: grant it when you can |
+//! | `Hidden`, `OldConnectionLives`, `TellsNothing`, `ClockHidden` | the ACL denies a command, or the server lacks it: permit it when you can |
 //! | `multiredlock_losses_total` with `gone` | keys are removed under their owners: a FLUSHALL, a restart without data, a hand |
 //! | the same with `expired` | processes or networks that pause for longer than the ttl bears |
 //! | `multiredlock_wait_seconds` grows | a resource is wanted more than there is time: hold it for less, or divide it |

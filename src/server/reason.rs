@@ -62,6 +62,12 @@ pub enum DownReason {
     /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
     Tls(Text),
+    /// The address asks for no encryption, and the server seems to expect TLS.
+    #[error("it seems to expect TLS: use `rediss://`")]
+    NeedsTls,
+    /// The address asks for TLS, and the server answers without it.
+    #[error("it answers without TLS: use its `tls-port`, or `redis://` for no encryption")]
+    LacksTls,
     /// The server is a replica, whose votes are worth nothing: its master could grant the same lock again.
     #[error("it is a replica")]
     Replica,
@@ -89,10 +95,10 @@ pub enum DownReason {
     /// bound it passed.
     #[error("beyond all bounds: {0}")]
     Excessive(Text),
-    /// The server does not let this user run a command that locking needs: the server's words.
+    /// The server does not let this user run a command that locking needs: its name, or the server's words.
     #[error("no permission: {0}")]
     NoPermission(Text),
-    /// The server refused the connection in other words.
+    /// The server refused the connection in other words, or lacks a command that locking needs.
     #[error("refused: {0}")]
     Refused(Text),
     /// A node of the cluster could not be reached, or the cluster says that it does not work: what is the matter.

@@ -9,7 +9,7 @@ use super::{
     under_way::UnderWay,
 };
 use crate::{
-    config::{ConnectionConfig, Endpoint, Server},
+    config::{Config, ConnectionConfig, Endpoint, Server},
     engine::Drift,
     events::Warning,
     monitor::Monitor,
@@ -34,12 +34,13 @@ pub(crate) enum Connector {
 
 impl Connector {
     /// Fails only on TLS settings that make no sense.
-    pub(crate) fn new(server: &Server, config: &ConnectionConfig, has_restart_guard: bool) -> Result<Self, String> {
+    pub(crate) fn new(server: &Server, config: &Config) -> Result<Self, String> {
         match &server.endpoint {
-            Endpoint::Memory(name) => Ok(Self::Memory(MemoryServer::named(name), config.heartbeat_timeout)),
-            _ => redis::Connector::new(server, config, has_restart_guard)
-                .map(Box::new)
-                .map(Self::Redis),
+            Endpoint::Memory(name) => Ok(Self::Memory(
+                MemoryServer::named(name),
+                config.connection.heartbeat_timeout,
+            )),
+            _ => redis::Connector::new(server, config).map(Box::new).map(Self::Redis),
         }
     }
 

@@ -245,7 +245,7 @@ async fn a_handle_does_not_wait_for_servers_to_be_built() {
 }
 
 /// The warnings that a handle gives about its one server.
-async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&RedisServer)) -> Vec<Warning> {
+pub(crate) async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&RedisServer)) -> Vec<Warning> {
     let redlock = quick().servers([url]).build().unwrap();
     let mut events = redlock.events();
     all_up(&redlock).await;

@@ -5,7 +5,10 @@
 use multiredlock::{ConfigError, DownReason, Redlock, Server, Tls};
 
 use crate::access::works;
-use crate::support::{Certificates, ClientCertificate, RedisServer, eventually, quick, reason};
+use crate::support::{
+    Certificates, ClientCertificate, Door, FakeServer, Manner, RedisCluster, RedisServer, Turncoat, eventually, ms,
+    quick, reason,
+};
 
 fn connect(server: &RedisServer, tls: Tls) -> Redlock {
     let server = Server::parse(&server.url()).unwrap().tls(tls);
@@ -107,5 +110,83 @@ async fn certificates_that_cannot_be_read_are_a_wrong_configuration() {
         let server = Server::new("localhost").tls(tls);
         let error = quick().servers([server]).build().unwrap_err();
         assert!(matches!(error, ConfigError::Tls { .. }), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_tls_is_told_as_such() {
+    let cluster = RedisCluster::start(2);
+    let servers = [
+        RedisServer::start(),
+        RedisServer::builder().password("secret").start(),
+        RedisServer::builder().line("rename-command PING \"\"").prepare(),
+    ];
+    servers[2].spawn_unasked();
+    let sentinel = RedisServer::builder().sentinel_of("locks", &servers[0]).start();
+    let encrypted = |url: String| url.replacen("redis", "rediss", 1);
+    let of_sentinel = sentinel.url().replacen("redis://", "rediss-sentinel://", 1);
+    let urls = [
+        encrypted(servers[0].url()),
+        encrypted(servers[1].url_as(":secret")),
+        encrypted(servers[2].url()),
+        encrypted(cluster.url()),
+        format!("{of_sentinel}&sentinelServiceName=locks"),
+    ];
+    let redlock = quick().heartbeat_timeout(ms(300)).servers(urls).build().unwrap();
+    let words = "it answers without TLS: use its `tls-port`, or `redis://` for no encryption";
+    for server in 0..5 {
+        eventually("it is found out", async || {
+            reason(&redlock, server).is_some_and(|reason| reason.to_string().ends_with(words))
+        })
+        .await;
+    }
+    assert_eq!(reason(&redlock, 0), Some(DownReason::LacksTls));
+    assert_eq!(servers[1].calls("hello"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_is_told_as_such_if_the_address_names_none() {
+    let certificates = Certificates::new();
+    for clients in [ClientCertificate::Ignored, ClientCertificate::Needed] {
+        let builder = RedisServer::builder().tls(&certificates, clients);
+        let Some(server) = builder.start_if_built_with_tls() else {
+            return;
+        };
+        let plain = server.url().replacen("rediss://", "redis://", 1);
+        let redlock = quick().servers([plain]).build().unwrap();
+        eventually("it is found out", async || {
+            reason(&redlock, 0) == Some(DownReason::NeedsTls)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_other_listener_with_tls_is_told_as_such() {
+    let turncoat = Turncoat::start(Door::Tls(Certificates::new())).await;
+    let plain = format!("redis://{}", turncoat.address().address());
+    let redlock = quick().servers([plain]).build().unwrap();
+    eventually("it is found out", async || {
+        reason(&redlock, 0) == Some(DownReason::NeedsTls)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_up_or_says_nothing_is_not_told_to_have_tls_or_none() {
+    for (manner, scheme) in [
+        (Manner::HangsUp, "redis"),
+        (Manner::HangsUp, "rediss"),
+        (Manner::Silent, "rediss"),
+    ] {
+        let fake = FakeServer::start(manner).await;
+        let url = fake.url().replacen("redis", scheme, 1);
+        let redlock = quick().heartbeat_timeout(ms(200)).servers([url]).build().unwrap();
+        eventually("it was tried twice", async || fake.visits() > 6).await;
+        let reason = reason(&redlock, 0);
+        assert!(
+            !matches!(reason, Some(DownReason::NeedsTls | DownReason::LacksTls)),
+            "{manner:?}: {reason:?}"
+        );
     }
 }

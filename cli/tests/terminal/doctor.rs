@@ -574,6 +574,19 @@ fn a_password_that_crosses_the_network_in_plaintext_is_a_warning() {
 }
 
 #[test]
+fn nothing_is_encrypted_where_nobody_answers_or_tls_is_not_spoken() {
+    let mut servers = quorum(2);
+    servers.push(RedisServer::builder().prepare());
+    let urls = servers.iter().map(|server| server.url().replacen("redis", "rediss", 1));
+    let urls: Vec<_> = urls.collect();
+    let (_, told) = report(bare(&["--servers", &urls.join(","), "doctor"]));
+    for server in &servers[..2] {
+        is_found(&told, Some(of(server).as_str()), "tls", "unsafe", "answers without TLS");
+    }
+    assert!(!told.to_string().contains("encrypted"), "{told:#}");
+}
+
+#[test]
 fn an_encrypted_server_is_looked_into_with_the_authority_of_the_settings() {
     let certificates = Certificates::new();
     let start = || {

@@ -4,7 +4,7 @@
 //! released by then, and after an ASK it takes the answer to another command for that to its own ASKING. So it is let follow
 //! none. At a MOVED it still reads the slots anew, and gives the command up, which the lane then sends once more.
 
-use super::{Connector, Peer, fred_server, preflight, rejected, wire};
+use super::{Connector, Peer, fred_server, preflight, rejected, wire, withheld::is_withheld};
 use crate::{
     config::Node,
     server::{
@@ -31,14 +31,16 @@ use tokio::{
 impl Connector {
     /// Connects to all nodes of the cluster that have slots, of which this one tells.
     pub(super) async fn connect_to_cluster(&mut self, node: &Node) -> Result<Connected, DownReason> {
-        preflight::check(&node.endpoint(), self.speaks_tls, self.timeout).await?;
+        let endpoint = node.endpoint();
+        let check = preflight::check(&endpoint, self.speaks_tls, self.timeout);
+        self.explained(&endpoint, check).await?;
         self.config.server = ServerConfig::Clustered {
             hosts: vec![fred_server(&self.server, &node.host, node.port)],
             policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         };
-        let (client, router) = self.open().await.map_err(of_another_node)?;
-        let cluster = Cluster::new(client.clone(), router.handle())?;
-        self.connected(client, router, Some(cluster)).await
+        let opened = self.explained(&endpoint, Box::pin(self.open())).await;
+        let (link, router) = opened.map_err(of_another_node)?;
+        self.connected(link, router).await
     }
 }
 
@@ -64,7 +66,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    fn new(client: Client, router: AbortHandle) -> Result<Self, DownReason> {
+    pub(super) fn new(client: Client, router: AbortHandle) -> Result<Self, DownReason> {
         let made = client.reconnect_rx();
         let slots = client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
         let nodes = slots.unique_primary_nodes();
@@ -148,7 +150,7 @@ pub(super) async fn may_be_checked(node: &Peer<'_>) -> Result<bool, DownReason> 
     match node.command("CLUSTER", vec!["INFO".into()]).await? {
         Ok(info) if wire::text(&info).lines().any(is_ok) => Ok(true),
         Ok(_) => Err(DownReason::Cluster(Text::new("cluster_state:fail"))),
-        Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Ok(false),
+        Err(error) if is_withheld(&error) => Ok(false),
         Err(error) => Err(rejected(&error)),
     }
 }
@@ -157,7 +159,7 @@ pub(super) async fn may_be_checked(node: &Peer<'_>) -> Result<bool, DownReason> 
 pub(super) async fn id(node: &Peer<'_>) -> Result<Option<String>, DownReason> {
     match node.command("CLUSTER", vec!["NODES".into()]).await? {
         Ok(nodes) => Ok(smallest_id(&wire::text(&nodes))),
-        Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Ok(None),
+        Err(error) if is_withheld(&error) => Ok(None),
         Err(error) => Err(rejected(&error)),
     }
 }

@@ -42,7 +42,15 @@ pub fn greeting(answer: &[u8]) {
     };
     is_short(greeted.as_ref().err());
     if greeted.is_ok() {
-        let starts = ["+PONG", "-NOAUTH", "-NOPERM", "-LOADING", "-MASTERDOWN", "-BUSY"];
+        let starts = [
+            "+PONG",
+            "-NOAUTH",
+            "-NOPERM",
+            "-LOADING",
+            "-MASTERDOWN",
+            "-BUSY",
+            "-ERR ",
+        ];
         assert!(starts.iter().any(|start| answer.starts_with(start.as_bytes())));
         assert!(answer.iter().take(preflight::LONGEST_LINE).any(|byte| *byte == b'\n'));
     }

@@ -10,6 +10,8 @@ mod cluster;
 pub(crate) mod fuzzing;
 mod info;
 mod inline;
+mod introduce;
+mod needed;
 mod preflight;
 #[cfg(unix)]
 mod relay;
@@ -19,16 +21,18 @@ mod relay;
 #[cfg(all(test, unix))]
 mod script_tests;
 mod sentinel;
+mod speech;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
+mod withheld;
 
 use super::{
     DownReason, Refusal, Text,
     held_up::{TimeIsUp, answer_within},
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
-use crate::config::{ConnectionConfig, Endpoint, Server};
+use crate::config::{self, Endpoint, Server};
 use cluster::Cluster;
 use fred::{
     clients::Client,
@@ -49,7 +53,10 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -63,6 +70,7 @@ use tokio_stream::{
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
 use wire::Keys;
+use withheld::{is_withheld, without_arguments};
 
 const SOURCE: Form = Form {
     script: Script::Source,
@@ -80,19 +88,23 @@ pub(crate) struct Connector {
     speaks_tls: bool,
     timeout: Duration,
     has_restart_guard: bool,
+    /// What the keys of locks begin with.
+    key_prefix: Vec<u8>,
+    /// What operators see as the name of the connections.
+    name: String,
     /// The connections before: the run id of each process, and the connection's id there, if the user may know it.
     previous: HashMap<String, Option<i64>>,
 }
 
 impl Connector {
     /// Fails only on TLS settings that make no sense.
-    pub(crate) fn new(server: &Server, connection: &ConnectionConfig, has_restart_guard: bool) -> Result<Self, String> {
+    pub(crate) fn new(server: &Server, settings: &config::Config) -> Result<Self, String> {
         let mut config = Config {
             fail_fast: true,
             username: server.username.clone(),
             password: password(server.username.as_ref(), server.password.as_ref()),
             database: Some(server.database).filter(|database| *database != 0),
-            version: RespVersion::RESP3,
+            version: RespVersion::RESP2,
             ..Config::default()
         };
         let speaks_tls = set_tls(&mut config, server)?;
@@ -100,8 +112,10 @@ impl Connector {
             config,
             server: server.clone(),
             speaks_tls,
-            timeout: connection.heartbeat_timeout,
-            has_restart_guard,
+            timeout: settings.connection.heartbeat_timeout,
+            has_restart_guard: settings.restart_guard.is_some(),
+            key_prefix: settings.key_prefix.clone(),
+            name: introduce::connection_name(&settings.id),
             previous: HashMap::new(),
         })
     }
@@ -136,10 +150,11 @@ impl Connector {
 
     /// Connects to a server that is one process.
     async fn connect_to(&mut self, endpoint: &Endpoint) -> Result<Connected, DownReason> {
-        preflight::check(endpoint, self.speaks_tls, self.timeout).await?;
+        let check = preflight::check(endpoint, self.speaks_tls, self.timeout);
+        self.explained(endpoint, check).await?;
         self.config.server = self.target(endpoint);
-        let (client, router) = self.open().await?;
-        self.connected(client, router, None).await
+        let (link, router) = self.explained(endpoint, Box::pin(self.open())).await?;
+        self.connected(link, router).await
     }
 
     fn target(&self, endpoint: &Endpoint) -> ServerConfig {
@@ -153,13 +168,7 @@ impl Connector {
     }
 
     /// Looks at every process that was connected to.
-    async fn connected(
-        &mut self,
-        client: Client,
-        mut router: Router,
-        cluster: Option<Cluster>,
-    ) -> Result<Connected, DownReason> {
-        let link = RedisLink::new(client, &router, cluster);
+    async fn connected(&mut self, link: RedisLink, mut router: Router) -> Result<Connected, DownReason> {
         let facts = match self.facts(&link).await {
             // The router knows more of it.
             Err(DownReason::ConnectionLost) => Err(router.ended_within(self.timeout).await),
@@ -186,25 +195,6 @@ impl Connector {
         }
         let id = answer_within(self.timeout, cluster::id(&link.peers()[0])).await;
         Ok(cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?))
-    }
-
-    /// Opens a connection with RESP3, or with RESP2 where the server has no HELLO.
-    async fn open(&mut self) -> Result<(Client, Router), DownReason> {
-        match self.open_once(&self.config).await {
-            Err(NotOpened::ByFred(error)) if self.config.version == RespVersion::RESP3 && self.lacks_resp3(&error) => {
-                self.config.version = RespVersion::RESP2;
-                self.open_once(&self.config).await
-            }
-            other => other,
-        }
-        .map_err(|failed| self.why(failed))
-    }
-
-    fn lacks_resp3(&self, error: &Error) -> bool {
-        let details = error.details();
-        let says = |words: &[&str]| words.iter().any(|words| details.contains(words));
-        // Valkey answers so to whatever it does not know before we are let in, also if that has a password.
-        says(&["unknown command", "NOPROTO", "NOPERM"]) || (self.config.password.is_some() && says(&["NOAUTH"]))
     }
 
     async fn open_once(&self, config: &Config) -> Result<(Client, Router), NotOpened> {
@@ -283,7 +273,7 @@ impl Connector {
                 info = wire::text(&frame);
                 info::parse(&info).ok_or_else(|| not_redis("INFO tells no version"))?
             }
-            Err(error) if Refusal::parse(&error) == Refusal::NoPermission => Facts {
+            Err(error) if is_withheld(&error) => Facts {
                 is_hidden: true,
                 ..Facts::default()
             },
@@ -304,7 +294,7 @@ impl Connector {
         };
         // Which changes nothing.
         let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
-        facts.tells_nothing = untracked.is_err_and(|error| Refusal::parse(&error) == Refusal::NoPermission);
+        facts.tells_nothing = untracked.is_err_and(|error| is_withheld(&error));
         facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
         self.previous.extend(facts.run_id.clone().map(|run_id| (run_id, id)));
         if !facts.is_replica && !facts.is_loading {
@@ -312,6 +302,9 @@ impl Connector {
             let answer = peer.command(name, args).await?.map_err(|error| rejected(&error))?;
             if !wire::is_empty_answer(&answer) {
                 return Err(not_redis("it does not run scripts"));
+            }
+            if needed::check(peer, &self.key_prefix).await? {
+                peer.link.must_declare.store(true, Ordering::Relaxed);
             }
         }
         if peer.is_node() {
@@ -338,7 +331,7 @@ impl Connector {
     }
 
     fn reason(&self, error: &Error) -> DownReason {
-        let details = error.details();
+        let details = &*self.without_secrets(error.details());
         let has = |word: &str| details.contains(word);
         let is_auth = *error.kind() == ErrorKind::Auth
             || ["WRONGPASS", "NOAUTH", "invalid password", "AUTH"]
@@ -386,10 +379,11 @@ fn feed(client: &Client) -> Feed {
 
 /// Reads an error reply to a command of the probe.
 fn rejected(error: &str) -> DownReason {
+    let words = Text::new(without_arguments(error));
     match Refusal::parse(error) {
         Refusal::Loading => DownReason::Loading,
-        Refusal::NoPermission => DownReason::NoPermission(Text::new(error)),
-        _ => DownReason::Refused(Text::new(error)),
+        Refusal::NoPermission => DownReason::NoPermission(words),
+        _ => DownReason::Refused(words),
     }
 }
 
@@ -496,6 +490,8 @@ struct RedisLink {
     router: AbortHandle,
     replies: Replies,
     cluster: Option<Arc<Cluster>>,
+    /// Whether scripts have to declare all their keys, as if the server was a cluster.
+    must_declare: AtomicBool,
     /// Whether the server can tell something that is no reply.
     has_pushes: bool,
 }
@@ -524,6 +520,7 @@ impl RedisLink {
             router: router.handle(),
             replies: Replies::new(runtime::Handle::current()),
             cluster: cluster.map(Arc::new),
+            must_declare: AtomicBool::new(false),
         }
     }
 
@@ -583,6 +580,10 @@ impl RedisLink {
         })
     }
 
+    fn must_declare(&self) -> bool {
+        self.must_declare.load(Ordering::Relaxed)
+    }
+
     /// The processes that it leads to.
     fn peers(&self) -> Vec<Peer<'_>> {
         let all = match &self.cluster {
@@ -621,6 +622,7 @@ impl Link for RedisLink {
             (cluster, place)
         });
         let (to, keys) = match &way {
+            None if self.must_declare() => (To::Only, Keys::All),
             None => (To::Only, Keys::Watched),
             Some((_, place)) => (To::Slot(place.slot), Keys::All),
         };
@@ -637,7 +639,7 @@ impl Link for RedisLink {
     }
 
     fn takes_one_by_one(&self) -> bool {
-        self.cluster.is_some()
+        self.cluster.is_some() || self.must_declare()
     }
 
     fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool {

@@ -4,6 +4,7 @@
 //! wrong or hostile listener could exhaust the stack or the memory. One PING, of whose answer we read a line at the most,
 //! weeds out what is no Redis server. It also yields the operating system's own error where nothing listens.
 
+use super::withheld::is_missing;
 use crate::{
     config::Endpoint,
     server::{DownReason, Text, held_up::answer_within},
@@ -84,6 +85,8 @@ fn read(line: &str) -> Result<(), DownReason> {
         {
             Ok(())
         }
+        // A PING may be renamed as well as forbidden.
+        _ if complete && text.starts_with("-ERR ") && is_missing(text) => Ok(()),
         _ if complete && text.starts_with('-') => Err(DownReason::Refused(Text::new(&text[1..]))),
         _ => Err(DownReason::NotRedis(Text::new(text))),
     }
@@ -121,6 +124,7 @@ mod tests {
             "+PONG\r\n",
             "-NOAUTH Authentication required.\r\n",
             "-LOADING Redis is loading\r\n",
+            "-ERR unknown command 'PING', with args beginning with: \r\n",
         ] {
             assert_eq!(answered(answer.as_bytes()).await, Ok(()), "{answer}");
         }

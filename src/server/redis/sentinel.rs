@@ -5,10 +5,7 @@ use crate::{
     config::{Node, Sentinels},
     server::{DownReason, Text, held_up::answer_within, link::Connected},
 };
-use fred::{
-    interfaces::Resp3Frame,
-    types::{RespVersion, config::Config},
-};
+use fred::{interfaces::Resp3Frame, types::config::Config};
 
 impl Connector {
     /// Connects to the master that this sentinel names.
@@ -29,19 +26,19 @@ impl Connector {
 
     async fn ask(&self, sentinels: &Sentinels, sentinel: &Node) -> Result<Node, DownReason> {
         let endpoint = sentinel.endpoint();
-        preflight::check(&endpoint, self.speaks_tls, self.timeout).await?;
+        let check = preflight::check(&endpoint, self.speaks_tls, self.timeout);
+        self.explained(&endpoint, check).await?;
         let config = Config {
             server: self.target(&endpoint),
             username: sentinels.username.clone(),
             password: password(sentinels.username.as_ref(), sentinels.password.as_ref()),
             database: None,
-            // Every sentinel has it, and there is nothing that the other would be needed for.
-            version: RespVersion::RESP2,
             ..self.config.clone()
         };
-        let opened = self.open_once(&config).await;
-        let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
+        let open = async { self.open_once(&config).await.map_err(|failed| self.why(failed)) };
+        let (client, mut router) = self.explained(&endpoint, Box::pin(open)).await?;
         let link = RedisLink::new(client, &router, None);
+        link.introduce(&self.name);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
         let answer = answer_within(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
         let answer = match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {

@@ -5,6 +5,7 @@ mod daemon;
 mod fake;
 mod place;
 mod process;
+mod proxy;
 mod redis;
 mod resp;
 mod scene;
@@ -22,6 +23,7 @@ use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerS
 pub(crate) use cluster::RedisCluster;
 pub(crate) use fake::{FakeServer, Manner};
 pub(crate) use process::{SecondProcess, alone, memory};
+pub(crate) use proxy::{Proxy, Ruling, name};
 pub(crate) use redis::{RedisServer, are_distrusted};
 pub(crate) use resp::Reply;
 pub(crate) use scene::Scene;
@@ -71,7 +73,13 @@ impl Servers {
     pub(crate) async fn connected(&self) -> Redlock {
         let redlock = self.redlock();
         all_up(&redlock).await;
+        self.forget_calls();
         redlock
+    }
+
+    /// Makes the servers count calls from here on. Before Redis 7.0 the probe of a connection calls what locking needs.
+    pub(crate) fn forget_calls(&self) {
+        self.command(&["CONFIG", "RESETSTAT"]);
     }
 
     /// On how many servers the resource has this lock's value.

@@ -197,6 +197,12 @@ impl RedisServer {
         connection.command(words)
     }
 
+    /// Starts a process that cannot be asked whether it is ready.
+    pub(crate) fn spawn_unasked(&self) {
+        self.spawn();
+        block_until("the socket is there", || self.socket().exists());
+    }
+
     pub(super) fn spawn(&self) {
         let mut process = self.process();
         // The old process must be gone before its successor asks for the port.

@@ -65,6 +65,16 @@ fn down(reason: &DownReason, absence: Level) -> Option<Outcome> {
             absence,
             "Check --ca, --cert and --key, and `tls.server_name` if its certificate is for another name.",
         ),
+        DownReason::NeedsTls => new(
+            Check::Tls,
+            absence,
+            "Use rediss:// in --servers, with --ca if its authority is your own.",
+        ),
+        DownReason::LacksTls => new(
+            Check::Tls,
+            absence,
+            "Set `tls-port` in its redis.conf and use that port, or redis:// if its network is closed.",
+        ),
         _ => new(Check::Reachable, absence, reaching(reason)),
     })
 }
@@ -88,8 +98,20 @@ fn reaching(reason: &DownReason) -> &'static str {
 
 /// Whether others on the way can read along.
 fn plaintext(server: &ServerFacts) -> Option<Outcome> {
-    if matches!(server.down(), Some(DownReason::Tls(_))) {
-        return None;
+    match server.down() {
+        Some(DownReason::Tls(_) | DownReason::NeedsTls | DownReason::LacksTls) => return None,
+        // Nobody knows before there is a connection.
+        Some(
+            DownReason::NotYet
+            | DownReason::ConnectionRefused
+            | DownReason::ConnectTimeout
+            | DownReason::ConnectionLost
+            | DownReason::Io(_)
+            | DownReason::NotRedis(_)
+            | DownReason::Sentinel(_)
+            | DownReason::Cluster(_),
+        ) if server.is_tls => return None,
+        _ => {}
     }
     Some(match &server.place {
         _ if server.is_tls => Outcome::ok(Check::Tls, "encrypted"),

@@ -185,6 +185,20 @@ fn each_fact_about_a_server_has_its_finding() {
             "firewall",
         ),
         (
+            change(down(DownReason::NeedsTls)),
+            Check::Tls,
+            Warn,
+            "seems to expect TLS",
+            "rediss://",
+        ),
+        (
+            change(down(DownReason::LacksTls)),
+            Check::Tls,
+            Warn,
+            "answers without TLS",
+            "`tls-port`",
+        ),
+        (
             change(down(DownReason::Loading)),
             Check::Reachable,
             Warn,

@@ -1,0 +1,155 @@
+//! Servers that lack a command, do not permit it, or want to know all keys of a script.
+
+use multiredlock::{DownReason, Redlock, Warning};
+use tokio::task::JoinSet;
+
+use crate::access::works;
+use crate::events::warnings;
+use crate::support::{
+    LONG, Proxy, RedisCluster, RedisServer, Ruling, Servers, all_up, eventually, finishes, name, quick, reason,
+};
+
+fn without(command: &str) -> RedisServer {
+    RedisServer::builder()
+        .line(format!("rename-command {command} \"\""))
+        .start()
+}
+
+/// Waits until the server is down, and returns why.
+async fn why(redlock: &Redlock) -> DownReason {
+    eventually("the server is down for a reason", async || {
+        reason(redlock, 0).is_some_and(|reason| reason != DownReason::NotYet)
+    })
+    .await;
+    reason(redlock, 0).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_locking_needs_is_missing() {
+    for command in ["EVAL", "EVALSHA", "SET", "GET", "PTTL", "PEXPIRE", "DEL"] {
+        let server = without(command);
+        let reason = why(&quick().servers([server.url()]).build().unwrap()).await;
+        let DownReason::Refused(words) = &reason else {
+            panic!("{command}: {reason:?}")
+        };
+        let names = words.as_str().rsplit([' ', '`', '\'']).find(|word| !word.is_empty());
+        assert_eq!(names, Some(command), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_locking_needs_is_denied() {
+    let server = RedisServer::start();
+    for command in ["eval", "evalsha", "set", "get", "pttl", "pexpire", "del"] {
+        let rule = format!("-{command}");
+        server.command(&[
+            "ACL", "SETUSER", "locker", "reset", "on", "nopass", "~*", "+@all", &rule,
+        ]);
+        let reason = why(&quick().servers([server.url_as("locker")]).build().unwrap()).await;
+        assert!(matches!(reason, DownReason::NoPermission(_)), "{command}: {reason:?}");
+        let reason = reason.to_string().to_lowercase();
+        assert!(reason.contains(command), "{command}: {reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_of_a_node_is_missing_or_denied() {
+    let cluster = RedisCluster::start_with(2, |node| node.line("rename-command DEL \"\""));
+    let reason = why(&quick().servers([cluster.url()]).build().unwrap()).await;
+    assert_eq!(reason.to_string(), "refused: the server lacks what locking needs: DEL");
+
+    let cluster = RedisCluster::start_with(2, |node| node.user("locker", "on nopass ~* &* +@all"));
+    cluster[1].command(&["ACL", "SETUSER", "locker", "-pexpire"]);
+    let url = cluster.url().replacen("://", "://locker@", 1);
+    let reason = why(&quick().servers([url]).build().unwrap()).await;
+    assert_eq!(reason.to_string(), "no permission: locking needs PEXPIRE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_missing_costs_no_more_than_one_that_is_denied() {
+    for (command, warning) in [("INFO", Warning::Hidden), ("CLIENT", Warning::TellsNothing)] {
+        let server = without(command);
+        works(&quick().servers([server.url()]).build().unwrap(), 1).await;
+        assert_eq!(warnings(&server, server.url(), |_| ()).await, [warning], "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_tried_changes_nothing_and_is_no_call() {
+    let server = RedisServer::start();
+    all_up(&quick().servers([server.url()]).build().unwrap()).await;
+    assert_eq!(server.keys(), [""; 0]);
+    let can_ask = server.command(&["EVAL", "return redis.acl_check_cmd and 1 or 0", "0"]);
+    for command in ["set", "get", "pexpire", "del", "evalsha"] {
+        let calls = server.calls(command);
+        assert!(calls == 0 || can_ask.clone().integer() == 0, "{calls} of {command}");
+    }
+}
+
+/// A way to the server on which scripts may touch only the keys that their command declares.
+async fn declares(server: &RedisServer) -> Proxy {
+    const STRICT: &str = "local declared = {} for _, key in ipairs(KEYS) do declared[key] = true end
+        local redis = { pcall = function(command, ...)
+            local key = ...
+            if key and not declared[key] then return { err = 'ERR script tried accessing undeclared key' } end
+            return redis.pcall(command, ...)
+        end }\n";
+    let mut batch = None;
+    Proxy::start(server, move |words| {
+        let source = match &*name(words) {
+            "EVAL" => {
+                let is_batch = words[1].windows(8).any(|word| word == b"cmsgpack");
+                batch = batch.take().or(is_batch.then(|| words[1].clone()));
+                &words[1]
+            }
+            "EVALSHA" if words[1].iter().any(|digit| *digit != b'0') => batch.as_ref().expect("it was taught"),
+            _ => return Ruling::Pass,
+        };
+        let source = [STRICT.as_bytes(), source].concat();
+        Ruling::Becomes([&[b"EVAL".to_vec(), source], &words[2..]].concat())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_to_know_all_keys_is_told_all_keys() {
+    let servers = Servers::start(3);
+    let mut strict = Vec::new();
+    for server in servers.iter() {
+        strict.push(declares(server).await);
+    }
+    let redlock = quick().servers(strict.iter().map(Proxy::url)).fenced().build().unwrap();
+    works(&redlock, 3).await;
+    let several = redlock.lock(["{a}1", "{a}2"], LONG).await.unwrap();
+    let several = redlock.renew(&several, LONG).await.unwrap();
+    finishes("the unlock", redlock.unlock(&several)).await;
+    let mut locks = JoinSet::new();
+    for number in 0..64 {
+        locks.spawn(redlock.lock(format!("{number}"), LONG).into_future());
+    }
+    while let Some(lock) = locks.join_next().await {
+        redlock.unlock(&lock.unwrap().unwrap());
+    }
+    eventually("only fences are left", async || {
+        servers
+            .iter()
+            .all(|server| server.keys().iter().all(|key| key.contains(":fence:")))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_scripts_cannot_touch_a_key_is_down() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(&server, |words| match &*name(words) {
+        "EVAL" => {
+            let never = b"local redis = { pcall = function() return { err = 'ERR no key is to be touched' } end }\n";
+            let source = [&never[..], &words[1]].concat();
+            Ruling::Becomes([&[b"EVAL".to_vec(), source], &words[2..]].concat())
+        }
+        _ => Ruling::Pass,
+    })
+    .await;
+    let reason = why(&quick().servers([proxy.url()]).build().unwrap()).await;
+    assert_eq!(reason.to_string(), "refused: ERR no key is to be touched");
+}
