@@ -22,6 +22,7 @@ mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
+mod words;
 
 use super::{
     DownReason, Refusal, Text,
@@ -340,6 +341,7 @@ impl Connector {
     fn reason(&self, error: &Error) -> DownReason {
         let details = error.details();
         let has = |word: &str| details.contains(word);
+        let words = || Text::new(words::plain(details));
         let is_auth = *error.kind() == ErrorKind::Auth
             || ["WRONGPASS", "NOAUTH", "invalid password", "AUTH"]
                 .iter()
@@ -348,14 +350,14 @@ impl Connector {
             _ if is_auth => DownReason::Auth(Text::new(details)),
             _ if has("LOADING") => DownReason::Loading,
             _ if has("NOPERM") => DownReason::NoPermission(Text::new(details)),
-            _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(Text::new(details)),
+            _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(words()),
             ErrorKind::Timeout => DownReason::ConnectTimeout,
-            ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(Text::new(details)),
+            ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(words()),
             ErrorKind::IO if has("refused") => DownReason::ConnectionRefused,
             ErrorKind::IO if has("closed") => DownReason::ConnectionLost,
-            ErrorKind::IO => DownReason::Io(Text::new(details)),
+            ErrorKind::IO => DownReason::Io(words()),
             ErrorKind::Canceled => DownReason::ConnectionLost,
-            _ => DownReason::Refused(Text::new(details)),
+            _ => DownReason::Refused(words()),
         }
     }
 }
@@ -402,6 +404,7 @@ fn is_about_tls(details: &str) -> bool {
         "received fatal alert",
         "invalidmessage",
         "invaliddata",
+        "invaliddnsname",
         "handshake",
         "tls",
     ];
@@ -587,6 +590,7 @@ impl RedisLink {
     fn peers(&self) -> Vec<Peer<'_>> {
         let all = match &self.cluster {
             None => vec![To::Only],
+            Some(cluster) if cluster.is_lone() => vec![To::Only],
             Some(cluster) => cluster.nodes().iter().cloned().map(To::Node).collect(),
         };
         all.into_iter().map(|to| Peer { link: self, to }).collect()
@@ -601,7 +605,7 @@ struct Peer<'a> {
 
 impl Peer<'_> {
     fn is_node(&self) -> bool {
-        matches!(self.to, To::Node(_))
+        self.link.cluster.is_some()
     }
 
     /// Runs a command of the probe. The inner error is the server's reply.
@@ -628,6 +632,9 @@ impl Link for RedisLink {
         let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
+                (Some(Ok(frame)), Some((cluster, _))) if cluster.has_ended_for(&frame) => {
+                    Answer::Rejected(Refusal::Moving)
+                }
                 (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
                 (Some(Err(error)), Some((cluster, place))) => cluster.given_up(&error, &place, form),
                 (Some(Err(_)) | None, _) => Answer::Lost,
