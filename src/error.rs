@@ -412,7 +412,7 @@ pub enum LockError {
         /// Which setting it is.
         name: &'static str,
     },
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
 }
@@ -579,7 +579,7 @@ pub enum OwnerError {
         /// Which setting it is.
         name: &'static str,
     },
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
 }
@@ -634,7 +634,7 @@ pub enum RenewError {
         /// Which setting it is.
         name: &'static str,
     },
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
 }

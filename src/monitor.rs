@@ -167,6 +167,13 @@ impl Monitor {
         self.report(server, ServerState::Down(reason));
     }
 
+    /// Reports every server as down.
+    pub(crate) fn all_down(&self, reason: &DownReason) {
+        for server in 0..self.addresses.len() {
+            self.down(server, reason.clone());
+        }
+    }
+
     pub(crate) fn warn(&self, server: usize, warning: Warning) {
         let group = self.state().reachability.group_of(server);
         let server = self.addresses[server].clone();

@@ -14,7 +14,7 @@ use crate::{
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, Resources},
     runtime::Runtime,
-    server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
+    server::{Closing, Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
 };
 use std::{
     fmt,
@@ -31,6 +31,9 @@ const KEEP_UNLOCK: Duration = Duration::from_secs(60);
 ///
 /// It is a cheap handle: clones share the connections. Dropping the last clone ends every task and connection without
 /// waiting, inside or outside a runtime; [`close`](Self::close) waits for that.
+///
+/// Its tasks run in the tokio runtime in which it was built. If that runtime ends first, the handle is closed: every later call
+/// gets `Closed`, and so does every waiter.
 ///
 /// ```
 /// use multiredlock::Redlock;
@@ -274,7 +277,7 @@ impl Builder {
                 connector,
                 lane: Arc::clone(lane),
                 monitor: Arc::clone(&core.monitor),
-                under_way: Arc::clone(&core.under_way),
+                closing: Arc::clone(&core.closing),
                 config: config.connection,
                 drift: config.drift,
                 restart_guard: config.restart_guard.map(RestartGuard::new),
@@ -301,7 +304,7 @@ impl fmt::Debug for Redlock {
 pub(crate) struct Core {
     /// At least one.
     groups: Vec<Arc<Electorate>>,
-    under_way: Arc<UnderWay>,
+    closing: Arc<Closing>,
     /// Where the tasks of the handle run.
     pub(crate) runtime: Runtime,
     pub(crate) defaults: Defaults,
@@ -333,10 +336,16 @@ impl Core {
         };
         let groups: Vec<_> = config.groups.iter().map(electorate).map(Arc::new).collect();
         let addresses: Vec<&[Address]> = groups.iter().map(|group| &group.addresses[..]).collect();
-        Self {
-            monitor: Arc::new(Monitor::new(&addresses)),
-            groups,
+        let monitor = Arc::new(Monitor::new(&addresses));
+        let closing = Closing {
             under_way,
+            rooms: groups.iter().map(|group| Arc::clone(&group.room)).collect(),
+            monitor: Arc::clone(&monitor),
+        };
+        Self {
+            monitor,
+            groups,
+            closing: Arc::new(closing),
             runtime,
             defaults: Defaults {
                 drift: config.drift,
@@ -353,15 +362,11 @@ impl Core {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.under_way.is_closed()
+        self.closing.under_way.is_closed()
     }
 
     fn close(&self) {
-        self.under_way.close();
-        for group in &self.groups {
-            group.room.close();
-        }
-        self.monitor.close();
+        self.closing.close();
         self.shutdown.send_replace(true);
     }
 

@@ -25,6 +25,10 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// the validity that it had. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is sent.
 /// `Closed` if the handle is closed.
 ///
+/// # Panics
+///
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+///
 /// # Cancel safety
 ///
 /// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl ends
