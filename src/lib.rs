@@ -56,6 +56,7 @@ mod runtime;
 mod sabotage;
 
 mod groups;
+mod names;
 mod resource;
 
 mod config;

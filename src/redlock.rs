@@ -12,7 +12,7 @@ use crate::{
     quorum::{Connection, Quorum},
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
-    resource::{IntoResources, Resources},
+    resource::{IntoResources, LONGEST, Resources},
     runtime::Runtime,
     server::{Closing, Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
 };
@@ -106,8 +106,8 @@ impl Redlock {
     /// that is unknown, for a lock made by [`Lock::from_parts`]). A program that ends right after this should await the
     /// answer or [`close`](Self::close), lest the runtime ends before the bytes are written.
     ///
-    /// Nothing is sent for resources of different groups, which [`Lock::from_parts`] does not check: they never were one
-    /// lock of a handle like this.
+    /// Nothing is sent for resources of different groups, or for a resource or value that is longer than any lock's, which
+    /// [`Lock::from_parts`] does not check: they never were one lock of a handle like this.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
         Unlocking::new(self.core.unlock(lock), self.core.defaults.round_timeout)
     }
@@ -398,7 +398,7 @@ impl Core {
         let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
         let expires = lock.claim().expires().max(unknown).unwrap_or(now);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
-        match common_group(lock.shared_resources(), self.groups.len()) {
+        match self.group_of_lock(lock) {
             Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), lock.since(), (now, expires)),
             Err(error) => {
                 warn!(%error, "unlock");
@@ -408,6 +408,19 @@ impl Core {
                 Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), 0))
             }
         }
+    }
+
+    /// The group in which a lock can be released, if it can be a lock. One that was put together from its parts may be anything.
+    fn group_of_lock(&self, lock: &Lock) -> Result<usize, InvalidResource> {
+        let resources = lock.shared_resources();
+        resources.check(self.key_prefix.len())?;
+        if lock.is_too_long() {
+            return Err(InvalidResource::TooLong {
+                length: lock.value().len(),
+                longest: LONGEST,
+            });
+        }
+        common_group(resources, self.groups.len())
     }
 
     /// The lanes to all servers, in the order in which the monitor counts them.

@@ -19,6 +19,9 @@ use crate::{
 };
 use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
 
+/// The most bytes of an id, which travels with each operation.
+const LONGEST_ID: usize = 1024;
+
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -166,7 +169,7 @@ impl Builder {
         self
     }
 
-    /// Sets the id by which others see who holds a resource. It becomes the first part of every lock's value.
+    /// Sets the id by which others see who holds a resource, at most 1024 bytes. It becomes the first part of every lock's value.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -329,6 +332,12 @@ impl Builder {
                 .to_string_lossy()
                 .into_owned(),
         };
+        if id.len() > LONGEST_ID {
+            return Err(ConfigError::LongId {
+                length: id.len(),
+                longest: LONGEST_ID,
+            });
+        }
         Ok(Config {
             groups,
             id,

@@ -97,8 +97,8 @@ impl RenewRequest {
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         let claim = lock.claim();
         let failure = |votes| Box::new(electorate.failure(resources, 1, votes));
-        if claim.is_released() {
-            // Its unlock may still be on its way.
+        // Its unlock may still be on its way.
+        if claim.is_released() || lock.is_too_long() {
             let not_asked = vec![Vote::Pending; electorate.lanes.len()];
             return Err(RenewError::Lost {
                 failure: failure(not_asked),
