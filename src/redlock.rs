@@ -198,6 +198,9 @@ impl Redlock {
     /// Waits until a majority of the servers can be reached, in every [group](Builder::group), and returns true then; false
     /// if the handle is closed first.
     ///
+    /// It waits as long as it takes, also if a wrong password or address keeps a server down. `tokio::time::timeout` limits that;
+    /// [`servers`](Self::servers) and the error of a lock say why a server is down.
+    ///
     /// # Cancel safety
     ///
     /// It does nothing but wait.

@@ -12,6 +12,7 @@ mod fencing;
 mod groups;
 mod guard;
 mod hostile;
+mod logged;
 mod original;
 mod owner;
 mod refusals;

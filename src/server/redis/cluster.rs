@@ -89,9 +89,11 @@ fn names_no_host(slots: &Resp3Frame) -> bool {
 /// This one answered a moment ago, so what could not be reached is another.
 fn of_another_node(reason: DownReason) -> DownReason {
     match reason {
-        DownReason::ConnectionRefused | DownReason::ConnectTimeout | DownReason::ConnectionLost | DownReason::Io(_) => {
-            DownReason::Cluster(Text::new(reason.to_string()))
-        }
+        DownReason::ConnectionRefused
+        | DownReason::ConnectTimeout
+        | DownReason::ConnectionLost
+        | DownReason::Unresolved(_)
+        | DownReason::Io(_) => DownReason::Cluster(Text::new(reason.to_string())),
         other => other,
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod fuzzing;
 mod info;
 mod inline;
 mod preflight;
+mod reach;
 #[cfg(unix)]
 mod relay;
 #[cfg(not(unix))]

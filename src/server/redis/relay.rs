@@ -4,7 +4,7 @@
 //! a depth nor a length to stop at. So the connection to the server, with its TLS, is made here. fred connects to a Unix socket
 //! that nobody else can reach.
 
-use super::{bounds::Bounds, is_about_tls, preflight, words};
+use super::{bounds::Bounds, is_about_tls, preflight, reach, words};
 use crate::server::{DownReason, Text, held_up::answer_within};
 use fred::types::{
     RespVersion,
@@ -113,8 +113,7 @@ async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
     match &config.server {
         ServerConfig::Unix { path } => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         ServerConfig::Centralized { server } => {
-            let address = (&*server.host, server.port);
-            let stream = TcpStream::connect(address).await.map_err(failed)?;
+            let stream = reach::connect(&server.host, server.port).await?;
             stream.set_nodelay(true).map_err(failed)?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &config.tls {
