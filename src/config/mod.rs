@@ -266,8 +266,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long a PING or a connection attempt may go unanswered before the server counts as down. It must be
-    /// longer than 0.
+    /// Sets how long a PING may go unanswered before the server counts as down, and each question while a connection is made. It
+    /// must be longer than 0. Servers work whose round trip is up to half of this; making a connection takes some nine round trips.
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.connection.heartbeat_timeout = timeout;
         self

@@ -50,7 +50,7 @@ pub enum DownReason {
     /// The address could not be reached, or the connection broke: the operating system's words.
     #[error("{0}")]
     Io(Text),
-    /// Connecting took longer than the heartbeat timeout.
+    /// While connecting an answer took longer than the heartbeat timeout.
     #[error("no answer while connecting")]
     ConnectTimeout,
     /// The connection ended, as when the server crashed.

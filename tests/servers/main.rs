@@ -7,6 +7,7 @@ mod close;
 mod cluster;
 mod events;
 mod exclusion;
+mod far;
 mod faults;
 mod fencing;
 mod groups;

@@ -10,6 +10,7 @@ mod cluster;
 pub(crate) mod fuzzing;
 mod info;
 mod inline;
+mod peer;
 mod preflight;
 mod reach;
 #[cfg(unix)]
@@ -45,6 +46,7 @@ use fred::{
     },
 };
 use inline::Replies;
+use peer::Peer;
 use relay::Relay;
 use std::{
     collections::HashMap,
@@ -177,9 +179,12 @@ impl Connector {
 
     async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = Vec::new();
-        for peer in link.peers() {
-            let probed = answer_within(self.timeout, Box::pin(self.probe(&peer))).await;
-            facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
+        let peers = link.peers();
+        for peer in &peers {
+            peer.send_ahead(self.questions(peer)).await;
+        }
+        for peer in &peers {
+            facts.push(Box::pin(self.probe(peer)).await?);
         }
         let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
         self.previous.retain(|run_id, _| is_there(run_id));
@@ -247,6 +252,7 @@ impl Connector {
             let mut router = Router {
                 task: client.connect(),
                 relay,
+                limit: self.timeout,
             };
             let connected = async {
                 tokio::select! {
@@ -257,7 +263,7 @@ impl Connector {
                     result = connected => result,
                 }
             };
-            let limit = self.timeout.saturating_mul(steps(&client));
+            let limit = self.timeout.saturating_mul(self.answers(&client));
             let result = answer_within(limit, Box::pin(connected)).await;
             let result = result.unwrap_or_else(|TimeIsUp| Err(Error::new(ErrorKind::Timeout, "no answer")));
             (result, router)
@@ -271,11 +277,37 @@ impl Connector {
         }
     }
 
+    /// How many answers fred waits for at most, one after the other, until a connection is open. Each may take the whole timeout.
+    ///
+    /// They are those to connecting, the handshake of TLS, the introduction, `SELECT`, `CLIENT ID` and `INFO`; at a cluster also to
+    /// `CLUSTER SLOTS`, and all again at its other nodes.
+    fn answers(&self, client: &Client) -> u32 {
+        let of_one = if self.speaks_tls { 7 } else { 5 };
+        if client.is_clustered() { 2 * of_one + 1 } else { of_one }
+    }
+
     fn why(&self, failed: NotOpened) -> DownReason {
         match failed {
             NotOpened::ByFred(error) => self.reason(&error),
             NotOpened::ByRelay(reason) => reason,
         }
+    }
+
+    /// What `probe` is going to ask whatever the answers are.
+    fn questions(&self, peer: &Peer<'_>) -> Vec<(&'static str, Vec<Value>)> {
+        let mut questions = vec![
+            ("INFO", vec![]),
+            ("CLIENT", vec!["ID".into()]),
+            ("CLIENT", vec!["TRACKING".into(), "OFF".into()]),
+            wire::command(&[], SOURCE, Keys::Watched),
+        ];
+        if self.has_restart_guard {
+            questions.push(("CONFIG", vec!["GET".into(), "repl-backlog-ttl".into()]));
+        }
+        if peer.is_node() {
+            questions.push(("CLUSTER", vec!["INFO".into()]));
+        }
+        questions
     }
 
     async fn probe(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
@@ -361,12 +393,6 @@ impl Connector {
             _ => DownReason::Refused(words()),
         }
     }
-}
-
-/// How many steps fred takes to connect, each of which may take the whole heartbeat timeout: to connect and to introduce
-/// ourselves, and at a cluster the same again at its other nodes, once the first has named them.
-fn steps(client: &Client) -> u32 {
-    if client.is_clustered() { 5 } else { 2 }
 }
 
 /// fred's own `Debug` of the settings shows the password.
@@ -459,6 +485,8 @@ enum NotOpened {
 struct Router {
     task: JoinHandle<Result<(), Error>>,
     relay: Option<Relay>,
+    /// How long each answer to a command of the probe may take.
+    limit: Duration,
 }
 
 impl Router {
@@ -498,6 +526,7 @@ impl Drop for Router {
 struct RedisLink {
     client: Client,
     router: AbortHandle,
+    limit: Duration,
     replies: Replies,
     cluster: Option<Arc<Cluster>>,
     /// Whether the server can tell something that is no reply.
@@ -526,6 +555,7 @@ impl RedisLink {
             has_pushes: client.protocol_version() == RespVersion::RESP3,
             client,
             router: router.handle(),
+            limit: router.limit,
             replies: Replies::new(runtime::Handle::current()),
             cluster: cluster.map(Arc::new),
         }
@@ -564,7 +594,7 @@ impl RedisLink {
         args: fn() -> Vec<Value>,
         read: fn(&Resp3Frame) -> T,
     ) -> impl Future<Output = Option<Vec<T>>> + Send + use<T> {
-        let replies = self.peers().into_iter().map(|peer| self.start(peer.to, name, args()));
+        let replies = self.destinations().into_iter().map(|to| self.start(to, name, args()));
         let mut replies: Vec<Pin<Box<_>>> = replies.map(Box::pin).collect();
         let mut answers: Vec<Option<T>> = replies.iter().map(|_| None).collect();
         poll_fn(move |cx| {
@@ -589,31 +619,14 @@ impl RedisLink {
 
     /// The processes that it leads to.
     fn peers(&self) -> Vec<Peer<'_>> {
-        let all = match &self.cluster {
+        self.destinations().into_iter().map(|to| Peer::new(self, to)).collect()
+    }
+
+    fn destinations(&self) -> Vec<To> {
+        match &self.cluster {
             None => vec![To::Only],
             Some(cluster) if cluster.is_lone() => vec![To::Only],
             Some(cluster) => cluster.nodes().iter().cloned().map(To::Node).collect(),
-        };
-        all.into_iter().map(|to| Peer { link: self, to }).collect()
-    }
-}
-
-/// A process that a connection leads to.
-struct Peer<'a> {
-    link: &'a RedisLink,
-    to: To,
-}
-
-impl Peer<'_> {
-    fn is_node(&self) -> bool {
-        self.link.cluster.is_some()
-    }
-
-    /// Runs a command of the probe. The inner error is the server's reply.
-    async fn command(&self, name: &'static str, args: Vec<Value>) -> Result<Result<Resp3Frame, String>, DownReason> {
-        match self.link.start(self.to.clone(), name, args).await {
-            Ok(frame) => Ok(wire::error(&frame).map_or(Ok(frame), Err)),
-            Err(_) => Err(DownReason::ConnectionLost),
         }
     }
 }

@@ -28,7 +28,8 @@ pub(super) async fn check(endpoint: &Endpoint, speaks_tls: bool, limit: Duration
             Endpoint::Cluster(_) | Endpoint::Sentinel(_) | Endpoint::Memory(_) => Ok(()),
         }
     };
-    answer_within(limit, attempt)
+    // Both the connection and the answer may take that long. If a proxy accepts the connection at once, the answer takes both.
+    answer_within(2 * limit, attempt)
         .await
         .unwrap_or(Err(DownReason::ConnectTimeout))
 }

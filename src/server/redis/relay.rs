@@ -41,7 +41,8 @@ pub(super) struct Relay {
 impl Relay {
     /// Connects to the server of this configuration, and puts itself in its place there.
     pub(super) async fn to_server_of(config: &mut Config, limit: Duration) -> Result<Self, DownReason> {
-        let connected = answer_within(limit, connect(config)).await;
+        // The connection and the handshake of TLS take up to three round trips.
+        let connected = answer_within(3 * limit, connect(config)).await;
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };
