@@ -82,6 +82,14 @@ pub enum ConfigError {
         /// The shortest that is taken.
         shortest: Duration,
     },
+    /// The id is too long to be part of each lock's value.
+    #[error("the id is {length} bytes long, {longest} is the most")]
+    LongId {
+        /// How long it is, in bytes.
+        length: usize,
+        /// How long it may be.
+        longest: usize,
+    },
     /// The handle is to remember locks, but no more than none.
     #[error("a handle that remembers locks must remember at least 1")]
     RemembersNothing,
@@ -207,20 +215,21 @@ pub enum InvalidResource {
         /// How many there can be.
         most: usize,
     },
-    /// The resource, with the key prefix, is longer than a Redis key can be; or several together are.
+    /// The resource with the key prefix is longer than 64 KiB, or several together are. A server may end a connection on which it
+    /// is sent too much.
     #[error("the resource with its prefix is {length} bytes long, {longest} is the most")]
     TooLong {
         /// The length in bytes, with the key prefix.
         length: usize,
-        /// The most that a lock can have, in bytes: what Redis takes, less room for the value beside it.
+        /// The most that a lock can have, in bytes.
         longest: usize,
     },
     /// The servers store the token of [fenced](crate::Builder::fenced) locks under this key: `{key}:fence:{{key}}` is reserved.
     #[error("cannot lock `{resource}`: its key is reserved for the fencing token of the key `{key}`")]
     Fence {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
-        /// The key that it is the fence of, with bytes that are not UTF-8 replaced.
+        /// The key that it is the fence of, printable and shortened to 80 characters.
         key: String,
     },
     /// Two resources of one lock belong to different groups of servers; see [`Builder::group`](crate::Builder::group).
@@ -228,11 +237,11 @@ pub enum InvalidResource {
         "`{first}` belongs to group {first_group} and `{second}` to group {second_group}, but one lock has one group: a common `{{tag}}` in their names leads to one"
     )]
     Groups {
-        /// One resource, with bytes that are not UTF-8 replaced.
+        /// One resource, printable and shortened to 80 characters.
         first: String,
         /// Its group, 0 for the first.
         first_group: usize,
-        /// Another resource, with bytes that are not UTF-8 replaced.
+        /// Another resource, printable and shortened to 80 characters.
         second: String,
         /// Its group.
         second_group: usize,
@@ -253,7 +262,7 @@ pub struct ServerVote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The resource, with bytes that are not UTF-8 replaced; several are separated by commas.
+    /// The resource, printable and shortened to 80 characters; several are separated by commas, and 8 are named.
     pub resource: String,
     /// How many rounds were made.
     pub rounds: u32,
@@ -380,7 +389,7 @@ pub enum LockError {
     /// The time was up that [`within`](crate::AcquireRequest::within) had set.
     #[error("could not lock `{resource}` within {waited:?}")]
     TimedOut {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
         /// How long it waited.
         waited: Duration,
@@ -412,7 +421,7 @@ pub enum LockError {
         /// Which setting it is.
         name: &'static str,
     },
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
 }
@@ -430,7 +439,7 @@ pub enum Loss {
     /// Its validity was over before it could be renewed.
     #[error("lost `{resource}`: its validity was over before it could be renewed")]
     Expired {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
         /// Why the last renewal failed, if one did.
         #[source]
@@ -439,7 +448,7 @@ pub enum Loss {
     /// It was held for as long as [`max_hold`](crate::AcquireRequest::max_hold) allows, and its validity is over.
     #[error("lost `{resource}`: it was not renewed any more after {max_hold:?}")]
     MaxHold {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
         /// How long it was renewed.
         max_hold: Duration,
@@ -524,7 +533,7 @@ pub enum ReleaseError {
     /// A majority did not hold its value any more, so the lock was lost before.
     #[error("`{resource}` was gone already: {removed} of {servers} servers still held it, {needed} had to")]
     Gone {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
         /// How many servers removed it now.
         removed: usize,
@@ -533,17 +542,17 @@ pub enum ReleaseError {
         /// How many are a majority.
         needed: usize,
     },
-    /// No server was asked: the resources belong to different [groups](crate::Builder::group) of servers, so they never were one
-    /// lock. This happens to a lock that was put together by [`Lock::from_parts`](crate::Lock::from_parts) only.
-    #[error("could not release `{resource}`: no server was asked, since its resources cannot be one lock")]
+    /// No server was asked: the resources belong to different [groups](crate::Builder::group) of servers, or they or the value are
+    /// too long, so they never were one lock. This happens to a lock that was put together by [`Lock::from_parts`](crate::Lock::from_parts) only.
+    #[error("could not release `{resource}`: no server was asked, since it cannot be a lock")]
     NotSent {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
     },
     /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
     #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} needed")]
     Unknown {
-        /// The resource, with bytes that are not UTF-8 replaced.
+        /// The resource, printable and shortened to 80 characters.
         resource: String,
         /// How many servers removed it.
         removed: usize,
@@ -579,7 +588,7 @@ pub enum OwnerError {
         /// Which setting it is.
         name: &'static str,
     },
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
 }
@@ -634,7 +643,7 @@ pub enum RenewError {
         /// Which setting it is.
         name: &'static str,
     },
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
 }

@@ -3,7 +3,7 @@
 //! Every process has to come to the same answer, on every platform and with every version of this crate, or a resource
 //! could be granted twice. So the hash is SipHash-1-3 with a fixed key, over nothing but the bytes of the name.
 
-use crate::{error::InvalidResource, resource::Resources};
+use crate::{error::InvalidResource, names::Shown, resource::Resources};
 use jumphash::JumpHasher;
 use std::hash::{Hash, Hasher};
 
@@ -18,9 +18,9 @@ pub(crate) fn common_group(resources: &Resources, groups: usize) -> Result<usize
         let second_group = group(second, groups);
         if second_group != first_group {
             return Err(InvalidResource::Groups {
-                first: String::from_utf8_lossy(first).into_owned(),
+                first: Shown(first).to_string(),
                 first_group,
-                second: String::from_utf8_lossy(second).into_owned(),
+                second: Shown(second).to_string(),
                 second_group,
             });
         }

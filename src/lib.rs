@@ -11,7 +11,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
-//! redlock.wait_connected().await;
+//! // At most: if there is no majority by then, the first lock says why each server is down.
+//! let _ = tokio::time::timeout(Duration::from_secs(10), redlock.wait_connected()).await;
 //!
 //! let lock = redlock.lock("console", Duration::from_secs(10)).await?;
 //! assert!(lock.is_valid());
@@ -56,6 +57,7 @@ mod runtime;
 mod sabotage;
 
 mod groups;
+mod names;
 mod resource;
 
 mod config;

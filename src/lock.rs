@@ -5,7 +5,7 @@ use crate::{
         Shortened,
         round::{Grant, Term},
     },
-    resource::{IntoResources, Resources},
+    resource::{IntoResources, LONGEST, Resources},
     server::Claim,
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -132,6 +132,11 @@ impl Lock {
 
     pub(crate) fn claim(&self) -> &Arc<Claim> {
         &self.claim
+    }
+
+    /// Whether no server can hold its value, which came from elsewhere.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.value.len() > LONGEST
     }
 
     /// Whether it was granted or renewed here, so that its claim tells when the keys expire.

@@ -8,6 +8,7 @@ use crate::{
     server::DownReason,
 };
 use std::{
+    mem::{Discriminant, discriminant},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -95,6 +96,8 @@ struct Known {
     state: ServerState,
     since: Instant,
     run_id: Option<String>,
+    /// What kind of reason that does not pass by itself was logged last, since the server was up.
+    logged: Option<Discriminant<DownReason>>,
 }
 
 impl ServerState {
@@ -105,6 +108,20 @@ impl ServerState {
 }
 
 impl Known {
+    /// Whether this is to be logged: a reason that does not pass by itself, once until the server was up or has another.
+    fn is_worth_a_warning(&mut self, now: &ServerState) -> bool {
+        match now {
+            ServerState::Up => {
+                self.logged = None;
+                false
+            }
+            ServerState::Down(reason) if reason.is_lasting() => {
+                self.logged.replace(discriminant(reason)) != Some(discriminant(reason))
+            }
+            ServerState::Down(_) => false,
+        }
+    }
+
     /// Its state at this moment.
     fn state(&self) -> ServerState {
         match &self.state {
@@ -126,6 +143,7 @@ impl Monitor {
             state: ServerState::Down(DownReason::NotYet),
             since: Instant::now(),
             run_id: None,
+            logged: None,
         });
         let state = State {
             servers: servers.collect(),
@@ -167,6 +185,13 @@ impl Monitor {
         self.report(server, ServerState::Down(reason));
     }
 
+    /// Reports every server as down.
+    pub(crate) fn all_down(&self, reason: &DownReason) {
+        for server in 0..self.addresses.len() {
+            self.down(server, reason.clone());
+        }
+    }
+
     pub(crate) fn warn(&self, server: usize, warning: Warning) {
         let group = self.state().reachability.group_of(server);
         let server = self.addresses[server].clone();
@@ -175,19 +200,33 @@ impl Monitor {
     }
 
     fn report(&self, server: usize, now: ServerState) {
+        let lasting = match &now {
+            ServerState::Down(reason) if reason.is_lasting() => Some(reason.clone()),
+            _ => None,
+        };
+        let (group, is_news) = self.take_in(server, now);
+        if let (true, Some(reason)) = (is_news, lasting) {
+            let server = &self.addresses[server];
+            tracing::warn!(%server, group, %reason, "down, which does not pass by itself");
+        }
+    }
+
+    /// Takes in a server's state. Returns its group, and whether the log should have it.
+    fn take_in(&self, server: usize, now: ServerState) -> (usize, bool) {
         let mut state = self.state();
         let is_up = now == ServerState::Up;
+        let group = state.reachability.group_of(server);
         let known = &mut state.servers[server];
         if !now.is_connected() {
             known.run_id = None;
         }
         if known.state == now {
-            return;
+            return (group, false);
         }
         let was_up = known.state == ServerState::Up;
         known.state = now.clone();
         known.since = Instant::now();
-        let group = state.reachability.group_of(server);
+        let is_news = known.is_worth_a_warning(&now);
         state.tell(Event::of_server(self.addresses[server].clone(), group, now));
         if was_up != is_up {
             metrics::server(group, is_up);
@@ -215,6 +254,7 @@ impl Monitor {
             }
             state.tell(Event::of_handle(connection, quorum));
         }
+        (group, is_news)
     }
 
     /// Returns all future events, and what holds now.

@@ -12,9 +12,9 @@ use crate::{
     quorum::{Connection, Quorum},
     remembered::Remembered,
     request::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
-    resource::{IntoResources, Resources},
+    resource::{IntoResources, LONGEST, Resources},
     runtime::Runtime,
-    server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
+    server::{Closing, Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
 };
 use std::{
     fmt,
@@ -31,6 +31,9 @@ const KEEP_UNLOCK: Duration = Duration::from_secs(60);
 ///
 /// It is a cheap handle: clones share the connections. Dropping the last clone ends every task and connection without
 /// waiting, inside or outside a runtime; [`close`](Self::close) waits for that.
+///
+/// Its tasks run in the tokio runtime in which it was built. If that runtime ends first, the handle is closed: every later call
+/// gets `Closed`, and so does every waiter.
 ///
 /// ```
 /// use multiredlock::Redlock;
@@ -103,8 +106,8 @@ impl Redlock {
     /// that is unknown, for a lock made by [`Lock::from_parts`]). A program that ends right after this should await the
     /// answer or [`close`](Self::close), lest the runtime ends before the bytes are written.
     ///
-    /// Nothing is sent for resources of different groups, which [`Lock::from_parts`] does not check: they never were one
-    /// lock of a handle like this.
+    /// Nothing is sent for resources of different groups, or for a resource or value that is longer than any lock's, which
+    /// [`Lock::from_parts`] does not check: they never were one lock of a handle like this.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
         Unlocking::new(self.core.unlock(lock), self.core.defaults.round_timeout)
     }
@@ -195,6 +198,9 @@ impl Redlock {
     /// Waits until a majority of the servers can be reached, in every [group](Builder::group), and returns true then; false
     /// if the handle is closed first.
     ///
+    /// It waits as long as it takes, also if a wrong password or address keeps a server down. `tokio::time::timeout` limits that;
+    /// [`servers`](Self::servers) and the error of a lock say why a server is down.
+    ///
     /// # Cancel safety
     ///
     /// It does nothing but wait.
@@ -272,7 +278,7 @@ impl Builder {
                 connector,
                 lane: Arc::clone(lane),
                 monitor: Arc::clone(&core.monitor),
-                under_way: Arc::clone(&core.under_way),
+                closing: Arc::clone(&core.closing),
                 config: config.connection,
                 drift: config.drift,
                 restart_guard: config.restart_guard.map(RestartGuard::new),
@@ -299,7 +305,7 @@ impl fmt::Debug for Redlock {
 pub(crate) struct Core {
     /// At least one.
     groups: Vec<Arc<Electorate>>,
-    under_way: Arc<UnderWay>,
+    closing: Arc<Closing>,
     /// Where the tasks of the handle run.
     pub(crate) runtime: Runtime,
     pub(crate) defaults: Defaults,
@@ -331,10 +337,16 @@ impl Core {
         };
         let groups: Vec<_> = config.groups.iter().map(electorate).map(Arc::new).collect();
         let addresses: Vec<&[Address]> = groups.iter().map(|group| &group.addresses[..]).collect();
-        Self {
-            monitor: Arc::new(Monitor::new(&addresses)),
-            groups,
+        let monitor = Arc::new(Monitor::new(&addresses));
+        let closing = Closing {
             under_way,
+            rooms: groups.iter().map(|group| Arc::clone(&group.room)).collect(),
+            monitor: Arc::clone(&monitor),
+        };
+        Self {
+            monitor,
+            groups,
+            closing: Arc::new(closing),
             runtime,
             defaults: Defaults {
                 drift: config.drift,
@@ -351,15 +363,11 @@ impl Core {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.under_way.is_closed()
+        self.closing.under_way.is_closed()
     }
 
     fn close(&self) {
-        self.under_way.close();
-        for group in &self.groups {
-            group.room.close();
-        }
-        self.monitor.close();
+        self.closing.close();
         self.shutdown.send_replace(true);
     }
 
@@ -391,7 +399,7 @@ impl Core {
         let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
         let expires = lock.claim().expires().max(unknown).unwrap_or(now);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
-        match common_group(lock.shared_resources(), self.groups.len()) {
+        match self.group_of_lock(lock) {
             Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), lock.since(), (now, expires)),
             Err(error) => {
                 warn!(%error, "unlock");
@@ -401,6 +409,19 @@ impl Core {
                 Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), 0))
             }
         }
+    }
+
+    /// The group in which a lock can be released, if it can be a lock. One that was put together from its parts may be anything.
+    fn group_of_lock(&self, lock: &Lock) -> Result<usize, InvalidResource> {
+        let resources = lock.shared_resources();
+        resources.check(self.key_prefix.len())?;
+        if lock.is_too_long() {
+            return Err(InvalidResource::TooLong {
+                length: lock.value().len(),
+                longest: LONGEST,
+            });
+        }
+        common_group(resources, self.groups.len())
     }
 
     /// The lanes to all servers, in the order in which the monitor counts them.

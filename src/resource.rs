@@ -1,13 +1,21 @@
 //! What one lock locks: a resource, or several at once.
 
-use crate::{error::InvalidResource, server::fence};
+use crate::{
+    error::InvalidResource,
+    names::{MOST_SHOWN, Shown},
+    server::fence,
+};
 use std::{borrow::Cow, fmt, sync::Arc};
 
 /// The most resources that one lock can have.
 const MOST: usize = 128;
 
-/// The most bytes that all keys of a lock can have. Redis takes arguments of 512 MB; the keys share one with their value.
-const LONGEST: usize = (512 << 20) - (64 << 10);
+/// The most bytes that all keys of a lock can have.
+///
+/// A server ends the connection of a client that sends an argument above its `proto-max-bulk-len`, which may be 1 MiB, and with it
+/// end all other operations on that connection. So a command has far less than that. What a distrusted server reports of a key is
+/// dropped above this length, too. And 100,000 operations may wait for a server.
+pub(crate) const LONGEST: usize = 64 << 10;
 
 /// The resources of one lock, or with their prefix its Redis keys: in order, and each once.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -58,8 +66,8 @@ impl Resources {
         for name in may_be_fences {
             if let Some(key) = fence::locked_key(&[prefix, name].concat()) {
                 return Err(InvalidResource::Fence {
-                    resource: String::from_utf8_lossy(name).into_owned(),
-                    key: String::from_utf8_lossy(key).into_owned(),
+                    resource: Shown(name).to_string(),
+                    key: Shown(key).to_string(),
                 });
             }
         }
@@ -91,14 +99,18 @@ impl Resources {
     }
 }
 
-/// Bytes that are not UTF-8 are replaced.
+/// Each name as it is [shown](Shown), and of many the first.
 impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, name) in self.as_slice().iter().enumerate() {
+        let names = self.as_slice();
+        for (i, name) in names.iter().take(MOST_SHOWN).enumerate() {
             let separator = if i == 0 { "" } else { ", " };
-            write!(f, "{separator}{}", String::from_utf8_lossy(name))?;
+            write!(f, "{separator}{}", Shown(name))?;
         }
-        Ok(())
+        match names.len().checked_sub(MOST_SHOWN) {
+            Some(more @ 1..) => write!(f, ", and {more} more"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -111,7 +123,8 @@ impl fmt::Debug for Resources {
 /// What can be locked: a name, or several names that are locked together.
 ///
 /// A name is text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, … Several are an array, a slice, or a `Vec` of
-/// names: 1 to 128, in any order; a name that is there twice counts once.
+/// names: 1 to 128, in any order; a name that is there twice counts once. All of them together, each with the key prefix, have at most
+/// 64 KiB. Messages and log lines show the first 8, each shortened to 80 characters.
 pub trait IntoResources: several::Sealed {}
 
 impl<T: several::Sealed> IntoResources for T {}
@@ -267,6 +280,26 @@ mod tests {
             "129 resources are too many for one lock, 128 are the most"
         );
         assert_eq!(names[..128].into_resources().check(0), Ok(()));
+    }
+
+    #[test]
+    fn of_many_names_the_first_are_shown() {
+        let names: Vec<_> = (0..10).map(|i| i.to_string()).collect();
+        assert_eq!(shown(&names[..8]), "0, 1, 2, 3, 4, 5, 6, 7");
+        assert_eq!(shown(&names), "0, 1, 2, 3, 4, 5, 6, 7, and 2 more");
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_server_is_refused_with_both_numbers() {
+        let name = "x".repeat(LONGEST);
+        assert_eq!(name.as_str().into_resources().check(0), Ok(()));
+        let error = name.as_str().into_resources().check(4).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the resource with its prefix is 65540 bytes long, 65536 is the most"
+        );
+        let several: Vec<_> = (0..10).map(|i| i.to_string().repeat(7_000)).collect();
+        assert!(several.into_resources().check(0).is_err());
     }
 
     #[test]

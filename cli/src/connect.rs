@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-/// How long it takes at the most until a server that can be reached is: a connection may take one heartbeat timeout.
+/// For how long a server that could not be reached at first may come back, as it does when it is started again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a majority waits for the others, so that they vote too.
@@ -25,16 +25,19 @@ pub(crate) async fn connect(settings: &Settings, resource: &str) -> Result<Redlo
 /// Waits for a majority of the servers that a resource belongs to, and says who is in the way.
 pub(crate) async fn wait_for(redlock: &Redlock, resource: &str) -> Result<(), Failure> {
     if settle(redlock, resource, PATIENCE).await {
-        Ok(())
-    } else {
-        Err(no_quorum(&redlock.servers()))
+        return Ok(());
+    }
+    // A far server may still be on its way, for as long as the heartbeat timeout lets it take for each answer.
+    tokio::select! {
+        biased;
+        () = reached(redlock, resource) => Ok(()),
+        () = all_tried(redlock) => Err(no_quorum(&redlock.servers())),
     }
 }
 
 /// Waits until it is known of every server whether it can be reached, and says who is in the way of a majority of each group.
 pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
-    // Who has not answered by then is in nobody's way, or told.
-    let _ = timeout(PATIENCE, all_tried(redlock)).await;
+    all_tried(redlock).await;
     match timeout(PATIENCE, redlock.wait_connected()).await {
         Ok(_) => Ok(()),
         Err(_) => Err(no_quorum(&redlock.servers())),
@@ -43,18 +46,20 @@ pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
 
 /// Waits for a majority of the servers that a resource belongs to, and a little for the others. Returns whether there is one.
 pub(crate) async fn settle(redlock: &Redlock, resource: &str, longest: Duration) -> bool {
-    let reached = async {
-        let mut events = redlock.events();
-        while !is_reached(redlock, resource) {
-            events.next().await;
-        }
-    };
-    if timeout(longest, reached).await.is_err() {
+    if timeout(longest, reached(redlock, resource)).await.is_err() {
         return false;
     }
     // Who is not there by then votes on what follows.
     let _ = timeout(LAGGARDS, all_tried(redlock)).await;
     true
+}
+
+/// Waits for a majority of the servers that a resource belongs to.
+async fn reached(redlock: &Redlock, resource: &str) {
+    let mut events = redlock.events();
+    while !is_reached(redlock, resource) {
+        events.next().await;
+    }
 }
 
 /// Whether a majority of the servers that a resource belongs to can be reached; of each group, if that is no resource.
@@ -65,15 +70,14 @@ pub(crate) fn is_reached(redlock: &Redlock, resource: &str) -> bool {
     }
 }
 
-/// Connects, and waits until it is known of every server whether it can be reached, or the patience is over.
+/// Connects, and waits until it is known of every server whether it can be reached.
 pub(crate) async fn look_around(settings: &Settings) -> Result<Redlock, Failure> {
     let redlock = settings.redlock()?;
-    // Who has not answered by then is told as not connected.
-    let _ = timeout(PATIENCE, all_tried(&redlock)).await;
+    all_tried(&redlock).await;
     Ok(redlock)
 }
 
-/// Waits until it is known of every server whether it can be reached.
+/// Waits until it is known of every server whether it can be reached. The library's limits for a connection end that.
 pub(crate) async fn all_tried(redlock: &Redlock) {
     let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
     let mut events = redlock.events();

@@ -11,6 +11,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The last second of the year 9999.
 const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
+/// A name as messages show it: the start and the end of a long one.
+pub(crate) fn short(name: &str) -> String {
+    const SHOWN: usize = 80;
+    const OF_THE_END: usize = 16;
+    let length = name.chars().count();
+    if length <= SHOWN {
+        return name.to_owned();
+    }
+    let start = name.chars().take(SHOWN - OF_THE_END - 1);
+    start
+        .chain(['…'])
+        .chain(name.chars().skip(length - OF_THE_END))
+        .collect()
+}
+
 /// A point in time, for JSON.
 pub(crate) fn timestamp(time: SystemTime) -> String {
     // It writes no year of five digits.
@@ -285,13 +300,24 @@ pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
         Event::ServerDown { server, reason, .. } => (style::BAD, format!("{server} is down: {reason}")),
         Event::Warning { server, warning, .. } => (style::WARN, format!("{server}: {warning}")),
         Event::Lagged { missed } => (style::WARN, format!("{missed} events were missed")),
-        other => (style::FAINT, format!("{other:?}")),
+        _ => (style::FAINT, "an event that this version does not know".into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_is_shown_by_its_start_and_its_end() {
+        assert_eq!(short(&"☃".repeat(80)), "☃".repeat(80));
+        let short = short(&format!("orders/{}:0123456789abcdef", "x".repeat(100_000)));
+        assert_eq!(short.chars().count(), 80);
+        assert!(
+            short.starts_with("orders/x") && short.ends_with("…0123456789abcdef"),
+            "{short}"
+        );
+    }
 
     #[test]
     fn a_value_tells_its_holder_whatever_is_in_the_id() {

@@ -19,6 +19,9 @@ use crate::{
 };
 use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
 
+/// The most bytes of an id, which travels with each operation.
+const LONGEST_ID: usize = 1024;
+
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -166,8 +169,8 @@ impl Builder {
         self
     }
 
-    /// Sets the id by which others see who holds a resource. It becomes the first part of every lock's value, and the name of the
-    /// connections in `CLIENT LIST`, where `_` stands for what such a name cannot contain.
+    /// Sets the id by which others see who holds a resource, at most 1024 bytes. It becomes the first part of every lock's value,
+    /// and the name of the connections in `CLIENT LIST`, where `_` stands for what such a name cannot contain.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -264,8 +267,8 @@ impl Builder {
         self
     }
 
-    /// Sets how long a PING or a connection attempt may go unanswered before the server counts as down. It must be
-    /// longer than 0.
+    /// Sets how long a PING may go unanswered before the server counts as down, and each question while a connection is made. It
+    /// must be longer than 0. Servers work whose round trip is up to half of this; making a connection takes some nine round trips.
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.connection.heartbeat_timeout = timeout;
         self
@@ -330,6 +333,12 @@ impl Builder {
                 .to_string_lossy()
                 .into_owned(),
         };
+        if id.len() > LONGEST_ID {
+            return Err(ConfigError::LongId {
+                length: id.len(),
+                longest: LONGEST_ID,
+            });
+        }
         Ok(Config {
             groups,
             id,

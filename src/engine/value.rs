@@ -1,5 +1,6 @@
 //! The unique proof of ownership that is stored under a resource: `{id}_{unix_ms}_{random}`.
 
+use crate::names::Shown;
 use rand::RngCore;
 use std::{
     fmt,
@@ -138,8 +139,8 @@ pub(crate) struct Shortened<'a>(pub(crate) &'a str);
 impl fmt::Debug for Shortened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.rsplit_once('_') {
-            Some((owner, random)) => write!(f, "{owner}_{}…", first(random, 4)),
-            None => write!(f, "{}…", first(self.0, self.0.len() / 4)),
+            Some((owner, random)) => write!(f, "{}_{}…", Shown(owner.as_bytes()), first(random, 4)),
+            None => write!(f, "{}…", Shown(first(self.0, self.0.len() / 4).as_bytes())),
         }
     }
 }

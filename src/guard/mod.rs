@@ -102,6 +102,10 @@ impl Guard {
     /// latest, by a timer that depends on no server. After the machine slept past it that may take another second, or an
     /// eighth of the ttl if that is longer.
     ///
+    /// # Panics
+    ///
+    /// If it is polled outside a tokio runtime with timers.
+    ///
     /// # Cancel safety
     ///
     /// It does nothing but wait, and resolves at once if the lock is lost already.

@@ -30,6 +30,7 @@
 //!
 //! - [How do I test my code without Redis?](testing#how-do-i-test-my-code-without-redis)
 //! - [How do I test that it goes wrong?](testing#how-do-i-test-that-it-goes-wrong)
+//! - [Why is my client closed in the second test?](testing#why-is-my-client-closed-in-the-second-test)
 //!
 //! [Moving from another library](moving)
 //!

@@ -98,3 +98,35 @@
 //! ```
 //!
 //! What they are not: a network, an ACL, a disk. Run the program against real servers once as well.
+//!
+//! # Why is my client closed in the second test?
+//!
+//! **Each `#[tokio::test]` has a runtime of its own, and a client lives no longer than the runtime in which it was built.** If a
+//! `static` keeps the client, the first test that ends takes its connections along. From then on every call gets
+//! [`Closed`](crate::LockError::Closed), and so does whoever waits for a lock.
+//!
+//! Build a client in each test, which is cheap on servers within the process. Or give the client a runtime that outlives all tests:
+//!
+//! ```
+//! use multiredlock::Redlock;
+//! use std::{sync::LazyLock, time::Duration};
+//! use tokio::runtime::Runtime;
+//!
+//! static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+//! static REDLOCK: LazyLock<Redlock> = LazyLock::new(|| {
+//!     // Within this runtime, not in that of the test.
+//!     let _entered = RUNTIME.enter();
+//!     Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build().unwrap()
+//! });
+//!
+//! // #[tokio::test], more than once
+//! # fn main() {
+//! #   for _ in 0..2 {
+//! #       tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
+//! #   }
+//! # }
+//! async fn test() {
+//!     let guard = REDLOCK.acquire("console", Duration::from_secs(10)).await.unwrap();
+//!     guard.release().await.unwrap();
+//! }
+//! ```

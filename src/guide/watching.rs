@@ -22,7 +22,9 @@
 //! healthy; a server that is down is a reason to repair it, not to take the program out of service.
 //!
 //! The library prints nothing. With `tracing-subscriber`, `RUST_LOG=multiredlock=debug` shows its spans and events. No
-//! password and no value of a lock is among them.
+//! password and no value of a lock is among them. At `warn` stands what nobody may miss: the [warnings](crate::Warning), and a server
+//! that stays down until a setting changes, such as a wrong password, a certificate that is not accepted, or a host without an address.
+//! It is logged once, until the server is up or has another reason.
 //!
 //! ```
 //! use multiredlock::{Redlock, ServerState, testing::MemoryServer};

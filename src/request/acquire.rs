@@ -37,6 +37,10 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `InvalidTtl`,
 /// `InvalidResource`, `DriftFactor`, `MaxHold` and `Zero` come before anything is sent. `Closed` if the handle is closed.
 ///
+/// # Panics
+///
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+///
 /// # Cancel safety
 ///
 /// It is cancel-safe: dropping the future at any point leaves the line, and nothing locked. Poll it until then: while it

@@ -29,6 +29,10 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 /// `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is
 /// sent. `Closed` if the handle is closed.
 ///
+/// # Panics
+///
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+///
 /// # Cancel safety
 ///
 /// It is cancel-safe: dropping the future at any point leaves nothing locked. Unlocks are sent for whatever was asked for.

@@ -46,6 +46,10 @@ pub struct Survey {
 ///
 /// [`OwnerError`]: `InvalidResource` and `Zero` before anything is sent, `Closed` if the handle is closed.
 ///
+/// # Panics
+///
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+///
 /// # Cancel safety
 ///
 /// It does nothing but ask.

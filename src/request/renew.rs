@@ -26,6 +26,10 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// the validity that it had. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is sent.
 /// `Closed` if the handle is closed.
 ///
+/// # Panics
+///
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+///
 /// # Cancel safety
 ///
 /// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl ends
@@ -94,8 +98,8 @@ impl RenewRequest {
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         let claim = lock.claim();
         let failure = |votes| Box::new(electorate.failure(resources, 1, votes));
-        if claim.is_released() {
-            // Its unlock may still be on its way.
+        // Its unlock may still be on its way.
+        if claim.is_released() || lock.is_too_long() {
             let not_asked = vec![Vote::Pending; electorate.lanes.len()];
             return Err(RenewError::Lost {
                 failure: failure(not_asked),

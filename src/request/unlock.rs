@@ -3,6 +3,7 @@
 use crate::{
     engine::{Vote, ballot::count},
     error::ReleaseError,
+    names::Shown,
     quorum::majority,
     resource::Resources,
     server::{Operation, TimeIsUp, answer_within},
@@ -37,6 +38,11 @@ impl Unlocked {
     /// [`ReleaseError`], which names the resource: `Gone` if a majority did not hold it any more, `Unknown` if too few
     /// servers answered to tell, `NotSent` if no server was asked.
     pub fn check(&self, resource: impl Into<String>) -> Result<(), ReleaseError> {
+        self.check_as(Shown(resource.into().as_bytes()).to_string())
+    }
+
+    /// The same with a name that is to be shown as it is.
+    fn check_as(&self, resource: String) -> Result<(), ReleaseError> {
         let Self {
             removed,
             not_ours,
@@ -44,7 +50,7 @@ impl Unlocked {
         } = *self;
         // The fields are public, so they may hold any number.
         let servers = removed.saturating_add(not_ours).saturating_add(unreachable);
-        let (resource, needed) = (resource.into(), majority(servers));
+        let needed = majority(servers);
         if servers == 0 {
             Err(ReleaseError::NotSent { resource })
         } else if removed >= needed {
@@ -160,6 +166,6 @@ impl Future for Releasing {
             return Poll::Ready(Ok(()));
         }
         let unlocked = ready!(Pin::new(&mut this.unlocking).poll(cx));
-        Poll::Ready(unlocked.check(this.resources.to_string()))
+        Poll::Ready(unlocked.check_as(this.resources.to_string()))
     }
 }

@@ -1,5 +1,6 @@
 //! One server: its connections one after the other, its heartbeat, and its lane of operations.
 
+mod abandoned;
 mod changes;
 mod claim;
 pub(crate) mod fence;
@@ -16,6 +17,7 @@ mod supervisor;
 mod time;
 mod under_way;
 
+pub(crate) use abandoned::Closing;
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use claim::{Claim, Promise};
 pub(crate) use fence::Fence;

@@ -44,10 +44,13 @@ pub enum DownReason {
     /// Nothing listens at the address.
     #[error("connection refused")]
     ConnectionRefused,
-    /// The address could not be resolved or reached, or the connection broke: the operating system's words.
+    /// The host name has no address, as far as the name servers know: the name, and the operating system's words.
+    #[error("no address for the host {0}")]
+    Unresolved(Text),
+    /// The address could not be reached, or the connection broke: the operating system's words.
     #[error("{0}")]
     Io(Text),
-    /// Connecting took longer than the heartbeat timeout.
+    /// While connecting an answer took longer than the heartbeat timeout.
     #[error("no answer while connecting")]
     ConnectTimeout,
     /// The connection ended, as when the server crashed.
@@ -110,9 +113,50 @@ pub enum DownReason {
     /// More operations wait for this server than are kept.
     #[error("too many operations wait for it")]
     Busy,
-    /// The handle was closed.
+    /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
+}
+
+impl DownReason {
+    /// Whether this will not pass by itself: somebody has to change a setting, of the server or of the client.
+    pub(crate) fn is_lasting(&self) -> bool {
+        const LASTING: [&str; 8] = [
+            "not authenticated",
+            "TLS failed",
+            "it seems to expect TLS",
+            "it answers without TLS",
+            "not a Redis server",
+            "no permission",
+            "no address for the host",
+            "knows no service",
+        ];
+        match self {
+            Self::Unresolved(_)
+            | Self::Auth(_)
+            | Self::Tls(_)
+            | Self::NeedsTls
+            | Self::LacksTls
+            | Self::Duplicate { .. }
+            | Self::NotRedis(_)
+            | Self::Excessive(_)
+            | Self::NoPermission(_)
+            | Self::Refused(_) => true,
+            // They have the reason of one process in words.
+            Self::Cluster(text) | Self::Sentinel(text) => LASTING.iter().any(|words| text.as_str().contains(words)),
+            Self::NotYet
+            | Self::ConnectionRefused
+            | Self::Io(_)
+            | Self::ConnectTimeout
+            | Self::ConnectionLost
+            | Self::Unresponsive
+            | Self::Replica
+            | Self::Loading
+            | Self::Restarted { .. }
+            | Self::Busy
+            | Self::Closed => false,
+        }
+    }
 }
 
 /// Why a server that is up refused an operation, other than that somebody holds the resource.
@@ -219,6 +263,30 @@ mod tests {
             assert_eq!(Refusal::parse(words), refusal, "{words}");
         }
         assert_eq!(Refusal::parse("ERR odd"), Refusal::Other(Text::new("ERR odd")));
+    }
+
+    #[test]
+    fn what_sentinels_and_clusters_tell_lasts_as_it_does_for_a_single_server() {
+        let lasting = [
+            DownReason::Auth(Text::new("WRONGPASS")),
+            DownReason::Tls(Text::new("the server has no certificate")),
+            DownReason::NotRedis(Text::new("HTTP/1.1")),
+            DownReason::NoPermission(Text::new("NOPERM")),
+            DownReason::Unresolved(Text::new("`a`")),
+        ];
+        for reason in lasting {
+            assert!(reason.is_lasting(), "{reason}");
+            assert!(DownReason::Sentinel(Text::new(format!("a:1: {reason}"))).is_lasting());
+            assert!(DownReason::Cluster(Text::new(reason.to_string())).is_lasting());
+        }
+        for reason in [
+            DownReason::ConnectionRefused,
+            DownReason::Loading,
+            DownReason::Unresponsive,
+        ] {
+            assert!(!reason.is_lasting(), "{reason}");
+            assert!(!DownReason::Sentinel(Text::new(format!("a:1: {reason}"))).is_lasting());
+        }
     }
 
     #[test]

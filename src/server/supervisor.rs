@@ -1,12 +1,12 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    DownReason, Lane, RestartGuard,
+    Closing, DownReason, Lane, RestartGuard,
+    abandoned::Running,
     heartbeat::Heartbeat,
     link::{Connected, Feed},
     memory::MemoryServer,
     redis,
-    under_way::UnderWay,
 };
 use crate::{
     config::{Config, ConnectionConfig, Endpoint, Server},
@@ -17,7 +17,7 @@ use crate::{
     sabotage::Sabotage,
 };
 use rand::{Rng, rngs::SmallRng};
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -58,7 +58,8 @@ pub(crate) struct Supervisor {
     pub(crate) connector: Connector,
     pub(crate) lane: Arc<Lane>,
     pub(crate) monitor: Arc<Monitor>,
-    pub(crate) under_way: Arc<UnderWay>,
+    /// What to do if the runtime ends, and the task with it.
+    pub(crate) closing: Arc<Closing>,
     pub(crate) config: ConnectionConfig,
     /// How much the server's clock may go wrong.
     pub(crate) drift: Drift,
@@ -68,7 +69,17 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) async fn run(mut self) {
+    /// Keeps the server connected until the handle is closed. A future that is dropped before that closes the handle.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send + 'static {
+        // Before the first poll, which may never come.
+        let running = Running::new(self.server, &self.lane, &self.closing);
+        async move {
+            self.supervise().await;
+            running.end();
+        }
+    }
+
+    async fn supervise(mut self) {
         let mut backoff = Backoff::new(&self.config);
         loop {
             let connected = tokio::select! {
@@ -156,7 +167,7 @@ impl Supervisor {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
                     self.lane.end_rounds();
-                    self.under_way.are_over().await;
+                    self.closing.under_way.are_over().await;
                     self.lane.idle().await;
                 };
                 let _ = timeout(self.config.heartbeat_timeout, last_words).await;

@@ -261,7 +261,7 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
     assert_eq!(error, ReleaseError::NotSent { resource });
     assert_eq!(
         error.to_string(),
-        "could not release `order:1, b`: no server was asked, since its resources cannot be one lock"
+        "could not release `order:1, b`: no server was asked, since it cannot be a lock"
     );
 }
 

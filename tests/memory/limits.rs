@@ -1,7 +1,10 @@
 //! What ends, and what stays bounded.
 
 use crate::{builder, connect, eventually, ms, secs, start, up};
-use multiredlock::{ConfigError, DownReason, LockError, Redlock, RenewError, ServerState, Vote, testing::MemoryServer};
+use multiredlock::{
+    ConfigError, DownReason, Lock, LockError, Redlock, ReleaseError, RenewError, ServerState, Vote,
+    testing::MemoryServer,
+};
 use std::future::IntoFuture;
 use tokio::runtime::Handle;
 
@@ -21,6 +24,43 @@ async fn close_ends_every_task_and_says_closed_from_then_on() {
     assert_eq!(redlock.renew(&lock, secs(1)).await.unwrap_err(), RenewError::Closed);
     assert_eq!(redlock.unlock(&lock).await.unreachable, 3);
     redlock.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_too_long_is_refused_and_never_sent_or_shown() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let long = "x".repeat(3_000_000);
+    let longest = &long[..64 << 10];
+    let refused = redlock.lock(&long, secs(1)).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the resource with its prefix is 3000000 bytes long, 65536 is the most"
+    );
+    let lock = redlock.lock(longest, secs(60)).await.unwrap();
+    let held = redlock.try_lock(longest, secs(1)).await.unwrap_err();
+    for text in [
+        held.to_string(),
+        format!("{held:?}"),
+        format!("{lock:?}"),
+        format!("{refused:?}"),
+    ] {
+        assert!(text.len() < 1_500, "{} bytes", text.len());
+    }
+    redlock.unlock(&lock).await.check(longest).unwrap();
+
+    for elsewhere in [Lock::from_parts(&long, "v"), Lock::from_parts("r", &long)] {
+        let renewed = redlock.renew(&elsewhere, secs(1)).await.unwrap_err();
+        assert!(
+            matches!(renewed, RenewError::InvalidResource(_) | RenewError::Lost { .. }),
+            "{renewed}"
+        );
+        let released = redlock.unlock(&elsewhere).await.check(&long).unwrap_err();
+        assert!(matches!(released, ReleaseError::NotSent { .. }), "{released}");
+        assert!(format!("{released} {released:?} {elsewhere:?} {renewed:?}").len() < 3_000);
+    }
+    let error = builder(&servers).id(&long).build().unwrap_err();
+    assert_eq!(error.to_string(), "the id is 3000000 bytes long, 1024 is the most");
 }
 
 #[tokio::test(start_paused = true)]

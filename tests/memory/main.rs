@@ -11,6 +11,7 @@ mod guard;
 mod hand_over;
 mod limits;
 mod observe;
+mod outlived;
 mod owner;
 mod remembered;
 mod renewal;

@@ -1,5 +1,7 @@
 //! What is left when a handle goes: nothing.
 
+use std::future::IntoFuture;
+
 use multiredlock::{LockError, Redlock, RenewError};
 use tokio::runtime::{Builder, Handle};
 use tokio_stream::StreamExt;
@@ -195,4 +197,35 @@ async fn streams_end_when_the_last_handle_is_dropped() {
 
 async fn count<T>(stream: impl tokio_stream::Stream<Item = T>) -> usize {
     stream.fold(0, |seen, _| seen + 1).await
+}
+
+#[test]
+fn a_handle_is_closed_when_its_runtime_ends() {
+    let servers = Servers::start(3);
+    let [first, second] = [(); 2].map(|()| Builder::new_multi_thread().enable_all().build().unwrap());
+    let (redlock, _held) = first.block_on(async {
+        let redlock = servers.connected().await;
+        let held = redlock.lock("console", LONG).await.unwrap();
+        (redlock, held)
+    });
+    second.block_on(async {
+        let mut waiting = tokio::spawn(redlock.acquire("console", LONG).into_future());
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(300), &mut waiting).await;
+        assert!(waits.is_err(), "it waits for the lock");
+
+        first.shutdown_background();
+
+        assert_eq!(
+            finishes("the waiter", waiting).await.unwrap().unwrap_err(),
+            LockError::Closed
+        );
+        eventually("it is closed", async || !redlock.is_connected()).await;
+        let locked = finishes("the lock", redlock.lock("other", LONG)).await;
+        assert_eq!(locked.unwrap_err(), LockError::Closed);
+        finishes("closing", redlock.close()).await;
+        eventually("every connection has ended", async || {
+            servers.iter().all(|server| server.clients().is_empty())
+        })
+        .await;
+    });
 }

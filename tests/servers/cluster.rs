@@ -607,3 +607,37 @@ async fn a_waiter_follows_its_slot() {
     finishes("the release", guard.release()).await.unwrap();
     cluster.empty().await;
 }
+
+/// A node of a cluster that was never told its own address.
+fn nameless() -> RedisCluster {
+    RedisCluster::start_with(1, |node| node.line("cluster-announce-ip \"\""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_learned_its_address_is_a_cluster_of_one() {
+    let cluster = nameless();
+    let redlock = alone(&cluster).await;
+    works(&redlock, 1).await;
+    // As in any cluster: the resources of a lock are in one slot, and each operation is a command of its own.
+    let lock = redlock.lock(["{r}a", "{r}b"], LONG).await.unwrap();
+    finishes("the unlock", redlock.unlock(&lock)).await;
+    cluster.empty().await;
+    assert_eq!(reason(&redlock, 0), None);
+    cluster[0].restart();
+    works(&redlock, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_alone_no_more_is_looked_at_anew() {
+    let mut cluster = nameless();
+    let redlock = alone(&cluster).await;
+    works(&redlock, 1).await;
+    cluster.join();
+    let resource = "console";
+    cluster.move_slot(cluster.slot(resource), 0, 1);
+    works(&redlock, 1).await;
+    let lock = redlock.lock(resource, LONG).await.unwrap();
+    assert!(cluster[1].keys().contains(&resource.to_owned()));
+    finishes("the unlock", redlock.unlock(&lock)).await;
+    cluster.empty().await;
+}

@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 
-use multiredlock::{DownReason, LockError, Refusal, Vote};
+use multiredlock::{DownReason, Event, Lock, LockError, Refusal, Vote};
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Reply, Servers, all_up, eventually, quick, reason};
+use crate::support::{LONG, RedisServer, Reply, Servers, all_up, eventually, finishes, quick, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_no_lock_refuses_and_stays() {
@@ -116,6 +117,46 @@ async fn a_server_that_becomes_a_replica_no_longer_grants() {
     .await;
     servers[0].command(&["REPLICAOF", "NO", "ONE"]);
     all_up(&redlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_any_length_end_no_connection() {
+    let small = || {
+        RedisServer::builder()
+            .line("proto-max-bulk-len 1mb")
+            .line("client-query-buffer-limit 1mb")
+            .start()
+    };
+    let servers: Servers = (0..3).map(|_| small()).collect();
+    let redlock = servers.connected().await;
+    let mut events = redlock.events();
+    let guard = redlock.acquire("unrelated", LONG).await.unwrap();
+    let elsewhere = |name: &str, value: &str| Lock::from_parts(name, value);
+    let (huge, longest) = ("x".repeat(3_000_000), "y".repeat((64 << 10) - 8));
+
+    assert!(redlock.lock(&huge, LONG).await.is_err());
+    assert!(redlock.owner(&huge).await.is_err());
+    for lock in [elsewhere(&huge, "v"), elsewhere("r", &huge)] {
+        assert!(redlock.renew(&lock, LONG).await.is_err());
+        drop(redlock.unlock(&lock));
+    }
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let (redlock, name) = (redlock.clone(), format!("{number}{longest}"));
+        tasks.spawn(async move {
+            let lock = redlock.lock(&name, LONG).await.unwrap();
+            let waiting = redlock.acquire(&name, LONG);
+            let (_, guard) = tokio::join!(redlock.unlock(&lock), waiting);
+            guard.unwrap().release().await.unwrap();
+        });
+    }
+    finishes("the locks", tasks.join_all()).await;
+
+    assert!(guard.is_valid());
+    redlock.close().await;
+    while let Some(event) = events.next().await {
+        assert!(!matches!(event, Event::ServerDown { .. }), "{event:?}");
+    }
 }
 
 /// The reasons of the servers that refused; the lock must have failed for them.

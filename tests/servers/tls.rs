@@ -46,7 +46,7 @@ async fn a_client_certificate_vouches_for_us() {
         .identity_pem(client.certificate.as_str(), client.key.as_str());
     works(&connect(&server, identified), 1).await;
 
-    is_refused(&connect(&server, trusting)).await;
+    is_refused(&connect(&server, trusting), "the server asks for a client certificate").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,8 +57,15 @@ async fn an_authority_we_do_not_know_vouches_for_nothing() {
         return;
     };
 
-    is_refused(&connect(&server, Tls::new().ca_pem(Certificates::new().authority))).await;
-    is_refused(&connect(&server, Tls::new())).await;
+    // It has the same name.
+    let words = "the server's certificate is not signed by the authority that is trusted here";
+    is_refused(
+        &connect(&server, Tls::new().ca_pem(Certificates::new().authority)),
+        words,
+    )
+    .await;
+    let words = "the server's certificate is signed by no authority that is trusted here";
+    is_refused(&connect(&server, Tls::new()), words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +79,8 @@ async fn a_certificate_for_another_name_is_refused() {
     let named = Tls::new()
         .ca_pem(certificates.authority.as_str())
         .server_name("redis.test");
-    is_refused(&connect(&server, named)).await;
+    let words = "the server's certificate is for `localhost` and `127.0.0.1`, not for `redis.test`";
+    is_refused(&connect(&server, named), words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,11 +95,17 @@ async fn a_server_without_tls_is_not_spoken_to_in_plaintext() {
     assert_eq!(server.calls("hello"), 0);
 }
 
-async fn is_refused(redlock: &Redlock) {
+async fn is_refused(redlock: &Redlock, words: &str) {
+    let is_known = |reason: &DownReason| !matches!(reason, DownReason::NotYet | DownReason::ConnectionLost);
     eventually("the handshake fails", async || {
-        matches!(reason(redlock, 0), Some(DownReason::Tls(_)))
+        reason(redlock, 0).as_ref().is_some_and(is_known)
     })
     .await;
+    let told = reason(redlock, 0).unwrap();
+    assert!(
+        matches!(&told, DownReason::Tls(text) if text.as_str() == words),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

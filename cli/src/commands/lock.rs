@@ -4,7 +4,7 @@ use super::run::waiting::{Wait, Wanted};
 use crate::{
     duration::{self, millis, show},
     exit::Failure,
-    facts::timestamp,
+    facts::{short, timestamp},
     output::Output,
     settings::Settings,
 };
@@ -83,7 +83,7 @@ impl Lock {
                 .map_or_else(String::new, |token| format!(", token {token}"));
             eprintln!(
                 "multiredlock: `{}` is locked for {}{token}",
-                self.resource,
+                short(&self.resource),
                 show(lock.validity())
             );
         }

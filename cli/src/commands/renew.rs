@@ -5,6 +5,7 @@ use crate::{
     connect::connect,
     duration::{self, show},
     exit::Failure,
+    facts::short,
     output::Output,
     settings::Settings,
 };
@@ -42,7 +43,11 @@ impl Renew {
         redlock.close().await;
         let lock = renewed?;
         output.result(&Locked::new(&self.resource, &lock), || {
-            format!("`{}` is locked for another {}\n", self.resource, show(lock.validity()))
+            format!(
+                "`{}` is locked for another {}\n",
+                short(&self.resource),
+                show(lock.validity())
+            )
         })?;
         Ok(0)
     }

@@ -78,7 +78,7 @@ fn in_words(resource: &str, survey: &Survey) -> String {
 }
 
 fn name(resource: &str) -> String {
-    paint(style::STRONG, format!("`{resource}`"))
+    paint(style::STRONG, format!("`{}`", facts::short(resource)))
 }
 
 fn tell_servers(redlock: &Redlock, output: &Output) -> Result<bool, Failure> {

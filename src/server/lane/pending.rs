@@ -12,8 +12,9 @@ pub(super) const MOST_KEYS: usize = 1024;
 /// The most watched keys in one command: for each of them that a script reads, Redis up to 7.0 remembers all of them.
 pub(super) const MOST_WATCHED: usize = 48;
 
-/// The most bytes of keys in one command, which a command exceeds only for a single operation. Redis takes 512 MB.
-pub(super) const LARGEST_COMMAND: usize = 1 << 20;
+/// The most bytes in one command, but for what encodes them. Even if all keys are declared, it is far below the 1 MiB that a server
+/// may be set to take (`proto-max-bulk-len`, `client-query-buffer-limit`): it ends the connection of a client that sends more.
+pub(super) const LARGEST_COMMAND: usize = 256 << 10;
 
 /// Operations in three classes, each in the order of submission.
 ///
@@ -134,7 +135,7 @@ impl Load {
         self.operations == 0
             || self.keys + keys <= MOST_KEYS
                 && self.watched + watched <= MOST_WATCHED
-                && self.bytes + operation.keys.bytes() <= LARGEST_COMMAND
+                && self.bytes + bytes(operation) <= LARGEST_COMMAND
     }
 
     fn add(&mut self, operation: &Operation) {
@@ -142,8 +143,13 @@ impl Load {
         self.operations += 1;
         self.keys += keys;
         self.watched += watched;
-        self.bytes += operation.keys.bytes();
+        self.bytes += bytes(operation);
     }
+}
+
+/// How many bytes an operation has.
+fn bytes(operation: &Operation) -> usize {
+    operation.keys.bytes() + operation.value.len()
 }
 
 /// How many keys an operation counts for, and how many watched ones. A token takes a key of its own.

@@ -3,12 +3,16 @@
 //! fred would follow a redirection by itself. It would send a SET again without asking the lane, where its claim may be
 //! released by then, and after an ASK it takes the answer to another command for that to its own ASKING. So it is let follow
 //! none. At a MOVED it still reads the slots anew, and gives the command up, which the lane then sends once more.
+//!
+//! A node that has met no other does not know its own address, and names an empty host for its slots, which fred cannot connect
+//! to. It has all of them, so one connection to the address that was asked is enough.
 
 use super::{Connector, Peer, fred_server, preflight, rejected, wire, withheld::is_withheld};
 use crate::{
     config::Node,
     server::{
         DownReason, Refusal, Text,
+        held_up::answer_within,
         link::{Answer, Connected, Facts, Form},
         operation::Operation,
     },
@@ -16,7 +20,7 @@ use crate::{
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClusterInterface, EventInterface},
+    interfaces::{ClusterInterface, EventInterface, Resp3Frame},
     types::{
         cluster::ClusterRouting,
         config::{ClusterDiscoveryPolicy, Server as FredServer, ServerConfig},
@@ -38,18 +42,59 @@ impl Connector {
             hosts: vec![fred_server(&self.server, &node.host, node.port)],
             policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         };
-        let opened = self.explained(&endpoint, Box::pin(self.open())).await;
-        let (link, router) = opened.map_err(of_another_node)?;
+        let (link, router) = match self.explained(&endpoint, Box::pin(self.open())).await {
+            Ok(opened) => opened,
+            Err(reason) => match self.connect_to_lone_node(node, &reason).await {
+                Some(connected) => return connected,
+                None => return Err(of_another_node(reason)),
+            },
+        };
         self.connected(link, router).await
     }
+
+    /// Connects to this node alone, if it does not know its own address and has met no other.
+    async fn connect_to_lone_node(
+        &mut self,
+        node: &Node,
+        failure: &DownReason,
+    ) -> Option<Result<Connected, DownReason>> {
+        if !matches!(failure, DownReason::Io(_) | DownReason::Tls(_)) {
+            return None;
+        }
+        self.config.server = self.target(&node.endpoint());
+        let (mut link, router) = self.open().await.ok()?;
+        let slots = answer_within(self.timeout, link.peers()[0].command("CLUSTER", vec!["SLOTS".into()])).await;
+        if !names_no_host(&slots.ok()?.ok()?.ok()?) {
+            return None;
+        }
+        let cluster = Cluster::lone(link.client.clone(), router.handle());
+        link.cluster = Some(Arc::new(cluster));
+        Some(self.connected(link, router).await)
+    }
+}
+
+/// Whether no node that has slots has an address.
+fn names_no_host(slots: &Resp3Frame) -> bool {
+    let items = |frame: &Resp3Frame| match frame {
+        Resp3Frame::Array { data, .. } => data.clone(),
+        _ => Vec::new(),
+    };
+    let ranges = items(slots);
+    let is_nameless = |range: &Resp3Frame| {
+        let node = items(range).get(2).map(items).unwrap_or_default();
+        node.first().is_some_and(|host| wire::text(host).is_empty())
+    };
+    !ranges.is_empty() && ranges.iter().all(is_nameless)
 }
 
 /// This one answered a moment ago, so what could not be reached is another.
 fn of_another_node(reason: DownReason) -> DownReason {
     match reason {
-        DownReason::ConnectionRefused | DownReason::ConnectTimeout | DownReason::ConnectionLost | DownReason::Io(_) => {
-            DownReason::Cluster(Text::new(reason.to_string()))
-        }
+        DownReason::ConnectionRefused
+        | DownReason::ConnectTimeout
+        | DownReason::ConnectionLost
+        | DownReason::Unresolved(_)
+        | DownReason::Io(_) => DownReason::Cluster(Text::new(reason.to_string())),
         other => other,
     }
 }
@@ -80,6 +125,32 @@ impl Cluster {
             slots: Mutex::new(slots),
             made: Mutex::new(made),
         })
+    }
+
+    /// One node that has all slots and does not know its address.
+    fn lone(client: Client, router: AbortHandle) -> Self {
+        Self {
+            made: Mutex::new(client.reconnect_rx()),
+            client,
+            router,
+            nodes: Vec::new(),
+            slots: Mutex::new(ClusterRouting::new()),
+        }
+    }
+
+    /// Whether there is one connection, to the only node, which has no address.
+    pub(super) fn is_lone(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Ends the connection to a lone node that is not alone any more: its answer names another node. That command did nothing.
+    pub(super) fn has_ended_for(&self, answer: &Resp3Frame) -> bool {
+        let names_another = |error: String| ["MOVED ", "ASK "].iter().any(|code| error.starts_with(code));
+        let has_ended = self.is_lone() && wire::error(answer).is_some_and(names_another);
+        if has_ended {
+            self.router.abort();
+        }
+        has_ended
     }
 
     pub(super) fn nodes(&self) -> &[FredServer] {

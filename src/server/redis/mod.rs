@@ -12,7 +12,9 @@ mod info;
 mod inline;
 mod introduce;
 mod needed;
+mod peer;
 mod preflight;
+mod reach;
 #[cfg(unix)]
 mod relay;
 #[cfg(not(unix))]
@@ -26,6 +28,7 @@ mod speech;
 mod tls;
 mod wire;
 mod withheld;
+mod words;
 
 use super::{
     DownReason, Refusal, Text,
@@ -47,6 +50,7 @@ use fred::{
     },
 };
 use inline::Replies;
+use peer::Peer;
 use relay::Relay;
 use std::{
     collections::HashMap,
@@ -184,9 +188,12 @@ impl Connector {
 
     async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
         let mut facts = Vec::new();
-        for peer in link.peers() {
-            let probed = answer_within(self.timeout, Box::pin(self.probe(&peer))).await;
-            facts.push(probed.unwrap_or(Err(DownReason::ConnectTimeout))?);
+        let peers = link.peers();
+        for peer in &peers {
+            peer.send_ahead(self.questions(peer)).await;
+        }
+        for peer in &peers {
+            facts.push(Box::pin(self.probe(peer)).await?);
         }
         let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
         self.previous.retain(|run_id, _| is_there(run_id));
@@ -235,6 +242,7 @@ impl Connector {
             let mut router = Router {
                 task: client.connect(),
                 relay,
+                limit: self.timeout,
             };
             let connected = async {
                 tokio::select! {
@@ -245,7 +253,7 @@ impl Connector {
                     result = connected => result,
                 }
             };
-            let limit = self.timeout.saturating_mul(steps(&client));
+            let limit = self.timeout.saturating_mul(self.answers(&client));
             let result = answer_within(limit, Box::pin(connected)).await;
             let result = result.unwrap_or_else(|TimeIsUp| Err(Error::new(ErrorKind::Timeout, "no answer")));
             (result, router)
@@ -259,11 +267,37 @@ impl Connector {
         }
     }
 
+    /// How many answers fred waits for at most, one after the other, until a connection is open. Each may take the whole timeout.
+    ///
+    /// They are those to connecting, the handshake of TLS, the introduction, `SELECT`, `CLIENT ID` and `INFO`; at a cluster also to
+    /// `CLUSTER SLOTS`, and all again at its other nodes.
+    fn answers(&self, client: &Client) -> u32 {
+        let of_one = if self.speaks_tls { 7 } else { 5 };
+        if client.is_clustered() { 2 * of_one + 1 } else { of_one }
+    }
+
     fn why(&self, failed: NotOpened) -> DownReason {
         match failed {
             NotOpened::ByFred(error) => self.reason(&error),
             NotOpened::ByRelay(reason) => reason,
         }
+    }
+
+    /// What `probe` is going to ask whatever the answers are.
+    fn questions(&self, peer: &Peer<'_>) -> Vec<(&'static str, Vec<Value>)> {
+        let mut questions = vec![
+            ("INFO", vec![]),
+            ("CLIENT", vec!["ID".into()]),
+            ("CLIENT", vec!["TRACKING".into(), "OFF".into()]),
+            wire::command(&[], SOURCE, Keys::Watched),
+        ];
+        if self.has_restart_guard {
+            questions.push(("CONFIG", vec!["GET".into(), "repl-backlog-ttl".into()]));
+        }
+        if peer.is_node() {
+            questions.push(("CLUSTER", vec!["INFO".into()]));
+        }
+        questions
     }
 
     async fn probe(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
@@ -333,6 +367,7 @@ impl Connector {
     fn reason(&self, error: &Error) -> DownReason {
         let details = &*self.without_secrets(error.details());
         let has = |word: &str| details.contains(word);
+        let words = || Text::new(words::plain(details));
         let is_auth = *error.kind() == ErrorKind::Auth
             || ["WRONGPASS", "NOAUTH", "invalid password", "AUTH"]
                 .iter()
@@ -341,22 +376,16 @@ impl Connector {
             _ if is_auth => DownReason::Auth(Text::new(details)),
             _ if has("LOADING") => DownReason::Loading,
             _ if has("NOPERM") => DownReason::NoPermission(Text::new(details)),
-            _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(Text::new(details)),
+            _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(words()),
             ErrorKind::Timeout => DownReason::ConnectTimeout,
-            ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(Text::new(details)),
+            ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(words()),
             ErrorKind::IO if has("refused") => DownReason::ConnectionRefused,
             ErrorKind::IO if has("closed") => DownReason::ConnectionLost,
-            ErrorKind::IO => DownReason::Io(Text::new(details)),
+            ErrorKind::IO => DownReason::Io(words()),
             ErrorKind::Canceled => DownReason::ConnectionLost,
-            _ => DownReason::Refused(Text::new(details)),
+            _ => DownReason::Refused(words()),
         }
     }
-}
-
-/// How many steps fred takes to connect, each of which may take the whole heartbeat timeout: to connect and to introduce
-/// ourselves, and at a cluster the same again at its other nodes, once the first has named them.
-fn steps(client: &Client) -> u32 {
-    if client.is_clustered() { 5 } else { 2 }
 }
 
 /// fred's own `Debug` of the settings shows the password.
@@ -396,6 +425,7 @@ fn is_about_tls(details: &str) -> bool {
         "received fatal alert",
         "invalidmessage",
         "invaliddata",
+        "invaliddnsname",
         "handshake",
         "tls",
     ];
@@ -449,6 +479,8 @@ enum NotOpened {
 struct Router {
     task: JoinHandle<Result<(), Error>>,
     relay: Option<Relay>,
+    /// How long each answer to a command of the probe may take.
+    limit: Duration,
 }
 
 impl Router {
@@ -488,6 +520,7 @@ impl Drop for Router {
 struct RedisLink {
     client: Client,
     router: AbortHandle,
+    limit: Duration,
     replies: Replies,
     cluster: Option<Arc<Cluster>>,
     /// Whether scripts have to declare all their keys, as if the server was a cluster.
@@ -518,6 +551,7 @@ impl RedisLink {
             has_pushes: client.protocol_version() == RespVersion::RESP3,
             client,
             router: router.handle(),
+            limit: router.limit,
             replies: Replies::new(runtime::Handle::current()),
             cluster: cluster.map(Arc::new),
             must_declare: AtomicBool::new(false),
@@ -557,7 +591,7 @@ impl RedisLink {
         args: fn() -> Vec<Value>,
         read: fn(&Resp3Frame) -> T,
     ) -> impl Future<Output = Option<Vec<T>>> + Send + use<T> {
-        let replies = self.peers().into_iter().map(|peer| self.start(peer.to, name, args()));
+        let replies = self.destinations().into_iter().map(|to| self.start(to, name, args()));
         let mut replies: Vec<Pin<Box<_>>> = replies.map(Box::pin).collect();
         let mut answers: Vec<Option<T>> = replies.iter().map(|_| None).collect();
         poll_fn(move |cx| {
@@ -586,30 +620,14 @@ impl RedisLink {
 
     /// The processes that it leads to.
     fn peers(&self) -> Vec<Peer<'_>> {
-        let all = match &self.cluster {
+        self.destinations().into_iter().map(|to| Peer::new(self, to)).collect()
+    }
+
+    fn destinations(&self) -> Vec<To> {
+        match &self.cluster {
             None => vec![To::Only],
+            Some(cluster) if cluster.is_lone() => vec![To::Only],
             Some(cluster) => cluster.nodes().iter().cloned().map(To::Node).collect(),
-        };
-        all.into_iter().map(|to| Peer { link: self, to }).collect()
-    }
-}
-
-/// A process that a connection leads to.
-struct Peer<'a> {
-    link: &'a RedisLink,
-    to: To,
-}
-
-impl Peer<'_> {
-    fn is_node(&self) -> bool {
-        matches!(self.to, To::Node(_))
-    }
-
-    /// Runs a command of the probe. The inner error is the server's reply.
-    async fn command(&self, name: &'static str, args: Vec<Value>) -> Result<Result<Resp3Frame, String>, DownReason> {
-        match self.link.start(self.to.clone(), name, args).await {
-            Ok(frame) => Ok(wire::error(&frame).map_or(Ok(frame), Err)),
-            Err(_) => Err(DownReason::ConnectionLost),
         }
     }
 }
@@ -630,6 +648,9 @@ impl Link for RedisLink {
         let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
+                (Some(Ok(frame)), Some((cluster, _))) if cluster.has_ended_for(&frame) => {
+                    Answer::Rejected(Refusal::Moving)
+                }
                 (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
                 (Some(Err(error)), Some((cluster, place))) => cluster.given_up(&error, &place, form),
                 (Some(Err(_)) | None, _) => Answer::Lost,

@@ -4,16 +4,14 @@
 //! wrong or hostile listener could exhaust the stack or the memory. One PING, of whose answer we read a line at the most,
 //! weeds out what is no Redis server. It also yields the operating system's own error where nothing listens.
 
+use super::reach;
 use super::withheld::is_missing;
 use crate::{
     config::Endpoint,
     server::{DownReason, Text, held_up::answer_within},
 };
 use std::{io, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The longest line that is read. Redis' own longest greeting, about protected mode, has some 1000 bytes.
 pub(super) const LONGEST_LINE: usize = 2048;
@@ -24,16 +22,15 @@ pub(super) async fn check(endpoint: &Endpoint, speaks_tls: bool, limit: Duration
     let attempt = async {
         match endpoint {
             Endpoint::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port))
-                    .await
-                    .map_err(|error| reason(&error))?;
+                let stream = reach::connect(host, *port).await?;
                 if speaks_tls { Ok(()) } else { greet(stream).await }
             }
             Endpoint::Unix(path) => greet(unix(path).await?).await,
             Endpoint::Cluster(_) | Endpoint::Sentinel(_) | Endpoint::Memory(_) => Ok(()),
         }
     };
-    answer_within(limit, attempt)
+    // Both the connection and the answer may take that long. If a proxy accepts the connection at once, the answer takes both.
+    answer_within(2 * limit, attempt)
         .await
         .unwrap_or(Err(DownReason::ConnectTimeout))
 }

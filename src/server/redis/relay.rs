@@ -4,7 +4,7 @@
 //! a depth nor a length to stop at. So the connection to the server, with its TLS, is made here. fred connects to a Unix socket
 //! that nobody else can reach.
 
-use super::{bounds::Bounds, is_about_tls, preflight};
+use super::{bounds::Bounds, is_about_tls, preflight, reach, words};
 use crate::server::{DownReason, Text, held_up::answer_within};
 use fred::types::{
     RespVersion,
@@ -41,7 +41,8 @@ pub(super) struct Relay {
 impl Relay {
     /// Connects to the server of this configuration, and puts itself in its place there.
     pub(super) async fn to_server_of(config: &mut Config, limit: Duration) -> Result<Self, DownReason> {
-        let connected = answer_within(limit, connect(config)).await;
+        // The connection and the handshake of TLS take up to three round trips.
+        let connected = answer_within(3 * limit, connect(config)).await;
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };
@@ -113,8 +114,7 @@ async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
     match &config.server {
         ServerConfig::Unix { path } => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         ServerConfig::Centralized { server } => {
-            let address = (&*server.host, server.port);
-            let stream = TcpStream::connect(address).await.map_err(failed)?;
+            let stream = reach::connect(&server.host, server.port).await?;
             stream.set_nodelay(true).map_err(failed)?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &config.tls {
@@ -130,7 +130,8 @@ async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
 #[cfg(feature = "tls")]
 async fn with_tls(connector: &TlsConnector, name: &str, stream: TcpStream) -> Result<Box<dyn Stream>, DownReason> {
     let TlsConnector::Rustls(connector) = connector;
-    let name = ServerName::try_from(name.to_owned()).map_err(|error| DownReason::Tls(Text::new(error.to_string())))?;
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|error| DownReason::Tls(Text::new(words::plain(&format!("{error:?}")))))?;
     match connector.connect(name, stream).await {
         Ok(stream) => Ok(Box::new(stream)),
         Err(error) => Err(lost(&error).unwrap_or(DownReason::ConnectionLost)),
@@ -207,7 +208,7 @@ async fn pass_replies(
 fn lost(error: &io::Error) -> Option<DownReason> {
     let words = error.to_string();
     let is_of_tls = error.kind() == io::ErrorKind::InvalidData || is_about_tls(&words);
-    is_of_tls.then(|| DownReason::Tls(Text::new(words)))
+    is_of_tls.then(|| DownReason::Tls(Text::new(words::plain(&format!("{error:?}")))))
 }
 
 #[cfg(test)]

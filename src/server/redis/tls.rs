@@ -1,5 +1,6 @@
 //! TLS settings as rustls takes them.
 
+use super::words;
 use crate::config::Tls;
 use fred::{
     rustls::{
@@ -44,7 +45,7 @@ fn connector(tls: &Tls) -> Result<TlsConnector, String> {
             let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| format!("private key: {error}"))?;
             builder
                 .with_client_auth_cert(certificates(&identity.certificates)?, key)
-                .map_err(|error| format!("client certificate: {error}"))?
+                .map_err(|error| format!("client certificate: {}", told(&error)))?
         }
     };
     Ok(config.into())
@@ -63,9 +64,14 @@ fn roots(tls: &Tls) -> Result<RootCertStore, String> {
     for certificate in certificates(pem)? {
         roots
             .add(certificate)
-            .map_err(|error| format!("certificate authority: {error}"))?;
+            .map_err(|error| format!("certificate authority: {}", told(&error)))?;
     }
     Ok(roots)
+}
+
+/// Our own certificates and keys are judged in the same terms as the server's.
+fn told(error: &fred::rustls::Error) -> String {
+    words::tls(&format!("{error:?}")).unwrap_or_else(|| error.to_string())
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

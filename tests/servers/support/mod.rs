@@ -2,6 +2,7 @@
 
 mod cluster;
 mod daemon;
+mod distance;
 mod fake;
 mod place;
 mod process;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerState};
 
 pub(crate) use cluster::RedisCluster;
+pub(crate) use distance::Distance;
 pub(crate) use fake::{FakeServer, Manner};
 pub(crate) use process::{SecondProcess, alone, memory};
 pub(crate) use proxy::{Proxy, Ruling, name};

@@ -14,9 +14,6 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_stream::StreamExt;
 use trial::Alone;
 
-/// How long the library has to find out about each server.
-const PATIENCE: Duration = Duration::from_secs(4);
-
 /// How long one server may take for all that is asked of it once it is reached.
 const LONGEST: Duration = Duration::from_secs(6);
 
@@ -42,7 +39,7 @@ pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec
     }
     let mut told = Vec::new();
     let looks = async {
-        let _ = timeout(PATIENCE, all_tried(redlock)).await;
+        all_tried(redlock).await;
         looks.join_all().await
     };
     let mut looked = meanwhile(redlock, &mut told, looks).await;

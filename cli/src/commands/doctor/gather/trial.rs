@@ -14,9 +14,6 @@ use tokio::time::timeout;
 /// After which nothing is left of a trial that was broken off, its token included.
 pub(super) const TTL: Duration = Duration::from_secs(5);
 
-/// How long connecting may take.
-const PATIENCE: Duration = Duration::from_millis(2_500);
-
 /// How long each round waits: for longer than a lock that is worth it.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -49,9 +46,9 @@ impl Alone {
         })
     }
 
-    /// Waits until it is known whether it can be reached, or the patience is over.
+    /// Waits until it is known whether it can be reached.
     pub(super) async fn state(&self) -> ServerState {
-        let _ = timeout(PATIENCE, all_tried(&self.redlock)).await;
+        all_tried(&self.redlock).await;
         let server = self.redlock.servers().pop();
         server.map_or(ServerState::Down(DownReason::NotYet), |server| server.state)
     }

@@ -82,6 +82,9 @@ fn down(reason: &DownReason, absence: Level) -> Option<Outcome> {
 /// What to do about a server that does not answer as one that votes.
 fn reaching(reason: &DownReason) -> &'static str {
     match reason {
+        DownReason::Unresolved(_) => {
+            "Correct its host in --servers, or see whether this machine's name servers know it."
+        }
         DownReason::ConnectionRefused => "Start it, or correct its host and port in --servers.",
         DownReason::ConnectTimeout | DownReason::Unresponsive | DownReason::NotYet => {
             "See whether it is stopped or overloaded, and whether a firewall drops packets: redis-cli -h … PING."

@@ -5,6 +5,7 @@ mod says;
 use crate::{
     connect, duration,
     exit::{self, Failure},
+    facts::short,
     output::Output,
     queue::{LocalQueue, Notice, Turn},
     settings::Settings,
@@ -163,7 +164,7 @@ impl Waiting<'_> {
         let last = self.queue.notice().filter(|notice| notice.holder.is_some());
         match last.as_ref().or(self.says.last()) {
             Some(notice) if notice.holder.is_some() && self.queue.is_alive() => {
-                let resource = self.wanted.resource;
+                let resource = short(self.wanted.resource);
                 let longest = self.wait.longest.unwrap_or_default();
                 let problem = format!("could not lock `{resource}` within {longest:?}: {}", notice.words());
                 Err(self.wait.conflict(Failure::new(exit::HELD, problem)))

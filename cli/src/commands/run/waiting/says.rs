@@ -2,7 +2,7 @@
 
 use crate::{
     connect,
-    facts::HolderFact,
+    facts::{HolderFact, short},
     output::Output,
     queue::{LocalQueue, Notice, Turn},
 };
@@ -88,7 +88,7 @@ impl<'a> Says<'a> {
     }
 
     fn say(&mut self, notice: Notice) {
-        let text = format!("waiting for `{}`: {}", self.resource, notice.words());
+        let text = format!("waiting for `{}`: {}", short(self.resource), notice.words());
         if self.output.is_live() {
             self.line.get_or_insert_with(Line::new).says(text);
         } else if !self.last.as_ref().is_some_and(|last| is_same(last, &notice)) {

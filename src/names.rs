@@ -1,0 +1,79 @@
+//! Names of resources in messages and log lines: printable, and no longer than a line bears.
+
+use std::fmt;
+
+/// How many characters of a name are shown at most.
+const SHOWN: usize = 80;
+
+/// How many of them are from its end, where names that begin alike differ.
+const OF_THE_END: usize = 16;
+
+/// How many names of a lock are shown at most.
+pub(crate) const MOST_SHOWN: usize = 8;
+
+/// A name as it is shown: without control characters, and with an ellipsis in place of what is too much.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(name) = *self;
+        // A character has at most four bytes, and one that is cut is replaced as others are that are not UTF-8.
+        let is_long = name.len() > 4 * 2 * SHOWN;
+        let (start, end) = if is_long {
+            (&name[..4 * SHOWN], &name[name.len() - 4 * SHOWN..])
+        } else {
+            (name, name)
+        };
+        let (start, end) = (String::from_utf8_lossy(start), String::from_utf8_lossy(end));
+        let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        let write = |f: &mut fmt::Formatter<'_>, text: &str| {
+            text.chars().try_for_each(|c| fmt::Write::write_char(f, printable(c)))
+        };
+        if !is_long && start.chars().count() <= SHOWN {
+            return write(f, &start);
+        }
+        write(f, &start.chars().take(SHOWN - OF_THE_END - 1).collect::<String>())?;
+        f.write_str("…")?;
+        let last: Vec<_> = end.chars().rev().take(OF_THE_END).collect();
+        write(f, &last.into_iter().rev().collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(name: impl AsRef<[u8]>) -> String {
+        Shown(name.as_ref()).to_string()
+    }
+
+    #[test]
+    fn a_name_that_fits_is_shown_as_it_is() {
+        for name in ["", "console", "Größe ☃", &"x".repeat(80), &"☃".repeat(80)] {
+            assert_eq!(shown(name), name);
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_shown_by_its_start_and_its_end() {
+        for long in [
+            "x".repeat(81),
+            "x".repeat(3_000_000),
+            "☃".repeat(100),
+            "☃".repeat(1_000),
+        ] {
+            let shown = shown(format!("orders/{long}:0123456789abcdef"));
+            assert_eq!(shown.chars().count(), 80, "{shown}");
+            assert!(
+                shown.starts_with("orders/") && shown.ends_with("…0123456789abcdef"),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_printed_is_replaced() {
+        assert_eq!(shown("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(shown(b"a\xffb"), "a\u{fffd}b");
+    }
+}

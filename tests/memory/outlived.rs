@@ -1,0 +1,86 @@
+//! A handle that outlives the runtime that it was built in.
+
+use crate::{connect, eventually, ms, secs, start};
+use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState};
+use std::future::IntoFuture;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+use tokio_stream::StreamExt;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_handle_is_closed_when_its_runtime_ends() {
+    let servers = start(3);
+    let (first, second) = (runtime(), runtime());
+    let (redlock, lock, guard) = first.block_on(async {
+        let redlock = connect(&servers).await;
+        let lock = redlock.lock("r", secs(60)).await.unwrap();
+        let guard = redlock.acquire("g", ms(500)).await.unwrap();
+        (redlock, lock, guard)
+    });
+    let events = redlock.events();
+    drop(first);
+
+    assert!(!redlock.is_connected());
+    let closed = ServerState::Down(DownReason::Closed);
+    assert!(redlock.servers().iter().all(|server| server.state == closed));
+    second.block_on(async {
+        let all = async {
+            assert!(!redlock.wait_connected().await);
+            assert_eq!(redlock.lock("s", secs(1)).await.unwrap_err(), LockError::Closed);
+            assert_eq!(redlock.acquire("s", secs(1)).await.unwrap_err(), LockError::Closed);
+            assert_eq!(redlock.renew(&lock, secs(1)).await.unwrap_err(), RenewError::Closed);
+            assert_eq!(redlock.owner("s").await.unwrap_err(), OwnerError::Closed);
+            assert_eq!(redlock.unlock(&lock).await.unreachable, 3);
+            guard.lost().await;
+            let told: Vec<Event> = events.collect().await;
+            let downs = told.iter().filter(|event| {
+                matches!(
+                    event,
+                    Event::ServerDown {
+                        reason: DownReason::Closed,
+                        ..
+                    }
+                )
+            });
+            assert_eq!(downs.count(), 3, "{told:?}");
+            assert!(
+                told.iter().any(|event| matches!(event, Event::Disconnected(_))),
+                "{told:?}"
+            );
+            redlock.close().await;
+        };
+        timeout(secs(10), all).await.expect("nothing hangs");
+    });
+}
+
+#[test]
+fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
+    let servers = start(1);
+    let (first, second) = (runtime(), runtime());
+    let redlock = first.block_on(async { crate::builder(&servers).build().unwrap() });
+    drop(first);
+    let waited = second.block_on(async { timeout(secs(10), redlock.wait_connected()).await });
+    assert_eq!(waited, Ok(false));
+}
+
+#[test]
+fn a_waiter_in_another_runtime_is_told() {
+    let servers = start(3);
+    let (first, second) = (runtime(), runtime());
+    let redlock = first.block_on(connect(&servers));
+    let _held = first.block_on(redlock.lock("r", secs(600)).into_future()).unwrap();
+    second.block_on(async {
+        let waiting = tokio::spawn(redlock.acquire("r", secs(60)).into_future());
+        eventually("it waits", async || waiting.is_finished() || redlock.is_connected()).await;
+        tokio::task::yield_now().await;
+        tokio::task::spawn_blocking(move || drop(first)).await.unwrap();
+        let waited = timeout(secs(10), waiting).await.expect("it does not hang").unwrap();
+        assert_eq!(waited.unwrap_err(), LockError::Closed);
+    });
+}

@@ -1,0 +1,42 @@
+//! Servers that are far away, reached with the settings that nobody changed.
+
+use multiredlock::{Redlock, Retry};
+use tokio::time::timeout;
+
+use crate::support::{Distance, LONG, Servers, all_up, finishes, ms};
+
+/// Connects, locks, renews, guards and unlocks at this round trip.
+async fn works_at(round_trip: u64) {
+    let servers = Servers::start(3);
+    let mut distances = Vec::new();
+    for server in servers.iter() {
+        distances.push(Distance::to(server, ms(round_trip)).await);
+    }
+    let redlock = Redlock::builder()
+        .servers(distances.iter().map(Distance::url))
+        .build()
+        .unwrap();
+    all_up(&redlock).await;
+
+    let lock = redlock.lock("console", LONG).retry(Retry::none());
+    let lock = finishes("the lock", lock).await.unwrap();
+    let lock = finishes("the renewal", redlock.renew(&lock, LONG)).await.unwrap();
+    let unlocked = redlock.unlock(&lock).await;
+    assert!(unlocked.removed >= 2, "{unlocked:?}");
+    let guard = finishes("the guard", redlock.acquire("console", ms(4_000)))
+        .await
+        .unwrap();
+    let lost = timeout(ms(5_000), guard.lost()).await;
+    assert!(lost.is_err(), "it is renewed in time: {lost:?}");
+    finishes("the release", guard.release()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_at_a_quarter_of_a_second_work_with_the_defaults() {
+    works_at(250).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_at_half_a_second_work_with_the_defaults() {
+    works_at(500).await;
+}
