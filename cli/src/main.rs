@@ -12,6 +12,7 @@ mod output;
 mod queue;
 mod settings;
 mod signals;
+mod writer;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use commands::Command;
