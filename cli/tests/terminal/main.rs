@@ -4,6 +4,7 @@ mod access;
 mod bench;
 mod common;
 mod doctor;
+mod ending;
 mod hangup;
 mod herd;
 mod locks;

@@ -21,7 +21,7 @@ use std::{
 const LONG: Duration = Duration::from_secs(30);
 
 /// What commands write.
-trait Written {
+pub(crate) trait Written {
     fn lines(&self, name: &str, count: usize) -> Vec<String>;
     fn ids(&self, name: &str, count: usize) -> Vec<Pid>;
 }
@@ -49,7 +49,7 @@ impl Written for Folder {
     }
 }
 
-fn ends(child: &mut Child) -> ExitStatus {
+pub(crate) fn ends(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -60,7 +60,7 @@ fn ends(child: &mut Child) -> ExitStatus {
     }
 }
 
-fn is_gone(id: Pid) -> bool {
+pub(crate) fn is_gone(id: Pid) -> bool {
     // Whoever is a zombie does nothing any more.
     match fs::read_to_string(format!("/proc/{id}/stat")) {
         Ok(stat) => stat
@@ -71,7 +71,7 @@ fn is_gone(id: Pid) -> bool {
     }
 }
 
-fn eventually_gone(ids: &[Pid]) {
+pub(crate) fn eventually_gone(ids: &[Pid]) {
     let start = Instant::now();
     while !ids.iter().all(|id| is_gone(*id)) {
         assert!(start.elapsed() < LONG, "{ids:?} are still there");
@@ -79,17 +79,17 @@ fn eventually_gone(ids: &[Pid]) {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
-fn text(stream: Option<impl Read>) -> String {
+pub(crate) fn text(stream: Option<impl Read>) -> String {
     let mut text = String::new();
     stream.unwrap().read_to_string(&mut text).unwrap();
     text
 }
 
-fn forget_all(servers: &[RedisServer]) {
+pub(crate) fn forget_all(servers: &[RedisServer]) {
     for server in servers {
         server.command(&["FLUSHALL"]);
     }

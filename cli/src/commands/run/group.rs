@@ -1,7 +1,8 @@
 //! A command and its children: one process group, which can be ended as a whole.
 
 use super::{
-    descendants, program,
+    descendants::{self, Process},
+    program,
     terminal::{Place, Terminal},
 };
 use crate::exit::{self, Failure};
@@ -147,14 +148,17 @@ impl Group {
     /// Sends a signal also to those that left the group.
     fn signal_all(&self, signal: Signal) {
         self.signal(signal);
-        for id in self.strays() {
+        for stray in self.strays() {
             // It may be gone by now.
-            let _ = kill(id, signal);
+            let _ = kill(stray.id, signal);
         }
     }
 
-    fn strays(&self) -> Vec<Pid> {
-        descendants::of(getpid(), self.watchdog)
+    /// The descendants that left the group.
+    fn strays(&self) -> Vec<Process> {
+        let mut strays = descendants::of(getpid(), self.watchdog);
+        strays.retain(|process| process.group != self.id);
+        strays
     }
 
     /// Waits until no process of the group and no other descendant is left.

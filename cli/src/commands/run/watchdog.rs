@@ -121,8 +121,8 @@ fn end(group: Pid, parent: Pid) {
         } else {
             Vec::new()
         };
-        for id in &strays {
-            let _ = kill(*id, Signal::SIGKILL);
+        for stray in &strays {
+            let _ = kill(stray.id, Signal::SIGKILL);
         }
         if is_gone && strays.is_empty() {
             return;
