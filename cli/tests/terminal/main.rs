@@ -2,6 +2,7 @@
 
 mod access;
 mod bench;
+mod blocked;
 mod common;
 mod doctor;
 mod ending;

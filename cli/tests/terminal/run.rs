@@ -1,11 +1,10 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
 use crate::{
-    common::{Folder, code_of, command_path, json, multiredlock, run, servers, start},
+    common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start},
     support::RedisServer,
 };
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -317,16 +316,9 @@ fn a_command_that_stops_reading_is_no_trouble() {
 }
 
 /// Starts it with a standard error that nobody reads, of which not a byte more can be written.
-fn start_with_blocked_stderr(servers: &[RedisServer], arguments: &[&str]) -> (Child, std::io::PipeReader) {
-    let (reader, writer) = std::io::pipe().unwrap();
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-    while nix::unistd::write(&writer, &[b'x'; 1]).is_ok() {}
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-    let command = multiredlock(servers, arguments);
-    let mut start = std::process::Command::new(command.get_program());
-    start.args(command.get_args());
-    start.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let child = start
+pub(crate) fn start_with_blocked_stderr(servers: &[RedisServer], arguments: &[&str]) -> (Child, std::io::PipeReader) {
+    let (reader, writer) = full_pipe();
+    let child = plain(&multiredlock(servers, arguments))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(writer)

@@ -11,7 +11,7 @@ use crate::{
     duration::{self, millis, show},
     exit::{self, Failure},
     facts::timestamp,
-    output::{Output, Teller},
+    output::Output,
     queue::{Notice, Turn},
     settings::Settings,
     signals::{Signals, die_of_interrupt},
@@ -189,13 +189,12 @@ impl Run {
 
     /// Runs the command while the lock is held, and returns how it ended.
     async fn hold(&self, held: Held, margins: Margins, watchdog: Watchdog, output: &Output) -> Result<End, Failure> {
-        let teller = output.teller();
-        let ended = self.protect(&held, margins, watchdog, &teller).await;
+        let ended = self.protect(&held, margins, watchdog, output).await;
         if output.json
             && let Ok(end) = &ended
         {
             let (resource, exit_code) = (self.resource.as_str(), end.code());
-            teller.message(&Told::Ended { resource, exit_code }, String::new);
+            output.message(&Told::Ended { resource, exit_code }, String::new);
         }
         let end = ended?;
         let Held { guard, turn } = held;
@@ -218,7 +217,7 @@ impl Run {
         held: &Held,
         margins: Margins,
         mut watchdog: Watchdog,
-        teller: &Teller,
+        output: &Output,
     ) -> Result<End, Failure> {
         let guard = &held.guard;
         let resource = self.resource.as_str();
@@ -229,7 +228,7 @@ impl Run {
         }
         let mut group = Group::start(&self.command, &self.variables(guard), watchdog.id())?;
         watchdog.allow(group.id(), guard.remaining().saturating_sub(margins.kill / 2));
-        if teller.output.json {
+        if output.json {
             let validity = guard.remaining();
             let told = Told::Locked {
                 resource,
@@ -237,7 +236,7 @@ impl Run {
                 valid_for_ms: millis(validity),
                 expires_at: timestamp(SystemTime::now() + validity),
             };
-            teller.message(&told, String::new);
+            output.message(&told, String::new);
         }
         let supervised = supervise(held, &mut group, &mut signals, margins, &mut watchdog).await;
         let ended = match supervised {
@@ -248,7 +247,7 @@ impl Run {
                     resource,
                     reason: reason.message.clone(),
                 };
-                teller.message(&told, || {
+                output.message(&told, || {
                     let grace = show(grace);
                     format!("{}; the command is being ended within {grace}", reason.message)
                 });

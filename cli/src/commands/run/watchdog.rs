@@ -4,7 +4,10 @@
 //! when that may run: lines of two numbers. The end of the input without the line [`DONE`] says that we are gone.
 
 use super::descendants;
-use crate::exit::{self, Failure};
+use crate::{
+    exit::{self, Failure},
+    output,
+};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -106,7 +109,8 @@ pub(crate) fn entered() -> Option<ExitCode> {
     if let Some((group, why)) = watch() {
         end(group, parent);
         // There may be nobody left to tell, or no terminal.
-        let _ = writeln!(io::stderr(), "multiredlock: the command was killed: {why}");
+        output::stderr().try_write(format!("multiredlock: the command was killed: {why}\n"));
+        output::flush();
     }
     Some(ExitCode::SUCCESS)
 }

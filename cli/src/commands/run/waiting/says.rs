@@ -3,7 +3,8 @@
 use crate::{
     connect,
     facts::HolderFact,
-    output::Output,
+    live,
+    output::{self, Output},
     queue::{LocalQueue, Notice, Turn},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -118,7 +119,7 @@ struct Line(ProgressBar);
 impl Line {
     fn new() -> Self {
         let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}").expect("the template is right");
-        Self(ProgressBar::new_spinner().with_style(style))
+        Self(ProgressBar::with_draw_target(None, live::target()).with_style(style))
     }
 
     fn says(&self, text: String) {
@@ -130,5 +131,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+        // The command may write next.
+        output::flush();
     }
 }
