@@ -248,6 +248,20 @@ fn who_waits_sees_for_whom_in_a_line_that_goes_away() {
 }
 
 #[test]
+fn ctrl_c_leaves_nothing_of_the_line_of_who_waits() {
+    let servers = servers(3);
+    let (_, _value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]));
+    for command in [&["run", "r", "--", "true"][..], &["lock", "r"]] {
+        let mut person = Person::starts(&servers, &command_path(), command);
+        person.sees("waiting for `r`: held by web-3 since ");
+        person.types("\u{3}");
+        let (code, screen) = person.leaves();
+        assert_eq!(code, 130, "{screen}");
+        assert_eq!(screen.trim(), "multiredlock: ended by SIGINT");
+    }
+}
+
+#[test]
 fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
     let servers = servers(3);
     let mut person = Person::starts_with(
