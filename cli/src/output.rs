@@ -6,11 +6,12 @@ use crate::{
 };
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Serialize;
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, IsTerminal, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     sync::OnceLock,
 };
 
@@ -106,6 +107,19 @@ fn delivery(printed: io::Result<()>) -> Result<Delivery, Failure> {
 fn print(text: &[u8]) -> io::Result<()> {
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     AutoStream::auto(stdout).write_all(text)
+}
+
+/// Whether standard output was closed when this program was started.
+///
+/// The standard library opens `/dev/null` in its place, for reading and writing. Shells open it for writing alone where that is meant.
+pub(crate) fn is_stdout_closed() -> bool {
+    let opened = || {
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let is_null = stdout.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev();
+        let flags = OFlag::from_bits_truncate(fcntl(&stdout, FcntlArg::F_GETFL)?);
+        Ok::<_, io::Error>(is_null && flags & OFlag::O_ACCMODE == OFlag::O_RDWR)
+    };
+    opened().is_ok_and(|is_closed| is_closed)
 }
 
 static STDERR: OnceLock<Writer> = OnceLock::new();

@@ -5,7 +5,7 @@ use crate::{
     duration::{self, millis, show},
     exit::{self, Failure},
     facts::timestamp,
-    output::{Delivery, Output},
+    output::{Delivery, Output, is_stdout_closed},
     settings::Settings,
     signals::interrupted,
 };
@@ -60,6 +60,10 @@ impl<'a> Locked<'a> {
 
 impl Lock {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
+        if is_stdout_closed() {
+            let problem = "standard output is closed (or /dev/null, open for reading too), and nobody could read the value of the lock";
+            return Err(Failure::new(exit::IO, problem));
+        }
         let wanted = Wanted {
             resource: &self.resource,
             ttl: self.ttl,
@@ -100,18 +104,16 @@ impl Lock {
         let delivered = tokio::select! {
             biased;
             interrupted = interrupted() => return Err(interrupted),
-            delivered = output.deliver(&fact, || format!("{}\n", lock.value())) => delivered?,
-            () = sleep(lock.validity()) => Delivery::ReaderLeft,
+            delivered = output.deliver(&fact, || format!("{}\n", lock.value())) => delivered,
+            () = sleep(lock.validity()) => Ok(Delivery::ReaderLeft),
         };
-        match delivered {
-            Delivery::Done => Ok(()),
-            Delivery::ReaderLeft => {
-                let problem = format!(
-                    "nobody read the value of the lock on `{}`, which is released",
-                    self.resource
-                );
-                Err(Failure::new(exit::IO, problem))
-            }
-        }
+        let problem = match delivered {
+            Ok(Delivery::Done) => return Ok(()),
+            Ok(Delivery::ReaderLeft) => "nobody read the value".into(),
+            Err(failure) => failure.message,
+        };
+        let resource = &self.resource;
+        let message = format!("the lock on `{resource}` was released: {problem}");
+        Err(Failure::new(exit::IO, message))
     }
 }
