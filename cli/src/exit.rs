@@ -15,6 +15,8 @@ pub(crate) const SOFTWARE: u8 = 70;
 pub(crate) const IO: u8 = 74;
 /// Somebody else holds the resource (`EX_TEMPFAIL`: try again).
 pub(crate) const HELD: u8 = 75;
+/// A process of the command belongs to another user, and could not be ended with its lock (`EX_NOPERM`).
+pub(crate) const NOT_PERMITTED: u8 = 77;
 /// The servers are not, or wrongly, configured (`EX_CONFIG`).
 pub(crate) const CONFIG: u8 = 78;
 /// The lock was lost. The codes of sysexits end at 78.
@@ -39,6 +41,7 @@ Exit codes:
   70   a defect of this program
   74   a file could not be read or written
   75   somebody else holds the resource (--conflict-exit-code)
+  77   the lock was lost, and a process of the command goes on: this user may not end it
   78   the servers are not configured, or wrongly
   79   the lock was lost
   126  the command cannot be executed
@@ -63,6 +66,7 @@ impl Failure {
             UNAVAILABLE => "no_quorum",
             IO => "io",
             HELD => "held",
+            NOT_PERMITTED => "not_permitted",
             CONFIG => "config",
             LOST => "lost",
             NOT_EXECUTABLE => "not_executable",

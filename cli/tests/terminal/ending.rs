@@ -1,10 +1,19 @@
 //! How `run` ends a command whose lock is lost.
 
 use crate::{
-    common::{Folder, multiredlock, servers, start},
-    run::{Written, ends, forget_all, text},
+    common::{Folder, multiredlock, plain, servers, start},
+    run::{Written, ends, eventually_gone, forget_all, is_gone, signal, text},
 };
-use std::collections::BTreeMap;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    collections::BTreeMap,
+    process::{Child, Stdio},
+    thread::sleep,
+    time::Duration,
+};
 
 #[test]
 fn each_process_is_asked_to_end_once() {
@@ -29,4 +38,126 @@ fn each_process_is_asked_to_end_once() {
     }
     let once = (1..=5).flat_map(|i| [(format!("{i} TERM"), 1), (format!("{i} up"), 1)]);
     assert_eq!(signals, once.collect());
+}
+
+/// A command of root, which may not end processes of other users, and whose child belongs to one. None where the tests are
+/// not run by root, so that there is no such child.
+fn with_a_child_of_another_user(folder: &Folder) -> Option<(Vec<String>, String)> {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("only root can have a child of another user");
+        return None;
+    }
+    let set = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"];
+    let (ids, other) = (folder.path("ids"), folder.path("other"));
+    let script = format!(
+        "setpriv --reuid=65534 --clear-groups sleep 1000 2>/dev/null & echo $! >> {other};
+        sleep 1000 & echo $! >> {ids}; wait"
+    );
+    Some((set.map(Into::into).to_vec(), script))
+}
+
+/// Ends what the command could not.
+struct Survivor(Pid);
+
+impl Drop for Survivor {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
+    }
+}
+
+fn start_under(set: &[String], command: &assert_cmd::Command) -> Child {
+    let mut start = std::process::Command::new(&set[0]);
+    start
+        .args(&set[1..])
+        .arg(command.get_program())
+        .args(command.get_args());
+    start.envs(
+        plain(command)
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    start.spawn().unwrap()
+}
+
+#[test]
+fn a_process_of_another_user_that_goes_on_is_named() {
+    let servers = servers(3);
+    for json in [false, true] {
+        let folder = Folder::new();
+        let Some((set, script)) = with_a_child_of_another_user(&folder) else {
+            return;
+        };
+        let mut arguments = vec!["run", "r", "--ttl", "6s", "--grace", "300ms", "--", "sh", "-c", &script];
+        if json {
+            arguments.insert(0, "--json");
+        }
+        let mut child = start_under(&set, &multiredlock(&servers, &arguments));
+        let other = Survivor(folder.ids("other", 1)[0]);
+        let ids = folder.ids("ids", 1);
+        // So that it is another user's by now.
+        sleep(Duration::from_millis(300));
+        forget_all(&servers);
+        let status = ends(&mut child);
+        let told = text(child.stderr.take());
+        assert_eq!(status.code(), Some(77), "{told}");
+        assert!(!is_gone(other.0));
+        assert!(ids.iter().all(|id| is_gone(*id)), "what can be ended is");
+        let last = told.lines().last().unwrap();
+        let expected = format!(
+            "process {} (`sleep` of nobody) could not be ended and may go on without the lock: lost `r`: ",
+            other.0
+        );
+        assert!(last.contains(&expected), "{told}");
+        assert_eq!(last.contains(r#""error":"not_permitted""#), json, "{told}");
+    }
+}
+
+#[test]
+fn a_watchdog_names_a_process_that_it_cannot_kill() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let Some((set, script)) = with_a_child_of_another_user(&folder) else {
+        return;
+    };
+    let mut child = start_under(&set, &multiredlock(&servers, &["run", "r", "--", "sh", "-c", &script]));
+    let other = Survivor(folder.ids("other", 1)[0]);
+    let ids = folder.ids("ids", 1);
+    sleep(Duration::from_millis(300));
+    signal(&child, Signal::SIGKILL);
+    eventually_gone(&ids);
+    ends(&mut child);
+    let told = text(child.stderr.take());
+    assert!(!is_gone(other.0));
+    let expected = format!(
+        "process {} (`sleep` of nobody) could not be ended and may go on without the lock: multiredlock is gone",
+        other.0
+    );
+    assert!(told.contains(&expected), "{told}");
+}
+
+#[test]
+fn a_signal_that_cannot_be_handed_on_is_told() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let Some((set, _)) = with_a_child_of_another_user(&folder) else {
+        return;
+    };
+    let script = format!(
+        "echo $$ >> {}; exec setpriv --reuid=65534 --clear-groups sleep 1000 2>/dev/null",
+        folder.path("ids")
+    );
+    let mut child = start_under(&set, &multiredlock(&servers, &["run", "r", "--", "sh", "-c", &script]));
+    let other = Survivor(folder.ids("ids", 1)[0]);
+    sleep(Duration::from_millis(300));
+    signal(&child, Signal::SIGTERM);
+    sleep(Duration::from_millis(300));
+    assert_eq!(child.try_wait().unwrap(), None);
+    drop(other);
+    assert_eq!(ends(&mut child).code(), Some(128 + 9));
+    let told = text(child.stderr.take());
+    assert!(
+        told.contains("SIGTERM could not be sent to the command: Operation not permitted"),
+        "{told}"
+    );
 }

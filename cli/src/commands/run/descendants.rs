@@ -1,17 +1,58 @@
 //! The processes that descend from another, also those that left its process group.
 
-use nix::unistd::Pid;
-use std::fs;
+use nix::{
+    errno::Errno,
+    sys::signal::{kill, killpg},
+    unistd::{Pid, Uid},
+};
+use std::{fmt, fs, os::unix::fs::MetadataExt};
+
+/// How many of several processes are named.
+const NAMED: usize = 3;
 
 /// Those that descend from `root`, but for the ones that are dead already, and but for `except` with its own. None where
 /// `/proc` does not tell.
 pub(super) fn of(root: Pid, except: Pid) -> Vec<Process> {
+    below(root, except, &all())
+}
+
+/// Those that are left of a group and of its strays. None if they are gone, or dead and not collected yet.
+pub(super) fn left(group: Pid, strays: Vec<Process>) -> Option<Left> {
+    let mut left = all();
+    left.retain(|process| process.group == group && !process.is_dead);
+    left.extend(strays);
+    let is_hidden = left.is_empty() && killpg(group, None) == Err(Errno::EPERM);
+    (is_hidden || !left.is_empty()).then_some(Left(left))
+}
+
+/// Processes that are not gone. They are unknown where `/proc` hides those of other users.
+#[derive(Debug)]
+pub(super) struct Left(Vec<Process>);
+
+fn all() -> Vec<Process> {
     let Ok(folder) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     let ids = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let processes: Vec<Process> = ids.filter_map(Process::read).collect();
-    below(root, except, &processes)
+    ids.filter_map(Process::read).collect()
+}
+
+impl Left {
+    /// Whether all belong to other users, so that this process may not end them.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.0.iter().all(|process| kill(process.id, None) == Err(Errno::EPERM))
+    }
+
+    /// Names them, for a message.
+    pub(super) fn names(&self) -> String {
+        let (named, others) = self.0.split_at(self.0.len().min(NAMED));
+        let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+        match (named.is_empty(), others.len()) {
+            (true, _) => "a process of another user".into(),
+            (false, 0) => named.join(" and "),
+            (false, count) => format!("{} and {count} more", named.join(", ")),
+        }
+    }
 }
 
 /// A process as it was when `/proc` was read.
@@ -42,6 +83,29 @@ impl Process {
             group: id_of()?,
         })
     }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", self.id)).ok();
+        write!(f, "process {}", self.id)?;
+        let owner = fs::metadata(format!("/proc/{}", self.id)).map(|folder| user(folder.uid()));
+        if let (Some(program), Ok(owner)) = (read("comm"), owner) {
+            write!(f, " (`{}` of {owner})", program.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a user, as far as it is known without asking another machine.
+fn user(id: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == Uid::from_raw(id).to_string()).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("user {id}"))
 }
 
 fn below(root: Pid, except: Pid, processes: &[Process]) -> Vec<Process> {

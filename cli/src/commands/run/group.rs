@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How often it is looked for descendants that left the group, which takes longer.
 const SEARCH: Duration = Duration::from_millis(20);
 
+/// How long it may take until a process that was killed is gone.
+const KILLED: Duration = Duration::from_secs(5);
+
 /// How long a command waits that asked for the terminal which somebody else has, before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -106,10 +109,13 @@ impl Group {
         self.id
     }
 
-    /// Sends a signal to the command and its children.
-    pub(super) fn signal(&self, signal: Signal) {
-        // What is gone needs no signal any more.
-        let _ = killpg(self.id, signal);
+    /// Sends a signal to the command and its children, as far as they belong to users who hear ours. An error if none does.
+    pub(super) fn signal(&self, signal: Signal) -> nix::Result<()> {
+        match killpg(self.id, signal) {
+            // What is gone needs no signal any more.
+            Err(Errno::ESRCH) => Ok(()),
+            sent => sent,
+        }
     }
 
     /// Waits until the command ends or is stopped. Dropping it loses nothing.
@@ -123,31 +129,43 @@ impl Group {
     }
 
     /// Ends the command and all its descendants: asks them to, and kills who is left by then.
-    pub(super) async fn end(&mut self, kill_at: Instant) {
+    ///
+    /// An error names those that go on.
+    pub(super) async fn end(&mut self, kill_at: Instant) -> Result<(), String> {
         self.signal_all(Signal::SIGTERM);
         // Who is stopped does not hear it otherwise.
         self.signal_all(Signal::SIGCONT);
+        let mut ended = Ok(());
         if timeout_at(kill_at, self.gone()).await.is_err() {
-            let killed = async {
-                loop {
-                    self.signal_all(Signal::SIGKILL);
-                    if timeout(SEARCH, self.gone()).await.is_ok() {
-                        return;
-                    }
+            // A process in an uninterruptible call of the system is not gone at once.
+            let latest = Instant::now() + KILLED;
+            loop {
+                self.signal_all(Signal::SIGKILL);
+                if timeout(SEARCH, self.gone()).await.is_ok() {
+                    break;
                 }
-            };
-            // Only a process in an uninterruptible call of the system is not gone at once.
-            let _ = timeout(Duration::from_secs(5), killed).await;
+                let left = descendants::left(self.id, self.strays());
+                let is_over = Instant::now() >= latest;
+                if let Some(left) = left.filter(|left| is_over || left.is_forbidden()) {
+                    ended = Err(left.names());
+                    break;
+                }
+                if is_over {
+                    break;
+                }
+            }
         }
         if let Some(terminal) = &self.terminal {
             terminal.take_back(self.id);
             terminal.restore();
         }
+        ended
     }
 
     /// Sends a signal also to those that left the group.
     fn signal_all(&self, signal: Signal) {
-        self.signal(signal);
+        // Who does not hear it is found later.
+        let _ = self.signal(signal);
         for stray in self.strays() {
             // It may be gone by now.
             let _ = kill(stray.id, signal);
@@ -203,7 +221,7 @@ impl Group {
         if let Some(terminal) = &self.terminal {
             terminal.hand_over(self.id);
         }
-        self.signal(Signal::SIGCONT);
+        let _ = self.signal(Signal::SIGCONT);
     }
 
     /// Collects the ends of our children, and of the orphans among theirs.

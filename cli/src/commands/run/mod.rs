@@ -66,7 +66,8 @@ stopped for too long, the command and all in its process group are killed too. W
 itself goes on without the lock.
 
 Exit codes: that of the command; 75 if somebody else holds it (--conflict-exit-code), 69 if no majority can be reached (with
---wait or --no-wait; otherwise that is waited for too), 79 if the lock was lost, 126 or 127 if there is no such command.")]
+--wait or --no-wait; otherwise that is waited for too), 79 if the lock was lost, 77 if it was and a process of the command goes
+on that this user may not end (as with sudo), 126 or 127 if there is no such command.")]
 pub(crate) struct Run {
     /// What is locked
     resource: String,
@@ -103,6 +104,11 @@ enum Told<'a> {
     Ended {
         resource: &'a str,
         exit_code: u8,
+    },
+    /// A signal that was to be handed on to the command.
+    NotSent {
+        signal: &'a str,
+        reason: &'a str,
     },
 }
 
@@ -196,8 +202,17 @@ impl Run {
             let (resource, exit_code) = (self.resource.as_str(), end.code());
             output.message(&Told::Ended { resource, exit_code }, String::new);
         }
-        let end = ended?;
         let Held { guard, turn } = held;
+        let end = match ended {
+            Ok(end) => end,
+            Err(failure) => {
+                if failure.code == exit::NOT_PERMITTED {
+                    // What goes on is a reason to leave what is left of the lock in place, and none to release it.
+                    let _ = guard.into_lock();
+                }
+                return Err(failure);
+            }
+        };
         if let Some(loss) = guard.loss() {
             return Err((&loss).into());
         }
@@ -238,7 +253,7 @@ impl Run {
             };
             output.message(&told, String::new);
         }
-        let supervised = supervise(held, &mut group, &mut signals, margins, &mut watchdog).await;
+        let supervised = supervise(held, &mut group, &mut signals, margins, &mut watchdog, output).await;
         let ended = match supervised {
             Ok(end) => Ok(end),
             Err(Trouble { reason, kill_at }) => {
@@ -251,9 +266,14 @@ impl Run {
                     let grace = show(grace);
                     format!("{}; the command is being ended within {grace}", reason.message)
                 });
-                group.end(kill_at).await;
-                let problem = format!("the command was ended: {}", reason.message);
-                Err(Failure::new(exit::LOST, problem))
+                let failure = match group.end(kill_at).await {
+                    Ok(()) => Failure::new(exit::LOST, format!("the command was ended: {}", reason.message)),
+                    Err(left) => {
+                        let problem = format!("{}: {}", watchdog::not_ended(&left), reason.message);
+                        Failure::new(exit::NOT_PERMITTED, problem)
+                    }
+                };
+                Err(failure)
             }
         };
         // Before the release, for which servers that are frozen may take longer than the lock is valid.
@@ -304,6 +324,7 @@ async fn supervise(
     signals: &mut Signals,
     margins: Margins,
     watchdog: &mut Watchdog,
+    output: &Output,
 ) -> Result<End, Trouble> {
     let mut ends = Instant::now() + guard.remaining();
     let mut shown = ends;
@@ -341,7 +362,12 @@ async fn supervise(
                     }
                 }
             },
-            signal = signals.next() => group.signal(signal),
+            signal = signals.next() => if let Err(error) = group.signal(signal) {
+                let (signal, reason) = (signal.as_str(), error.desc());
+                output.message(&Told::NotSent { signal, reason }, || {
+                    format!("{signal} could not be sent to the command: {reason}")
+                });
+            },
             () = sleep(margins.tick().min(remaining.saturating_sub(margins.notice()))) => {}
         }
     }

@@ -107,32 +107,44 @@ pub(crate) fn entered() -> Option<ExitCode> {
     let _ = SigSet::all().thread_block();
     let parent = getppid();
     if let Some((group, why)) = watch() {
-        end(group, parent);
+        let told = match end(group, parent) {
+            Ok(()) => format!("the command was killed: {why}"),
+            Err(left) => format!("{}: {why}", not_ended(&left)),
+        };
         // There may be nobody left to tell, or no terminal.
-        output::stderr().try_write(format!("multiredlock: the command was killed: {why}\n"));
+        output::stderr().try_write(format!("multiredlock: {told}\n"));
         output::flush();
     }
     Some(ExitCode::SUCCESS)
 }
 
-/// Kills the group, and as long as their parent is there also those that left it.
-fn end(group: Pid, parent: Pid) {
+/// What is said of processes that could not be ended.
+pub(super) fn not_ended(names: &str) -> String {
+    format!("{names} could not be ended and may go on without the lock")
+}
+
+/// Kills the group, and as long as their parent is there also those that left it. An error names those that go on.
+fn end(group: Pid, parent: Pid) -> Result<(), String> {
+    let mut strays = Vec::new();
     // Each may start another before it is killed.
     for _ in 0..100 {
         let is_gone = killpg(group, Signal::SIGKILL) == Err(Errno::ESRCH);
-        let strays = if getppid() == parent {
+        strays = if getppid() == parent {
             descendants::of(parent, getpid())
         } else {
             Vec::new()
         };
+        strays.retain(|stray| stray.group != group);
         for stray in &strays {
             let _ = kill(stray.id, Signal::SIGKILL);
         }
         if is_gone && strays.is_empty() {
-            return;
+            return Ok(());
         }
         sleep(TICK);
     }
+    // None if all were killed, and are only not collected yet.
+    descendants::left(group, strays).map_or(Ok(()), |left| Err(left.names()))
 }
 
 /// What the watchdog was told last.
