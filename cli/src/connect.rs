@@ -84,19 +84,23 @@ pub(crate) async fn all_tried(redlock: &Redlock) {
 
 /// Who is in the way of a majority.
 pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
+    let message = format!("no majority of the servers can be reached{}", troubles(servers));
+    Failure::new(exit::UNAVAILABLE, message)
+}
+
+/// Why servers are down, for the end of a message.
+pub(crate) fn troubles<'a>(servers: impl IntoIterator<Item = &'a ServerStatus>) -> String {
     let reasons: Vec<String> = servers
-        .iter()
+        .into_iter()
         .filter_map(|server| match &server.state {
             ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
             _ => None,
         })
         .collect();
     // One that was in the way may just have come back.
-    let reasons = if reasons.is_empty() {
+    if reasons.is_empty() {
         String::new()
     } else {
         format!(" ({})", reasons.join("; "))
-    };
-    let message = format!("no majority of the servers can be reached{reasons}");
-    Failure::new(exit::UNAVAILABLE, message)
+    }
 }

@@ -57,6 +57,9 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     #[serde(rename = "exit_code")]
     pub(crate) code: u8,
+    /// That of a command which ended by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) command_exit_code: Option<u8>,
 }
 
 impl Failure {
@@ -78,6 +81,7 @@ impl Failure {
             error,
             message: message.into(),
             code,
+            command_exit_code: None,
         }
     }
 

@@ -161,3 +161,59 @@ fn a_signal_that_cannot_be_handed_on_is_told() {
         "{told}"
     );
 }
+
+#[test]
+fn a_command_that_ended_by_itself_and_whose_lock_is_gone_says_both() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let (ids, go) = (folder.path("ids"), folder.path("go"));
+    let script = format!("echo $$ >> {ids}; while [ ! -e {go} ]; do sleep 0.01; done; exit 5");
+    let mut child = start(&multiredlock(
+        &servers,
+        &["--json", "run", "r", "--ttl", "60s", "--", "sh", "-c", &script],
+    ));
+    let ids = folder.ids("ids", 1);
+    // So that the servers tell of its removal.
+    sleep(Duration::from_millis(300));
+    // The end of the command and the loss are both there when it goes on.
+    signal(&child, Signal::SIGSTOP);
+    for server in &servers {
+        server.command(&["DEL", "r"]);
+    }
+    std::fs::write(&go, "").unwrap();
+    eventually_gone(&ids);
+    signal(&child, Signal::SIGCONT);
+    let status = ends(&mut child);
+    let told = text(child.stderr.take());
+    assert_eq!(status.code(), Some(79), "{told}");
+    let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!(last["command_exit_code"], 5, "{told}");
+    let message = last["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the command ended by itself with exit code 5, but its lock was gone: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn servers_that_let_no_lock_be_renewed_are_named() {
+    let servers = servers(3);
+    let mut child = start(&multiredlock(
+        &servers,
+        &["run", "my-job", "--ttl", "9s", "--", "sleep", "1000"],
+    ));
+    while servers.iter().any(|server| server.keys().is_empty()) {
+        sleep(Duration::from_millis(10));
+    }
+    servers[1].freeze();
+    servers[2].freeze();
+    let status = ends(&mut child);
+    let told = text(child.stderr.take());
+    assert_eq!(status.code(), Some(79), "{told}");
+    let problem = "the lock on `my-job` could not be renewed in time (";
+    assert!(told.contains(problem), "{told}");
+    for server in &servers[1..] {
+        assert!(told.contains(&format!("{}: no answer ", server.address())), "{told}");
+    }
+    assert!(!told.contains(&servers[0].address().to_string()), "{told}");
+}

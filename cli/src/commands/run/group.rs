@@ -65,6 +65,20 @@ impl End {
             Self::Signalled(signal) => exit::signalled(signal),
         }
     }
+
+    /// What is said of a command that came to its end by itself, and whose lock was gone by then.
+    pub(super) fn without_lock(self, failure: &Failure) -> Failure {
+        let how = match self {
+            Self::Exited(code) => format!("with exit code {code}"),
+            Self::Signalled(signal) => format!("by {signal}"),
+        };
+        let why = &failure.message;
+        let message = format!("the command ended by itself {how}, but its lock was gone: {why}");
+        Failure {
+            command_exit_code: Some(self.code()),
+            ..Failure::new(failure.code, message)
+        }
+    }
 }
 
 impl Group {
@@ -126,6 +140,12 @@ impl Group {
             }
             self.children.recv().await;
         }
+    }
+
+    /// How the command ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<End> {
+        self.reap();
+        self.end
     }
 
     /// Ends the command and all its descendants: asks them to, and kills who is left by then.

@@ -8,6 +8,7 @@ pub(crate) mod waiting;
 pub(crate) mod watchdog;
 
 use crate::{
+    connect,
     duration::{self, millis, show},
     exit::{self, Failure},
     facts::timestamp,
@@ -18,7 +19,7 @@ use crate::{
 };
 use clap::Args;
 use group::{Change, End, Group};
-use multiredlock::{Guard, ReleaseError};
+use multiredlock::{Guard, Redlock, ReleaseError};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{
@@ -141,7 +142,11 @@ impl Run {
         let watchdog = Watchdog::start()?;
         let outcome = match waiting.acquire(&redlock).await {
             Ok((guard, turn)) => {
-                let held = Held { guard, turn };
+                let held = Held {
+                    redlock: &redlock,
+                    guard,
+                    turn,
+                };
                 self.hold(held, margins, watchdog, output).await
             }
             Err(failure) => {
@@ -194,7 +199,13 @@ impl Run {
     }
 
     /// Runs the command while the lock is held, and returns how it ended.
-    async fn hold(&self, held: Held, margins: Margins, watchdog: Watchdog, output: &Output) -> Result<End, Failure> {
+    async fn hold(
+        &self,
+        held: Held<'_>,
+        margins: Margins,
+        watchdog: Watchdog,
+        output: &Output,
+    ) -> Result<End, Failure> {
         let ended = self.protect(&held, margins, watchdog, output).await;
         if output.json
             && let Ok(end) = &ended
@@ -202,7 +213,7 @@ impl Run {
             let (resource, exit_code) = (self.resource.as_str(), end.code());
             output.message(&Told::Ended { resource, exit_code }, String::new);
         }
-        let Held { guard, turn } = held;
+        let Held { guard, turn, .. } = held;
         let end = match ended {
             Ok(end) => end,
             Err(failure) => {
@@ -214,13 +225,13 @@ impl Run {
             }
         };
         if let Some(loss) = guard.loss() {
-            return Err((&loss).into());
+            return Err(end.without_lock(&(&loss).into()));
         }
         let released = guard.release().await;
         // The next process of this machine finds the resource free.
         drop(turn);
         match released {
-            Err(error @ ReleaseError::Gone { .. }) => Err(error.into()),
+            Err(error @ ReleaseError::Gone { .. }) => Err(end.without_lock(&error.into())),
             // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
             Ok(()) | Err(_) => Ok(end),
         }
@@ -229,7 +240,7 @@ impl Run {
     /// Runs the command, and ends it if the lock does.
     async fn protect(
         &self,
-        held: &Held,
+        held: &Held<'_>,
         margins: Margins,
         mut watchdog: Watchdog,
         output: &Output,
@@ -253,7 +264,7 @@ impl Run {
             };
             output.message(&told, String::new);
         }
-        let supervised = supervise(held, &mut group, &mut signals, margins, &mut watchdog, output).await;
+        let supervised = supervise(held, resource, &mut group, &mut signals, margins, &mut watchdog, output).await;
         let ended = match supervised {
             Ok(end) => Ok(end),
             Err(Trouble { reason, kill_at }) => {
@@ -306,9 +317,21 @@ impl Margins {
 }
 
 /// A lock, and the turn of this process, for which others of this machine wait.
-struct Held {
+struct Held<'a> {
+    redlock: &'a Redlock,
     guard: Guard,
     turn: Turn,
+}
+
+impl Held<'_> {
+    /// What is said of a lock whose validity is nearly over.
+    fn not_renewed(&self, resource: &str) -> Failure {
+        let servers = self.redlock.servers();
+        let group = self.redlock.group_of(resource);
+        let troubles = connect::troubles(servers.iter().filter(|server| group == Ok(server.group)));
+        let problem = format!("the lock on `{resource}` could not be renewed in time{troubles}");
+        Failure::new(exit::LOST, problem)
+    }
 }
 
 /// Why a command has to end, and by when.
@@ -319,13 +342,15 @@ struct Trouble {
 
 /// Waits for the end of the command, unless the lock is in danger before.
 async fn supervise(
-    Held { guard, turn }: &Held,
+    held: &Held<'_>,
+    resource: &str,
     group: &mut Group,
     signals: &mut Signals,
     margins: Margins,
     watchdog: &mut Watchdog,
     output: &Output,
 ) -> Result<End, Trouble> {
+    let Held { guard, turn, .. } = held;
     let mut ends = Instant::now() + guard.remaining();
     let mut shown = ends;
     loop {
@@ -340,9 +365,12 @@ async fn supervise(
             watchdog.allow(group.id(), remaining.saturating_sub(margins.kill / 2));
         }
         if loss.is_some() || remaining <= margins.notice() {
+            if let Some(end) = group.ended() {
+                return Ok(end);
+            }
             let reason = match &loss {
                 Some(loss) => loss.into(),
-                None => Failure::new(exit::LOST, "the lock could not be renewed in time"),
+                None => held.not_renewed(resource),
             };
             let now = Instant::now();
             let latest = ends.checked_sub(margins.kill).map_or(now, |latest| latest.max(now));
