@@ -57,7 +57,7 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     #[serde(rename = "exit_code")]
     pub(crate) code: u8,
-    /// That of a command which ended by itself.
+    /// That of a command which came to its end before this program ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) command_exit_code: Option<u8>,
 }

@@ -183,16 +183,45 @@ fn a_command_that_ended_by_itself_and_whose_lock_is_gone_says_both() {
     std::fs::write(&go, "").unwrap();
     eventually_gone(&ids);
     signal(&child, Signal::SIGCONT);
+    says_both(child, "its lock was gone: ");
+}
+
+#[test]
+fn a_command_that_ended_by_itself_before_its_lock_did_was_not_ended() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let (ids, go) = (folder.path("ids"), folder.path("go"));
+    let script = format!("echo $$ >> {ids}; while [ ! -e {go} ]; do sleep 0.01; done; exit 5");
+    // Which of both is noticed first is chance.
+    let children: Vec<Child> = (0..8)
+        .map(|i| {
+            let resource = format!("r{i}");
+            start(&multiredlock(
+                &servers,
+                &["--json", "run", &resource, "--ttl", "1s", "--", "sh", "-c", &script],
+            ))
+        })
+        .collect();
+    let ids = folder.ids("ids", children.len());
+    children.iter().for_each(|child| signal(child, Signal::SIGSTOP));
+    std::fs::write(&go, "").unwrap();
+    eventually_gone(&ids);
+    sleep(Duration::from_millis(1_500));
+    for child in children {
+        signal(&child, Signal::SIGCONT);
+        says_both(child, "its lock was gone: lost ");
+    }
+}
+
+fn says_both(mut child: Child, why: &str) {
     let status = ends(&mut child);
     let told = text(child.stderr.take());
     assert_eq!(status.code(), Some(79), "{told}");
     let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     assert_eq!(last["command_exit_code"], 5, "{told}");
     let message = last["message"].as_str().unwrap();
-    assert!(
-        message.starts_with("the command ended by itself with exit code 5, but its lock was gone: "),
-        "{told}"
-    );
+    let both = format!("the command ended by itself with exit code 5, but {why}");
+    assert!(message.starts_with(&both), "{told}");
 }
 
 #[test]

@@ -66,14 +66,15 @@ impl End {
         }
     }
 
-    /// What is said of a command that came to its end by itself, and whose lock was gone by then.
+    /// What is said of a command that came to its end without us, and whose lock was gone by then.
     pub(super) fn without_lock(self, failure: &Failure) -> Failure {
         let how = match self {
-            Self::Exited(code) => format!("with exit code {code}"),
-            Self::Signalled(signal) => format!("by {signal}"),
+            Self::Exited(code) => format!("ended by itself with exit code {code}"),
+            // Perhaps of the watchdog.
+            Self::Signalled(signal) => format!("was ended by {signal}"),
         };
         let why = &failure.message;
-        let message = format!("the command ended by itself {how}, but its lock was gone: {why}");
+        let message = format!("the command {how}, but its lock was gone: {why}");
         Failure {
             command_exit_code: Some(self.code()),
             ..Failure::new(failure.code, message)
