@@ -183,7 +183,7 @@ fn a_command_that_ended_by_itself_and_whose_lock_is_gone_says_both() {
     std::fs::write(&go, "").unwrap();
     eventually_gone(&ids);
     signal(&child, Signal::SIGCONT);
-    says_both(child, "its lock was gone: ");
+    says_both(&mut child, "its lock was gone: ");
 }
 
 #[test]
@@ -203,18 +203,20 @@ fn a_command_that_ended_by_itself_before_its_lock_did_was_not_ended() {
         })
         .collect();
     let ids = folder.ids("ids", children.len());
-    children.iter().for_each(|child| signal(child, Signal::SIGSTOP));
+    for child in &children {
+        signal(child, Signal::SIGSTOP);
+    }
     std::fs::write(&go, "").unwrap();
     eventually_gone(&ids);
     sleep(Duration::from_millis(1_500));
-    for child in children {
+    for mut child in children {
         signal(&child, Signal::SIGCONT);
-        says_both(child, "its lock was gone: lost ");
+        says_both(&mut child, "its lock was gone: lost ");
     }
 }
 
-fn says_both(mut child: Child, why: &str) {
-    let status = ends(&mut child);
+fn says_both(child: &mut Child, why: &str) {
+    let status = ends(child);
     let told = text(child.stderr.take());
     assert_eq!(status.code(), Some(79), "{told}");
     let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
