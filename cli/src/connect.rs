@@ -75,11 +75,16 @@ pub(crate) async fn look_around(settings: &Settings) -> Result<Redlock, Failure>
 
 /// Waits until it is known of every server whether it can be reached.
 pub(crate) async fn all_tried(redlock: &Redlock) {
-    let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
     let mut events = redlock.events();
-    while redlock.servers().iter().any(is_open) {
+    while is_connecting(redlock) {
         events.next().await;
     }
+}
+
+/// Whether it is not known yet of every server whether it can be reached.
+pub(crate) fn is_connecting(redlock: &Redlock) -> bool {
+    let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
+    redlock.servers().iter().any(is_open)
 }
 
 /// Who is in the way of a majority.

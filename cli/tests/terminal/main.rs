@@ -13,6 +13,7 @@ mod pty;
 mod run;
 mod stdout;
 mod usage;
+mod waiting;
 mod watch;
 
 #[path = "../../../tests/servers/support/mod.rs"]
