@@ -11,6 +11,8 @@ pub(crate) const USAGE: u8 = 64;
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// Something that must not happen (`EX_SOFTWARE`).
 pub(crate) const SOFTWARE: u8 = 70;
+/// The system lacks what a command needs (`EX_OSERR`).
+pub(crate) const OS: u8 = 71;
 /// A file could not be written, or standard input not read (`EX_IOERR`).
 pub(crate) const IO: u8 = 74;
 /// Somebody else holds the resource (`EX_TEMPFAIL`: try again).
@@ -39,6 +41,7 @@ Exit codes:
   64   wrong arguments, or a ttl that the settings do not allow
   69   no majority of the servers can be reached, or they refuse
   70   a defect of this program
+  71   the system lacks what is needed, as `run` needs /proc on Linux
   74   a file could not be read or written
   75   somebody else holds the resource (--conflict-exit-code)
   77   the lock was lost, and a process of the command goes on: this user may not end it
@@ -67,6 +70,7 @@ impl Failure {
         let error = match code {
             USAGE => "usage",
             UNAVAILABLE => "no_quorum",
+            OS => "os",
             IO => "io",
             HELD => "held",
             NOT_PERMITTED => "not_permitted",

@@ -248,3 +248,33 @@ fn servers_that_let_no_lock_be_renewed_are_named() {
     }
     assert!(!told.contains(&servers[0].address().to_string()), "{told}");
 }
+
+#[test]
+fn without_proc_no_command_is_started() {
+    let servers = servers(3);
+    let unshare = if nix::unistd::geteuid().is_root() { "-m" } else { "-Urm" };
+    let without = |command: &str| {
+        let script = format!("mount -t tmpfs none /proc && {command}");
+        let mut start = plain(&multiredlock(&servers, &[]));
+        let program = start.get_program().to_owned();
+        let variables: Vec<_> = start
+            .get_envs()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect();
+        start = std::process::Command::new("unshare");
+        start
+            .envs(variables)
+            .env("M", program)
+            .args([unshare, "sh", "-c", &script]);
+        start.output().unwrap()
+    };
+    if !without("true").status.success() {
+        eprintln!("/proc cannot be hidden here");
+        return;
+    }
+    let output = without("exec $M run r -- echo started");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(71), 0), "{told}");
+    assert!(told.contains("/proc"), "{told}");
+    assert!(servers.iter().all(|server| server.keys().is_empty()));
+}

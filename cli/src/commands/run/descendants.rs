@@ -1,5 +1,6 @@
 //! The processes that descend from another, also those that left its process group.
 
+use crate::exit::{self, Failure};
 use nix::{
     errno::Errno,
     sys::signal::{kill, killpg},
@@ -9,6 +10,18 @@ use std::{fmt, fs, os::unix::fs::MetadataExt};
 
 /// How many of several processes are named.
 const NAMED: usize = 3;
+
+/// Refuses a system on which they cannot be found.
+pub(super) fn check() -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let problem = |error| {
+        let problem = format!("`run` finds the processes of its command in /proc, which cannot be read: {error}");
+        Failure::new(exit::OS, problem)
+    };
+    fs::read("/proc/self/stat").map(drop).map_err(problem)
+}
 
 /// Those that descend from `root`, but for the ones that are dead already, and but for `except` with its own. None where
 /// `/proc` does not tell.

@@ -130,6 +130,7 @@ impl Run {
             return Err(Failure::new(exit::USAGE, "the command is empty"));
         }
         program::find(program)?;
+        descendants::check()?;
         let wanted = Wanted {
             resource: &self.resource,
             ttl: self.ttl,
