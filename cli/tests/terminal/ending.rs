@@ -278,3 +278,18 @@ fn without_proc_no_command_is_started() {
     assert!(told.contains("/proc"), "{told}");
     assert!(servers.iter().all(|server| server.keys().is_empty()));
 }
+
+#[test]
+#[cfg(debug_assertions)]
+fn a_stop_right_after_the_start_does_not_leave_the_command_unprotected() {
+    let servers = servers(3);
+    let folder = Folder::new();
+    let ids = folder.path("ids");
+    let script = format!("sleep 1000 & echo $! >> {ids}; echo $$ >> {ids}; wait");
+    let mut command = multiredlock(&servers, &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script]);
+    command.env("MULTIREDLOCK_TEST_STOP", "1");
+    let mut child = start(&command);
+    eventually_gone(&folder.ids("ids", 2));
+    signal(&child, Signal::SIGCONT);
+    assert_eq!(ends(&mut child).code(), Some(79), "{}", text(child.stderr.take()));
+}

@@ -30,11 +30,11 @@ pub(super) fn of(root: Pid, except: Pid) -> Vec<Process> {
 }
 
 /// Those that are left of a group and of its strays. None if they are gone, or dead and not collected yet.
-pub(super) fn left(group: Pid, strays: Vec<Process>) -> Option<Left> {
+pub(super) fn left(group: Option<Pid>, strays: Vec<Process>) -> Option<Left> {
     let mut left = all();
-    left.retain(|process| process.group == group && !process.is_dead);
+    left.retain(|process| Some(process.group) == group && !process.is_dead);
     left.extend(strays);
-    let is_hidden = left.is_empty() && killpg(group, None) == Err(Errno::EPERM);
+    let is_hidden = left.is_empty() && group.is_some_and(|group| killpg(group, None) == Err(Errno::EPERM));
     (is_hidden || !left.is_empty()).then_some(Left(left))
 }
 

@@ -165,7 +165,7 @@ impl Group {
                 if timeout(SEARCH, self.gone()).await.is_ok() {
                     break;
                 }
-                let left = descendants::left(self.id, self.strays());
+                let left = descendants::left(Some(self.id), self.strays());
                 let is_over = Instant::now() >= latest;
                 if let Some(left) = left.filter(|left| is_over || left.is_forbidden()) {
                     ended = Err(left.names());

@@ -253,7 +253,18 @@ impl Run {
             let problem = "the lock was granted so late that there is no time to run the command";
             return Err(Failure::new(exit::LOST, problem));
         }
-        let mut group = Group::start(&self.command, &self.variables(guard), watchdog.id())?;
+        watchdog.allow_start(guard.remaining().saturating_sub(margins.kill / 2));
+        let mut group = match Group::start(&self.command, &self.variables(guard), watchdog.id()) {
+            Ok(group) => group,
+            Err(failure) => {
+                watchdog.done();
+                return Err(failure);
+            }
+        };
+        #[cfg(debug_assertions)]
+        if std::env::var_os("MULTIREDLOCK_TEST_STOP").is_some() {
+            let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+        }
         watchdog.allow(group.id(), guard.remaining().saturating_sub(margins.kill / 2));
         if output.json {
             let validity = guard.remaining();
@@ -366,7 +377,8 @@ async fn supervise(
             watchdog.allow(group.id(), remaining.saturating_sub(margins.kill / 2));
         }
         if loss.is_some() || remaining <= margins.notice() {
-            if let Some(end) = group.ended() {
+            // That signal is of the watchdog, if we were stopped: the lock is why the command ended.
+            if let Some(end) = group.ended().filter(|end| *end != End::Signalled(Signal::SIGKILL)) {
                 return Ok(end);
             }
             let reason = match &loss {
@@ -383,6 +395,8 @@ async fn supervise(
         tokio::select! {
             _ = guard.lost() => {}
             change = group.changed() => match change {
+                // Whether the lock is the reason is seen above.
+                Change::Ended(_) if guard.remaining() <= margins.notice() => {}
                 Change::Ended(end) => return Ok(end),
                 // The lock may be lost by the time at which it goes on.
                 Change::Stopped(by) => {
