@@ -271,7 +271,8 @@ fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
         &[("PS1", "prompt> ")],
     );
     person.sees("prompt> ");
-    person.types("$M run r --ttl 60s -- sh -c 'echo up; cat'; echo ended\r");
+    // A shell that is just forking cannot be stopped, so that this one does not fork any more.
+    person.types("$M run r --ttl 60s -- sh -c 'echo up; exec cat'; echo ended\r");
     person.sees("\nup");
     person.types("\u{1a}");
     person.sees("Stopped");
@@ -319,7 +320,8 @@ fn ctrl_c_ends_a_loop_of_a_script() {
 fn a_job_that_was_stopped_goes_on_in_the_background_and_leaves_the_terminal_to_the_shell() {
     let servers = servers(3);
     let mut person = shell(&servers);
-    person.types("$M run r --ttl 60s -- sh -c 'echo up; sleep 1; echo do''ne'\r");
+    // A shell that is just forking cannot be stopped, so that this one has done so before.
+    person.types("$M run r --ttl 60s -- sh -c 'sleep 1 & echo up; wait; echo do''ne'\r");
     person.sees("\nup");
     person.types("\u{1a}");
     person.sees("Stopped");
