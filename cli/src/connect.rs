@@ -79,28 +79,37 @@ pub(crate) async fn look_around(settings: &Settings) -> Result<Redlock, Failure>
 
 /// Waits until it is known of every server whether it can be reached. The library's limits for a connection end that.
 pub(crate) async fn all_tried(redlock: &Redlock) {
-    let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
     let mut events = redlock.events();
-    while redlock.servers().iter().any(is_open) {
+    while is_connecting(redlock) {
         events.next().await;
     }
 }
 
+/// Whether it is not known yet of every server whether it can be reached.
+pub(crate) fn is_connecting(redlock: &Redlock) -> bool {
+    let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
+    redlock.servers().iter().any(is_open)
+}
+
 /// Who is in the way of a majority.
 pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
+    let message = format!("no majority of the servers can be reached{}", troubles(servers));
+    Failure::new(exit::UNAVAILABLE, message)
+}
+
+/// Why servers are down, for the end of a message.
+pub(crate) fn troubles<'a>(servers: impl IntoIterator<Item = &'a ServerStatus>) -> String {
     let reasons: Vec<String> = servers
-        .iter()
+        .into_iter()
         .filter_map(|server| match &server.state {
             ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
             _ => None,
         })
         .collect();
     // One that was in the way may just have come back.
-    let reasons = if reasons.is_empty() {
+    if reasons.is_empty() {
         String::new()
     } else {
         format!(" ({})", reasons.join("; "))
-    };
-    let message = format!("no majority of the servers can be reached{reasons}");
-    Failure::new(exit::UNAVAILABLE, message)
+    }
 }

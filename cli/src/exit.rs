@@ -11,10 +11,14 @@ pub(crate) const USAGE: u8 = 64;
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// Something that must not happen (`EX_SOFTWARE`).
 pub(crate) const SOFTWARE: u8 = 70;
+/// The system lacks what a command needs (`EX_OSERR`).
+pub(crate) const OS: u8 = 71;
 /// A file could not be written, or standard input not read (`EX_IOERR`).
 pub(crate) const IO: u8 = 74;
 /// Somebody else holds the resource (`EX_TEMPFAIL`: try again).
 pub(crate) const HELD: u8 = 75;
+/// A process of the command belongs to another user, and could not be ended with its lock (`EX_NOPERM`).
+pub(crate) const NOT_PERMITTED: u8 = 77;
 /// The servers are not, or wrongly, configured (`EX_CONFIG`).
 pub(crate) const CONFIG: u8 = 78;
 /// The lock was lost. The codes of sysexits end at 78.
@@ -37,8 +41,10 @@ Exit codes:
   64   wrong arguments, or a ttl that the settings do not allow
   69   no majority of the servers can be reached, or they refuse
   70   a defect of this program
+  71   the system lacks what is needed, as `run` needs /proc on Linux
   74   a file could not be read or written
   75   somebody else holds the resource (--conflict-exit-code)
+  77   the lock was lost, and a process of the command goes on: this user may not end it
   78   the servers are not configured, or wrongly
   79   the lock was lost
   126  the command cannot be executed
@@ -54,6 +60,9 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     #[serde(rename = "exit_code")]
     pub(crate) code: u8,
+    /// That of a command which came to its end before this program ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) command_exit_code: Option<u8>,
 }
 
 impl Failure {
@@ -61,8 +70,10 @@ impl Failure {
         let error = match code {
             USAGE => "usage",
             UNAVAILABLE => "no_quorum",
+            OS => "os",
             IO => "io",
             HELD => "held",
+            NOT_PERMITTED => "not_permitted",
             CONFIG => "config",
             LOST => "lost",
             NOT_EXECUTABLE => "not_executable",
@@ -74,6 +85,7 @@ impl Failure {
             error,
             message: message.into(),
             code,
+            command_exit_code: None,
         }
     }
 

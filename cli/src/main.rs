@@ -8,10 +8,12 @@ mod duration;
 mod exit;
 mod facts;
 mod fence;
+mod live;
 mod output;
 mod queue;
 mod settings;
 mod signals;
+mod writer;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use commands::Command;
@@ -65,16 +67,18 @@ fn main() -> ExitCode {
         Err(error) => return refused(&error),
     };
     let output = Output::new(arguments.json, arguments.color);
-    match commands::execute(arguments.command, &arguments.connection, &output) {
-        Ok(code) => ExitCode::from(code),
+    let code = match commands::execute(arguments.command, &arguments.connection, &output) {
+        Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
             if failure.code == exit::signalled(Signal::SIGINT) {
                 signals::die_of_interrupt();
             }
-            ExitCode::from(failure.code)
+            failure.code
         }
-    }
+    };
+    output::flush();
+    ExitCode::from(code)
 }
 
 /// Wrong arguments are one line; help and version are what clap makes of them.
@@ -101,6 +105,7 @@ fn refused(error: &clap::Error) -> ExitCode {
         Color::default(),
     );
     output.failure(&Failure::new(exit::USAGE, format!("{message} (--help tells more)")));
+    output::flush();
     ExitCode::from(exit::USAGE)
 }
 

@@ -1,22 +1,19 @@
 //! What is printed: results on standard output, messages on standard error, each for people or as JSON.
 
-use crate::exit::Failure;
-use anstream::ColorChoice;
+use crate::{
+    exit::{self, Failure},
+    writer::Writer,
+};
+use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
-use nix::sys::signal::SigSet;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Serialize;
 use std::{
+    fs::{self, File},
     io::{self, IsTerminal, Write},
-    sync::mpsc::{Receiver, SyncSender, channel, sync_channel},
-    thread,
-    time::Duration,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    sync::OnceLock,
 };
-
-/// How many messages wait to be read before the next is dropped.
-const MOST_LINES: usize = 64;
-
-/// How long the last of them may take.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -45,19 +42,31 @@ impl Output {
         Self { json }
     }
 
-    /// Prints a result: the line of JSON, or the text.
+    /// Prints a result: the line of JSON, or the text. It waits for the reader, as long as no signal ends this program.
+    ///
+    /// A reader that left has seen enough.
     pub(crate) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        let text = if self.json { json(value) + "\n" } else { text() };
-        let mut stdout = anstream::stdout().lock();
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-            .map_err(|error| Failure::new(crate::exit::IO, format!("standard output: {error}")))
+        delivery(print(self.text(value, text).as_bytes())).map(drop)
     }
 
-    /// Tells something beside the result.
+    /// Prints a result while something else may happen. A dropped future may have printed it.
+    pub(crate) async fn deliver(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<Delivery, Failure> {
+        static STDOUT: OnceLock<Writer> = OnceLock::new();
+        let stdout = STDOUT.get_or_init(|| Writer::start(print));
+        delivery(stdout.write(self.text(value, text).into_bytes()).await)
+    }
+
+    fn text(self, value: &impl Serialize, text: impl FnOnce() -> String) -> String {
+        if self.json { json(value) + "\n" } else { text() }
+    }
+
+    /// Tells something beside the result. It never waits for a reader: what too much is left unread before is dropped.
     pub(crate) fn message(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        print(&self.line(value, text));
+        stderr().try_write(self.line(value, text) + "\n");
     }
 
     fn line(self, value: &impl Serialize, text: impl FnOnce() -> String) -> String {
@@ -65,25 +74,6 @@ impl Output {
             json(value)
         } else {
             format!("multiredlock: {}", one_line(&text()))
-        }
-    }
-
-    /// Tells things from now on without ever waiting for whoever reads them.
-    pub(crate) fn teller(self) -> Teller {
-        let (lines, queue) = sync_channel::<String>(MOST_LINES);
-        let (told, written) = channel();
-        thread::spawn(move || {
-            // We may be in the background of a terminal that stops whoever writes from there. And signals are for the main thread.
-            let _ = SigSet::all().thread_block();
-            for line in queue {
-                print(&line);
-            }
-            drop(told);
-        });
-        Teller {
-            output: self,
-            lines: Some(lines),
-            written,
         }
     }
 
@@ -97,35 +87,54 @@ impl Output {
     }
 }
 
-/// A thread that writes messages, so that somebody who does not read them holds up nothing else.
+/// What became of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Done,
+    /// Nobody can read it any more.
+    ReaderLeft,
+}
+
+fn delivery(printed: io::Result<()>) -> Result<Delivery, Failure> {
+    match printed {
+        Ok(()) => Ok(Delivery::Done),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Delivery::ReaderLeft),
+        Err(error) => Err(Failure::new(exit::IO, format!("standard output: {error}"))),
+    }
+}
+
+/// Writes to standard output. The standard library would not say that it cannot be written to at all.
+fn print(text: &[u8]) -> io::Result<()> {
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    AutoStream::auto(stdout).write_all(text)
+}
+
+/// Whether standard output was closed when this program was started.
 ///
-/// Drop waits until all are written, for a moment at the most.
-#[derive(Debug)]
-pub(crate) struct Teller {
-    pub(crate) output: Output,
-    lines: Option<SyncSender<String>>,
-    written: Receiver<()>,
+/// The standard library opens `/dev/null` in its place, for reading and writing. Shells open it for writing alone where that is meant.
+pub(crate) fn is_stdout_closed() -> bool {
+    let opened = || {
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let is_null = stdout.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev();
+        let flags = OFlag::from_bits_truncate(fcntl(&stdout, FcntlArg::F_GETFL)?);
+        Ok::<_, io::Error>(is_null && flags & OFlag::O_ACCMODE == OFlag::O_RDWR)
+    };
+    opened().is_ok_and(|is_closed| is_closed)
 }
 
-impl Teller {
-    /// Tells something, unless too much waits to be read.
-    pub(crate) fn message(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        if let Some(lines) = &self.lines {
-            let _ = lines.try_send(self.output.line(value, text));
-        }
+static STDERR: OnceLock<Writer> = OnceLock::new();
+
+/// The way to standard error, in order and without waiting for a reader.
+pub(crate) fn stderr() -> &'static Writer {
+    // Nobody is left to be told that it is closed.
+    STDERR.get_or_init(|| Writer::start(|text| io::stderr().lock().write_all(text)))
+}
+
+/// Waits for a moment until all messages are written: before the program ends, or lets another one write.
+pub(crate) fn flush() {
+    if let Some(stderr) = STDERR.get() {
+        stderr.flush();
     }
-}
-
-impl Drop for Teller {
-    fn drop(&mut self) {
-        self.lines = None;
-        let _ = self.written.recv_timeout(LAST_WORDS);
-    }
-}
-
-fn print(line: &str) {
-    // Nobody is left to be told that standard error is closed.
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
 /// What is in a name must neither begin another line nor move the cursor.

@@ -1,6 +1,9 @@
 //! The signals that this program hears, and how it ends by one.
 
-use crate::exit::{self, Failure};
+use crate::{
+    exit::{self, Failure},
+    output,
+};
 use nix::sys::signal::Signal;
 use std::{future::poll_fn, sync::OnceLock, task::Poll};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -53,6 +56,7 @@ pub(crate) async fn interrupted() -> Failure {
 
 /// Ends this program as SIGINT does, since a shell goes on with its script unless the program that it waited for died of that.
 pub(crate) fn die_of_interrupt() {
+    output::flush();
     // Whatever goes wrong, the exit code that follows says the same.
     let _ = signal_hook::low_level::emulate_default_handler(Signal::SIGINT as i32);
 }

@@ -3,14 +3,16 @@
 use super::run::waiting::{Wait, Wanted};
 use crate::{
     duration::{self, millis, show},
-    exit::Failure,
+    exit::{self, Failure},
     facts::{short, timestamp},
-    output::Output,
+    output::{Delivery, Output, is_stdout_closed},
     settings::Settings,
+    signals::interrupted,
 };
 use clap::Args;
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
+use tokio::time::sleep;
 
 /// Takes a lock for a script, and prints its value
 ///
@@ -58,6 +60,10 @@ impl<'a> Locked<'a> {
 
 impl Lock {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
+        if is_stdout_closed() {
+            let problem = "standard output is closed (or /dev/null, open for reading too), and nobody could read the value of the lock";
+            return Err(Failure::new(exit::IO, problem));
+        }
         let wanted = Wanted {
             resource: &self.resource,
             ttl: self.ttl,
@@ -66,27 +72,48 @@ impl Lock {
         let mut waiting = self.wait.begin(wanted, settings, output)?;
         waiting.turn().await?;
         let redlock = settings.redlock()?;
-        let outcome = waiting.acquire(&redlock).await.and_then(|(guard, _turn)| {
-            let lock = guard.into_lock();
-            let printed = output.result(&Locked::new(&self.resource, &lock), || format!("{}\n", lock.value()));
-            if printed.is_err() {
-                // Nobody knows the value. The unlock is on its way when this returns.
-                drop(redlock.unlock(&lock));
+        let outcome = match waiting.acquire(&redlock).await {
+            Ok((guard, _turn)) => {
+                let lock = guard.into_lock();
+                let printed = self.print(&lock, output).await;
+                if printed.is_err() {
+                    // Nobody knows the value. The unlock is on its way when this returns.
+                    drop(redlock.unlock(&lock));
+                }
+                printed.map(|()| lock)
             }
-            printed.map(|()| lock)
-        });
+            Err(failure) => Err(failure),
+        };
         redlock.close().await;
         let lock = outcome?;
         if output.is_live() {
             let token = lock
                 .token()
                 .map_or_else(String::new, |token| format!(", token {token}"));
-            eprintln!(
-                "multiredlock: `{}` is locked for {}{token}",
-                short(&self.resource),
-                show(lock.validity())
-            );
+            output.message(&(), || {
+                let (resource, validity) = (short(&self.resource), show(lock.validity()));
+                format!("`{resource}` is locked for {validity}{token}")
+            });
         }
         Ok(0)
+    }
+
+    /// Prints the value, if somebody reads it while the lock is valid.
+    async fn print(&self, lock: &multiredlock::Lock, output: &Output) -> Result<(), Failure> {
+        let fact = Locked::new(&self.resource, lock);
+        let delivered = tokio::select! {
+            biased;
+            interrupted = interrupted() => return Err(interrupted),
+            delivered = output.deliver(&fact, || format!("{}\n", lock.value())) => delivered,
+            () = sleep(lock.validity()) => Ok(Delivery::ReaderLeft),
+        };
+        let problem = match delivered {
+            Ok(Delivery::Done) => return Ok(()),
+            Ok(Delivery::ReaderLeft) => "nobody read the value".into(),
+            Err(failure) => failure.message,
+        };
+        let resource = &self.resource;
+        let message = format!("the lock on `{resource}` was released: {problem}");
+        Err(Failure::new(exit::IO, message))
     }
 }

@@ -2,10 +2,14 @@
 
 use crate::support::RedisServer;
 use assert_cmd::Command;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::signal::{SigHandler, Signal, signal},
+};
 use serde_json::Value;
 use std::{
     fs,
+    io::{PipeReader, PipeWriter},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, ExitStatus, Output, Stdio},
@@ -49,8 +53,8 @@ pub(crate) fn run(mut command: Command) -> (i32, String, String) {
     (status.code().expect("it is not killed"), text(stdout), text(stderr))
 }
 
-/// Starts it, with pipes for its streams.
-pub(crate) fn start(command: &Command) -> Child {
+/// The same command, as the standard library starts it.
+pub(crate) fn plain(command: &Command) -> std::process::Command {
     let mut start = std::process::Command::new(command.get_program());
     start.args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -59,11 +63,26 @@ pub(crate) fn start(command: &Command) -> Child {
             None => start.env_remove(name),
         };
     }
+    hear_signals(&mut start);
+    start
+}
+
+/// A pipe that takes not a byte more until somebody reads it.
+pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while nix::unistd::write(&writer, &[b'x'; 1]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
+}
+
+/// Starts it, with pipes for its streams.
+pub(crate) fn start(command: &Command) -> Child {
+    let mut start = plain(command);
     start
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    hear_signals(&mut start);
     start.spawn().expect("it starts")
 }
 

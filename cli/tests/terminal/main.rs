@@ -2,13 +2,18 @@
 
 mod access;
 mod bench;
+mod blocked;
 mod common;
 mod doctor;
+mod ending;
+mod hangup;
 mod herd;
 mod locks;
 mod pty;
 mod run;
+mod stdout;
 mod usage;
+mod waiting;
 mod watch;
 
 #[path = "../../../tests/servers/support/mod.rs"]

@@ -2,11 +2,18 @@
 
 use crate::common::{addresses, command_path, multiredlock, run, servers};
 use crate::support::RedisServer;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use std::{
     io::{Read, Write},
-    sync::{Arc, Mutex},
-    thread,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -15,9 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A person before a terminal on which one program runs.
 pub(crate) struct Person {
     child: Box<dyn Child + Send + Sync>,
-    keys: Box<dyn Write + Send>,
+    keys: Option<Box<dyn Write + Send>>,
     screen: Arc<Mutex<vt100::Parser>>,
-    _terminal: Box<dyn MasterPty + Send>,
+    terminal: Option<Box<dyn MasterPty + Send>>,
+    reader: JoinHandle<()>,
+    looks_away: Arc<AtomicBool>,
 }
 
 impl Person {
@@ -25,7 +34,12 @@ impl Person {
         Self::starts_with(servers, program, arguments, &[])
     }
 
-    fn starts_with(servers: &[RedisServer], program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn starts_with(
+        servers: &[RedisServer],
+        program: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let size = PtySize {
             rows: 30,
             cols: 110,
@@ -45,21 +59,63 @@ impl Person {
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(size.rows, size.cols, 0)));
         let mut output = pair.master.try_clone_reader().unwrap();
-        thread::spawn({
-            let screen = Arc::clone(&screen);
+        let looks_away = Arc::new(AtomicBool::new(false));
+        let reader = thread::spawn({
+            let (screen, looks_away) = (Arc::clone(&screen), Arc::clone(&looks_away));
             move || {
                 let mut bytes = [0; 4096];
-                while let Ok(length @ 1..) = output.read(&mut bytes) {
+                while let (false, Ok(length @ 1..)) = (looks_away.load(Ordering::Relaxed), output.read(&mut bytes)) {
                     screen.lock().unwrap().process(&bytes[..length]);
                 }
             }
         });
         Self {
             child,
-            keys: pair.master.take_writer().unwrap(),
+            keys: Some(pair.master.take_writer().unwrap()),
             screen,
-            _terminal: pair.master,
+            terminal: Some(pair.master),
+            reader,
+            looks_away,
         }
+    }
+
+    /// Reads nothing more of what the program writes, which has to write once more for that.
+    pub(crate) fn looks_away(&self) {
+        self.looks_away.store(true, Ordering::Relaxed);
+        let start = Instant::now();
+        while !self.reader.is_finished() {
+            assert!(start.elapsed() < PATIENCE, "nothing is written");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Closes the terminal.
+    pub(crate) fn hangs_up(&mut self) {
+        self.looks_away();
+        self.keys = None;
+        self.terminal = None;
+    }
+
+    /// Waits for the end of the program.
+    pub(crate) fn ends(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "it goes on:
+{}",
+                self.screen()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.process_id().unwrap()).unwrap();
+        kill(Pid::from_raw(id), signal).unwrap();
     }
 
     fn screen(&self) -> String {
@@ -67,8 +123,9 @@ impl Person {
     }
 
     pub(crate) fn types(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.keys.flush().unwrap();
+        let to = self.keys.as_mut().expect("the terminal is open");
+        to.write_all(keys.as_bytes()).unwrap();
+        to.flush().unwrap();
     }
 
     pub(crate) fn sees(&self, words: &str) {
@@ -92,16 +149,10 @@ impl Person {
 
     /// Waits for the end, and returns the exit code and what is on the screen then.
     pub(crate) fn leaves(mut self) -> (u32, String) {
-        let start = Instant::now();
-        let code = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                // Shells tell who was interrupted by this number.
-                let was_interrupted = status.signal().is_some_and(|signal| signal.contains("Interrupt"));
-                break if was_interrupted { 130 } else { status.exit_code() };
-            }
-            assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.screen());
-            thread::sleep(Duration::from_millis(10));
-        };
+        let status = self.ends();
+        // Shells tell who was interrupted by this number.
+        let was_interrupted = status.signal().is_some_and(|signal| signal.contains("Interrupt"));
+        let code = if was_interrupted { 130 } else { status.exit_code() };
         // What it wrote last may still be on its way.
         thread::sleep(Duration::from_millis(100));
         let screen = self.screen.lock().unwrap();
@@ -197,6 +248,20 @@ fn who_waits_sees_for_whom_in_a_line_that_goes_away() {
 }
 
 #[test]
+fn ctrl_c_leaves_nothing_of_the_line_of_who_waits() {
+    let servers = servers(3);
+    let (_, _value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]));
+    for command in [&["run", "r", "--", "true"][..], &["lock", "r"]] {
+        let mut person = Person::starts(&servers, &command_path(), command);
+        person.sees("waiting for `r`: held by web-3 since ");
+        person.types("\u{3}");
+        let (code, screen) = person.leaves();
+        assert_eq!(code, 130, "{screen}");
+        assert_eq!(screen.trim(), "multiredlock: ended by SIGINT");
+    }
+}
+
+#[test]
 fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
     let servers = servers(3);
     let mut person = Person::starts_with(
@@ -206,7 +271,8 @@ fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
         &[("PS1", "prompt> ")],
     );
     person.sees("prompt> ");
-    person.types("$M run r --ttl 60s -- sh -c 'echo up; cat'; echo ended\r");
+    // A shell that is just forking cannot be stopped, so that this one does not fork any more.
+    person.types("$M run r --ttl 60s -- sh -c 'echo up; exec cat'; echo ended\r");
     person.sees("\nup");
     person.types("\u{1a}");
     person.sees("Stopped");
@@ -254,7 +320,8 @@ fn ctrl_c_ends_a_loop_of_a_script() {
 fn a_job_that_was_stopped_goes_on_in_the_background_and_leaves_the_terminal_to_the_shell() {
     let servers = servers(3);
     let mut person = shell(&servers);
-    person.types("$M run r --ttl 60s -- sh -c 'echo up; sleep 1; echo do''ne'\r");
+    // A shell that is just forking cannot be stopped, so that this one has done so before.
+    person.types("$M run r --ttl 60s -- sh -c 'sleep 1 & echo up; wait; echo do''ne'\r");
     person.sees("\nup");
     person.types("\u{1a}");
     person.sees("Stopped");

@@ -1,11 +1,10 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
 use crate::{
-    common::{Folder, code_of, command_path, json, multiredlock, run, servers, start},
+    common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start},
     support::RedisServer,
 };
 use nix::{
-    fcntl::{FcntlArg, OFlag, fcntl},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -21,7 +20,7 @@ use std::{
 const LONG: Duration = Duration::from_secs(30);
 
 /// What commands write.
-trait Written {
+pub(crate) trait Written {
     fn lines(&self, name: &str, count: usize) -> Vec<String>;
     fn ids(&self, name: &str, count: usize) -> Vec<Pid>;
 }
@@ -49,7 +48,7 @@ impl Written for Folder {
     }
 }
 
-fn ends(child: &mut Child) -> ExitStatus {
+pub(crate) fn ends(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -60,7 +59,7 @@ fn ends(child: &mut Child) -> ExitStatus {
     }
 }
 
-fn is_gone(id: Pid) -> bool {
+pub(crate) fn is_gone(id: Pid) -> bool {
     // Whoever is a zombie does nothing any more.
     match fs::read_to_string(format!("/proc/{id}/stat")) {
         Ok(stat) => stat
@@ -71,7 +70,7 @@ fn is_gone(id: Pid) -> bool {
     }
 }
 
-fn eventually_gone(ids: &[Pid]) {
+pub(crate) fn eventually_gone(ids: &[Pid]) {
     let start = Instant::now();
     while !ids.iter().all(|id| is_gone(*id)) {
         assert!(start.elapsed() < LONG, "{ids:?} are still there");
@@ -79,17 +78,17 @@ fn eventually_gone(ids: &[Pid]) {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
-fn text(stream: Option<impl Read>) -> String {
+pub(crate) fn text(stream: Option<impl Read>) -> String {
     let mut text = String::new();
     stream.unwrap().read_to_string(&mut text).unwrap();
     text
 }
 
-fn forget_all(servers: &[RedisServer]) {
+pub(crate) fn forget_all(servers: &[RedisServer]) {
     for server in servers {
         server.command(&["FLUSHALL"]);
     }
@@ -317,16 +316,9 @@ fn a_command_that_stops_reading_is_no_trouble() {
 }
 
 /// Starts it with a standard error that nobody reads, of which not a byte more can be written.
-fn start_with_blocked_stderr(servers: &[RedisServer], arguments: &[&str]) -> (Child, std::io::PipeReader) {
-    let (reader, writer) = std::io::pipe().unwrap();
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-    while nix::unistd::write(&writer, &[b'x'; 1]).is_ok() {}
-    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-    let command = multiredlock(servers, arguments);
-    let mut start = std::process::Command::new(command.get_program());
-    start.args(command.get_args());
-    start.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let child = start
+pub(crate) fn start_with_blocked_stderr(servers: &[RedisServer], arguments: &[&str]) -> (Child, std::io::PipeReader) {
+    let (reader, writer) = full_pipe();
+    let child = plain(&multiredlock(servers, arguments))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(writer)

@@ -109,7 +109,12 @@ impl Bench {
         redlock.close().await;
         let (report, measured) = outcome?;
 
-        output.result(&report, || report.in_words(&measured, numbers::terminal_width()))?;
+        let delivered = output.deliver(&report, || report.in_words(&measured, numbers::terminal_width()));
+        tokio::select! {
+            biased;
+            interrupted = interrupted() => return Err(interrupted),
+            delivered = delivered => delivered?,
+        };
         if let Some(svg) = svg {
             svg.write(&picture::draw(&report, &measured)?)?;
         }

@@ -4,7 +4,7 @@ use super::{
     measure::Record,
     numbers::{grouped, latency},
 };
-use crate::duration::millis;
+use crate::{duration::millis, live};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{fmt::Write, time::Duration};
 
@@ -14,7 +14,8 @@ pub(super) struct Progress(ProgressBar);
 impl Progress {
     pub(super) fn new(duration: Duration) -> Self {
         let style = ProgressStyle::with_template("{bar:24} {wide_msg}").expect("the template is right");
-        let bar = ProgressBar::new(millis(duration)).with_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+        let bar = ProgressBar::with_draw_target(Some(millis(duration)), live::target())
+            .with_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
         bar.set_message("warming up");
         Self(bar)
     }

@@ -1,7 +1,8 @@
 //! A command and its children: one process group, which can be ended as a whole.
 
 use super::{
-    descendants, program,
+    descendants::{self, Process},
+    program,
     terminal::{Place, Terminal},
 };
 use crate::exit::{self, Failure};
@@ -24,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// How often it is looked for descendants that left the group, which takes longer.
 const SEARCH: Duration = Duration::from_millis(20);
+
+/// How long it may take until a process that was killed is gone.
+const KILLED: Duration = Duration::from_secs(5);
 
 /// How long a command waits that asked for the terminal which somebody else has, before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -59,6 +63,21 @@ impl End {
         match self {
             Self::Exited(code) => code,
             Self::Signalled(signal) => exit::signalled(signal),
+        }
+    }
+
+    /// What is said of a command that came to its end without us, and whose lock was gone by then.
+    pub(super) fn without_lock(self, failure: &Failure) -> Failure {
+        let how = match self {
+            Self::Exited(code) => format!("ended by itself with exit code {code}"),
+            // Perhaps of the watchdog.
+            Self::Signalled(signal) => format!("was ended by {signal}"),
+        };
+        let why = &failure.message;
+        let message = format!("the command {how}, but its lock was gone: {why}");
+        Failure {
+            command_exit_code: Some(self.code()),
+            ..Failure::new(failure.code, message)
         }
     }
 }
@@ -105,10 +124,13 @@ impl Group {
         self.id
     }
 
-    /// Sends a signal to the command and its children.
-    pub(super) fn signal(&self, signal: Signal) {
-        // What is gone needs no signal any more.
-        let _ = killpg(self.id, signal);
+    /// Sends a signal to the command and its children, as far as they belong to users who hear ours. An error if none does.
+    pub(super) fn signal(&self, signal: Signal) -> nix::Result<()> {
+        match killpg(self.id, signal) {
+            // What is gone needs no signal any more.
+            Err(Errno::ESRCH) => Ok(()),
+            sent => sent,
+        }
     }
 
     /// Waits until the command ends or is stopped. Dropping it loses nothing.
@@ -121,40 +143,61 @@ impl Group {
         }
     }
 
+    /// How the command ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<End> {
+        self.reap();
+        self.end
+    }
+
     /// Ends the command and all its descendants: asks them to, and kills who is left by then.
-    pub(super) async fn end(&mut self, kill_at: Instant) {
+    ///
+    /// An error names those that go on.
+    pub(super) async fn end(&mut self, kill_at: Instant) -> Result<(), String> {
         self.signal_all(Signal::SIGTERM);
         // Who is stopped does not hear it otherwise.
         self.signal_all(Signal::SIGCONT);
+        let mut ended = Ok(());
         if timeout_at(kill_at, self.gone()).await.is_err() {
-            let killed = async {
-                loop {
-                    self.signal_all(Signal::SIGKILL);
-                    if timeout(SEARCH, self.gone()).await.is_ok() {
-                        return;
-                    }
+            // A process in an uninterruptible call of the system is not gone at once.
+            let latest = Instant::now() + KILLED;
+            loop {
+                self.signal_all(Signal::SIGKILL);
+                if timeout(SEARCH, self.gone()).await.is_ok() {
+                    break;
                 }
-            };
-            // Only a process in an uninterruptible call of the system is not gone at once.
-            let _ = timeout(Duration::from_secs(5), killed).await;
+                let left = descendants::left(Some(self.id), self.strays());
+                let is_over = Instant::now() >= latest;
+                if let Some(left) = left.filter(|left| is_over || left.is_forbidden()) {
+                    ended = Err(left.names());
+                    break;
+                }
+                if is_over {
+                    break;
+                }
+            }
         }
         if let Some(terminal) = &self.terminal {
             terminal.take_back(self.id);
             terminal.restore();
         }
+        ended
     }
 
     /// Sends a signal also to those that left the group.
     fn signal_all(&self, signal: Signal) {
-        self.signal(signal);
-        for id in self.strays() {
+        // Who does not hear it is found later.
+        let _ = self.signal(signal);
+        for stray in self.strays() {
             // It may be gone by now.
-            let _ = kill(id, signal);
+            let _ = kill(stray.id, signal);
         }
     }
 
-    fn strays(&self) -> Vec<Pid> {
-        descendants::of(getpid(), self.watchdog)
+    /// The descendants that left the group.
+    fn strays(&self) -> Vec<Process> {
+        let mut strays = descendants::of(getpid(), self.watchdog);
+        strays.retain(|process| process.group != self.id);
+        strays
     }
 
     /// Waits until no process of the group and no other descendant is left.
@@ -199,7 +242,7 @@ impl Group {
         if let Some(terminal) = &self.terminal {
             terminal.hand_over(self.id);
         }
-        self.signal(Signal::SIGCONT);
+        let _ = self.signal(Signal::SIGCONT);
     }
 
     /// Collects the ends of our children, and of the orphans among theirs.

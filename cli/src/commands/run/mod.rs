@@ -3,6 +3,7 @@
 mod descendants;
 mod group;
 mod program;
+mod supervise;
 mod terminal;
 pub(crate) mod waiting;
 pub(crate) mod watchdog;
@@ -11,13 +12,12 @@ use crate::{
     duration::{self, millis, show},
     exit::{self, Failure},
     facts::timestamp,
-    output::{Output, Teller},
-    queue::{Notice, Turn},
+    output::Output,
     settings::Settings,
     signals::{Signals, die_of_interrupt},
 };
 use clap::Args;
-use group::{Change, End, Group};
+use group::{End, Group};
 use multiredlock::{Guard, ReleaseError};
 use nix::sys::signal::Signal;
 use serde::Serialize;
@@ -25,7 +25,8 @@ use std::{
     ffi::OsString,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::{Instant, sleep};
+use supervise::{Held, Trouble, supervise};
+use tokio::time::Instant;
 use waiting::{Wait, Wanted};
 use watchdog::Watchdog;
 
@@ -45,9 +46,6 @@ const SHORTEST_TTL: Duration = Duration::from_secs(1);
 /// How long the command has to end by itself, unless a third of the ttl is less.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// By how much a renewal moves the end until those who wait are shown another.
-const SHOWN: Duration = Duration::from_millis(500);
-
 /// Runs a command under a lock
 ///
 /// Waits for the lock, runs the command, renews the lock for as long as it runs, and gives it back then. When the lock is
@@ -66,7 +64,8 @@ stopped for too long, the command and all in its process group are killed too. W
 itself goes on without the lock.
 
 Exit codes: that of the command; 75 if somebody else holds it (--conflict-exit-code), 69 if no majority can be reached (with
---wait or --no-wait; otherwise that is waited for too), 79 if the lock was lost, 126 or 127 if there is no such command.")]
+--wait or --no-wait; otherwise that is waited for too), 79 if the lock was lost, 77 if it was and a process of the command goes
+on that this user may not end (as with sudo), 126 or 127 if there is no such command.")]
 pub(crate) struct Run {
     /// What is locked
     resource: String,
@@ -104,6 +103,11 @@ enum Told<'a> {
         resource: &'a str,
         exit_code: u8,
     },
+    /// A signal that was to be handed on to the command.
+    NotSent {
+        signal: &'a str,
+        reason: &'a str,
+    },
 }
 
 /// When a command has to be asked to end, and when it is killed, before the validity of its lock is over.
@@ -123,6 +127,7 @@ impl Run {
             return Err(Failure::new(exit::USAGE, "the command is empty"));
         }
         program::find(program)?;
+        descendants::check()?;
         let wanted = Wanted {
             resource: &self.resource,
             ttl: self.ttl,
@@ -135,7 +140,11 @@ impl Run {
         let watchdog = Watchdog::start()?;
         let outcome = match waiting.acquire(&redlock).await {
             Ok((guard, turn)) => {
-                let held = Held { guard, turn };
+                let held = Held {
+                    redlock: &redlock,
+                    guard,
+                    turn,
+                };
                 self.hold(held, margins, watchdog, output).await
             }
             Err(failure) => {
@@ -188,25 +197,39 @@ impl Run {
     }
 
     /// Runs the command while the lock is held, and returns how it ended.
-    async fn hold(&self, held: Held, margins: Margins, watchdog: Watchdog, output: &Output) -> Result<End, Failure> {
-        let teller = output.teller();
-        let ended = self.protect(&held, margins, watchdog, &teller).await;
+    async fn hold(
+        &self,
+        held: Held<'_>,
+        margins: Margins,
+        watchdog: Watchdog,
+        output: &Output,
+    ) -> Result<End, Failure> {
+        let ended = self.protect(&held, margins, watchdog, output).await;
         if output.json
             && let Ok(end) = &ended
         {
             let (resource, exit_code) = (self.resource.as_str(), end.code());
-            teller.message(&Told::Ended { resource, exit_code }, String::new);
+            output.message(&Told::Ended { resource, exit_code }, String::new);
         }
-        let end = ended?;
-        let Held { guard, turn } = held;
+        let Held { guard, turn, .. } = held;
+        let end = match ended {
+            Ok(end) => end,
+            Err(failure) => {
+                if failure.code == exit::NOT_PERMITTED {
+                    // What goes on is a reason to leave what is left of the lock in place, and none to release it.
+                    let _ = guard.into_lock();
+                }
+                return Err(failure);
+            }
+        };
         if let Some(loss) = guard.loss() {
-            return Err((&loss).into());
+            return Err(end.without_lock(&(&loss).into()));
         }
         let released = guard.release().await;
         // The next process of this machine finds the resource free.
         drop(turn);
         match released {
-            Err(error @ ReleaseError::Gone { .. }) => Err(error.into()),
+            Err(error @ ReleaseError::Gone { .. }) => Err(end.without_lock(&error.into())),
             // Whoever does not know yet hears of it when it is back, or sees the ttl run out.
             Ok(()) | Err(_) => Ok(end),
         }
@@ -215,10 +238,10 @@ impl Run {
     /// Runs the command, and ends it if the lock does.
     async fn protect(
         &self,
-        held: &Held,
+        held: &Held<'_>,
         margins: Margins,
         mut watchdog: Watchdog,
-        teller: &Teller,
+        output: &Output,
     ) -> Result<End, Failure> {
         let guard = &held.guard;
         let resource = self.resource.as_str();
@@ -227,9 +250,20 @@ impl Run {
             let problem = "the lock was granted so late that there is no time to run the command";
             return Err(Failure::new(exit::LOST, problem));
         }
-        let mut group = Group::start(&self.command, &self.variables(guard), watchdog.id())?;
+        watchdog.allow_start(guard.remaining().saturating_sub(margins.kill / 2));
+        let mut group = match Group::start(&self.command, &self.variables(guard), watchdog.id()) {
+            Ok(group) => group,
+            Err(failure) => {
+                watchdog.done();
+                return Err(failure);
+            }
+        };
+        #[cfg(debug_assertions)]
+        if std::env::var_os("MULTIREDLOCK_TEST_STOP").is_some() {
+            let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+        }
         watchdog.allow(group.id(), guard.remaining().saturating_sub(margins.kill / 2));
-        if teller.output.json {
+        if output.json {
             let validity = guard.remaining();
             let told = Told::Locked {
                 resource,
@@ -237,9 +271,9 @@ impl Run {
                 valid_for_ms: millis(validity),
                 expires_at: timestamp(SystemTime::now() + validity),
             };
-            teller.message(&told, String::new);
+            output.message(&told, String::new);
         }
-        let supervised = supervise(held, &mut group, &mut signals, margins, &mut watchdog).await;
+        let supervised = supervise(held, resource, &mut group, &mut signals, margins, &mut watchdog, output).await;
         let ended = match supervised {
             Ok(end) => Ok(end),
             Err(Trouble { reason, kill_at }) => {
@@ -248,13 +282,18 @@ impl Run {
                     resource,
                     reason: reason.message.clone(),
                 };
-                teller.message(&told, || {
+                output.message(&told, || {
                     let grace = show(grace);
                     format!("{}; the command is being ended within {grace}", reason.message)
                 });
-                group.end(kill_at).await;
-                let problem = format!("the command was ended: {}", reason.message);
-                Err(Failure::new(exit::LOST, problem))
+                let failure = match group.end(kill_at).await {
+                    Ok(()) => Failure::new(exit::LOST, format!("the command was ended: {}", reason.message)),
+                    Err(left) => {
+                        let problem = format!("{}: {}", watchdog::not_ended(&left), reason.message);
+                        Failure::new(exit::NOT_PERMITTED, problem)
+                    }
+                };
+                Err(failure)
             }
         };
         // Before the release, for which servers that are frozen may take longer than the lock is valid.
@@ -283,67 +322,5 @@ impl Margins {
     /// How often the watchdog hears until when the command may run.
     fn tick(self) -> Duration {
         self.kill
-    }
-}
-
-/// A lock, and the turn of this process, for which others of this machine wait.
-struct Held {
-    guard: Guard,
-    turn: Turn,
-}
-
-/// Why a command has to end, and by when.
-struct Trouble {
-    reason: Failure,
-    kill_at: Instant,
-}
-
-/// Waits for the end of the command, unless the lock is in danger before.
-async fn supervise(
-    Held { guard, turn }: &Held,
-    group: &mut Group,
-    signals: &mut Signals,
-    margins: Margins,
-    watchdog: &mut Watchdog,
-) -> Result<End, Trouble> {
-    let mut ends = Instant::now() + guard.remaining();
-    let mut shown = ends;
-    loop {
-        let loss = guard.loss();
-        let remaining = guard.remaining();
-        if loss.is_none() {
-            ends = Instant::now() + remaining;
-            if ends > shown + SHOWN {
-                turn.show(&Notice::ours(guard));
-                shown = ends;
-            }
-            watchdog.allow(group.id(), remaining.saturating_sub(margins.kill / 2));
-        }
-        if loss.is_some() || remaining <= margins.notice() {
-            let reason = match &loss {
-                Some(loss) => loss.into(),
-                None => Failure::new(exit::LOST, "the lock could not be renewed in time"),
-            };
-            let now = Instant::now();
-            let latest = ends.checked_sub(margins.kill).map_or(now, |latest| latest.max(now));
-            return Err(Trouble {
-                reason,
-                kill_at: latest.min(now + margins.grace),
-            });
-        }
-        tokio::select! {
-            _ = guard.lost() => {}
-            change = group.changed() => match change {
-                Change::Ended(end) => return Ok(end),
-                // The lock may be lost by the time at which it goes on.
-                Change::Stopped(by) => {
-                    if group.was_stopped(by).await && guard.is_valid() {
-                        group.go_on();
-                    }
-                }
-            },
-            signal = signals.next() => group.signal(signal),
-            () = sleep(margins.tick().min(remaining.saturating_sub(margins.notice()))) => {}
-        }
     }
 }

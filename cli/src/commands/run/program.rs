@@ -5,10 +5,14 @@ use nix::unistd::{AccessFlags, access};
 use std::{
     env,
     ffi::OsStr,
-    io,
+    fs::File,
+    io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
+
+/// How much of the first line of a script the system reads.
+const LONGEST_LINE: usize = 256;
 
 /// Looks for a command as `execvp` does.
 pub(crate) fn find(command: &OsStr) -> Result<(), Failure> {
@@ -34,11 +38,13 @@ pub(crate) fn find(command: &OsStr) -> Result<(), Failure> {
 
 /// Why a command that is there was not started.
 pub(crate) fn refused(command: &OsStr, error: &io::Error) -> Failure {
-    let problem = match error.kind() {
-        io::ErrorKind::NotFound => Problem::NotFound,
-        _ => Problem::Refused(error.to_string()),
-    };
-    cannot(command, problem)
+    match error.kind() {
+        // It is there, so that it is a part of it that is not: of a binary the loader.
+        io::ErrorKind::NotFound => find(command)
+            .err()
+            .unwrap_or_else(|| cannot(command, Problem::Refused("its interpreter is missing".into()))),
+        _ => cannot(command, Problem::Refused(error.to_string())),
+    }
 }
 
 enum Problem {
@@ -54,7 +60,32 @@ fn check(path: &Path) -> Result<(), Problem> {
         Err(error) => Err(Problem::Refused(error.to_string())),
         Ok(metadata) if metadata.is_dir() => Err(Problem::Refused("it is a folder".into())),
         Ok(_) => access(path, AccessFlags::X_OK).map_err(|error| Problem::Refused(error.desc().into())),
+    }?;
+    match interpreter(path) {
+        Some(interpreter) if !interpreter.exists() => {
+            let interpreter = interpreter.display();
+            Err(Problem::Refused(format!("its interpreter `{interpreter}` is missing")))
+        }
+        _ => Ok(()),
     }
+}
+
+/// What a script names in its first line.
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    // To open a pipe would wait for its other end.
+    if !path.is_file() {
+        return None;
+    }
+    let mut line = [0; LONGEST_LINE];
+    let length = File::open(path).and_then(|mut file| file.read(&mut line)).ok()?;
+    let line = line[..length]
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let mut words = line
+        .split(|byte| matches!(byte, b' ' | b'\t'))
+        .filter(|word| !word.is_empty());
+    Some(OsStr::from_bytes(words.next()?).into())
 }
 
 fn cannot(command: &OsStr, problem: Problem) -> Failure {
@@ -68,6 +99,11 @@ fn cannot(command: &OsStr, problem: Problem) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+        process,
+    };
 
     fn code(command: &str) -> Option<u8> {
         find(OsStr::new(command)).err().map(|failure| failure.code)
@@ -82,5 +118,31 @@ mod tests {
         assert_eq!(code("/"), Some(exit::NOT_EXECUTABLE));
         assert_eq!(code("Cargo.toml"), Some(exit::NOT_FOUND), "it is not in the path");
         assert_eq!(code("./Cargo.toml"), Some(exit::NOT_EXECUTABLE));
+    }
+
+    #[test]
+    fn an_interpreter_that_is_missing_is_named() {
+        let path = env::temp_dir().join(format!("multiredlock-script-{}", process::id()));
+        let message = |line: &str| {
+            fs::write(&path, format!("{line}\necho\n")).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            find(path.as_os_str())
+                .err()
+                .map(|failure| (failure.code, failure.message))
+        };
+        for line in ["#!/bin/sh", "#! /bin/sh -e", "# /no/such", ""] {
+            assert!(message(line).is_none(), "{line}");
+        }
+        for (line, name) in [
+            ("#!/no/such", "/no/such"),
+            ("#! /no/such -e", "/no/such"),
+            ("#!/bin/sh\r", "/bin/sh\r"),
+        ] {
+            let (code, message) = message(line).unwrap();
+            assert_eq!(code, exit::NOT_EXECUTABLE);
+            let expected = format!("cannot be executed: its interpreter `{name}` is missing");
+            assert!(message.ends_with(&expected), "{message}");
+        }
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -71,8 +71,8 @@ impl Terminal {
     /// Undoes what a command that was killed did to the terminal.
     pub(super) fn restore(&self) {
         if self.is_ours() {
-            // A terminal that was closed has no modes.
-            let _ = tcsetattr(&self.file, SetArg::TCSADRAIN, &self.modes);
+            // A terminal that was closed has no modes. One that takes nothing more would never be drained.
+            let _ = tcsetattr(&self.file, SetArg::TCSANOW, &self.modes);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! A second process that ends the command if this one cannot: if it crashed, was killed, or was stopped past the end of its lock.
 //!
 //! It is this program, started with [`NAME`], and hears through its standard input which process group it watches and until
-//! when that may run: lines of two numbers. The end of the input without the line [`DONE`] says that we are gone.
+//! when that may run: lines of two numbers, or [`START`] and when while there is no group yet. The end of the input without the line [`DONE`] says that we are gone.
 
 use super::descendants;
-use crate::exit::{self, Failure};
+use crate::{
+    exit::{self, Failure},
+    output,
+};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -26,6 +29,8 @@ use std::{
 const NAME: &str = "--watchdog--";
 
 const DONE: &str = "done";
+
+const START: &str = "start";
 
 /// How long a sleep of the machine may go unnoticed: timers do not go on meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
@@ -66,6 +71,11 @@ impl Watchdog {
         Pid::from_raw(i32::try_from(self.process.id()).expect("process ids are positive"))
     }
 
+    /// Lets a command start that may run for so long. We may be stopped before its group is known here.
+    pub(super) fn allow_start(&mut self, remaining: Duration) {
+        self.tell(&format!("{START} {}", (now() + remaining).as_millis()));
+    }
+
     /// Lets the group run for this much longer.
     pub(super) fn allow(&mut self, group: Pid, remaining: Duration) {
         self.tell(&format!("{group} {}", (now() + remaining).as_millis()));
@@ -104,38 +114,55 @@ pub(crate) fn entered() -> Option<ExitCode> {
     let _ = SigSet::all().thread_block();
     let parent = getppid();
     if let Some((group, why)) = watch() {
-        end(group, parent);
+        let told = match end(group, parent) {
+            Ok(()) => format!("the command was killed: {why}"),
+            Err(left) => format!("{}: {why}", not_ended(&left)),
+        };
         // There may be nobody left to tell, or no terminal.
-        let _ = writeln!(io::stderr(), "multiredlock: the command was killed: {why}");
+        output::stderr().try_write(format!("multiredlock: {told}\n"));
+        output::flush();
     }
     Some(ExitCode::SUCCESS)
 }
 
-/// Kills the group, and as long as their parent is there also those that left it.
-fn end(group: Pid, parent: Pid) {
+/// What is said of processes that could not be ended.
+pub(super) fn not_ended(names: &str) -> String {
+    format!("{names} could not be ended and may go on without the lock")
+}
+
+/// Kills the group, and as long as their parent is there also those that left it. An error names those that go on.
+fn end(group: Option<Pid>, parent: Pid) -> Result<(), String> {
+    let mut strays = Vec::new();
     // Each may start another before it is killed.
     for _ in 0..100 {
-        let is_gone = killpg(group, Signal::SIGKILL) == Err(Errno::ESRCH);
-        let strays = if getppid() == parent {
+        let is_gone = group.is_none_or(|group| killpg(group, Signal::SIGKILL) == Err(Errno::ESRCH));
+        strays = if getppid() == parent {
             descendants::of(parent, getpid())
         } else {
             Vec::new()
         };
-        for id in &strays {
-            let _ = kill(*id, Signal::SIGKILL);
+        strays.retain(|stray| Some(stray.group) != group);
+        for stray in &strays {
+            let _ = kill(stray.id, Signal::SIGKILL);
         }
         if is_gone && strays.is_empty() {
-            return;
+            return Ok(());
         }
         sleep(TICK);
     }
+    // None if all were killed, and are only not collected yet.
+    descendants::left(group, strays).map_or(Ok(()), |left| Err(left.names()))
 }
 
 /// What the watchdog was told last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Idle,
-    Watch { group: Pid, until: Duration },
+    Watch {
+        /// None while the command is being started, so that all that descend from our parent are meant.
+        group: Option<Pid>,
+        until: Duration,
+    },
     Done,
 }
 
@@ -153,7 +180,7 @@ impl Order {
 }
 
 /// Returns whom to kill, and why.
-fn watch() -> Option<(Pid, &'static str)> {
+fn watch() -> Option<(Option<Pid>, &'static str)> {
     let mut order = Order::Idle;
     let mut text = Vec::new();
     loop {
@@ -200,13 +227,14 @@ fn last_order(text: &mut Vec<u8>, mut order: Order) -> Order {
         let line: Vec<u8> = text.drain(..=end).collect();
         let line = String::from_utf8_lossy(&line);
         let mut words = line.split_whitespace();
-        let mut number = || words.next()?.parse::<u64>().ok();
-        order = match (number(), number()) {
-            (Some(group), Some(until)) => match i32::try_from(group) {
+        let (who, until) = (words.next(), words.next().and_then(|until| until.parse().ok()));
+        order = match (who, until.map(Duration::from_millis)) {
+            (Some(START), Some(until)) => Order::Watch { group: None, until },
+            (Some(group), Some(until)) => match group.parse() {
                 // 0 and 1 are not ours to kill.
                 Ok(group @ 2..) => Order::Watch {
-                    group: Pid::from_raw(group),
-                    until: Duration::from_millis(until),
+                    group: Some(Pid::from_raw(group)),
+                    until,
                 },
                 _ => order,
             },
@@ -242,11 +270,17 @@ mod tests {
     #[test]
     fn lines_are_orders_when_they_are_complete() {
         let watch = |group, until| Order::Watch {
-            group: Pid::from_raw(group),
+            group: Some(Pid::from_raw(group)),
             until: Duration::from_millis(until),
         };
-        let mut text = b"77 10".to_vec();
+        let mut text = b"start 5".to_vec();
         assert_eq!(last_order(&mut text, Order::Idle), Order::Idle);
+        text.extend(b"000\n77 10");
+        let start = Order::Watch {
+            group: None,
+            until: Duration::from_secs(5),
+        };
+        assert_eq!(last_order(&mut text, Order::Idle), start);
         text.extend(b"00\n77 2000\n77 3");
         assert_eq!(last_order(&mut text, Order::Idle), watch(77, 2000));
         assert_eq!(text, b"77 3");

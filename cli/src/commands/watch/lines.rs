@@ -4,7 +4,7 @@ use crate::{
     exit::Failure,
     facts::{self, EventFact},
     output::{
-        Output,
+        Delivery, Output,
         style::{self, paint},
     },
     signals::interrupted,
@@ -25,7 +25,8 @@ pub(super) async fn print(redlock: &Redlock, output: &Output) -> Result<u8, Fail
         };
         let Some(event) = event else { return Ok(0) };
         let now = SystemTime::now();
-        let printed = output.result(&EventFact::new(now, &event), || {
+        let fact = EventFact::new(now, &event);
+        let delivered = output.deliver(&fact, || {
             let (style, words) = facts::event(&event);
             format!(
                 "{} {}\n",
@@ -33,8 +34,12 @@ pub(super) async fn print(redlock: &Redlock, output: &Output) -> Result<u8, Fail
                 paint(style, words)
             )
         });
-        if printed.is_err() {
-            // Whoever read it has seen enough.
+        let delivered = tokio::select! {
+            biased;
+            _ = &mut interrupted => return Ok(0),
+            delivered = delivered => delivered?,
+        };
+        if delivered == Delivery::ReaderLeft {
             return Ok(0);
         }
     }

@@ -1,5 +1,6 @@
 //! `multiredlock watch`.
 
+mod keyboard;
 mod lines;
 mod screen;
 mod view;

@@ -1,26 +1,31 @@
 //! The full-screen view.
 
-use super::view::View;
+use super::{keyboard::Keyboard, view::View};
 use crate::{
     exit::{self, Failure},
     signals::interrupted,
+    writer::Writer,
 };
 use multiredlock::Redlock;
 use ratatui::{
-    DefaultTerminal,
-    crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+    Terminal,
+    backend::{Backend, CrosstermBackend},
+    crossterm::{
+        execute,
+        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    },
 };
 use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    cell::RefCell,
+    future::pending,
+    io::{self, Write},
+    mem, panic,
+    pin::{Pin, pin},
+    rc::Rc,
     time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::StreamExt;
@@ -28,23 +33,18 @@ use tokio_stream::StreamExt;
 /// How often a round trip is noted: the servers answer a heartbeat a second.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How soon a key is noticed at the latest that ends it.
-const READ: Duration = Duration::from_millis(50);
-
-/// Shows the servers until the user has seen enough.
+/// Shows the servers until the user has seen enough, or the terminal is closed.
 pub(super) async fn show(redlock: &Redlock) -> Result<u8, Failure> {
-    // It also makes a panic give the terminal back before it is told.
-    let mut terminal = ratatui::try_init().map_err(|error| Failure::new(exit::IO, format!("the terminal: {error}")))?;
-    let outcome = follow(redlock, &mut terminal).await;
-    ratatui::restore();
-    outcome
+    let mut screen = Screen::open().map_err(|error| failure(&error))?;
+    follow(redlock, &mut screen).await
 }
 
-async fn follow(redlock: &Redlock, terminal: &mut DefaultTerminal) -> Result<u8, Failure> {
+async fn follow(redlock: &Redlock, screen: &mut Screen) -> Result<u8, Failure> {
     let mut view = View::default();
     let mut events = redlock.events();
     let mut keyboard = Keyboard::read();
     let mut interrupted = pin!(interrupted());
+    let mut sizes = signal(SignalKind::window_change()).map_err(|error| failure(&error))?;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -57,12 +57,10 @@ async fn follow(redlock: &Redlock, terminal: &mut DefaultTerminal) -> Result<u8,
                 }
                 None => return Ok(0),
             },
-            input = keyboard.inputs.recv() => match input {
-                Some(Input::Key(key)) if ends(key) => return Ok(0),
-                // Anything else, such as another size, is drawn.
-                Some(_) => {}
-                None => return Ok(0),
-            },
+            // Another size is drawn.
+            _ = sizes.recv() => {}
+            drawn = screen.drawn() => drawn.map_err(|error| failure(&error))?,
+            () = keyboard.ends() => return Ok(0),
             _ = &mut interrupted => return Ok(0),
         }
         #[cfg(debug_assertions)]
@@ -70,64 +68,109 @@ async fn follow(redlock: &Redlock, terminal: &mut DefaultTerminal) -> Result<u8,
             std::env::var_os("MULTIREDLOCK_TEST_PANIC").is_none(),
             "as a test asked for"
         );
-        terminal
-            .draw(|frame| view.draw(frame))
-            .map_err(|error| Failure::new(exit::IO, format!("the terminal: {error}")))?;
+        screen.draw(&view).map_err(|error| failure(&error))?;
     }
 }
 
-/// In raw mode Ctrl-C is a key like any other.
-fn ends(key: KeyEvent) -> bool {
-    key.kind != KeyEventKind::Release
-        && match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => true,
-            KeyCode::Char('c') => key.modifiers.contains(KeyModifiers::CONTROL),
-            _ => false,
+fn failure(error: &io::Error) -> Failure {
+    Failure::new(exit::IO, format!("the terminal: {error}"))
+}
+
+/// The terminal, whose lines another thread writes: it may take none, as after Ctrl-S.
+///
+/// Drop gives it back.
+struct Screen {
+    terminal: Terminal<CrosstermBackend<Bytes>>,
+    bytes: Bytes,
+    writer: Writer,
+    /// The picture that is being written.
+    picture: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
+    /// Whether something has changed since.
+    is_stale: bool,
+}
+
+impl Screen {
+    fn open() -> io::Result<Self> {
+        give_back_before_a_panic_is_told();
+        enable_raw_mode()?;
+        let mut bytes = Bytes::default();
+        execute!(bytes, EnterAlternateScreen)?;
+        Ok(Self {
+            terminal: Terminal::new(CrosstermBackend::new(bytes.clone()))?,
+            bytes,
+            writer: Writer::start(|bytes| {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes)?;
+                stdout.flush()
+            }),
+            picture: None,
+            is_stale: false,
+        })
+    }
+
+    /// Draws, or has it drawn when the picture before has been written.
+    fn draw(&mut self, view: &View) -> io::Result<()> {
+        if self.picture.is_some() {
+            self.is_stale = true;
+            return Ok(());
         }
-}
+        self.is_stale = false;
+        self.terminal.draw(|frame| view.draw(frame))?;
+        self.picture = Some(Box::pin(self.writer.write(self.bytes.take())));
+        Ok(())
+    }
 
-/// A thread that waits for keys, since that blocks.
-struct Keyboard {
-    inputs: UnboundedReceiver<Input>,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Keyboard {
-    fn read() -> Self {
-        let (sender, inputs) = unbounded_channel();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let is_over = Arc::clone(&is_over);
-            move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let input = match event::poll(READ) {
-                        Ok(false) => continue,
-                        Ok(true) => event::read(),
-                        Err(error) => Err(error),
-                    };
-                    // Without a terminal there is nobody to show anything to.
-                    if input.is_ok_and(|input| sender.send(input).is_ok()) {
-                        continue;
-                    }
-                    return;
-                }
+    /// Waits until a picture has been written that is no longer right. Dropping it loses nothing.
+    async fn drawn(&mut self) -> io::Result<()> {
+        if let Some(picture) = &mut self.picture {
+            let written = picture.await;
+            self.picture = None;
+            written?;
+            if self.is_stale {
+                return Ok(());
             }
-        });
-        Self {
-            inputs,
-            is_over,
-            thread: Some(thread),
         }
+        pending().await
     }
 }
 
-impl Drop for Keyboard {
-    /// Waits for the thread, which would take keys away from whoever reads next.
+impl Drop for Screen {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // All this goes to memory, which does not fail.
+        let _ = self.terminal.backend_mut().show_cursor();
+        let _ = execute!(self.bytes, LeaveAlternateScreen);
+        self.writer.try_write(self.bytes.take());
+        self.writer.flush();
+        // A terminal that was closed has no modes.
+        let _ = disable_raw_mode();
+    }
+}
+
+fn give_back_before_a_panic_is_told() {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let _ = ratatui::try_restore();
+        hook(info);
+    }));
+}
+
+/// What will be written.
+#[derive(Clone, Debug, Default)]
+struct Bytes(Rc<RefCell<Vec<u8>>>);
+
+impl Bytes {
+    fn take(&self) -> Vec<u8> {
+        mem::take(&mut self.0.borrow_mut())
+    }
+}
+
+impl Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

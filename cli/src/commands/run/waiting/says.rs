@@ -3,20 +3,27 @@
 use crate::{
     connect,
     facts::{HolderFact, short},
-    output::Output,
+    live,
+    output::{self, Output},
     queue::{LocalQueue, Notice, Turn},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use multiredlock::{Ownership, Redlock};
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How long nothing is said of waiting: most locks are there by then.
 const SILENT: Duration = Duration::from_millis(200);
 
 /// How often it is looked who holds the resource.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often a line is written at the most where it does not change in place.
+const PACE: Duration = Duration::from_secs(10);
+
+/// For how many looks nothing is said of servers whose connections are still being made.
+const CONNECTING: u32 = 3;
 
 /// After how many looks at a resource that nobody holds, and that is not granted all the same, the next process has its turn.
 const FRUITLESS: u32 = 5;
@@ -27,6 +34,13 @@ pub(super) struct Says<'a> {
     output: &'a Output,
     line: Option<Line>,
     last: Option<Notice>,
+    written: Option<Written>,
+}
+
+/// The last line that was written where it does not change in place.
+struct Written {
+    notice: Notice,
+    at: Instant,
 }
 
 /// What is told to programs.
@@ -44,6 +58,7 @@ impl<'a> Says<'a> {
             output,
             line: None,
             last: None,
+            written: None,
         }
     }
 
@@ -59,7 +74,7 @@ impl<'a> Says<'a> {
             match queue.notice() {
                 Some(notice) => self.say(notice),
                 // It may have had no time yet.
-                None if look == 1 => self.say(Notice::of("another process of this machine asks before")),
+                None if look == CONNECTING => self.say(Notice::of("another process of this machine asks before")),
                 None => {}
             }
             sleep(LOOK).await;
@@ -70,6 +85,7 @@ impl<'a> Says<'a> {
     pub(super) async fn look(&mut self, redlock: &Redlock, turn: &Turn) {
         sleep(SILENT).await;
         let mut fruitless = 0;
+        let mut looks = 0;
         while fruitless < FRUITLESS || !turn.is_queued() {
             let resource = self.resource;
             let notice = match redlock.owner(resource).await {
@@ -81,8 +97,11 @@ impl<'a> Says<'a> {
                 _ => Notice::of("several ask for it at once"),
             };
             fruitless = if notice.holder.is_some() { 0 } else { fruitless + 1 };
-            turn.show(&notice);
-            self.say(notice);
+            looks += 1;
+            if notice.holder.is_some() || looks > CONNECTING || !connect::is_connecting(redlock) {
+                turn.show(&notice);
+                self.say(notice);
+            }
             sleep(LOOK).await;
         }
     }
@@ -91,23 +110,33 @@ impl<'a> Says<'a> {
         let text = format!("waiting for `{}`: {}", short(self.resource), notice.words());
         if self.output.is_live() {
             self.line.get_or_insert_with(Line::new).says(text);
-        } else if !self.last.as_ref().is_some_and(|last| is_same(last, &notice)) {
+        } else if self.is_due(&notice) {
             let waiting = Waiting {
                 event: "waiting",
                 resource: self.resource,
                 holder: notice.holder.as_ref(),
             };
             self.output.message(&waiting, || text);
+            self.written = Some(Written {
+                notice: notice.clone(),
+                at: Instant::now(),
+            });
         }
         self.last = Some(notice);
     }
+    /// Whether another line is to be written. What changes more often is written when its time has come.
+    fn is_due(&self, notice: &Notice) -> bool {
+        self.written
+            .as_ref()
+            .is_none_or(|written| !is_same(&written.notice, notice) && written.at.elapsed() >= PACE)
+    }
 }
 
-/// Whether two notices tell of the same holder, or both of none.
+/// Whether two notices tell of the same holder, or of none for the same reason.
 fn is_same(one: &Notice, other: &Notice) -> bool {
     match (&one.holder, &other.holder) {
         (Some(one), Some(other)) => one.is_same_lock(other),
-        (None, None) => true,
+        (None, None) => one.words() == other.words(),
         _ => false,
     }
 }
@@ -118,7 +147,7 @@ struct Line(ProgressBar);
 impl Line {
     fn new() -> Self {
         let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}").expect("the template is right");
-        Self(ProgressBar::new_spinner().with_style(style))
+        Self(ProgressBar::with_draw_target(None, live::target()).with_style(style))
     }
 
     fn says(&self, text: String) {
@@ -130,5 +159,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+        // The command may write next.
+        output::flush();
     }
 }

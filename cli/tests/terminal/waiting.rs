@@ -1,0 +1,98 @@
+//! What is said without a terminal while one waits.
+
+use crate::{
+    common::{bare, multiredlock, run, servers, start},
+    run::{ends, signal},
+    support::RedisServer,
+};
+use nix::sys::signal::Signal;
+use std::{
+    net::TcpListener,
+    process::Child,
+    sync::mpsc::{Receiver, channel},
+    thread::{sleep, spawn},
+    time::{Duration, Instant},
+};
+
+/// How often a line may be written at the most.
+const PACE: Duration = Duration::from_secs(10);
+
+/// The lines of standard error, with when they came.
+fn lines(child: &mut Child) -> Receiver<(Instant, String)> {
+    let (sender, lines) = channel();
+    let stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    spawn(move || {
+        for line in std::io::BufRead::lines(stderr).map_while(Result::ok) {
+            let _ = sender.send((Instant::now(), line));
+        }
+    });
+    lines
+}
+
+fn next(lines: &Receiver<(Instant, String)>) -> (Instant, String) {
+    lines.recv_timeout(4 * PACE).expect("there is a line")
+}
+
+fn hold(servers: &[RedisServer], value: &str) {
+    for server in servers {
+        server.command(&["SET", "r", value, "PX", "60000"]);
+    }
+}
+
+#[test]
+fn a_line_is_written_when_the_holder_changes_and_at_most_one_in_ten_seconds() {
+    let servers = servers(3);
+    let (_, value, _) = run(multiredlock(&servers, &["--id", "web-0", "lock", "r", "--ttl", "60s"]));
+    let value = value.trim();
+    let mut child = start(&multiredlock(&servers, &["run", "r", "--", "true"]));
+    let lines = lines(&mut child);
+    let (first, line) = next(&lines);
+    assert!(line.contains("waiting for `r`: held by web-0 since "), "{line}");
+    for i in 1..=5 {
+        hold(&servers, &value.replace("web-0", &format!("web-{i}")));
+        sleep(Duration::from_secs(1));
+    }
+    let (at, line) = next(&lines);
+    assert!(line.contains("waiting for `r`: held by web-5 since "), "{line}");
+    assert!(at.duration_since(first) > PACE.mul_f32(0.9));
+    signal(&child, Signal::SIGTERM);
+    ends(&mut child);
+    let rest: Vec<_> = lines.iter().collect();
+    assert_eq!(rest.len(), 1, "{rest:?}");
+}
+
+#[test]
+fn why_no_majority_is_reached_is_kept_up_to_date() {
+    let servers = servers(3);
+    for server in &servers[1..] {
+        server.crash();
+    }
+    let mut child = start(&multiredlock(&servers, &["run", "r", "--", "true"]));
+    let lines = lines(&mut child);
+    let (_, line) = next(&lines);
+    assert_eq!(line.matches(": connection refused").count(), 2, "{line}");
+    servers[0].crash();
+    let (_, line) = next(&lines);
+    assert!(line.contains(&servers[0].address().to_string()), "{line}");
+    signal(&child, Signal::SIGTERM);
+    ends(&mut child);
+}
+
+#[test]
+fn what_is_not_known_yet_is_not_said() {
+    // They accept connections, and say nothing.
+    let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses = listeners
+        .iter()
+        .map(|listener| format!("redis://{}", listener.local_addr().unwrap()));
+    let addresses = addresses.collect::<Vec<_>>().join(",");
+    let mut child = start(&bare(&["--servers", &addresses, "run", "r", "--", "true"]));
+    let lines = lines(&mut child);
+    let (_, line) = next(&lines);
+    assert!(
+        line.contains("no answer") && !line.contains("not connected yet"),
+        "{line}"
+    );
+    signal(&child, Signal::SIGTERM);
+    ends(&mut child);
+}
