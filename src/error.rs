@@ -119,6 +119,9 @@ pub enum AddressProblem {
     /// The port is not between 1 and 65535.
     #[error("port {0} is not between 1 and 65535")]
     Port(String),
+    /// What follows the host is not a number of at most five digits. It is not shown, since it may be a part of a password.
+    #[error("the text after the `:` is not a port (1 to 65535)")]
+    NotAPort,
     /// The database is not between 0 and 255.
     #[error("database {0} is not between 0 and 255")]
     Database(String),

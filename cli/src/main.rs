@@ -2,6 +2,7 @@
 //!
 //! Everything about locks is the library's; here is how one asks for it and how it is told.
 
+mod addresses;
 mod commands;
 mod connect;
 mod duration;

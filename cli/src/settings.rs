@@ -1,7 +1,7 @@
 //! Where the servers are and how they are spoken to: from the arguments, the environment, or a file.
 
 use crate::{
-    duration,
+    addresses, duration,
     exit::{self, Failure},
 };
 use clap::Args;
@@ -21,13 +21,12 @@ use std::{
 #[command(next_help_heading = "Servers")]
 pub(crate) struct Connection {
     /// Addresses, separated by commas: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`,
-    /// `redis-cluster://…`, `redis-sentinel://…`. An odd number of independent servers
+    /// `redis-cluster://…`, `redis-sentinel://…`. An odd number of independent servers. A comma in a password is `%2C`
     #[arg(
         long,
         global = true,
         env = "MULTIREDLOCK_SERVERS",
         value_name = "ADDRESS,…",
-        value_delimiter = ',',
         hide_env_values = true
     )]
     servers: Vec<String>,
@@ -156,7 +155,10 @@ impl Connection {
             .transpose()?
             .unwrap_or_default();
         let groups = match (file.servers, file.groups) {
-            _ if !self.servers.concat().trim().is_empty() => vec![self.servers.clone()],
+            _ if !self.servers.concat().trim().is_empty() => {
+                let lists = self.servers.iter().map(|list| addresses::split(list));
+                vec![lists.collect::<Result<Vec<_>, _>>()?.concat()]
+            }
             (Some(_), Some(_)) => {
                 return Err(Failure::new(
                     exit::CONFIG,

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "tls")]
 use super::Tls;
-use super::{Endpoint, Node, Sentinels, Server};
+use super::{
+    Endpoint, Node, Sentinels, Server,
+    shown::{host_and_port, is_port, split_port},
+};
 use crate::error::AddressProblem;
 use url::Url;
 
@@ -159,7 +162,7 @@ fn parse_url(url: &str, default_port: u16) -> Result<(Node, Server, Option<Strin
         return Err(AddressProblem::Credentials);
     }
     let url = Url::parse(url).map_err(|error| match error {
-        url::ParseError::InvalidPort => AddressProblem::Port(port_text(authority).into()),
+        url::ParseError::InvalidPort => wrong_port(authority),
         url::ParseError::EmptyHost => AddressProblem::Missing("the host"),
         error => AddressProblem::Syntax(error.to_string()),
     })?;
@@ -209,9 +212,13 @@ fn unexpected_query(query: &str) -> AddressProblem {
     AddressProblem::Parameter(query.split(['=', '&']).next().unwrap_or_default().into())
 }
 
-/// The port that the URL parser did not take.
-fn port_text(authority: &str) -> &str {
-    authority.rsplit_once(':').map_or("", |(_, port)| port)
+/// Names the port that the URL parser did not take, unless it may be a part of a password.
+fn wrong_port(authority: &str) -> AddressProblem {
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match split_port(host) {
+        (_, Some(port)) if is_port(port) => AddressProblem::Port(port.into()),
+        _ => AddressProblem::NotAPort,
+    }
 }
 
 /// What stands between the scheme and the path.
@@ -235,8 +242,8 @@ pub(super) fn without_credentials(address: &str) -> String {
     match rest.rfind('@') {
         // It may end a password that is not encoded, or stand in one among the parameters.
         Some(at) if at > end => scheme + "…",
-        Some(at) => format!("{scheme}…{}", &rest[at..end]),
-        None => scheme + &rest[..end],
+        Some(at) => format!("{scheme}…@{}", host_and_port(&rest[at + 1..end])),
+        None => scheme + &host_and_port(&rest[..end]),
     }
 }
 
@@ -342,7 +349,6 @@ mod tests {
             ),
             ("h:0", "port 0 is not between 1 and 65535"),
             ("redis://h:65536", "port 65536 is not between 1 and 65535"),
-            ("redis://h:x/1", "port x is not between 1 and 65535"),
             ("redis://h/256", "database 256 is not between 0 and 255"),
             ("redis://h/-1", "database -1 is not between 0 and 255"),
             ("redis://h/zero", "database zero is not between 0 and 255"),
@@ -360,6 +366,28 @@ mod tests {
         ] {
             let error = Server::parse(address).unwrap_err();
             assert_eq!(error.to_string(), format!("server address `{address}`: {problem}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_port_is_not_shown_since_it_may_be_a_password() {
+        for (address, shown) in [
+            ("redis://h:x/1", "redis://h:…/1"),
+            ("redis://u:hunter2", "redis://u:…"),
+            ("u:hunter2", "u:…"),
+            ("redis://u:hunter2,h", "redis://u:…"),
+            ("redis://u:123456", "redis://u:…"),
+            ("redis://h:6379:hunter2", "redis://h:…"),
+            ("redis://u:hunter2:6379", "redis://u:…"),
+            ("redis://a@u:hunter2", "redis://…@u:…"),
+            ("redis://[::1]:x", "redis://[::1]:…"),
+        ] {
+            let error = Server::parse(address).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("server address `{shown}`: the text after the `:` is not a port (1 to 65535)")
+            );
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }
     }
 
