@@ -2,7 +2,6 @@
 //!
 //! Everything about locks is the library's; here is how one asks for it and how it is told.
 
-mod addresses;
 mod commands;
 mod connect;
 mod duration;
@@ -14,7 +13,7 @@ mod queue;
 mod settings;
 mod signals;
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use commands::Command;
 use exit::Failure;
 use nix::sys::signal::Signal;
@@ -53,6 +52,15 @@ struct Arguments {
     color: Color,
 }
 
+impl Arguments {
+    fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut arguments = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        arguments.connection.note_arguments(&matches);
+        Ok(arguments)
+    }
+}
+
 fn long_help() -> String {
     format!("{}\n\n{}", settings::FILE_HELP, exit::HELP)
 }
@@ -61,7 +69,7 @@ fn main() -> ExitCode {
     if let Some(code) = commands::run::watchdog::entered() {
         return code;
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error),
     };

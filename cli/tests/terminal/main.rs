@@ -8,6 +8,7 @@ mod herd;
 mod locks;
 mod pty;
 mod run;
+mod sources;
 mod usage;
 mod watch;
 
