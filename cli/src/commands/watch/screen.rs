@@ -1,6 +1,6 @@
 //! The full-screen view.
 
-use super::view::View;
+use super::{transitions::Transitions, view::View};
 use crate::{
     exit::{self, Failure},
     signals::interrupted,
@@ -23,7 +23,6 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::{MissedTickBehavior, interval},
 };
-use tokio_stream::StreamExt;
 
 /// How often a round trip is noted: the servers answer a heartbeat a second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -42,7 +41,7 @@ pub(super) async fn show(redlock: &Redlock) -> Result<u8, Failure> {
 
 async fn follow(redlock: &Redlock, terminal: &mut DefaultTerminal) -> Result<u8, Failure> {
     let mut view = View::default();
-    let mut events = redlock.events();
+    let mut events = Transitions::of(redlock);
     let mut keyboard = Keyboard::read();
     let mut interrupted = pin!(interrupted());
     let mut looks = interval(LOOK);
