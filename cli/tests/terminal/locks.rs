@@ -1,6 +1,9 @@
 //! `lock`, `renew`, `unlock` and `status`, as a script uses them.
 
-use crate::common::{json, multiredlock, run, servers};
+use crate::{
+    common::{json, multiredlock, run, servers},
+    support::RedisServer,
+};
 use serde_json::json;
 
 #[test]
@@ -134,6 +137,25 @@ fn the_servers_are_told_with_why_they_are_down() {
     );
     let (_, status) = json(&servers, &["status"]);
     insta::assert_json_snapshot!(status, {
-        ".servers[].server" => "[address]", ".servers[].unchanged_for_ms" => "[ms]", ".servers[].round_trip_us" => "[us]"
+        ".servers[].server" => "[address]", ".servers[].round_trip_us" => "[us]"
     });
+}
+
+#[test]
+fn each_server_that_is_up_is_reported_with_its_round_trip() {
+    let mut servers = servers(3);
+    servers.push(RedisServer::builder().prepare());
+    for _ in 0..10 {
+        let (code, status) = json(&servers, &["status"]);
+        assert_eq!(code, 0);
+        for (server, fact) in servers.iter().zip(status["servers"].as_array().unwrap()) {
+            let is_up = server.url() != servers[3].url();
+            assert_eq!(fact["state"], if is_up { "up" } else { "down" }, "{status:#}");
+            assert_eq!(fact["round_trip_us"].is_u64(), is_up, "{status:#}");
+            // A client that has just begun to look cannot know it.
+            assert_eq!(fact.get("unchanged_for_ms"), None);
+        }
+        let (_, text, _) = run(multiredlock(&servers, &["status"]));
+        assert_eq!(text.matches("  up, answered in ").count(), 3, "{text}");
+    }
 }
