@@ -40,7 +40,7 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
     let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
     assert_eq!(code, 79);
     assert!(
-        stderr.contains("`r` was gone already: 0 of 3 servers still held it, 2 had to"),
+        stderr.contains("could not unlock `r`: 0 of 3 servers hold this value, 2 required; it is held by "),
         "{stderr}"
     );
     assert_eq!(
@@ -50,6 +50,12 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
     assert!(servers.iter().all(|server| server.keys().is_empty()));
     let (code, ..) = run(multiredlock(&servers, &["renew", "r", value]));
     assert_eq!(code, 79);
+    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", value]));
+    assert_eq!(code, 79);
+    assert!(
+        stderr.contains("`r` was gone already: 0 of 3 servers still held it, 2 had to"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -158,4 +164,32 @@ fn each_server_that_is_up_is_reported_with_its_round_trip() {
         let (_, text, _) = run(multiredlock(&servers, &["status"]));
         assert_eq!(text.matches("  up, answered in ").count(), 3, "{text}");
     }
+}
+
+#[test]
+fn an_unlock_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
+    let servers = servers(3);
+    assert_eq!(
+        run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"])).0,
+        0
+    );
+    servers[1].command(&["DEL", "r"]);
+    for json in [false, true] {
+        let mut command = multiredlock(&servers, &["unlock", "r", "another"]);
+        if json {
+            command.arg("--json");
+        }
+        let (code, _, stderr) = run(command);
+        assert_eq!(code, 79);
+        assert!(
+            stderr.contains("; it is held by web-3 since ") && !stderr.contains("gone"),
+            "{stderr}"
+        );
+    }
+    assert_eq!(servers.iter().filter(|server| !server.keys().is_empty()).count(), 2);
+    // Of a lock that a minority holds it is not certain who has it.
+    servers[0].command(&["DEL", "r"]);
+    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
+    assert_eq!(code, 79);
+    assert!(!stderr.contains("held by"), "{stderr}");
 }
