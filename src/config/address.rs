@@ -4,7 +4,7 @@
 use super::Tls;
 use super::{
     Endpoint, Node, Sentinels, Server,
-    shown::{host_and_port, is_port, split_port},
+    shown::{host_and_port, is_bare_ipv6, is_port, split_port},
 };
 use crate::error::AddressProblem;
 use url::Url;
@@ -102,7 +102,7 @@ fn parse_cluster(url: &str) -> Result<Server, AddressProblem> {
     let mut nodes = vec![node];
     for (name, value) in parameters(query.as_deref()) {
         match name {
-            "node" => nodes.push(Node::parse(&value, REDIS_PORT).ok_or(AddressProblem::Node)?),
+            "node" => nodes.push(parse_node(&value, REDIS_PORT)?),
             _ => return Err(AddressProblem::Parameter(name.into())),
         }
     }
@@ -119,7 +119,7 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     for (name, value) in parameters(query.as_deref()) {
         let (name, place) = match name {
             "node" => {
-                nodes.push(Node::parse(&value, SENTINEL_PORT).ok_or(AddressProblem::Node)?);
+                nodes.push(parse_node(&value, SENTINEL_PORT)?);
                 continue;
             }
             DISTRUSTED => {
@@ -147,6 +147,13 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     })
 }
 
+fn parse_node(text: &str, default_port: u16) -> Result<Node, AddressProblem> {
+    if is_bare_ipv6(text) {
+        return Err(AddressProblem::Brackets);
+    }
+    Node::parse(text, default_port).ok_or(AddressProblem::Node)
+}
+
 fn checked(server: Server) -> Result<Server, AddressProblem> {
     match server.problem() {
         None => Ok(server),
@@ -160,6 +167,9 @@ fn parse_url(url: &str, default_port: u16) -> Result<(Node, Server, Option<Strin
     if after(authority, url).contains('@') {
         // What looks like a port, a path or a parameter would be a part of the password, which no error may show.
         return Err(AddressProblem::Credentials);
+    }
+    if is_bare_ipv6(host_part(authority)) {
+        return Err(AddressProblem::Brackets);
     }
     let url = Url::parse(url).map_err(|error| match error {
         url::ParseError::InvalidPort => wrong_port(authority),
@@ -214,8 +224,7 @@ fn unexpected_query(query: &str) -> AddressProblem {
 
 /// Names the port that the URL parser did not take, unless it may be a part of a password.
 fn wrong_port(authority: &str) -> AddressProblem {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match split_port(host) {
+    match split_port(host_part(authority)) {
         (_, Some(port)) if is_port(port) => AddressProblem::Port(port.into()),
         _ => AddressProblem::NotAPort,
     }
@@ -225,6 +234,11 @@ fn wrong_port(authority: &str) -> AddressProblem {
 fn authority(url: &str) -> &str {
     let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+/// What stands behind the credentials.
+fn host_part(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 fn after<'a>(authority: &str, url: &'a str) -> &'a str {
@@ -388,6 +402,33 @@ mod tests {
                 format!("server address `{shown}`: the text after the `:` is not a port (1 to 65535)")
             );
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_without_brackets_is_told_to_stand_in_brackets() {
+        for (address, shown) in [
+            ("::1", "::1"),
+            ("::", "::"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("2001:db8:0:0:0:0:0:7", "2001:db8:0:0:0:0:0:7"),
+            ("::1:6379", "::1:6379"),
+            ("2001:db8:0:0:0:0:0:7:6379", "2001:db8:0:0:0:0:0:7:6379"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ("::ffff:10.0.0.1:6379", "::ffff:10.0.0.1:6379"),
+            ("redis://fe80::1/3", "redis://fe80::1/3"),
+            ("redis://:p@::1", "redis://…@::1"),
+            ("redis-cluster://::1", "redis-cluster://::1"),
+            ("redis-cluster://h?node=::1", "redis-cluster://h"),
+            (
+                "redis-sentinel://h?sentinelServiceName=s&node=::1",
+                "redis-sentinel://h",
+            ),
+        ] {
+            assert_eq!(
+                Server::parse(address).unwrap_err().to_string(),
+                format!("server address `{shown}`: an IPv6 address stands in brackets, such as `[::1]:6379`")
+            );
         }
     }
 

@@ -20,9 +20,16 @@ pub(super) fn host_and_port(text: &str) -> String {
     }
 }
 
+/// Whether it is an IPv6 address without its brackets, perhaps with a port, which cannot be told from the address then.
+pub(super) fn is_bare_ipv6(authority: &str) -> bool {
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let before_port = authority.rsplit_once(':').filter(|(_, port)| is_port(port));
+    is_address(authority) || before_port.is_some_and(|(address, _)| is_address(address))
+}
+
 /// Splits at the colon behind the host, which is none of those in an IPv6 address.
 pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
-    if authority.parse::<Ipv6Addr>().is_ok() {
+    if is_bare_ipv6(authority) {
         return (authority, None);
     }
     let bracketed = authority.find(']').filter(|end| is_bracketed(&authority[..=*end]));
