@@ -127,6 +127,12 @@ pub enum AddressProblem {
     /// The port is not between 1 and 65535.
     #[error("port {0} is not between 1 and 65535")]
     Port(String),
+    /// What follows the host is not a number of at most five digits. It is not shown, since it may be a part of a password.
+    #[error("the text after the `:` is not a port (1 to 65535)")]
+    NotAPort,
+    /// The host is an IPv6 address without its brackets.
+    #[error("an IPv6 address stands in brackets, such as `[::1]:6379`")]
+    Brackets,
     /// The database is not between 0 and 255.
     #[error("database {0} is not between 0 and 255")]
     Database(String),

@@ -6,7 +6,7 @@ use crate::{
 };
 use multiredlock::{DownReason, Redlock, ServerState, ServerStatus};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 
 /// For how long a server that could not be reached at first may come back, as it does when it is started again.
@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a majority waits for the others, so that they vote too.
 const LAGGARDS: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether a heartbeat was answered.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Connects, and waits for a majority of the servers that a resource belongs to.
 pub(crate) async fn connect(settings: &Settings, resource: &str) -> Result<Redlock, Failure> {
@@ -75,6 +78,18 @@ pub(crate) async fn look_around(settings: &Settings) -> Result<Redlock, Failure>
     let redlock = settings.redlock()?;
     all_tried(&redlock).await;
     Ok(redlock)
+}
+
+/// Waits until each server that is up has answered a heartbeat, so that its round trip is known.
+pub(crate) async fn all_answered(redlock: &Redlock) {
+    // No event reports it.
+    let is_open = |server: &ServerStatus| server.state == ServerState::Up && server.round_trip.is_none();
+    let answered = async {
+        while redlock.servers().iter().any(is_open) {
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(PATIENCE, answered).await;
 }
 
 /// Waits until it is known of every server whether it can be reached. The library's limits for a connection end that.

@@ -175,7 +175,6 @@ pub(crate) struct ServerFact {
     group: usize,
     state: &'static str,
     reason: Option<String>,
-    unchanged_for_ms: u64,
     round_trip_us: Option<u64>,
 }
 
@@ -190,7 +189,6 @@ impl From<&ServerStatus> for ServerFact {
             group: status.group,
             state: if reason.is_some() { "down" } else { "up" },
             reason,
-            unchanged_for_ms: millis(status.unchanged_for),
             round_trip_us: status.round_trip.map(micros),
         }
     }

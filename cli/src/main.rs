@@ -15,7 +15,7 @@ mod settings;
 mod signals;
 mod writer;
 
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use commands::Command;
 use exit::Failure;
 use nix::sys::signal::Signal;
@@ -54,6 +54,15 @@ struct Arguments {
     color: Color,
 }
 
+impl Arguments {
+    fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut arguments = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        arguments.connection.note_arguments(&matches);
+        Ok(arguments)
+    }
+}
+
 fn long_help() -> String {
     format!("{}\n\n{}", settings::FILE_HELP, exit::HELP)
 }
@@ -62,7 +71,7 @@ fn main() -> ExitCode {
     if let Some(code) = commands::run::watchdog::entered() {
         return code;
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error),
     };

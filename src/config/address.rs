@@ -2,7 +2,10 @@
 
 #[cfg(feature = "tls")]
 use super::Tls;
-use super::{Endpoint, Node, Sentinels, Server};
+use super::{
+    Endpoint, Node, Sentinels, Server,
+    shown::{host_and_port, is_bare_ipv6, is_port, split_port},
+};
 use crate::error::AddressProblem;
 use url::Url;
 
@@ -99,7 +102,7 @@ fn parse_cluster(url: &str) -> Result<Server, AddressProblem> {
     let mut nodes = vec![node];
     for (name, value) in parameters(query.as_deref()) {
         match name {
-            "node" => nodes.push(Node::parse(&value, REDIS_PORT).ok_or(AddressProblem::Node)?),
+            "node" => nodes.push(parse_node(&value, REDIS_PORT)?),
             _ => return Err(AddressProblem::Parameter(name.into())),
         }
     }
@@ -116,7 +119,7 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     for (name, value) in parameters(query.as_deref()) {
         let (name, place) = match name {
             "node" => {
-                nodes.push(Node::parse(&value, SENTINEL_PORT).ok_or(AddressProblem::Node)?);
+                nodes.push(parse_node(&value, SENTINEL_PORT)?);
                 continue;
             }
             DISTRUSTED => {
@@ -144,6 +147,13 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     })
 }
 
+fn parse_node(text: &str, default_port: u16) -> Result<Node, AddressProblem> {
+    if is_bare_ipv6(text) {
+        return Err(AddressProblem::Brackets);
+    }
+    Node::parse(text, default_port).ok_or(AddressProblem::Node)
+}
+
 fn checked(server: Server) -> Result<Server, AddressProblem> {
     match server.problem() {
         None => Ok(server),
@@ -158,8 +168,11 @@ fn parse_url(url: &str, default_port: u16) -> Result<(Node, Server, Option<Strin
         // What looks like a port, a path or a parameter would be a part of the password, which no error may show.
         return Err(AddressProblem::Credentials);
     }
+    if is_bare_ipv6(host_part(authority)) {
+        return Err(AddressProblem::Brackets);
+    }
     let url = Url::parse(url).map_err(|error| match error {
-        url::ParseError::InvalidPort => AddressProblem::Port(port_text(authority).into()),
+        url::ParseError::InvalidPort => wrong_port(authority),
         url::ParseError::EmptyHost => AddressProblem::Missing("the host"),
         error => AddressProblem::Syntax(error.to_string()),
     })?;
@@ -209,15 +222,23 @@ fn unexpected_query(query: &str) -> AddressProblem {
     AddressProblem::Parameter(query.split(['=', '&']).next().unwrap_or_default().into())
 }
 
-/// The port that the URL parser did not take.
-fn port_text(authority: &str) -> &str {
-    authority.rsplit_once(':').map_or("", |(_, port)| port)
+/// Names the port that the URL parser did not take, unless it may be a part of a password.
+fn wrong_port(authority: &str) -> AddressProblem {
+    match split_port(host_part(authority)) {
+        (_, Some(port)) if is_port(port) => AddressProblem::Port(port.into()),
+        _ => AddressProblem::NotAPort,
+    }
 }
 
 /// What stands between the scheme and the path.
 fn authority(url: &str) -> &str {
     let rest = split_scheme(url).map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+/// What stands behind the credentials.
+fn host_part(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 fn after<'a>(authority: &str, url: &'a str) -> &'a str {
@@ -235,8 +256,8 @@ pub(super) fn without_credentials(address: &str) -> String {
     match rest.rfind('@') {
         // It may end a password that is not encoded, or stand in one among the parameters.
         Some(at) if at > end => scheme + "…",
-        Some(at) => format!("{scheme}…{}", &rest[at..end]),
-        None => scheme + &rest[..end],
+        Some(at) => format!("{scheme}…@{}", host_and_port(&rest[at + 1..end])),
+        None => scheme + &host_and_port(&rest[..end]),
     }
 }
 
@@ -342,7 +363,6 @@ mod tests {
             ),
             ("h:0", "port 0 is not between 1 and 65535"),
             ("redis://h:65536", "port 65536 is not between 1 and 65535"),
-            ("redis://h:x/1", "port x is not between 1 and 65535"),
             ("redis://h/256", "database 256 is not between 0 and 255"),
             ("redis://h/-1", "database -1 is not between 0 and 255"),
             ("redis://h/zero", "database zero is not between 0 and 255"),
@@ -360,6 +380,55 @@ mod tests {
         ] {
             let error = Server::parse(address).unwrap_err();
             assert_eq!(error.to_string(), format!("server address `{address}`: {problem}"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_port_is_not_shown_since_it_may_be_a_password() {
+        for (address, shown) in [
+            ("redis://h:x/1", "redis://h:…/1"),
+            ("redis://u:hunter2", "redis://u:…"),
+            ("u:hunter2", "u:…"),
+            ("redis://u:hunter2,h", "redis://u:…"),
+            ("redis://u:123456", "redis://u:…"),
+            ("redis://h:6379:hunter2", "redis://h:…"),
+            ("redis://u:hunter2:6379", "redis://u:…"),
+            ("redis://a@u:hunter2", "redis://…@u:…"),
+            ("redis://[::1]:x", "redis://[::1]:…"),
+        ] {
+            let error = Server::parse(address).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("server address `{shown}`: the text after the `:` is not a port (1 to 65535)")
+            );
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_without_brackets_is_told_to_stand_in_brackets() {
+        for (address, shown) in [
+            ("::1", "::1"),
+            ("::", "::"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("2001:db8:0:0:0:0:0:7", "2001:db8:0:0:0:0:0:7"),
+            ("::1:6379", "::1:6379"),
+            ("2001:db8:0:0:0:0:0:7:6379", "2001:db8:0:0:0:0:0:7:6379"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ("::ffff:10.0.0.1:6379", "::ffff:10.0.0.1:6379"),
+            ("redis://fe80::1/3", "redis://fe80::1/3"),
+            ("redis://:p@::1", "redis://…@::1"),
+            ("redis-cluster://::1", "redis-cluster://::1"),
+            ("redis-cluster://h?node=::1", "redis-cluster://h"),
+            (
+                "redis-sentinel://h?sentinelServiceName=s&node=::1",
+                "redis-sentinel://h",
+            ),
+        ] {
+            assert_eq!(
+                Server::parse(address).unwrap_err().to_string(),
+                format!("server address `{shown}`: an IPv6 address stands in brackets, such as `[::1]:6379`")
+            );
         }
     }
 

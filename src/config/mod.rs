@@ -3,6 +3,7 @@
 mod address;
 mod nodes;
 mod server;
+mod shown;
 #[cfg(feature = "tls")]
 mod tls;
 

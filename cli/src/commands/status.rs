@@ -1,7 +1,7 @@
 //! `multiredlock status`.
 
 use crate::{
-    connect::{is_reached, look_around},
+    connect::{all_answered, is_reached, look_around},
     duration::show,
     exit::{self, Failure},
     facts::{self, QuorumFact, ServerFact, SurveyFact},
@@ -42,7 +42,10 @@ impl Status {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
         let redlock = look_around(settings).await?;
         let is_clear = match &self.resource {
-            None => tell_servers(&redlock, output)?,
+            None => {
+                all_answered(&redlock).await;
+                tell_servers(&redlock, output)?
+            }
             Some(resource) => {
                 let survey = redlock.owner(resource.as_str()).survey().await?;
                 output.result(&SurveyFact::new(resource, &survey), || in_words(resource, &survey))?;

@@ -1,8 +1,14 @@
 //! `multiredlock unlock`.
 
-use crate::{connect::connect, exit::Failure, output::Output, settings::Settings};
+use crate::{
+    connect::connect,
+    exit::{self, Failure},
+    facts::held_by,
+    output::Output,
+    settings::Settings,
+};
 use clap::Args;
-use multiredlock::OwnerError;
+use multiredlock::{OwnerError, Ownership, Redlock, ReleaseError};
 use serde::Serialize;
 
 /// Gives a lock back
@@ -11,7 +17,7 @@ use serde::Serialize;
 Example:
   multiredlock unlock backup \"$value\"
 
-Exit codes: 0 if a majority removed it, 79 if it was not there any more, 69 if that is not certain.")]
+Exit codes: 0 if a majority removed it, 79 if it was not there any more or the value is another's, 69 if that is not certain.")]
 pub(crate) struct Unlock {
     /// What is locked
     resource: String,
@@ -34,6 +40,10 @@ impl Unlock {
         redlock.group_of(resource).map_err(OwnerError::from)?;
         let lock = multiredlock::Lock::from_parts(resource, self.value);
         let unlocked = redlock.unlock(&lock).await;
+        let problem = match unlocked.check(resource) {
+            Ok(()) => None,
+            Err(error) => Some(explained(&redlock, error).await),
+        };
         redlock.close().await;
         let fact = Unlocked {
             resource,
@@ -42,7 +52,25 @@ impl Unlock {
             unreachable: unlocked.unreachable,
         };
         output.result(&fact, String::new)?;
-        unlocked.check(resource)?;
-        Ok(0)
+        problem.map_or(Ok(0), Err)
     }
+}
+
+/// Says who holds the resource if the lock is not there, since then the value may be wrong.
+async fn explained(redlock: &Redlock, error: ReleaseError) -> Failure {
+    if let ReleaseError::Gone {
+        resource,
+        removed,
+        servers,
+        needed,
+    } = &error
+        && let Ok(Ownership::Held(holder)) = redlock.owner(resource.as_str()).await
+    {
+        let message = format!(
+            "could not unlock `{resource}`: {removed} of {servers} servers hold this value, {needed} required; it is {}",
+            held_by(&holder)
+        );
+        return Failure::new(exit::LOST, message);
+    }
+    error.into()
 }

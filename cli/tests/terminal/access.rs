@@ -66,3 +66,35 @@ fn a_user_and_a_password_of_the_file_are_for_servers_that_name_none() {
     assert!(told.contains("down: not authenticated"), "{told}");
     assert!(!format!("{told}{stderr}").contains("wrong"), "{told}{stderr}");
 }
+
+#[test]
+fn a_comma_in_a_password_does_not_end_the_address() {
+    let server = || RedisServer::builder().user("locks", "on >se,cret ~* &* +@all").start();
+    let servers = [server(), server(), RedisServer::start()];
+    let list = format!(
+        "{},{},{}",
+        servers[0].url_as("locks:se,cret"),
+        servers[1].url_as("locks:se%2Ccret"),
+        servers[2].address()
+    );
+    let (code, told, stderr) = run(bare(&["--servers", &list, "status"]));
+    assert_eq!(code, 0, "{told}{stderr}");
+    assert!(told.starts_with("connected: 3 of 3 servers can vote"), "{told}");
+}
+
+#[test]
+fn no_part_of_a_password_with_a_comma_is_printed() {
+    for list in [
+        "redis://u:12,secret@h",
+        "redis://u:p@w,secret@h",
+        "redis-sentinel://127.0.0.1:1?sentinelServiceName=s&sentinelPassword=p,secret",
+        "redis://u:secret,h",
+        "redis://u:secret",
+    ] {
+        for arguments in [&["status"][..], &["doctor"], &["lock", "r", "--no-wait"]] {
+            let (code, told, stderr) = run(bare(&[&["--servers", list], arguments].concat()));
+            assert_eq!(code, 78, "{told}{stderr}");
+            assert!(!format!("{told}{stderr}").contains("secret"), "{told}{stderr}");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! `lock`, `renew`, `unlock` and `status`, as a script uses them.
 
-use crate::common::{json, multiredlock, run, servers};
+use crate::{
+    common::{json, multiredlock, run, servers},
+    support::RedisServer,
+};
 use serde_json::json;
 
 #[test]
@@ -37,7 +40,7 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
     let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
     assert_eq!(code, 79);
     assert!(
-        stderr.contains("`r` was gone already: 0 of 3 servers still held it, 2 had to"),
+        stderr.contains("could not unlock `r`: 0 of 3 servers hold this value, 2 required; it is held by "),
         "{stderr}"
     );
     assert_eq!(
@@ -47,6 +50,12 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
     assert!(servers.iter().all(|server| server.keys().is_empty()));
     let (code, ..) = run(multiredlock(&servers, &["renew", "r", value]));
     assert_eq!(code, 79);
+    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", value]));
+    assert_eq!(code, 79);
+    assert!(
+        stderr.contains("`r` was gone already: 0 of 3 servers still held it, 2 had to"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -134,6 +143,53 @@ fn the_servers_are_told_with_why_they_are_down() {
     );
     let (_, status) = json(&servers, &["status"]);
     insta::assert_json_snapshot!(status, {
-        ".servers[].server" => "[address]", ".servers[].unchanged_for_ms" => "[ms]", ".servers[].round_trip_us" => "[us]"
+        ".servers[].server" => "[address]", ".servers[].round_trip_us" => "[us]"
     });
+}
+
+#[test]
+fn each_server_that_is_up_is_reported_with_its_round_trip() {
+    let mut servers = servers(3);
+    servers.push(RedisServer::builder().prepare());
+    for _ in 0..10 {
+        let (code, status) = json(&servers, &["status"]);
+        assert_eq!(code, 0);
+        for (server, fact) in servers.iter().zip(status["servers"].as_array().unwrap()) {
+            let is_up = server.url() != servers[3].url();
+            assert_eq!(fact["state"], if is_up { "up" } else { "down" }, "{status:#}");
+            assert_eq!(fact["round_trip_us"].is_u64(), is_up, "{status:#}");
+            // A client that has just begun to look cannot know it.
+            assert_eq!(fact.get("unchanged_for_ms"), None);
+        }
+        let (_, text, _) = run(multiredlock(&servers, &["status"]));
+        assert_eq!(text.matches("  up, answered in ").count(), 3, "{text}");
+    }
+}
+
+#[test]
+fn an_unlock_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
+    let servers = servers(3);
+    assert_eq!(
+        run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"])).0,
+        0
+    );
+    servers[1].command(&["DEL", "r"]);
+    for json in [false, true] {
+        let mut command = multiredlock(&servers, &["unlock", "r", "another"]);
+        if json {
+            command.arg("--json");
+        }
+        let (code, _, stderr) = run(command);
+        assert_eq!(code, 79);
+        assert!(
+            stderr.contains("; it is held by web-3 since ") && !stderr.contains("gone"),
+            "{stderr}"
+        );
+    }
+    assert_eq!(servers.iter().filter(|server| !server.keys().is_empty()).count(), 2);
+    // Of a lock that a minority holds it is not certain who has it.
+    servers[0].command(&["DEL", "r"]);
+    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
+    assert_eq!(code, 79);
+    assert!(!stderr.contains("held by"), "{stderr}");
 }

@@ -11,6 +11,7 @@ mod herd;
 mod locks;
 mod pty;
 mod run;
+mod sources;
 mod stdout;
 mod usage;
 mod waiting;

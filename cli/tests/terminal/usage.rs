@@ -77,6 +77,7 @@ fn servers_that_are_none_are_refused_by_name_and_without_a_password() {
         ("redis://user:secret@h:0", "port 0"),
         ("memory://a", "nobody else reaches"),
         ("h1,h1", "configured twice"),
+        ("h1,::1", "an IPv6 address stands in brackets"),
     ] {
         let (code, line) = refused(bare(&["--servers", address, "lock", "r"]));
         assert_eq!(code, 78, "{line}");

@@ -1,6 +1,9 @@
 //! `watch` without a terminal: a line for each event.
 
-use crate::common::{multiredlock, servers, start};
+use crate::{
+    common::{multiredlock, servers, start},
+    support::RedisServer,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -65,4 +68,40 @@ fn events_are_told_as_json() {
     drop(lines);
     servers[0].restart();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_majority_that_was_never_there_is_reported_once_each_server_was_tried() {
+    let servers: Vec<_> = (0..3).map(|_| RedisServer::builder().prepare()).collect();
+    for json in [false, true] {
+        let mut command = multiredlock(&servers, &["watch"]);
+        if json {
+            command.arg("--json");
+        }
+        let mut child = start(&command);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let first: Vec<String> = lines.by_ref().take(4).collect();
+        let state = if json {
+            "\"event\":\"disconnected\""
+        } else {
+            "Z disconnected: 0 of 3 servers, 2 needed"
+        };
+        assert!(first[3].contains(state), "{first:?}");
+        if json {
+            let told: Value = serde_json::from_str(&first[3]).unwrap();
+            assert_eq!(told["quorum"]["reachable"], 0);
+        }
+        servers[0].restart();
+        servers[1].restart();
+        let connected = if json {
+            "\"event\":\"connected\""
+        } else {
+            "Z connected: 2 of 3 servers"
+        };
+        assert!(lines.any(|line| line.contains(connected)));
+        servers[0].crash();
+        servers[1].crash();
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
 }

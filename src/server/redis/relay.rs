@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
-    net::{TcpStream, UnixListener, UnixStream},
+    net::{UnixListener, UnixStream},
     task::JoinHandle,
     time::timeout,
 };
@@ -128,7 +128,11 @@ async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
 }
 
 #[cfg(feature = "tls")]
-async fn with_tls(connector: &TlsConnector, name: &str, stream: TcpStream) -> Result<Box<dyn Stream>, DownReason> {
+async fn with_tls(
+    connector: &TlsConnector,
+    name: &str,
+    stream: tokio::net::TcpStream,
+) -> Result<Box<dyn Stream>, DownReason> {
     let TlsConnector::Rustls(connector) = connector;
     let name = ServerName::try_from(name.to_owned())
         .map_err(|error| DownReason::Tls(Text::new(words::plain(&format!("{error:?}")))))?;

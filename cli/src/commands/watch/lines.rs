@@ -1,5 +1,6 @@
 //! A line for each event.
 
+use super::transitions::Transitions;
 use crate::{
     exit::Failure,
     facts::{self, EventFact},
@@ -11,11 +12,10 @@ use crate::{
 };
 use multiredlock::Redlock;
 use std::time::SystemTime;
-use tokio_stream::StreamExt;
 
 /// Prints until nobody reads it any more, or it is interrupted.
 pub(super) async fn print(redlock: &Redlock, output: &Output) -> Result<u8, Failure> {
-    let mut events = redlock.events();
+    let mut events = Transitions::of(redlock);
     let mut interrupted = std::pin::pin!(interrupted());
     loop {
         let event = tokio::select! {

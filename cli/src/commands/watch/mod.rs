@@ -3,6 +3,7 @@
 mod keyboard;
 mod lines;
 mod screen;
+mod transitions;
 mod view;
 
 use crate::{exit::Failure, output::Output, settings::Settings};
@@ -12,7 +13,8 @@ use std::io::{self, IsTerminal};
 /// Shows the servers and whether a majority can be reached, live
 ///
 /// On a terminal a full-screen view: state, reason, round trips, transitions; q or Ctrl-C ends it. Otherwise, or with --json, a line
-/// for each event, first those that lead to the present state.
+/// for each event, first those that lead to the present state. If no majority is there once each server was tried, the state is
+/// `disconnected`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:

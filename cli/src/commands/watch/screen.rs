@@ -1,6 +1,6 @@
 //! The full-screen view.
 
-use super::{keyboard::Keyboard, view::View};
+use super::{keyboard::Keyboard, transitions::Transitions, view::View};
 use crate::{
     exit::{self, Failure},
     signals::interrupted,
@@ -28,7 +28,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
-use tokio_stream::StreamExt;
 
 /// How often a round trip is noted: the servers answer a heartbeat a second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,7 +40,7 @@ pub(super) async fn show(redlock: &Redlock) -> Result<u8, Failure> {
 
 async fn follow(redlock: &Redlock, screen: &mut Screen) -> Result<u8, Failure> {
     let mut view = View::default();
-    let mut events = redlock.events();
+    let mut events = Transitions::of(redlock);
     let mut keyboard = Keyboard::read();
     let mut interrupted = pin!(interrupted());
     let mut sizes = signal(SignalKind::window_change()).map_err(|error| failure(&error))?;

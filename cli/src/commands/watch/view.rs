@@ -1,7 +1,7 @@
 //! What the full-screen view shows.
 
 use crate::{duration::show, facts, output::style};
-use multiredlock::{Event, Quorum, ServerState, ServerStatus};
+use multiredlock::{DownReason, Event, Quorum, ServerState, ServerStatus};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout},
@@ -86,6 +86,8 @@ impl View {
     fn quorum(&self, quorum: &Quorum) -> Line<'static> {
         let (style, word) = if quorum.is_reached() {
             (GOOD, "connected")
+        } else if self.is_connecting(quorum.group) {
+            (FAINT, "connecting")
         } else {
             (BAD, "disconnected")
         };
@@ -99,6 +101,14 @@ impl View {
             quorum.reachable, quorum.servers, quorum.needed
         );
         Line::from(vec![Span::raw(group), Span::styled(word, style), Span::raw(counts)])
+    }
+
+    /// Whether a server of a group was not tried yet.
+    fn is_connecting(&self, group: usize) -> bool {
+        let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
+        self.servers
+            .iter()
+            .any(|server| server.group == group && is_open(server))
     }
 
     fn table(&self) -> Table<'_> {
@@ -179,6 +189,19 @@ mod tests {
         assert_eq!(sparkline(&trips(&[])), "");
         assert_eq!(sparkline(&trips(&[Some(0)])), "▁");
         assert_eq!(sparkline(&trips(&[Some(70), None, Some(140), Some(10)])), "▄ █▁");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_majority_is_missing_only_once_each_server_was_tried() {
+        let servers = ["early-a", "early-b"].map(multiredlock::testing::MemoryServer::named);
+        servers.iter().for_each(multiredlock::testing::MemoryServer::crash);
+        let redlock = Redlock::builder().servers(&servers).build().unwrap();
+        let mut view = View::default();
+        view.look(redlock.servers(), redlock.quorums());
+        assert!(drawn(&view, 90, 14).contains("connecting: 0 of 2 servers can vote, 2 needed"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        view.look(redlock.servers(), redlock.quorums());
+        assert!(drawn(&view, 90, 14).contains("disconnected: 0 of 2 servers can vote, 2 needed"));
     }
 
     fn drawn(view: &View, width: u16, height: u16) -> String {

@@ -1,33 +1,32 @@
 //! Where the servers are and how they are spoken to: from the arguments, the environment, or a file.
 
+mod addresses;
+mod file;
+
+pub(crate) use file::FILE_HELP;
+
 use crate::{
     duration,
     exit::{self, Failure},
 };
-use clap::Args;
+use clap::{ArgMatches, Args, parser::ValueSource};
+use file::{File, FileDrift, read};
 #[cfg(feature = "tls")]
 use multiredlock::Tls;
 use multiredlock::{Builder, ConfigError, Drift, Redlock, Server};
-use serde::{Deserialize, Deserializer, de};
-use std::{
-    convert::Infallible,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{convert::Infallible, path::PathBuf, time::Duration};
 
 /// The options that every command has.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Servers")]
 pub(crate) struct Connection {
     /// Addresses, separated by commas: `redis://user:password@host:port/db`, `rediss://…` for TLS, `redis+unix:///path`,
-    /// `redis-cluster://…`, `redis-sentinel://…`. An odd number of independent servers
+    /// `redis-cluster://…`, `redis-sentinel://…`. An odd number of independent servers. A comma in a password is `%2C`
     #[arg(
         long,
         global = true,
         env = "MULTIREDLOCK_SERVERS",
         value_name = "ADDRESS,…",
-        value_delimiter = ',',
         hide_env_values = true
     )]
     servers: Vec<String>,
@@ -61,64 +60,9 @@ pub(crate) struct Connection {
         value_parser = path
     )]
     key: Option<PathBuf>,
-}
-
-/// What the help says of the file.
-pub(crate) const FILE_HELP: &str = "\
-The file of --config, in TOML; all but the servers can be left out:
-  servers = [\"redis://10.0.0.1\", \"redis://10.0.0.2\", \"redis://10.0.0.3\"]
-  # or, for several groups: groups = [[\"redis://a\", …], [\"redis://d\", …]]
-  username = \"locks\"          # for all servers whose address has none
-  password = \"…\"
-  key_prefix = \"lock:\"
-  id = \"web-3\"
-  drift = \"100ms\"             # or a factor of the ttl, as 0.01
-  round_timeout = \"200ms\"
-  restart_guard = \"60s\"       # the longest ttl that anybody uses
-  fence_expiry = \"7d\"
-  heartbeat_interval = \"1s\"
-  heartbeat_timeout = \"1s\"
-  tls = { ca = \"ca.pem\", cert = \"client.pem\", key = \"client.key\", server_name = \"redis\" }
-The arguments go before the environment, and that before the file.";
-
-/// What a configuration file may say.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    servers: Option<Vec<String>>,
-    groups: Option<Vec<Vec<String>>>,
-    username: Option<String>,
-    password: Option<String>,
-    key_prefix: Option<String>,
-    id: Option<String>,
-    drift: Option<FileDrift>,
-    #[serde(deserialize_with = "some_duration")]
-    round_timeout: Option<Duration>,
-    #[serde(deserialize_with = "some_duration")]
-    restart_guard: Option<Duration>,
-    #[serde(deserialize_with = "some_duration")]
-    fence_expiry: Option<Duration>,
-    #[serde(deserialize_with = "some_duration")]
-    heartbeat_interval: Option<Duration>,
-    #[serde(deserialize_with = "some_duration")]
-    heartbeat_timeout: Option<Duration>,
-    tls: FileTls,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileTls {
-    ca: Option<PathBuf>,
-    cert: Option<PathBuf>,
-    key: Option<PathBuf>,
-    server_name: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum FileDrift {
-    Factor(f64),
-    Fixed(String),
+    /// Which of these are arguments. The others come from the environment.
+    #[arg(skip)]
+    arguments: Vec<String>,
 }
 
 /// All that is known of the servers, checked.
@@ -149,27 +93,53 @@ pub(crate) struct TlsFiles {
 }
 
 impl Connection {
+    /// Notes which of the settings are arguments, since these go before a file, and a file that is one before the environment.
+    pub(crate) fn note_arguments(&mut self, matches: &ArgMatches) {
+        let is_argument = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let ids = matches.ids().map(clap::Id::as_str);
+        self.arguments = ids.filter(is_argument).map(Into::into).collect();
+    }
+
+    fn is_argument(&self, name: &str) -> bool {
+        self.arguments.iter().any(|argument| argument == name)
+    }
+
+    /// Whether what the file says goes before the argument or variable of this name.
+    fn is_file_first(&self, name: &str) -> bool {
+        self.is_argument("config") && !self.is_argument(name)
+    }
+
+    fn first<T>(&self, name: &str, own: Option<T>, file: Option<T>) -> Option<T> {
+        if self.is_file_first(name) {
+            file.or(own)
+        } else {
+            own.or(file)
+        }
+    }
+
+    /// The servers of each group. A file whose servers are not among them loses its credentials.
+    fn groups(&self, file: &mut File) -> Result<Vec<Vec<String>>, Failure> {
+        let has_own = !self.servers.concat().trim().is_empty();
+        if has_own && !(self.is_file_first("servers") && file.has_servers()) {
+            if file.has_servers() {
+                file.drop_credentials();
+            }
+            let lists = self.servers.iter().map(|list| addresses::split(list));
+            return Ok(vec![lists.collect::<Result<Vec<_>, _>>()?.concat()]);
+        }
+        file.groups().ok_or_else(|| {
+            let problem = "no servers: give them with --servers, MULTIREDLOCK_SERVERS, or a file with --config";
+            Failure::new(exit::CONFIG, problem)
+        })
+    }
+
     /// Reads the file, if there is one, and settles what goes before what.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let file = given(self.config.as_ref())
+        let mut file = given(self.config.as_ref())
             .map(|path| File::read(path))
             .transpose()?
             .unwrap_or_default();
-        let groups = match (file.servers, file.groups) {
-            _ if !self.servers.concat().trim().is_empty() => vec![self.servers.clone()],
-            (Some(_), Some(_)) => {
-                return Err(Failure::new(
-                    exit::CONFIG,
-                    "the configuration has both `servers` and `groups`",
-                ));
-            }
-            (Some(servers), None) => vec![servers],
-            (None, Some(groups)) => groups,
-            (None, None) => {
-                let problem = "no servers: give them with --servers, MULTIREDLOCK_SERVERS, or a file with --config";
-                return Err(Failure::new(exit::CONFIG, problem));
-            }
-        };
+        let groups = self.groups(&mut file)?;
         if let Some(address) = groups
             .iter()
             .flatten()
@@ -185,15 +155,16 @@ impl Connection {
                 duration::parse(&text).map_err(|problem| Failure::new(exit::CONFIG, format!("drift: {problem}")))?,
             ),
         };
-        let cert = given(self.cert.as_ref()).or(file.tls.cert.as_ref());
-        let key = given(self.key.as_ref()).or(file.tls.key.as_ref());
+        let cert = self.first("cert", given(self.cert.as_ref()), file.tls.cert.as_ref());
+        let key = self.first("key", given(self.key.as_ref()), file.tls.key.as_ref());
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             (None, None) => None,
             _ => return Err(Failure::new(exit::CONFIG, "tls: a certificate and its key go together")),
         };
+        let ca = self.first("ca", given(self.ca.as_ref()), file.tls.ca.as_ref());
         let tls = TlsFiles {
-            ca: given(self.ca.as_ref()).or(file.tls.ca.as_ref()).map(read).transpose()?,
+            ca: ca.map(read).transpose()?,
             identity,
             server_name: file.tls.server_name,
         };
@@ -202,28 +173,14 @@ impl Connection {
             username: file.username.filter(|name| !name.is_empty()),
             password: file.password.filter(|word| !word.is_empty()),
             tls,
-            key_prefix: self.key_prefix.clone().or(file.key_prefix),
+            key_prefix: self.first("key_prefix", self.key_prefix.clone(), file.key_prefix),
             drift,
             restart_guard: file.restart_guard,
-            id: self.id.clone().or(file.id),
+            id: self.first("id", self.id.clone(), file.id),
             round_timeout: file.round_timeout,
             fence_expiry: file.fence_expiry,
             heartbeat_interval: file.heartbeat_interval,
             heartbeat_timeout: file.heartbeat_timeout,
-        })
-    }
-}
-
-impl File {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let text = String::from_utf8(read(path)?)
-            .map_err(|_| Failure::new(exit::CONFIG, format!("{}: not UTF-8", path.display())))?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            let problem = error.message().replace('\n', ", ");
-            Failure::new(exit::CONFIG, format!("{}, line {line}: {problem}", path.display()))
         })
     }
 }
@@ -301,11 +258,6 @@ pub(crate) fn has_credentials(address: &str) -> bool {
         .is_some_and(|authority| authority.contains('@'))
 }
 
-fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, Failure> {
-    let path = path.as_ref();
-    fs::read(path).map_err(|error| Failure::new(exit::CONFIG, format!("{}: {error}", path.display())))
-}
-
 /// Takes an empty text too, which a variable may have that was meant not to be there.
 #[expect(clippy::unnecessary_wraps, reason = "clap asks for it")]
 fn path(text: &str) -> Result<PathBuf, Infallible> {
@@ -314,9 +266,4 @@ fn path(text: &str) -> Result<PathBuf, Infallible> {
 
 fn given(path: Option<&PathBuf>) -> Option<&PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
-}
-
-fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    duration::parse(&text).map(Some).map_err(de::Error::custom)
 }
