@@ -361,3 +361,32 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Server;
+
+    #[test]
+    fn a_server_belongs_to_its_address_until_the_connection_ends() {
+        let addresses: Vec<_> = ["memory://a", "memory://b"]
+            .map(|address| Server::parse(address).unwrap().address())
+            .into();
+        let monitor = Monitor::new(&[&addresses]);
+        let run_id = Some("of the server");
+        assert_eq!(monitor.claim(0, run_id), Ok(()));
+        assert_eq!(monitor.claim(0, run_id), Ok(()), "it is its own");
+        monitor.up(0);
+        assert_eq!(monitor.claim(1, run_id), Err(addresses[0].clone()));
+        // Locks are renewed there.
+        let ready_in = Duration::from_secs(1);
+        monitor.down(0, DownReason::Restarted { ready_in });
+        assert_eq!(monitor.claim(1, run_id), Err(addresses[0].clone()));
+
+        monitor.down(0, DownReason::ConnectionLost);
+        assert_eq!(monitor.claim(1, run_id), Ok(()));
+        assert_eq!(monitor.claim(0, run_id), Err(addresses[1].clone()));
+        // Who does not let us know is not mistaken for another.
+        assert_eq!(monitor.claim(0, None), Ok(()));
+    }
+}

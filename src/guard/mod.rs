@@ -204,6 +204,48 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_guard_whose_validity_ended_while_the_machine_slept_stays_lost_though_it_is_renewed() {
+        let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
+        let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
+        let redlock = redlock.build().unwrap();
+        redlock.wait_connected().await;
+        let guard = redlock.acquire("r", secs(10)).round_timeout(secs(5)).await.unwrap();
+        for server in &servers {
+            server.delay(Duration::from_millis(200));
+        }
+        // The renewal is under way, since 3.3 s. It is granted, and what it promises lasts until long after the sleep.
+        sleep(Duration::from_millis(3_400)).await;
+        clock::tests::sleep_for(secs(7));
+        assert!(!guard.is_valid());
+        sleep(secs(1)).await;
+        assert!(servers.iter().all(|server| server.get("r").is_some()), "it was renewed");
+        assert!(!guard.is_valid(), "{:?}", guard.remaining());
+        assert!(matches!(guard.loss(), Some(Loss::Expired { .. })), "{:?}", guard.loss());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_that_was_lost_by_a_renewal_for_less_stays_lost_though_that_is_refused() {
+        let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
+        let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
+        let redlock = redlock.build().unwrap();
+        redlock.wait_connected().await;
+        let guard = redlock.acquire("r", secs(60)).round_timeout(secs(30)).await.unwrap();
+        let lock = guard.lock();
+        for server in &servers {
+            server.delay(secs(2));
+        }
+        let less = tokio::spawn(redlock.renew(&lock, secs(1)).round_timeout(secs(5)).into_future());
+        sleep(secs(1)).await;
+        assert!(matches!(guard.loss(), Some(Loss::Expired { .. })), "{:?}", guard.loss());
+        servers.iter().for_each(|server| server.forget("r"));
+        less.await.unwrap().unwrap_err();
+        // It did not wait for as long as the answers take.
+        sleep(secs(2)).await;
+        assert!(lock.validity() > secs(50), "no server carried it out");
+        assert!(!guard.is_valid() && guard.remaining().is_zero());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_guard_tells_that_it_was_lost_soon_after_the_machine_woke() {
         let (_servers, redlock) = handle().await;
         let guard = redlock.acquire("r", secs(60)).await.unwrap();

@@ -2,39 +2,42 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 use tokio::sync::Notify;
 
+/// The lowest bit says whether the handle is closed, the others count the rounds: both are read and changed as one, so that a
+/// round is begun either before the close, which then waits for it, or not at all.
+const CLOSED: usize = 1;
+const ROUND: usize = 2;
+
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay {
-    rounds: AtomicUsize,
-    closed: AtomicBool,
+    state: AtomicUsize,
     over: Notify,
 }
 
 impl UnderWay {
     /// Notes a round, until the value is dropped; none once the handle is closed.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Round> {
-        // First, so that a close that is not seen here waits for this round.
-        self.rounds.fetch_add(1, SeqCst);
+        let before = self.state.fetch_add(ROUND, SeqCst);
         let round = Round(Arc::clone(self));
-        (!self.is_closed()).then_some(round)
+        (before & CLOSED == 0).then_some(round)
     }
 
     pub(crate) fn close(&self) {
-        self.closed.store(true, SeqCst);
+        self.state.fetch_or(CLOSED, SeqCst);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(SeqCst)
+        self.state.load(SeqCst) & CLOSED != 0
     }
 
     /// Resolves when no round is under way.
     pub(crate) async fn are_over(&self) {
         loop {
             let over = self.over.notified();
-            if self.rounds.load(SeqCst) == 0 {
+            if self.state.load(SeqCst) < ROUND {
                 return;
             }
             over.await;
@@ -48,8 +51,40 @@ pub(crate) struct Round(Arc<UnderWay>);
 
 impl Drop for Round {
     fn drop(&mut self) {
-        if self.0.rounds.fetch_sub(1, SeqCst) == 1 {
+        let before = self.0.state.fetch_sub(ROUND, SeqCst);
+        if before < 2 * ROUND {
             self.0.over.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::Future, pin::pin, task};
+
+    fn is_over(under_way: &UnderWay) -> bool {
+        let mut cx = task::Context::from_waker(task::Waker::noop());
+        pin!(under_way.are_over()).as_mut().poll(&mut cx).is_ready()
+    }
+
+    #[tokio::test]
+    async fn a_close_waits_for_the_rounds_that_were_begun_before_and_no_other_begins() {
+        let under_way = Arc::<UnderWay>::default();
+        assert!(is_over(&under_way) && !under_way.is_closed());
+        let (first, second) = (under_way.begin().unwrap(), under_way.begin().unwrap());
+        under_way.close();
+        under_way.close();
+        assert!(under_way.is_closed() && under_way.begin().is_none());
+        let waiting = tokio::spawn({
+            let under_way = Arc::clone(&under_way);
+            async move { under_way.are_over().await }
+        });
+        for round in [first, second] {
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished() && !is_over(&under_way));
+            drop(round);
+        }
+        waiting.await.unwrap();
     }
 }

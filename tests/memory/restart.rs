@@ -5,7 +5,7 @@ use multiredlock::{
     ConfigError, DownReason, Event, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
     testing::MemoryServer,
 };
-use std::time::Duration;
+use std::{future::IntoFuture, time::Duration};
 use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt;
 
@@ -51,6 +51,21 @@ async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
     }
     up(&other, 3).await;
     let _lock = other.lock("r", MAX_TTL).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_is_woken_when_a_restarted_server_may_vote_again() {
+    let servers = start(3);
+    let redlock = guarded(&servers).await;
+    servers[0].crash();
+    servers[1].restart();
+    restarted(&redlock, 1).await;
+    let waiter = tokio::spawn(redlock.acquire("r", secs(10)).into_future());
+    sleep(waits(&redlock, 1).unwrap() - ms(1)).await;
+    assert!(!waiter.is_finished());
+    let before = Instant::now();
+    let _guard = waiter.await.unwrap().unwrap();
+    assert!(before.elapsed() <= ms(5), "{:?}", before.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use crate::{builder, connect, eventually_free, ms, secs, start, up};
 use multiredlock::{Lock, LockError, Redlock, ReleaseError, testing::MemoryServer};
+use std::future::IntoFuture;
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
@@ -46,6 +47,36 @@ async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
         sleep(ms(1)).await;
         assert!(servers.iter().all(MemoryServer::is_empty), "frozen for {frozen_for:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_whose_answer_was_lost_is_undone_by_its_attempt_if_the_server_is_back_before_that_fails() {
+    let servers = start(3);
+    let redlock = builder(&servers).heartbeat_interval(ms(100)).heartbeat_timeout(ms(500));
+    let redlock = redlock.reconnect(ms(1), ms(1)).build().unwrap();
+    up(&redlock, 3).await;
+    for server in &servers[1..] {
+        assert!(server.set("r", "of another", None));
+        server.delay(ms(450));
+    }
+    servers[0].freeze();
+    // The heartbeat, which is sent before the SET, ends the connection long before the others refuse the lock.
+    sleep(ms(300)).await;
+    let request = redlock.try_lock("r", secs(600)).round_timeout(secs(60));
+    let request = tokio::spawn(request.into_future());
+    up(&redlock, 2).await;
+    servers[0].thaw();
+    assert!(servers[0].get("r").is_some(), "the SET was in the socket");
+    up(&redlock, 3).await;
+    sleep(ms(10)).await;
+    assert!(
+        !request.is_finished() && servers[0].get("r").is_some(),
+        "it may be granted yet"
+    );
+    let error = request.await.unwrap().unwrap_err();
+    assert!(matches!(error, LockError::Held { .. }), "{error}");
+    sleep(ms(1)).await;
+    assert_eq!(servers[0].get("r"), None);
 }
 
 #[tokio::test(start_paused = true)]

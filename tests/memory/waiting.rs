@@ -501,6 +501,28 @@ async fn a_release_of_a_set_wakes_the_lines_of_its_parts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_handle_at_once() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let held = redlock.acquire("a", secs(600)).await.unwrap();
+    let next = wait(&redlock, "a");
+    let set = tokio::spawn(redlock.acquire(["a", "b"], secs(600)).into_future());
+    sleep(secs(11)).await;
+    held.release().await.unwrap();
+    // It is the second turn in a row, and long. So the third has to wait.
+    let held = next.await.unwrap().unwrap();
+    let _third = wait(&redlock, "a");
+    sleep(ms(100)).await;
+    assert!(!set.is_finished());
+    held.release().await.unwrap();
+    let _guard = timeout(ms(3), set)
+        .await
+        .expect("no server reports the unlock")
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_the_handle_ends_every_waiter() {
     let servers = start(3);
     let (redlock, other) = (connect(&servers).await, connect(&servers).await);
@@ -543,6 +565,22 @@ struct Inline {
     served: AtomicBool,
 }
 
+impl Inline {
+    /// Waits for a resource, of which nothing is awaited.
+    fn wait(redlock: &Redlock, resource: &str) -> Arc<Self> {
+        let waiter = Arc::new(Self {
+            future: Mutex::new(Some(redlock.acquire(resource, secs(60)).into_future())),
+            served: AtomicBool::new(false),
+        });
+        Waker::from(Arc::clone(&waiter)).wake();
+        waiter
+    }
+
+    fn is_served(&self) -> bool {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
 impl std::task::Wake for Inline {
     fn wake(self: Arc<Self>) {
         let mut future = self.future.lock().unwrap();
@@ -559,6 +597,26 @@ impl std::task::Wake for Inline {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_for_a_waiter_that_leaves_is_undone_before_the_next_asks() {
+    let servers = start(3);
+    // So far away that nothing that is sent waits for what is on its way.
+    delay_all(&servers, ms(10));
+    let redlock = connect(&servers).await;
+    let held = redlock.acquire("r", secs(60)).await.unwrap();
+    let mut called = Box::pin(redlock.acquire("r", secs(60)).into_future());
+    assert!(timeout(secs(1), &mut called).await.is_err());
+    // It asks as soon as it is woken, within the drop of the one before it.
+    let next = Inline::wait(&redlock, "r");
+    drop(held);
+    let before = Instant::now();
+    drop(called);
+    while !next.is_served() {
+        sleep(ms(1)).await;
+    }
+    assert!(before.elapsed() <= ms(12), "{:?}", before.elapsed());
+}
+
 #[test]
 fn wakers_that_poll_at_once_find_no_lock_held() {
     let (done, is_done) = std::sync::mpsc::channel();
@@ -572,21 +630,13 @@ fn wakers_that_poll_at_once_find_no_lock_held() {
             let servers = start(3);
             let (redlock, other) = (connect(&servers).await, connect(&servers).await);
             let held = other.acquire("r", secs(60)).await.unwrap();
-            let wait = || {
-                let waiter = Arc::new(Inline {
-                    future: Mutex::new(Some(redlock.acquire("r", secs(60)).into_future())),
-                    served: AtomicBool::new(false),
-                });
-                Waker::from(Arc::clone(&waiter)).wake();
-                waiter
-            };
-            let waiters: Vec<_> = (0..10).map(|_| wait()).collect();
+            let waiters: Vec<_> = (0..10).map(|_| Inline::wait(&redlock, "r")).collect();
             sleep(secs(1)).await;
             // One that leaves wakes the next, an unlock elsewhere wakes the first, and one here the next.
             *waiters[0].future.lock().unwrap() = None;
             held.release().await.unwrap();
             sleep(secs(1)).await;
-            assert!(waiters[1..].iter().all(|waiter| waiter.served.load(Ordering::SeqCst)));
+            assert!(waiters[1..].iter().all(|waiter| waiter.is_served()));
             redlock.close().await;
         });
         let _ = done.send(());

@@ -157,6 +157,21 @@ fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
     assert_eq!(verbs(&script.next()), [Verb::Renew]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_unlock_for_a_server_that_is_away_is_sent_when_it_is_back_unless_its_key_has_expired() {
+    for (away, is_sent) in [(59, true), (60, false)] {
+        let (lane, _) = lane();
+        lane.detach(&DownReason::ConnectionLost);
+        let unlock = operation(Verb::Unlock, &Arc::default());
+        lane.submit(&[&unlock]);
+        assert_eq!(unlock.votes_so_far(), [Vote::Unreachable(DownReason::ConnectionLost)]);
+        tokio::time::advance(Duration::from_secs(away)).await;
+        let next = Arc::new(Wire::default());
+        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+        assert_eq!(!next.is_empty(), is_sent, "after {away} s");
+    }
+}
+
 #[test]
 fn an_unlock_that_was_refused_is_sent_again_with_a_heartbeat() {
     let (lane, script) = lane();
