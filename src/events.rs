@@ -177,7 +177,14 @@ impl Events {
         if let Some(notice) = self.ahead.pop_front() {
             return Poll::Ready(Some(notice));
         }
-        match ready!(Pin::new(&mut self.notices).poll_next(cx)) {
+        let next = loop {
+            match ready!(Pin::new(&mut self.notices).poll_next(cx)) {
+                // What holds at the subscription is what this led to.
+                Some(Ok(notice)) if notice.number <= self.number => {}
+                next => break next,
+            }
+        };
+        match next {
             Some(Ok(notice)) => {
                 self.number = notice.number;
                 Poll::Ready(Some(notice))

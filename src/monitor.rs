@@ -8,6 +8,7 @@ use crate::{
     server::DownReason,
 };
 use std::{
+    collections::VecDeque,
     mem::{Discriminant, discriminant},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -67,7 +68,8 @@ pub(crate) struct Snapshot {
 
 /// Gathers what the supervisors report and tells the subscribers.
 ///
-/// There is no task: whoever reports works it out, under one lock, so that all see the same order.
+/// There is no task: the caller that reports works it out under one lock, so that all subscribers see the same order. What
+/// they get is sent while no lock is held, because their wakers may poll.
 #[derive(Debug)]
 pub(crate) struct Monitor {
     /// Of the servers of all groups, one group after the other.
@@ -89,6 +91,19 @@ struct State {
     number: u64,
     /// Nothing once the handle was closed.
     sender: Option<broadcast::Sender<Notice>>,
+    /// What is to be sent, in this order.
+    outbox: VecDeque<Outgoing>,
+    /// Whether a caller is sending, which then sends also what others report meanwhile.
+    is_sending: bool,
+}
+
+/// What subscribers get.
+#[derive(Debug)]
+enum Outgoing {
+    Notice(broadcast::Sender<Notice>, Notice),
+    Connection(Connection),
+    /// The end of every subscription.
+    Closed(Option<broadcast::Sender<Notice>>),
 }
 
 #[derive(Debug)]
@@ -151,6 +166,8 @@ impl Monitor {
             crossing: 0,
             number: 0,
             sender: Some(broadcast::Sender::new(EVENTS_KEPT)),
+            outbox: VecDeque::new(),
+            is_sending: false,
         };
         Self {
             addresses,
@@ -197,6 +214,7 @@ impl Monitor {
         let server = self.addresses[server].clone();
         tracing::warn!(%server, group, %warning, "warning");
         self.state().tell(Some(Event::Warning { server, group, warning }));
+        self.send();
     }
 
     fn report(&self, server: usize, now: ServerState) {
@@ -205,6 +223,7 @@ impl Monitor {
             _ => None,
         };
         let (group, is_news) = self.take_in(server, now);
+        self.send();
         if let (true, Some(reason)) = (is_news, lasting) {
             let server = &self.addresses[server];
             tracing::warn!(%server, group, %reason, "down, which does not pass by itself");
@@ -249,9 +268,7 @@ impl Monitor {
         if let Some(connection) = crossed.handle {
             state.crossing += 1;
             // First, so that whoever hears the event finds the handle in that state.
-            if state.sender.is_some() {
-                self.connection.send_replace(Some(connection));
-            }
+            state.outbox.push_back(Outgoing::Connection(connection));
             state.tell(Event::of_handle(connection, quorum));
         }
         (group, is_news)
@@ -339,8 +356,43 @@ impl Monitor {
 
     /// Ends every subscription.
     pub(crate) fn close(&self) {
-        self.state().sender = None;
-        self.connection.send_replace(None);
+        {
+            let mut state = self.state();
+            let sender = state.sender.take();
+            state.outbox.push_back(Outgoing::Closed(sender));
+        }
+        self.send();
+    }
+
+    /// Sends what there is to send, in order, unless another caller does so already.
+    fn send(&self) {
+        if std::mem::replace(&mut self.state().is_sending, true) {
+            return;
+        }
+        while let Some(next) = self.next_to_send() {
+            match next {
+                // It fails only if nobody listens.
+                Outgoing::Notice(sender, notice) => drop(sender.send(notice)),
+                Outgoing::Connection(connection) => {
+                    self.connection.send_if_modified(|now| {
+                        let is_open = now.is_some();
+                        *now = now.and(Some(connection));
+                        is_open
+                    });
+                }
+                Outgoing::Closed(sender) => {
+                    drop(sender);
+                    self.connection.send_replace(None);
+                }
+            }
+        }
+    }
+
+    fn next_to_send(&self) -> Option<Outgoing> {
+        let mut state = self.state();
+        let next = state.outbox.pop_front();
+        state.is_sending = next.is_some();
+        next
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -352,12 +404,12 @@ impl State {
     fn tell(&mut self, event: Option<Event>) {
         if let (Some(sender), Some(event)) = (&self.sender, event) {
             self.number += 1;
-            // It fails only if nobody listens.
-            let _ = sender.send(Notice {
+            let notice = Notice {
                 event,
                 crossing: self.crossing,
                 number: self.number,
-            });
+            };
+            self.outbox.push_back(Outgoing::Notice(sender.clone(), notice));
         }
     }
 }
@@ -365,7 +417,91 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Server;
+    use crate::{config::Server, events::Events};
+    use std::{
+        future::Future,
+        pin::Pin,
+        sync::Arc,
+        task::{Context, Poll, Wake, Waker},
+        thread,
+    };
+    use tokio_stream::Stream;
+
+    /// Asks the monitor for everything whenever it is woken, as an executor does that polls at once.
+    struct Nosy(Arc<Monitor>);
+
+    impl Wake for Nosy {
+        fn wake(self: Arc<Self>) {
+            let _ = (
+                self.0.servers([None].into_iter()),
+                self.0.quorums(),
+                self.0.is_connected(),
+            );
+            drop(self.0.subscribe());
+            // It reports, too.
+            self.0.warn(0, Warning::Hidden);
+        }
+    }
+
+    #[test]
+    fn those_that_hear_of_an_event_may_poll_at_once() {
+        let address = Server::parse("memory://a").unwrap().address();
+        let monitor = Arc::new(Monitor::new(&[&[address]]));
+        let waker = Waker::from(Arc::new(Nosy(Arc::clone(&monitor))));
+        let mut events = Events::new(Arc::clone(&monitor));
+        let mut connected = Box::pin(async { monitor.wait_connected().await });
+        let (done, is_done) = std::sync::mpsc::channel();
+        let cx = &mut Context::from_waker(&waker);
+        assert!(Pin::new(&mut events).poll_next(cx).is_pending());
+        assert!(connected.as_mut().poll(cx).is_pending());
+        let reporting = Arc::clone(&monitor);
+        thread::spawn(move || {
+            reporting.up(0);
+            reporting.close();
+            done.send(()).unwrap();
+        });
+        is_done
+            .recv_timeout(Duration::from_secs(10))
+            .expect("a waker waits for a lock");
+        let mut all = Vec::new();
+        while let Poll::Ready(Some(event)) = Pin::new(&mut events).poll_next(cx) {
+            all.push(event);
+        }
+        assert!(
+            matches!(all[..2], [Event::ServerUp { .. }, Event::Connected(_)]),
+            "{all:?}"
+        );
+        assert!(
+            all.iter().any(|event| matches!(event, Event::Warning { .. })),
+            "{all:?}"
+        );
+    }
+
+    #[test]
+    fn a_subscription_between_an_event_and_its_sending_has_it_once() {
+        let address = Server::parse("memory://a").unwrap().address();
+        let monitor = Arc::new(Monitor::new(&[&[address]]));
+        // Another caller is sending.
+        monitor.state().is_sending = true;
+        monitor.up(0);
+        let mut events = Events::new(Arc::clone(&monitor));
+        monitor.state().is_sending = false;
+        monitor.down(0, DownReason::ConnectionLost);
+        monitor.close();
+        let mut all = Vec::new();
+        let cx = &mut Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(event)) = Pin::new(&mut events).poll_next(cx) {
+            all.push(event);
+        }
+        let [up, connected, down, disconnected] = &all[..] else {
+            panic!("{all:?}");
+        };
+        assert!(matches!((up, down), (Event::ServerUp { .. }, Event::ServerDown { .. })));
+        assert!(matches!(
+            (connected, disconnected),
+            (Event::Connected(_), Event::Disconnected(_))
+        ));
+    }
 
     #[test]
     fn a_server_belongs_to_its_address_until_the_connection_ends() {
