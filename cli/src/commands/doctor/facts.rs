@@ -14,10 +14,41 @@ pub(super) struct Terms {
     pub(super) ttl: Duration,
     /// The drift at that ttl.
     pub(super) drift: Duration,
-    /// How long a round waits for its votes.
-    pub(super) round_timeout: Duration,
+    /// How long an attempt waits for each server, if that is set.
+    pub(super) round_timeout: Option<Duration>,
     pub(super) restart_guard: Option<Duration>,
     pub(super) key_prefix: String,
+}
+
+/// How long an attempt waits for a server, as the library decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    Time(Duration),
+    /// Four of the server's round trips, which are longer than the time would be.
+    RoundTrips,
+}
+
+/// The bounds within which an attempt waits for a tenth of the ttl, unless `round_timeout` is set.
+const SHORTEST_ROUND: Duration = Duration::from_millis(50);
+const LONGEST_ROUND: Duration = Duration::from_secs(1);
+
+const ROUND_TRIPS: u32 = 4;
+
+impl Terms {
+    /// How long an attempt waits for a server with this round trip.
+    pub(super) fn patience(&self, round_trip: Duration) -> Patience {
+        let usual = (self.ttl / 10).clamp(SHORTEST_ROUND, LONGEST_ROUND);
+        match self.round_timeout {
+            Some(time) => Patience::Time(time),
+            None if round_trip * ROUND_TRIPS > usual => Patience::RoundTrips,
+            None => Patience::Time(usual),
+        }
+    }
+
+    /// How long after its first command a lock can still be granted.
+    pub(super) fn validity(&self) -> Duration {
+        self.ttl.saturating_sub(self.drift)
+    }
 }
 
 /// One server.

@@ -22,10 +22,6 @@ use std::time::Duration;
 /// The least that has to be left of a ttl for a lock.
 const SHORTEST_VALIDITY: Duration = Duration::from_millis(1);
 
-/// The bounds within which a round takes a tenth of the ttl, unless `round_timeout` is set.
-const SHORTEST_ROUND: Duration = Duration::from_millis(50);
-const LONGEST_ROUND: Duration = Duration::from_secs(1);
-
 /// Examines the servers, and says what to do about what it finds
 ///
 /// Looks for whatever makes a quorum less trustworthy: whether the servers are reached, let us in, are masters, distinct and of
@@ -66,11 +62,10 @@ impl Doctor {
             );
             return Err(Failure::new(exit::USAGE, problem));
         }
-        let usual = (ttl / 10).clamp(SHORTEST_ROUND, LONGEST_ROUND);
         Ok(Terms {
             ttl,
             drift,
-            round_timeout: settings.round_timeout.unwrap_or(usual),
+            round_timeout: settings.round_timeout,
             restart_guard: settings.restart_guard,
             key_prefix: settings.key_prefix.clone().unwrap_or_default(),
         })

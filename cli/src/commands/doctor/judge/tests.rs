@@ -21,7 +21,7 @@ fn terms() -> Terms {
     Terms {
         ttl: ms(30_000),
         drift: ms(100),
-        round_timeout: ms(1_000),
+        round_timeout: Some(ms(1_000)),
         restart_guard: None,
         key_prefix: "lock:".into(),
     }
@@ -383,15 +383,15 @@ fn each_fact_about_a_server_has_its_finding() {
             change(move |s| inspected(s).samples = samples(ms(0), ms(0), ms(1_000))),
             Check::RoundTrip,
             Warn,
-            "1.00 s, at most 1.00 s; a round waits for 1s: its votes come too late",
-            "--ttl",
+            "1.00 s, at most 1.00 s; an attempt waits for 1s: its votes come too late",
+            "raise or remove `round_timeout`",
         ),
         (
             change(move |s| inspected(s).samples = samples(ms(0), ms(0), ms(501))),
             Check::RoundTrip,
             Warn,
             "as soon as anything is slower",
-            "--ttl",
+            "raise or remove `round_timeout`",
         ),
         (
             change(move |s| inspected(s).samples = samples(ms(1_001), ms(0), micros(100))),
