@@ -454,7 +454,7 @@ mod tests {
         let Step::Wait(until) = line.step(now, &mut rng()) else {
             panic!("it waits");
         };
-        assert!(until > now + ms(200) && until <= now + ms(203), "{:?}", until - now);
+        assert!(until >= now + ms(201) && until <= now + ms(203), "{:?}", until - now);
         assert_eq!(line.step(until, &mut rng()), Step::Ask);
     }
 
@@ -581,6 +581,66 @@ mod tests {
         assert_eq!(longest[0], Duration::ZERO, "it had lost none");
         assert!(longest[1] >= TICK && longest[1] <= 2 * TICK, "{longest:?}");
         assert!(longest[3] >= TICK / 2 && longest[3] <= TICK, "{longest:?}");
+    }
+
+    /// A line whose front lost a race when it was woken, and wins the next.
+    fn careful(now: Instant) -> Line {
+        let mut line = refused(now);
+        assert!(!line.has_rivals());
+        line.changed(0);
+        line.changed(1);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        let vote = held("winner", Some(60_000));
+        let votes = [vote.clone(), vote, Vote::Pending];
+        line.refused(&votes, false, times(now), TRACKED, &mut rng());
+        line
+    }
+
+    #[test]
+    fn a_careful_waiter_lets_some_time_pass_whenever_it_is_woken() {
+        let now = Instant::now();
+        let mut line = careful(now);
+        let woken = now + ms(1_000);
+        line.changed(0);
+        line.changed(1);
+        let Step::Pause(until) = line.step(woken, &mut rng()) else {
+            panic!("those that have waited for longer come first");
+        };
+        assert!(
+            until >= woken + TICK && until <= woken + TICK * 3 / 2,
+            "{:?}",
+            until - woken
+        );
+        assert_eq!(line.step(until, &mut rng()), Step::Ask);
+    }
+
+    #[test]
+    fn a_waiter_is_careful_until_it_has_won_so_many_races() {
+        let now = Instant::now();
+        let mut line = careful(now);
+        line.won(now + LATER, false, times(now), TRACKED);
+        for race in 0..CAREFUL {
+            assert!(line.has_rivals(), "after {race} races");
+            line.won(now + LATER, true, times(now), TRACKED);
+            assert!(line.has_rivals(), "what was handed over was no race");
+            line.won(now + LATER, false, times(now), TRACKED);
+        }
+        assert!(!line.has_rivals());
+    }
+
+    #[test]
+    fn what_is_found_free_by_a_look_is_asked_for_at_once() {
+        let now = Instant::now();
+        let look = |votes: &[Vote]| {
+            let mut line = Line::new(3);
+            line.step(now, &mut rng());
+            line.looked(votes, times(now), TRACKED, &mut rng());
+            (line.step(now, &mut rng()), line.has_rivals())
+        };
+        let held = || held("other", Some(60_000));
+        assert_eq!(look(&[Vote::Missing, Vote::Missing, held()]), (Step::Ask, false));
+        assert_eq!(look(&[Vote::Missing, Vote::Missing, Vote::Pending]), (Step::Ask, false));
+        assert_eq!(look(&[Vote::Missing, held(), held()]), (Step::Wait(now + LATER), true));
     }
 
     #[test]
