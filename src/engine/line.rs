@@ -445,6 +445,43 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_was_not_needed_to_lose_is_not_counted_as_free() {
+        let now = Instant::now();
+        let mut line = refused(now);
+        line.changed(0);
+        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
+    }
+
+    #[test]
+    fn a_majority_for_another_is_no_split_vote() {
+        let now = Instant::now();
+        let mut line = Line::new(3);
+        line.step(now, &mut rng());
+        let vote = held("other", Some(60_000));
+        line.refused(
+            &[Vote::Granted, vote.clone(), vote],
+            false,
+            times(now),
+            TRACKED,
+            &mut rng(),
+        );
+        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
+    }
+
+    #[test]
+    fn a_grant_that_comes_late_is_followed_by_a_pause_as_a_split_vote_is() {
+        let now = Instant::now();
+        let paused = (0..20).filter(|seed| {
+            let mut rng = SmallRng::seed_from_u64(*seed);
+            let mut line = refused(now);
+            line.changed(0);
+            line.late(2, &Vote::Granted, now, &mut rng);
+            matches!(line.step(now, &mut rng), Step::Pause(until) if until <= now + 2 * TICK)
+        });
+        assert!(paused.count() >= 15);
+    }
+
+    #[test]
     fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
         let now = Instant::now();
         let mut line = Line::new(3);
