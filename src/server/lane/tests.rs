@@ -471,6 +471,22 @@ fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
 }
 
 #[test]
+fn renewals_that_fill_the_queue_keep_no_unlock_out() {
+    let (lane, _script) = lane();
+    for _ in 0..CAPACITY + 300 {
+        submit(&lane, "a", Verb::Renew);
+    }
+    for (verb, vote) in [
+        (Verb::Renew, Vote::Unreachable(DownReason::Busy)),
+        (Verb::Unlock, Vote::Pending),
+    ] {
+        let operation = operation(verb, &Arc::default());
+        lane.submit(&[&operation]);
+        assert_eq!(operation.votes_so_far(), [vote]);
+    }
+}
+
+#[test]
 fn the_unlock_of_a_value_that_came_from_elsewhere_overtakes_no_set() {
     let (lane, script) = lane();
     lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
