@@ -344,6 +344,36 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_others_took_in_the_pause_are_theirs_first_for_a_while_unless_the_run_goes_on() {
+        let mut turns = Turns::default();
+        let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
+        assert!(turns.is_empty() && !turns.gives_way(&a, start) && !turns.is_in_run(&a, start));
+        let ended = start + ms(10);
+        turns.ended(&a, (start, ended), true, || TICK);
+        assert!(!turns.is_empty() && !turns.is_in_run(&a, ended), "it pauses");
+        assert!(!turns.gives_way(&a, ended + ms(9)), "nobody used the pause yet");
+
+        assert!(turns.taken(&both), "one of them was left to it");
+        assert!(turns.is_in_run(&a, ended + ms(3)) && !turns.is_in_run(&a, ended + ms(4)));
+        assert!(!turns.gives_way(&a, ended + ms(3)) && turns.gives_way(&a, ended + ms(4)));
+        assert!(turns.gives_way(&both, ended + ms(3)), "it had no turn in the run");
+        assert!(turns.gives_way(&both, ended + KEPT - ms(1)) && !turns.gives_way(&both, ended + KEPT));
+        assert!(!turns.gives_way(&"b".into_resources(), ended + ms(9)));
+    }
+
+    #[test]
+    fn a_pause_in_which_another_set_had_its_turn_lets_no_run_grow() {
+        let mut turns = Turns::default();
+        let (mut now, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
+        for _ in 0..3 * MANY_PAUSES {
+            let until = turns.ended(&a, (now, now + ms(10)), true, || TICK);
+            assert_eq!(until, Some(now + ms(14)), "a run lasts 4 ms");
+            assert_eq!(turns.ended(&both, (now + ms(11), now + ms(12)), true, || TICK), None);
+            now += ms(30);
+        }
+    }
+
+    #[test]
     fn another_that_took_its_turn_is_left_more_of_them() {
         let mut greedy = Greedy::new(ms(10));
         for _ in 0..100 {

@@ -262,6 +262,16 @@ mod tests {
     }
 
     #[test]
+    fn the_shortest_renewal_that_may_come_late_limits_what_later_ones_are_worth() {
+        let claim = Claim::default();
+        assert_eq!(claim.overhang(), None);
+        for (ttl, overhang) in [(5_000, 5_000), (1_000, 1_000), (3_000, 1_000), (0, 0)] {
+            claim.overhangs(ms(ttl));
+            assert_eq!(claim.overhang(), Some(ms(overhang)));
+        }
+    }
+
+    #[test]
     fn a_renewal_of_keys_of_unknown_age_may_shorten_them() {
         assert!(renew(&Claim::default(), 1_000).0.shortens);
     }

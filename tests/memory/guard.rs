@@ -245,6 +245,16 @@ async fn a_guard_is_renewed_no_more_once_it_was_held_for_as_long_as_it_may_be() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guard_that_is_lost_sooner_than_it_may_be_held_names_the_cause() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let guard = redlock.acquire("r", secs(3)).max_hold(secs(60)).await.unwrap();
+    freeze(&servers);
+    let (loss, _) = lost(&guard).await;
+    assert!(matches!(loss, Loss::Expired { cause: Some(_), .. }), "{loss}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_guard_may_be_held_for_ever() {
     let servers = start(3);
     let redlock = connect(&servers).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multiredlock::{Guard, Loss, ReleaseError};
+use multiredlock::{Drift, Guard, Loss, ReleaseError};
 use tokio::time::sleep;
 
 use crate::support::{LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, soon, up, watched};
@@ -116,6 +116,33 @@ async fn a_guard_without_a_majority_is_lost_at_the_end_of_its_validity() {
         let release = guard.release().await;
         assert!(matches!(release, Err(ReleaseError::Unknown { .. })), "{release:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
+    let servers = Servers::start(3);
+    let redlock = servers.builder().heartbeat_timeout(LONG).build().unwrap();
+    all_up(&redlock).await;
+    // The keys live on for long after the validity is over, so that the renewal, which comes too late, finds them.
+    let ttl = 10 * TTL;
+    let request = redlock.acquire("r", ttl).drift(Drift::factor(0.8)).round_timeout(LONG);
+    let guard = request.await.unwrap();
+    servers.iter().for_each(RedisServer::freeze);
+    let (loss, _) = lost(&guard).await;
+    assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+
+    servers.iter().for_each(RedisServer::thaw);
+    eventually("it is renewed", async || {
+        servers.iter().all(|server| server.calls("pexpire") > 0)
+    })
+    .await;
+    // Its answers come before those to what is sent later.
+    answers(&redlock).await;
+    assert_eq!(servers.holding(&guard.lock()), 3);
+    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    assert_eq!(guard.loss(), Some(loss));
+    guard.release().await.unwrap();
+    servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -166,10 +166,87 @@ async fn an_unlock_for_a_server_that_is_away_is_sent_when_it_is_back_unless_its_
         lane.submit(&[&unlock]);
         assert_eq!(unlock.votes_so_far(), [Vote::Unreachable(DownReason::ConnectionLost)]);
         tokio::time::advance(Duration::from_secs(away)).await;
-        let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
-        assert_eq!(!next.is_empty(), is_sent, "after {away} s");
+        assert_eq!(!attach(&lane).is_empty(), is_sent, "after {away} s");
     }
+}
+
+fn attach(lane: &Arc<Lane>) -> Arc<Wire> {
+    let next = Arc::new(Wire::default());
+    lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+    next
+}
+
+#[test]
+fn a_set_is_undone_on_the_next_connection_however_early_or_late_it_is_known_to_be_lost() {
+    for is_early in [true, false] {
+        let (lane, script) = lane();
+        let claim = Arc::<Claim>::default();
+        lane.submit(&[&operation(Verb::Lock, &claim)]);
+        let lost = script.next();
+        if is_early {
+            // Before the connection is known to have ended.
+            lost.answer(Answer::Lost);
+            lane.detach(&DownReason::ConnectionLost);
+        } else {
+            // When the next one has ended, too.
+            lane.detach(&DownReason::ConnectionLost);
+            attach(&lane);
+            lane.detach(&DownReason::ConnectionLost);
+            lost.answer(Answer::Lost);
+        }
+        claim.release();
+        assert_eq!(verbs(&attach(&lane).next()), [Verb::Unlock], "early: {is_early}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unlock_that_was_lost_is_sent_when_the_server_is_back_unless_its_key_has_expired() {
+    for (away, is_sent) in [(59, true), (60, false)] {
+        let (lane, script) = lane();
+        lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+        let lost = script.next();
+        lane.detach(&DownReason::ConnectionLost);
+        lost.answer(Answer::Lost);
+        tokio::time::advance(Duration::from_secs(away)).await;
+        assert_eq!(!attach(&lane).is_empty(), is_sent, "after {away} s");
+    }
+    // If the server is back before that is known, it is sent at once.
+    let (lane, script) = lane();
+    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    let lost = script.next();
+    lane.detach(&DownReason::ConnectionLost);
+    let next = attach(&lane);
+    lost.answer(Answer::Lost);
+    assert_eq!(verbs(&next.next()), [Verb::Unlock]);
+}
+
+#[test]
+fn unlocks_for_a_server_that_is_away_are_kept_but_no_more_than_fit() {
+    for (count, kept) in [(3, 3), (CAPACITY + 2, CAPACITY)] {
+        let (lane, _) = lane();
+        lane.detach(&DownReason::ConnectionLost);
+        for _ in 0..count {
+            submit(&lane, "a", Verb::Unlock);
+        }
+        let next = attach(&lane);
+        let mut sent = 0;
+        while !next.is_empty() {
+            let command = next.next();
+            sent += command.operations.len();
+            let outcomes = vec![Outcome::Done; command.operations.len()];
+            command.answer(Answer::Outcomes(outcomes));
+        }
+        assert_eq!(sent, kept);
+    }
+}
+
+#[test]
+fn an_unlock_that_would_be_refused_for_ever_is_not_kept() {
+    let (lane, script) = lane();
+    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    script.next().answer(Answer::Rejected(Refusal::parse("NOPERM")));
+    lane.deliver_late();
+    assert!(script.is_empty());
 }
 
 #[test]
@@ -208,6 +285,18 @@ fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
     script.next().answer(Answer::Outcomes(vec![Outcome::Failed(error)]));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(std::pin::pin!(lane.demoted()).as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
+fn a_command_that_is_rejected_shows_a_replica_only_if_the_server_is_read_only() {
+    for (refusal, is_demoted) in [(Refusal::ReadOnly, true), (Refusal::Loading, false)] {
+        let (lane, script) = lane();
+        lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+        script.next().answer(Answer::Rejected(refusal));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let poll = std::pin::pin!(lane.demoted()).as_mut().poll(&mut cx);
+        assert_eq!(poll.is_ready(), is_demoted);
+    }
 }
 
 #[test]
@@ -378,6 +467,22 @@ fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
     assert_eq!(votes(Verb::Lock), [Vote::Unreachable(DownReason::Busy)]);
     for verb in [Verb::Renew, Verb::Restore, Verb::Raise, Verb::Unlock] {
         assert_eq!(votes(verb), [Vote::Pending]);
+    }
+}
+
+#[test]
+fn renewals_that_fill_the_queue_keep_no_unlock_out() {
+    let (lane, _script) = lane();
+    for _ in 0..CAPACITY + 300 {
+        submit(&lane, "a", Verb::Renew);
+    }
+    for (verb, vote) in [
+        (Verb::Renew, Vote::Unreachable(DownReason::Busy)),
+        (Verb::Unlock, Vote::Pending),
+    ] {
+        let operation = operation(verb, &Arc::default());
+        lane.submit(&[&operation]);
+        assert_eq!(operation.votes_so_far(), [vote]);
     }
 }
 
