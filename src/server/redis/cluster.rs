@@ -26,7 +26,10 @@ use fred::{
         config::{ClusterDiscoveryPolicy, Server as FredServer, ServerConfig},
     },
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::{
     sync::broadcast::{self, error::TryRecvError},
     task::AbortHandle,
@@ -35,14 +38,16 @@ use tokio::{
 impl Connector {
     /// Connects to all nodes of the cluster that have slots, of which this one tells.
     pub(super) async fn connect_to_cluster(&mut self, node: &Node) -> Result<Connected, DownReason> {
-        preflight::check(&node.endpoint(), self.speaks_tls, self.timeout).await?;
+        let reached = preflight::check(&node.endpoint(), self.speaks_tls, self.timeout).await?;
+        // fred needs the name for the certificates of nodes that do not tell their own.
+        let reached = reached.filter(|_| !self.speaks_tls);
         self.config.server = ServerConfig::Clustered {
-            hosts: vec![fred_server(&self.server, &node.host, node.port)],
+            hosts: vec![fred_server(&self.server, &node.host, node.port, reached)],
             policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         };
         let (client, router) = match self.open().await {
             Ok(opened) => opened,
-            Err(reason) => match self.connect_to_lone_node(node, &reason).await {
+            Err(reason) => match self.connect_to_lone_node(node, reached, &reason).await {
                 Some(connected) => return connected,
                 None => return Err(of_another_node(reason)),
             },
@@ -55,12 +60,13 @@ impl Connector {
     async fn connect_to_lone_node(
         &mut self,
         node: &Node,
+        reached: Option<SocketAddr>,
         failure: &DownReason,
     ) -> Option<Result<Connected, DownReason>> {
         if !matches!(failure, DownReason::Io(_) | DownReason::Tls(_)) {
             return None;
         }
-        self.config.server = self.target(&node.endpoint());
+        self.config.server = self.target(&node.endpoint(), reached);
         let (client, router) = self.open().await.ok()?;
         let link = RedisLink::new(client.clone(), &router, None);
         let slots = answer_within(self.timeout, link.peers()[0].command("CLUSTER", vec!["SLOTS".into()])).await;

@@ -20,9 +20,11 @@ use std::{
     pin::pin,
     time::Duration,
 };
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
-    net::{TcpStream, UnixListener, UnixStream},
+    net::{UnixListener, UnixStream},
     task::JoinHandle,
     time::timeout,
 };
@@ -42,7 +44,7 @@ impl Relay {
     /// Connects to the server of this configuration, and puts itself in its place there.
     pub(super) async fn to_server_of(config: &mut Config, limit: Duration) -> Result<Self, DownReason> {
         // The connection and the handshake of TLS take up to three round trips.
-        let connected = answer_within(3 * limit, connect(config)).await;
+        let connected = answer_within(3 * limit, connect(config, limit)).await;
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };
@@ -109,12 +111,12 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
+async fn connect(config: &Config, limit: Duration) -> Result<Box<dyn Stream>, DownReason> {
     let failed = |error: io::Error| preflight::reason(&error);
     match &config.server {
         ServerConfig::Unix { path } => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         ServerConfig::Centralized { server } => {
-            let stream = reach::connect(&server.host, server.port).await?;
+            let stream = reach::connect(&server.host, server.port, limit).await?;
             stream.set_nodelay(true).map_err(failed)?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &config.tls {
