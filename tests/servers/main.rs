@@ -25,6 +25,8 @@ mod support;
 #[cfg(feature = "tls")]
 mod tls;
 mod told;
+#[cfg(feature = "tls")]
+mod trust;
 mod turncoat;
 mod turns;
 mod undo;

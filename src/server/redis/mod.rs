@@ -23,6 +23,8 @@ mod script_tests;
 mod sentinel;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod verify;
 mod wire;
 mod words;
 
