@@ -131,7 +131,13 @@ async fn connect(config: &Config, limit: Duration) -> Result<Box<dyn Stream>, Do
 
 #[cfg(feature = "tls")]
 async fn with_tls(connector: &TlsConnector, name: &str, stream: TcpStream) -> Result<Box<dyn Stream>, DownReason> {
-    let TlsConnector::Rustls(connector) = connector;
+    #[allow(
+        irrefutable_let_patterns,
+        reason = "another crate of the same program may give fred a second kind"
+    )]
+    let TlsConnector::Rustls(connector) = connector else {
+        return Err(DownReason::Tls(Text::new("no connection by rustls")));
+    };
     let name = ServerName::try_from(name.to_owned())
         .map_err(|error| DownReason::Tls(Text::new(words::plain(&format!("{error:?}")))))?;
     match connector.connect(name, stream).await {
