@@ -11,6 +11,8 @@ pub(crate) use nodes::{Node, Sentinels};
 pub(crate) use server::Endpoint;
 pub use server::{Address, Server};
 #[cfg(feature = "tls")]
+pub(crate) use tls::Checks;
+#[cfg(feature = "tls")]
 pub use tls::Tls;
 
 use crate::{

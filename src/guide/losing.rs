@@ -14,7 +14,7 @@
 //! | `MaxHold` | it was held for as long as you allowed | at most a ttl after `max_hold` |
 //!
 //! The servers begin to tell once a lock was held for 100 ms, or for a tenth of its ttl if that is less. They do not tell of a
-//! FLUSHALL, nor without client tracking: then the next renewal finds out, after a third of the validity at the latest.
+//! FLUSHALL or FLUSHDB, nor without client tracking: then the next renewal finds out, after a third of the validity at the latest.
 //!
 //! There are four ways to find out; the first does the most for you:
 //!

@@ -58,8 +58,8 @@
 //! other libraries make it, has no known owner.
 //!
 //! By hand it is `GET console` and `PTTL console` on each server, with the [key prefix](crate::Builder::key_prefix) in front.
-//! `DEL console` on a majority takes the lock away from its owner. A guard is told; the owner of a plain lock finds out when
-//! it renews or unlocks.
+//! `DEL console` on a majority at once takes the lock away from its owner. A guard is told; the owner of a plain lock finds out when
+//! it renews or unlocks. On one server after another it has no effect on a guard, which puts the key back where a minority lost it.
 //!
 //! ```
 //! use multiredlock::{Ownership, Redlock, testing::MemoryServer};

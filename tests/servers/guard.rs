@@ -69,6 +69,22 @@ async fn a_guard_puts_back_a_key_that_is_deleted_on_a_minority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_deleted_on_one_server_after_another_is_put_back_each_time() {
+    let servers = Servers::start(3);
+    let redlock = servers.connected().await;
+    // A renewal is due every 4 s, should a change not be reported.
+    let guard = redlock.acquire("r", ms(12_000)).await.unwrap();
+    for server in servers.iter().cycle().take(6) {
+        watched(std::slice::from_ref(server), 1).await;
+        server.command(&["DEL", "r"]);
+        eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
+    }
+    assert!(guard.is_valid());
+    guard.release().await.unwrap();
+    servers.empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guard_notices_a_flush_at_its_next_renewal() {
     let servers = Servers::start(3);
     let redlock = servers.connected().await;

@@ -26,6 +26,8 @@ mod support;
 #[cfg(feature = "tls")]
 mod tls;
 mod told;
+#[cfg(feature = "tls")]
+mod trust;
 mod turncoat;
 mod turns;
 mod undo;

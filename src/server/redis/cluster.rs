@@ -26,7 +26,10 @@ use fred::{
         config::{ClusterDiscoveryPolicy, Server as FredServer, ServerConfig},
     },
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::{
     sync::broadcast::{self, error::TryRecvError},
     task::AbortHandle,
@@ -37,14 +40,16 @@ impl Connector {
     pub(super) async fn connect_to_cluster(&mut self, node: &Node) -> Result<Connected, DownReason> {
         let endpoint = node.endpoint();
         let check = preflight::check(&endpoint, self.speaks_tls, self.timeout);
-        self.explained(&endpoint, check).await?;
+        let reached = self.explained(&endpoint, check).await?;
+        // fred needs the name for the certificates of nodes that do not tell their own.
+        let reached = reached.filter(|_| !self.speaks_tls);
         self.config.server = ServerConfig::Clustered {
-            hosts: vec![fred_server(&self.server, &node.host, node.port)],
+            hosts: vec![fred_server(&self.server, &node.host, node.port, reached)],
             policy: ClusterDiscoveryPolicy::ConfigEndpoint,
         };
         let (link, router) = match self.explained(&endpoint, Box::pin(self.open())).await {
             Ok(opened) => opened,
-            Err(reason) => match self.connect_to_lone_node(node, &reason).await {
+            Err(reason) => match self.connect_to_lone_node(node, reached, &reason).await {
                 Some(connected) => return connected,
                 None => return Err(of_another_node(reason)),
             },
@@ -56,12 +61,13 @@ impl Connector {
     async fn connect_to_lone_node(
         &mut self,
         node: &Node,
+        reached: Option<SocketAddr>,
         failure: &DownReason,
     ) -> Option<Result<Connected, DownReason>> {
         if !matches!(failure, DownReason::Io(_) | DownReason::Tls(_)) {
             return None;
         }
-        self.config.server = self.target(&node.endpoint());
+        self.config.server = self.target(&node.endpoint(), reached);
         let (mut link, router) = self.open().await.ok()?;
         let slots = answer_within(self.timeout, link.peers()[0].command("CLUSTER", vec!["SLOTS".into()])).await;
         if !names_no_host(&slots.ok()?.ok()?.ok()?) {

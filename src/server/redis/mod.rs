@@ -26,6 +26,8 @@ mod sentinel;
 mod speech;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod verify;
 mod wire;
 mod withheld;
 mod words;
@@ -56,6 +58,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::{Future, poll_fn},
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -155,17 +158,18 @@ impl Connector {
     /// Connects to a server that is one process.
     async fn connect_to(&mut self, endpoint: &Endpoint) -> Result<Connected, DownReason> {
         let check = preflight::check(endpoint, self.speaks_tls, self.timeout);
-        self.explained(endpoint, check).await?;
-        self.config.server = self.target(endpoint);
+        let reached = self.explained(endpoint, check).await?;
+        self.config.server = self.target(endpoint, reached);
         let (link, router) = self.explained(endpoint, Box::pin(self.open())).await?;
         self.connected(link, router).await
     }
 
-    fn target(&self, endpoint: &Endpoint) -> ServerConfig {
+    /// What fred connects to: of a host's addresses the one that was reached.
+    fn target(&self, endpoint: &Endpoint, reached: Option<SocketAddr>) -> ServerConfig {
         match endpoint {
             Endpoint::Unix(path) => ServerConfig::Unix { path: path.clone() },
             Endpoint::Tcp { host, port } => ServerConfig::Centralized {
-                server: fred_server(&self.server, host, *port),
+                server: fred_server(&self.server, host, *port, reached),
             },
             _ => unreachable!("an in-memory server has a connector of its own, and all others are made up of these"),
         }
@@ -444,14 +448,16 @@ fn password(username: Option<&String>, password: Option<&String>) -> Option<Stri
 }
 
 #[cfg(feature = "tls")]
-fn fred_server(server: &Server, host: &str, port: u16) -> FredServer {
-    let name = server.tls.as_ref().and_then(|tls| tls.server_name.clone());
-    FredServer::new_with_tls(host, port, name)
+fn fred_server(server: &Server, host: &str, port: u16, reached: Option<SocketAddr>) -> FredServer {
+    // The certificate is for the host, whatever its address.
+    let tls = server.tls.as_ref();
+    let name = tls.map(|tls| tls.server_name.clone().unwrap_or_else(|| host.to_owned()));
+    FredServer::new_with_tls(reach::host(host, reached), port, name)
 }
 
 #[cfg(not(feature = "tls"))]
-fn fred_server(_: &Server, host: &str, port: u16) -> FredServer {
-    FredServer::new(host, port)
+fn fred_server(_: &Server, host: &str, port: u16, reached: Option<SocketAddr>) -> FredServer {
+    FredServer::new(reach::host(host, reached), port)
 }
 
 #[cfg(feature = "tls")]

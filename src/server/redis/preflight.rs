@@ -10,24 +10,33 @@ use crate::{
     config::Endpoint,
     server::{DownReason, Text, held_up::answer_within},
 };
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The longest line that is read. Redis' own longest greeting, about protected mode, has some 1000 bytes.
 pub(super) const LONGEST_LINE: usize = 2048;
 
-/// Fails unless a Redis server answers. Of a server that speaks TLS only the connection is tried: who proves its name by
+/// Fails unless a Redis server answers, and returns the address that was reached, if it is a host's. Of a server that speaks TLS only the connection is tried: who proves its name by
 /// a certificate is no stranger.
-pub(super) async fn check(endpoint: &Endpoint, speaks_tls: bool, limit: Duration) -> Result<(), DownReason> {
+pub(super) async fn check(
+    endpoint: &Endpoint,
+    speaks_tls: bool,
+    limit: Duration,
+) -> Result<Option<SocketAddr>, DownReason> {
     let attempt = async {
         match endpoint {
             Endpoint::Tcp { host, port } => {
-                let stream = reach::connect(host, *port).await?;
-                if speaks_tls { Ok(()) } else { greet(stream).await }
+                let stream = reach::connect(host, *port, limit).await?;
+                let reached = stream.peer_addr().map_err(|error| reason(&error))?;
+                if !speaks_tls {
+                    greet(stream).await?;
+                }
+                return Ok(Some(reached));
             }
-            Endpoint::Unix(path) => greet(unix(path).await?).await,
-            Endpoint::Cluster(_) | Endpoint::Sentinel(_) | Endpoint::Memory(_) => Ok(()),
+            Endpoint::Unix(path) => greet(unix(path).await?).await?,
+            Endpoint::Cluster(_) | Endpoint::Sentinel(_) | Endpoint::Memory(_) => {}
         }
+        Ok(None)
     };
     // Both the connection and the answer may take that long. If a proxy accepts the connection at once, the answer takes both.
     answer_within(2 * limit, attempt)

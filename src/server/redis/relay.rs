@@ -20,6 +20,8 @@ use std::{
     pin::pin,
     time::Duration,
 };
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     net::{UnixListener, UnixStream},
@@ -42,7 +44,7 @@ impl Relay {
     /// Connects to the server of this configuration, and puts itself in its place there.
     pub(super) async fn to_server_of(config: &mut Config, limit: Duration) -> Result<Self, DownReason> {
         // The connection and the handshake of TLS take up to three round trips.
-        let connected = answer_within(3 * limit, connect(config)).await;
+        let connected = answer_within(3 * limit, connect(config, limit)).await;
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };
@@ -109,12 +111,12 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
+async fn connect(config: &Config, limit: Duration) -> Result<Box<dyn Stream>, DownReason> {
     let failed = |error: io::Error| preflight::reason(&error);
     match &config.server {
         ServerConfig::Unix { path } => Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?)),
         ServerConfig::Centralized { server } => {
-            let stream = reach::connect(&server.host, server.port).await?;
+            let stream = reach::connect(&server.host, server.port, limit).await?;
             stream.set_nodelay(true).map_err(failed)?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &config.tls {
@@ -128,12 +130,14 @@ async fn connect(config: &Config) -> Result<Box<dyn Stream>, DownReason> {
 }
 
 #[cfg(feature = "tls")]
-async fn with_tls(
-    connector: &TlsConnector,
-    name: &str,
-    stream: tokio::net::TcpStream,
-) -> Result<Box<dyn Stream>, DownReason> {
-    let TlsConnector::Rustls(connector) = connector;
+async fn with_tls(connector: &TlsConnector, name: &str, stream: TcpStream) -> Result<Box<dyn Stream>, DownReason> {
+    #[allow(
+        irrefutable_let_patterns,
+        reason = "another crate of the same program may give fred a second kind"
+    )]
+    let TlsConnector::Rustls(connector) = connector else {
+        return Err(DownReason::Tls(Text::new("no connection by rustls")));
+    };
     let name = ServerName::try_from(name.to_owned())
         .map_err(|error| DownReason::Tls(Text::new(words::plain(&format!("{error:?}")))))?;
     match connector.connect(name, stream).await {

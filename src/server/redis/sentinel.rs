@@ -27,9 +27,9 @@ impl Connector {
     async fn ask(&self, sentinels: &Sentinels, sentinel: &Node) -> Result<Node, DownReason> {
         let endpoint = sentinel.endpoint();
         let check = preflight::check(&endpoint, self.speaks_tls, self.timeout);
-        self.explained(&endpoint, check).await?;
+        let reached = self.explained(&endpoint, check).await?;
         let config = Config {
-            server: self.target(&endpoint),
+            server: self.target(&endpoint, reached),
             username: sentinels.username.clone(),
             password: password(sentinels.username.as_ref(), sentinels.password.as_ref()),
             database: None,

@@ -3,15 +3,17 @@
 //! A server with TLS hangs up on a plain `PING`, and a server without it waits for the end of a line in what TLS begins with. So
 //! neither says what is wrong, and one message that both of them understand finds out.
 
-use super::Connector;
+use super::{Connector, reach};
 use crate::{
     config::Endpoint,
     server::{DownReason, held_up::answer_within},
 };
-use std::future::{Future, pending};
+use std::{
+    future::{Future, pending},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::sleep,
 };
 
@@ -38,7 +40,7 @@ impl Connector {
             Err(reason) if may_be_a_misunderstanding(&reason, self.speaks_tls) => reason,
             outcome => return outcome,
         };
-        let speech = answer_within(self.timeout, listen(endpoint)).await;
+        let speech = answer_within(self.timeout, listen(endpoint, self.timeout)).await;
         Err(match (self.speaks_tls, speech.ok().flatten()) {
             (true, Some(Speech::Plain)) => DownReason::LacksTls,
             (false, Some(Speech::Tls)) => DownReason::NeedsTls,
@@ -50,7 +52,7 @@ impl Connector {
     async fn doubt(&self, endpoint: &Endpoint) {
         if self.speaks_tls {
             sleep(self.timeout / 2).await;
-            if listen(endpoint).await == Some(Speech::Plain) {
+            if listen(endpoint, self.timeout).await == Some(Speech::Plain) {
                 return;
             }
         }
@@ -66,11 +68,11 @@ fn may_be_a_misunderstanding(reason: &DownReason, speaks_tls: bool) -> bool {
     }
 }
 
-async fn listen(endpoint: &Endpoint) -> Option<Speech> {
+async fn listen(endpoint: &Endpoint, limit: Duration) -> Option<Speech> {
     let Endpoint::Tcp { host, port } = endpoint else {
         return None;
     };
-    let mut stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
+    let mut stream = reach::connect(host, *port, limit).await.ok()?;
     stream.write_all(&greeting()).await.ok()?;
     speech(stream.read_u8().await.ok()?)
 }

@@ -1,11 +1,15 @@
 //! TLS settings as rustls takes them.
 
-use super::words;
-use crate::config::Tls;
+use super::{
+    verify::{Trust, Verifier},
+    words,
+};
+use crate::config::{Checks, Tls};
 use fred::{
     rustls::{
         ClientConfig, RootCertStore,
-        crypto::ring,
+        client::WebPkiServerVerifier,
+        crypto::{CryptoProvider, ring},
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     },
     rustls_native_certs,
@@ -35,10 +39,16 @@ impl HostMapping for OneName {
 
 fn connector(tls: &Tls) -> Result<TlsConnector, String> {
     // The provider is named because another crate in the program may bring a second one.
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Verifier {
+        trust: trust(tls, &provider)?,
+        provider: Arc::clone(&provider),
+    };
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots(tls)?);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let config = match &tls.identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
@@ -49,6 +59,22 @@ fn connector(tls: &Tls) -> Result<TlsConnector, String> {
         }
     };
     Ok(config.into())
+}
+
+fn trust(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Trust, String> {
+    if tls.checks == Checks::Nothing {
+        return Ok(Trust::Anything);
+    }
+    if let Some(pinned) = &tls.pinned {
+        return certificates(pinned).map(Trust::Pinned);
+    }
+    let roots = Arc::new(roots(tls)?);
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+    Ok(Trust::Authorities {
+        certificates: tls.ca.as_deref().map(certificates).transpose()?.unwrap_or_default(),
+        verifier: verifier.build().map_err(|error| error.to_string())?,
+        checks_name: tls.checks == Checks::Everything,
+    })
 }
 
 fn roots(tls: &Tls) -> Result<RootCertStore, String> {

@@ -92,7 +92,7 @@ fn certificate(problem: &str) -> String {
             "the certificate is of X.509 version 1, and version 3 is needed".into()
         }
         _ if problem.contains("CaUsedAsEndEntity") => {
-            "the server's certificate is that of an authority (CA:TRUE), not of a server".into()
+            "the server shows the certificate of an authority (CA:TRUE), which has to be given as the one that is trusted".into()
         }
         "Other" => {
             let reason = problem.trim_start_matches("Other(").trim_start_matches("OtherError(");

@@ -98,6 +98,29 @@ impl Certificates {
         }
     }
 
+    /// Those of a server that signed its own, as an authority or as nobody in particular.
+    pub(crate) fn self_signed(names: &[&str], is_authority: bool) -> Self {
+        let mut params = named("self-signed server", names);
+        if is_authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        let key = KeyPair::generate().expect("the system gives randomness");
+        let certificate = params.self_signed(&key).expect("anybody may sign for itself").pem();
+        Self::new().of_server(&certificate, &key.serialize_pem())
+    }
+
+    /// Those of a server whose certificate was made elsewhere, and is its own authority.
+    pub(crate) fn of_server(self, certificate: &str, key: &str) -> Self {
+        Self {
+            authority: certificate.to_owned(),
+            server: Identity {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+            },
+            ..self
+        }
+    }
+
     /// What a listener of our own asks for TLS with, and shows the server's certificate.
     pub(crate) fn lock(&self) -> TlsAcceptor {
         let certificate = CertificateDer::from_pem_slice(self.server.certificate.as_bytes());

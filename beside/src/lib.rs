@@ -1,0 +1,4 @@
+//! A program that uses `multiredlock`, and fred with other features.
+
+pub use fred::clients::Client;
+pub use multiredlock::Redlock;
