@@ -6,9 +6,13 @@ use tokio::time::{Instant, timeout};
 /// Into how many slices a time limit is cut.
 const SLICES: u32 = 8;
 
-/// How many slices it may take at most, however often the process is held up. An answer may take that many turns of tasks to be
-/// asked for and read, so it is not a time.
+/// However often the process is held up, an answer is waited for in at most so many slices. It may take that many turns of tasks
+/// to be asked for and read, so this is not a time.
 const MOST_SLICES: u32 = 8 * SLICES;
+
+/// The longest time that these slices may take: this one, or eight times the limit if that is longer. What floods a process with
+/// messages holds it up, too.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// The time was up.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +25,10 @@ pub(crate) struct TimeIsUp;
 pub(crate) async fn answer_within<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, TimeIsUp> {
     let mut answer = pin!(answer);
     let slice = whole_millis(limit / SLICES).max(Duration::from_millis(1));
-    let mut waited = Duration::ZERO;
+    let longest = LONGEST.max(limit.saturating_mul(8));
+    let (started, mut waited) = (Instant::now(), Duration::ZERO);
     for _ in 0..MOST_SLICES {
-        if waited >= limit {
+        if waited >= limit || started.elapsed() >= longest {
             break;
         }
         let before = Instant::now();
@@ -52,7 +57,10 @@ pub(crate) fn was_held_up(since: Instant, should_take: Duration) -> bool {
 mod tests {
     use super::*;
     use std::{future::pending, thread};
-    use tokio::{task::yield_now, time::sleep};
+    use tokio::{
+        task::yield_now,
+        time::{advance, sleep},
+    };
 
     fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -68,6 +76,23 @@ mod tests {
         }
         assert!(answer_within(ms(100), sleep(ms(98))).await.is_ok());
         assert!(answer_within(Duration::MAX, sleep(ms(98))).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_holds_up_the_process_all_the_time_does_not_make_it_wait_for_long() {
+        for (limit, longest) in [(100, 8_000), (800, 8_000), (2_000, 16_000)] {
+            let jumps = tokio::spawn(async {
+                loop {
+                    advance(ms(600)).await;
+                    yield_now().await;
+                }
+            });
+            let before = Instant::now();
+            assert_eq!(answer_within(ms(limit), pending::<()>()).await, Err(TimeIsUp));
+            jumps.abort();
+            let (elapsed, longest) = (before.elapsed(), ms(longest));
+            assert!(elapsed >= longest && elapsed <= longest + ms(1_200), "{elapsed:?}");
+        }
     }
 
     #[tokio::test]
