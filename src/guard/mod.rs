@@ -233,7 +233,9 @@ mod tests {
         let less = tokio::spawn(redlock.renew(&lock, secs(1)).round_timeout(secs(5)).into_future());
         sleep(secs(1)).await;
         assert!(matches!(guard.loss(), Some(Loss::Expired { .. })), "{:?}", guard.loss());
-        servers.iter().for_each(|server| server.forget("r"));
+        for server in &servers {
+            server.forget("r");
+        }
         less.await.unwrap().unwrap_err();
         // It did not wait for as long as the answers take.
         sleep(secs(2)).await;

@@ -61,7 +61,7 @@ async fn a_waiter_is_woken_when_a_restarted_server_may_vote_again() {
     servers[1].restart();
     restarted(&redlock, 1).await;
     let waiter = tokio::spawn(redlock.acquire("r", secs(10)).into_future());
-    sleep(waits(&redlock, 1).unwrap() - ms(1)).await;
+    sleep(waits(&redlock, 1).unwrap().saturating_sub(ms(1))).await;
     assert!(!waiter.is_finished());
     let before = Instant::now();
     let _guard = waiter.await.unwrap().unwrap();
