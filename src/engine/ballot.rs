@@ -206,6 +206,13 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_refused_could_not_vote_on_who_holds_the_resource() {
+        let refused = || Vote::Refused(Refusal::OutOfMemory);
+        assert!(!is_held(&[held(), refused(), refused()]));
+        assert!(is_held(&[held(), Vote::Granted, refused()]));
+    }
+
+    #[test]
     fn an_even_number_of_servers_is_lost_at_half_of_them() {
         assert_eq!(after(2, &[held()]), Some(Decision::Lost));
         assert_eq!(after(4, &[held()]), None);
