@@ -11,7 +11,7 @@ const OF_THE_END: usize = 16;
 /// How many names of a lock are shown at most.
 pub(crate) const MOST_SHOWN: usize = 8;
 
-/// A name as it is shown: without control characters, and with an ellipsis in place of what is too much.
+/// A name as it is shown: with control characters escaped, and with an ellipsis in place of what is too much.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
@@ -25,9 +25,14 @@ impl fmt::Display for Shown<'_> {
             (name, name)
         };
         let (start, end) = (String::from_utf8_lossy(start), String::from_utf8_lossy(end));
-        let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
         let write = |f: &mut fmt::Formatter<'_>, text: &str| {
-            text.chars().try_for_each(|c| fmt::Write::write_char(f, printable(c)))
+            text.chars().try_for_each(|c| {
+                if c.is_control() {
+                    write!(f, "{}", c.escape_default())
+                } else {
+                    fmt::Write::write_char(f, c)
+                }
+            })
         };
         if !is_long && start.chars().count() <= SHOWN {
             return write(f, &start);
@@ -72,8 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_printed_is_replaced() {
-        assert_eq!(shown("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    fn what_cannot_be_printed_is_escaped_or_replaced() {
+        assert_eq!(shown("a\u{1b}[2J\nb"), "a\\u{1b}[2J\\nb");
         assert_eq!(shown(b"a\xffb"), "a\u{fffd}b");
     }
 }

@@ -27,6 +27,8 @@ The file of --config, in TOML; all but the servers can be left out:
   heartbeat_interval = \"1s\"
   heartbeat_timeout = \"1s\"
   tls = { ca = \"ca.pem\", cert = \"client.pem\", key = \"client.key\", server_name = \"redis\" }
+  # in tls, besides: pinned = \"server.pem\" for this certificate and no other; any_name = true for any name in it;
+  # insecure_accept_any_certificate = true for tests alone: who intercepts the connection reads the password
 The paths in it begin in the file's folder. If the servers are named elsewhere, the user, the password and the client certificate
 of a file with servers are not used. The first of these that has a setting counts: the arguments, the file of --config, the
 environment, the file of MULTIREDLOCK_CONFIG.";
@@ -62,6 +64,9 @@ pub(super) struct FileTls {
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) server_name: Option<String>,
+    pub(super) pinned: Option<PathBuf>,
+    pub(super) any_name: bool,
+    pub(super) insecure_accept_any_certificate: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,8 +92,10 @@ impl File {
             let problem = format!("{}: it has both `servers` and `groups`", path.display());
             return Err(Failure::new(exit::CONFIG, problem));
         }
-        let FileTls { ca, cert, key, .. } = &mut file.tls;
-        for named in [ca, cert, key].into_iter().flatten() {
+        let FileTls {
+            ca, cert, key, pinned, ..
+        } = &mut file.tls;
+        for named in [ca, cert, key, pinned].into_iter().flatten() {
             *named = path.with_file_name("").join(&*named);
         }
         Ok(file)

@@ -90,6 +90,16 @@ pub(crate) struct TlsFiles {
     pub(crate) ca: Option<Vec<u8>>,
     pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
     pub(crate) server_name: Option<String>,
+    pub(crate) pinned: Option<Vec<u8>>,
+    pub(crate) any_name: bool,
+    pub(crate) accepts_any_certificate: bool,
+}
+
+impl TlsFiles {
+    /// Whether a server's certificate is checked in another way than by an authority and a name.
+    pub(crate) fn has_own_checks(&self) -> bool {
+        self.pinned.is_some() || self.any_name || self.accepts_any_certificate
+    }
 }
 
 impl Connection {
@@ -167,6 +177,9 @@ impl Connection {
             ca: ca.map(read).transpose()?,
             identity,
             server_name: file.tls.server_name,
+            pinned: file.tls.pinned.map(read).transpose()?,
+            any_name: file.tls.any_name,
+            accepts_any_certificate: file.tls.insecure_accept_any_certificate,
         };
         Ok(Settings {
             groups,
@@ -231,6 +244,13 @@ impl Settings {
             let mut tls = set(Tls::new(), self.tls.ca.as_deref(), Tls::ca_pem);
             if let Some((cert, key)) = &self.tls.identity {
                 tls = tls.identity_pem(cert.clone(), key.clone());
+            }
+            tls = set(tls, self.tls.pinned.as_deref(), Tls::pinned_pem);
+            if self.tls.any_name {
+                tls = tls.any_name();
+            }
+            if self.tls.accepts_any_certificate {
+                tls = tls.insecure_accept_any_certificate();
             }
             server = server.tls(set(tls, self.tls.server_name.as_ref(), Tls::server_name));
         }

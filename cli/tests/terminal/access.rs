@@ -49,6 +49,40 @@ fn certificates_are_taken_from_files() {
 }
 
 #[test]
+fn a_certificate_is_pinned_or_not_checked_if_the_file_says_so() {
+    let (certificates, other) = (Certificates::new(), Certificates::of(&["elsewhere"]));
+    let start = |certificates| {
+        let builder = RedisServer::builder().tls(certificates, ClientCertificate::Ignored);
+        builder.start_if_built_with_tls()
+    };
+    // Not every server is built with TLS.
+    let (Some(server), Some(elsewhere)) = (start(&certificates), start(&other)) else {
+        return;
+    };
+    let folder = Folder::new();
+    fs::write(folder.path("pinned.pem"), &certificates.server.certificate).unwrap();
+    fs::write(folder.path("ca.pem"), &other.authority).unwrap();
+    let file = folder.path("locks.toml");
+    let with = |server: &RedisServer, tls: &str, words: &[&str]| {
+        fs::write(&file, format!("servers = [{:?}]\ntls = {{ {tls} }}", server.url())).unwrap();
+        run(bare(&[&["--config", &file], words].concat()))
+    };
+    let status = |server: &RedisServer, tls: &str| with(server, tls, &["status"]).0;
+    assert_eq!(status(&server, "pinned = \"pinned.pem\""), 0);
+    assert_eq!(status(&elsewhere, "pinned = \"pinned.pem\""), 69);
+    assert_eq!(status(&elsewhere, "ca = \"ca.pem\""), 69);
+    assert_eq!(status(&elsewhere, "ca = \"ca.pem\", any_name = true"), 0);
+    assert_eq!(status(&server, "ca = \"ca.pem\", any_name = true"), 69);
+    let any = "insecure_accept_any_certificate = true";
+    assert_eq!((status(&server, any), status(&elsewhere, any)), (0, 0));
+
+    let (_, told, stderr) = with(&server, any, &["doctor"]);
+    assert!(told.contains("whoever intercepts the connection"), "{told}{stderr}");
+    let (_, told, stderr) = with(&server, "pinned = \"pinned.pem\"", &["doctor"]);
+    assert!(told.contains("in a way that only the library knows"), "{told}{stderr}");
+}
+
+#[test]
 fn a_user_and_a_password_of_the_file_are_for_servers_that_name_none() {
     let builder = RedisServer::builder().user("default", "off");
     let server = builder.user("locks", "on >secret ~* &* +@all").start();

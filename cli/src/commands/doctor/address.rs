@@ -42,6 +42,8 @@ pub(super) struct Defaults<'a> {
     password: Option<&'a str>,
     /// Whom the certificates are for, if not for the hosts.
     server_name: Option<&'a str>,
+    /// Whether certificates are checked in another way than by an authority and a name.
+    has_own_checks: bool,
 }
 
 impl<'a> From<&'a Settings> for Defaults<'a> {
@@ -50,6 +52,7 @@ impl<'a> From<&'a Settings> for Defaults<'a> {
             username: settings.username.as_deref(),
             password: settings.password.as_deref(),
             server_name: settings.tls.server_name.as_deref(),
+            has_own_checks: settings.tls.has_own_checks(),
         }
     }
 }
@@ -99,6 +102,9 @@ impl Way {
         way.target = match (kind, certified) {
             (Kind::Cluster, _) => Err("it is a cluster, whose nodes only the library knows".into()),
             (Kind::Sentinel, _) => Err("it is named by sentinels, which only the library asks".into()),
+            (Kind::Single, _) if is_tls && defaults.has_own_checks => {
+                Err("its certificate is checked in a way that only the library knows".into())
+            }
             (Kind::Single, Some(name)) if host != Some(name) => Err(format!(
                 "its certificate is for `{name}`, which only the library can expect"
             )),
@@ -233,6 +239,7 @@ mod tests {
             username: Some("locks"),
             password: Some("secret"),
             server_name: None,
+            has_own_checks: false,
         };
         for (address, user, password) in [
             ("h", "locks", "secret"),

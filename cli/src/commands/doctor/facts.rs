@@ -18,6 +18,8 @@ pub(super) struct Terms {
     pub(super) round_timeout: Option<Duration>,
     pub(super) restart_guard: Option<Duration>,
     pub(super) key_prefix: String,
+    /// Whether any certificate of a server is accepted.
+    pub(super) accepts_any_certificate: bool,
 }
 
 /// How long an attempt waits for a server, as the library decides it.

@@ -68,6 +68,7 @@ impl Doctor {
             round_timeout: settings.round_timeout,
             restart_guard: settings.restart_guard,
             key_prefix: settings.key_prefix.clone().unwrap_or_default(),
+            accepts_any_certificate: settings.tls.accepts_any_certificate,
         })
     }
 }

@@ -3,19 +3,19 @@
 use crate::{
     commands::doctor::{
         address::{Kind, Place},
-        facts::{Missed, ServerFacts},
+        facts::{Missed, ServerFacts, Terms},
         finding::{Check, Level, Outcome},
     },
     duration::show,
 };
 use multiredlock::{DownReason, Warning};
 
-pub(super) fn judge(server: &ServerFacts, absence: Level) -> Vec<Outcome> {
+pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outcome> {
     let mut outcomes = match server.down() {
         Some(reason) => Vec::from_iter(down(reason, absence)),
         None => [Outcome::ok(Check::Reachable, "it is up"), authenticated(server)].into(),
     };
-    outcomes.extend(plaintext(server));
+    outcomes.extend(plaintext(server, terms));
     outcomes.extend(distinct(server));
     outcomes.extend(role(server));
     outcomes
@@ -100,7 +100,7 @@ fn reaching(reason: &DownReason) -> &'static str {
 }
 
 /// Whether others on the way can read along.
-fn plaintext(server: &ServerFacts) -> Option<Outcome> {
+fn plaintext(server: &ServerFacts, terms: &Terms) -> Option<Outcome> {
     match server.down() {
         Some(DownReason::Tls(_) | DownReason::NeedsTls | DownReason::LacksTls) => return None,
         // Nobody knows before there is a connection.
@@ -117,6 +117,12 @@ fn plaintext(server: &ServerFacts) -> Option<Outcome> {
         _ => {}
     }
     Some(match &server.place {
+        _ if server.is_tls && terms.accepts_any_certificate => Outcome::new(
+            Check::Tls,
+            Level::Warning,
+            "encrypted, but with any certificate: whoever intercepts the connection can read the password",
+            "Give its certificate as `pinned` in the file, or its authority with --ca.",
+        ),
         _ if server.is_tls => Outcome::ok(Check::Tls, "encrypted"),
         Place::ThisMachine => Outcome::ok(Check::Tls, "not needed within this machine"),
         Place::Host(_) if server.has_password => Outcome::new(

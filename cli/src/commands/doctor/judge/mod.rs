@@ -37,7 +37,7 @@ fn judge_group(servers: &[ServerFacts], terms: &Terms) -> Vec<Finding> {
 }
 
 fn judge_server(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outcome> {
-    let mut outcomes = access::judge(server, absence);
+    let mut outcomes = access::judge(server, absence, terms);
     outcomes.extend(permissions::judge(server, absence, terms));
     match &server.inspected {
         Ok(inspected) => {

@@ -24,6 +24,7 @@ fn terms() -> Terms {
         round_timeout: Some(ms(1_000)),
         restart_guard: None,
         key_prefix: "lock:".into(),
+        accepts_any_certificate: false,
     }
 }
 

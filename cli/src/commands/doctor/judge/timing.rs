@@ -136,6 +136,7 @@ mod tests {
             round_timeout: round_timeout.map(ms),
             restart_guard: None,
             key_prefix: String::new(),
+            accepts_any_certificate: false,
         };
         let sample = Sample {
             asked: ms(0),
