@@ -282,6 +282,7 @@ async fn a_set_whose_answer_was_lost_removes_no_lock_that_was_handed_over() {
     eventually("the SET lands", async || servers[2].get("r").is_some()).await;
     all_up(&other).await;
     let renewed = other.renew(&Lock::from_parts("r", lock.value()), LONG).await.unwrap();
+    eventually("the first lock is over", async || lock.validity().is_zero()).await;
     all_up(&first).await;
     assert_eq!(servers.holding(&renewed), 3);
     // All that the first sent there before was carried out.
