@@ -85,7 +85,7 @@ impl File {
             let line = error
                 .span()
                 .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            let problem = error.message().replace('\n', ", ");
+            let problem = without_value(error.message()).replace('\n', ", ");
             Failure::new(exit::CONFIG, format!("{}, line {line}: {problem}", path.display()))
         })?;
         if file.servers.is_some() && file.groups.is_some() {
@@ -121,6 +121,17 @@ impl File {
         self.password = None;
         self.tls.cert = None;
         self.tls.key = None;
+    }
+}
+
+/// What is wrong, without a value that is shown in it: that may be a password, or an address with one.
+fn without_value(problem: &str) -> String {
+    match problem.rsplit_once(", expected ") {
+        Some((found, expected)) if problem.starts_with("invalid ") => {
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        _ => problem.to_owned(),
     }
 }
 

@@ -142,3 +142,32 @@ fn the_paths_in_a_file_begin_in_its_folder_and_those_of_arguments_where_we_are()
     let (code, _, stderr) = status(&tls, &elsewhere, &["--config", &absolute]);
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn no_value_of_the_file_is_printed() {
+    let folder = Folder::new();
+    let file = folder.path("locks.toml");
+    for (text, expected) in [
+        (
+            "servers = \"redis://:hunter2@h\"",
+            "invalid type: string, expected a sequence",
+        ),
+        (
+            "groups = [\"redis://:hunter2@h, expected\"]",
+            "invalid type: string, expected a sequence",
+        ),
+        (
+            "servers = [\"h\"]\npassword = 12345678",
+            "line 2: invalid type: integer, expected a string",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (code, told, stderr) = run(bare(&["--config", &file, "status"]));
+        assert_eq!(code, 78, "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+        assert!(
+            !format!("{told}{stderr}").contains("hunter2") && !stderr.contains("12345678"),
+            "{stderr}"
+        );
+    }
+}
