@@ -10,7 +10,7 @@ const SLICES: u32 = 8;
 /// to be asked for and read, so this is not a time.
 const MOST_SLICES: u32 = 8 * SLICES;
 
-/// The longest time that these slices may take: this one, or eight times the limit if that is longer. What floods a process with
+/// The longest time that these slices may take: this one, or four times the limit if that is longer. What floods a process with
 /// messages holds it up, too.
 const LONGEST: Duration = Duration::from_secs(4);
 
@@ -25,7 +25,7 @@ pub(crate) struct TimeIsUp;
 pub(crate) async fn answer_within<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, TimeIsUp> {
     let mut answer = pin!(answer);
     let slice = whole_millis(limit / SLICES).max(Duration::from_millis(1));
-    let longest = LONGEST.max(limit.saturating_mul(8));
+    let longest = LONGEST.max(limit.saturating_mul(4));
     let (started, mut waited) = (Instant::now(), Duration::ZERO);
     for _ in 0..MOST_SLICES {
         if waited >= limit || started.elapsed() >= longest {
@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_holds_up_the_process_all_the_time_does_not_make_it_wait_for_long() {
-        for (limit, longest) in [(100, 4_000), (800, 6_400), (2_000, 16_000)] {
+        for (limit, longest) in [(100, 4_000), (800, 4_000), (2_000, 8_000)] {
             let jumps = tokio::spawn(async {
                 loop {
                     advance(ms(600)).await;
