@@ -3,12 +3,13 @@
 
 use super::{
     ballot::{Vote, count, leading_holder},
+    crowd::Crowd,
     turns::TICK,
     value::Waited,
 };
 use crate::quorum::majority;
 use rand::Rng;
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often the front asks anyway if the servers tell of changes. All lines of a handle ask at the same moments, so that
@@ -31,19 +32,6 @@ const PATIENT: u32 = 2;
 /// by one, so that everybody gets a turn.
 pub(crate) const POLITE: u32 = 3;
 
-/// After how many lost races in a row a resource counts as crowded.
-const CROWDED: u32 = 10;
-
-/// In a crowd, each waiter draws the moment of its next attempt from a window. This is the first window and the longest one, in
-/// powers of two of the unit. With as many units as there are waiters, about one of them asks in each unit.
-const WINDOWS: RangeInclusive<u32> = 4..=10;
-
-/// How long the last winner must have waited before a waiter takes it for one of a crowd, in units.
-const LONG_WAIT: u32 = 64;
-
-/// How long a waiter then leaves the resource to others that may have waited for as long, at most, in units.
-const DEFER: u32 = 8;
-
 #[derive(Debug)]
 pub(crate) struct Line {
     prospects: Vec<Prospect>,
@@ -54,12 +42,7 @@ pub(crate) struct Line {
     careful: u32,
     /// Races that were lost since the last turn.
     lost_races: u32,
-    /// The same with split votes.
-    lost_or_split: u32,
-    /// The window of a crowded resource, in powers of two of the unit; 0 if it is not crowded.
-    window: u32,
-    /// How long the front had waited when it saw the last winner, compared with that one's wait.
-    rank: Rank,
+    crowd: Crowd,
     /// Split votes in a row.
     splits: u32,
     /// Whether that was known only when the last of them was decided.
@@ -77,16 +60,6 @@ enum Prospect {
     /// Its key will have expired then.
     From(Instant),
     Unlikely,
-}
-
-/// Who has waited for longer: the front, or the last winner of the resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rank {
-    /// The front, by far. It was overtaken, and its turn is overdue.
-    Overdue,
-    Equal,
-    /// The winner, by far. Others may have waited for as long.
-    Early,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,9 +124,7 @@ impl Line {
             holder: None,
             careful: 0,
             lost_races: 0,
-            lost_or_split: 0,
-            window: 0,
-            rank: Rank::Equal,
+            crowd: Crowd::new(),
             splits: 0,
             was_split_late: false,
             was_woken: false,
@@ -202,7 +173,7 @@ impl Line {
         }
         let is_planned = self.plan == Plan::Ask;
         self.plan = Plan::Asking;
-        if self.window > 0 && !is_planned && self.rank != Rank::Overdue {
+        if self.crowd.looks_first() && !is_planned {
             Step::Look
         } else {
             Step::Ask
@@ -215,17 +186,10 @@ impl Line {
             return not_before;
         }
         // Those that have waited for longer come first.
-        let pause = if self.rank == Rank::Early {
-            rng.gen_range(self.unit * DEFER / 2..=self.unit * DEFER)
-        } else if self.window > 0 && self.rank == Rank::Equal {
-            let window = self.unit * (1 << self.window);
-            rng.gen_range(Duration::ZERO..=window.min(POLL_TRACKED))
-        } else if self.window > 0 || self.lost_races >= PATIENT {
-            return not_before;
-        } else if self.careful > 0 {
-            rng.gen_range(self.unit..=self.unit * 3 / 2)
-        } else {
-            Duration::ZERO
+        let pause = match self.crowd.pause(self.unit, rng) {
+            Some(pause) => pause,
+            None if self.careful > 0 && self.lost_races < PATIENT => rng.gen_range(self.unit..=self.unit * 3 / 2),
+            None => Duration::ZERO,
         };
         let not_before = not_before.max(now + pause);
         if let Plan::Listen(planned, _) = &mut self.plan {
@@ -253,16 +217,8 @@ impl Line {
         if !was_handed_over && self.lost_races == 0 {
             self.careful = self.careful.saturating_sub(1);
         }
-        if !was_handed_over {
-            self.window = if self.window > *WINDOWS.start() {
-                self.window - 1
-            } else {
-                0
-            };
-        }
-        self.rank = Rank::Equal;
+        self.crowd.won(was_handed_over);
         self.lost_races = 0;
-        self.lost_or_split = 0;
         self.splits = 0;
         self.was_split_late = false;
         self.holder = None;
@@ -304,7 +260,7 @@ impl Line {
             self.compare(votes, times.waited);
         }
         if (is_split || was_woken) && is_another && !was_left {
-            self.lost_in_crowd();
+            self.crowd.lost();
         }
         if is_split && is_another {
             self.splits = LONGEST_SPLIT.min(self.splits + 1);
@@ -366,26 +322,10 @@ impl Line {
         self.plan = Plan::Listen(times.now, Self::poll(votes, times, weather, rng));
     }
 
-    /// Notes a lost race. In a crowd, the window doubles, so that the waiters spread out.
-    fn lost_in_crowd(&mut self) {
-        self.lost_or_split += 1;
-        // One that is overdue asks at once, whatever the window is.
-        if self.rank != Rank::Overdue && self.lost_or_split > CROWDED {
-            self.window = (self.window + 1).clamp(*WINDOWS.start(), *WINDOWS.end());
-        }
-    }
-
-    /// Compares how long the front has `waited` with the wait of the holder that these votes name.
+    /// Compares how long the front has waited with the wait of the holder that these votes name.
     fn compare(&mut self, votes: &[Vote], waited: Waited) {
-        self.rank = Rank::Equal;
-        let Some(winner) = leading_holder(votes).and_then(|(holder, _)| holder.waited()) else {
-            return;
-        };
-        if waited.above(winner) >= 1 {
-            self.rank = Rank::Overdue;
-        } else if waited.above(winner) <= -2 && winner.at_least() >= self.unit * LONG_WAIT {
-            self.rank = Rank::Early;
-        }
+        let winner = leading_holder(votes).and_then(|(holder, _)| holder.waited());
+        self.crowd.compare(waited, winner, self.unit);
     }
 
     /// Notes that the front asks again soon: its round took too long, or it is the turn of others.
@@ -395,6 +335,7 @@ impl Line {
 
     /// Notes that the front is gone.
     pub(crate) fn left(&mut self) {
+        self.crowd.has_another_front();
         if self.plan == Plan::Asking {
             self.plan = Plan::Ask;
         }
@@ -708,13 +649,7 @@ mod tests {
         assert!(longest[3] >= TICK / 2 && longest[3] <= TICK, "{longest:?}");
     }
 
-    /// The value of a holder that had waited for so long.
-    fn waited(millis: u64) -> String {
-        fresh("other", std::time::SystemTime::now(), Waited::new(ms(millis)))
-    }
-
-    /// Loses a race to another client, which had waited for as long, after a look that found the resource free if there is a
-    /// crowd.
+    /// Loses a race to another client, after a look that found the resource free if there is a crowd.
     fn lose(line: &mut Line, race: u32, now: Instant) {
         line.changed(0);
         line.changed(1);
@@ -722,123 +657,86 @@ mod tests {
             match line.step(now + LATER * race, &mut rng()) {
                 Step::Ask => break,
                 Step::Pause(_) => line.plan = Plan::Listen(now, now),
-                Step::Look => line.looked(
-                    &[Vote::Missing, Vote::Missing, Vote::Pending],
-                    times(now),
-                    TRACKED,
-                    &mut rng(),
-                ),
+                Step::Look => line.looked(&FREE, times(now), TRACKED, &mut rng()),
                 other => panic!("{other:?}"),
             }
         }
-        let vote = held(&waited(0), Some(60_000_000));
-        let votes = [vote.clone(), vote, Vote::Pending];
-        line.refused(&votes, false, times(now), TRACKED, &mut rng());
+        line.refused(
+            &taken(&format!("winner {race}")),
+            false,
+            times(now),
+            TRACKED,
+            &mut rng(),
+        );
     }
 
-    /// A line that has just taken its resource for crowded.
+    const FREE: [Vote; 3] = [Vote::Missing, Vote::Missing, Vote::Pending];
+
+    /// The votes of servers on which this value stands for long.
+    fn taken(value: &str) -> [Vote; 3] {
+        let vote = held(value, Some(60_000_000));
+        [vote.clone(), vote, Vote::Pending]
+    }
+
+    /// A line of a resource that many want.
     fn crowded(now: Instant) -> Line {
         let mut line = refused(now);
-        (1..=CROWDED).for_each(|race| lose(&mut line, race, now));
-        assert_eq!(line.window, 0);
-        lose(&mut line, CROWDED + 1, now);
-        assert_eq!(line.window, *WINDOWS.start());
-        line
-    }
-
-    #[test]
-    fn in_a_crowd_the_window_grows_with_each_lost_race_and_shrinks_with_each_turn() {
-        let now = Instant::now();
-        let mut line = crowded(now);
-        for (race, window) in (20..).zip([5, 6, 7, 8, 9, 10, 10]) {
+        for race in 1..=100 {
             lose(&mut line, race, now);
-            assert_eq!(line.window, window);
+            if line.crowd.looks_first() {
+                assert!(race > 8, "few others are no crowd");
+                break;
+            }
         }
-        for window in [9, 8, 7, 6, 5, 4, 0, 0] {
-            line.won(now + LATER, false, times(now), TRACKED);
-            assert_eq!(line.window, window);
-        }
+        line
     }
 
     #[test]
     fn split_votes_make_a_crowd_as_well() {
         let now = Instant::now();
         let mut line = Line::new(3);
-        for split in 0..=CROWDED {
-            assert_eq!(line.window, 0);
+        for split in 0..100 {
             line.step(now + LATER * split, &mut rng());
             let votes = [Vote::Granted, held(&format!("a {split}"), None), Vote::Pending];
             line.refused(&votes, false, times(now), TRACKED, &mut rng());
         }
-        assert_eq!(line.window, *WINDOWS.start());
-    }
-
-    /// What the front does when its resource may be free, after the longest and the shortest of some pauses.
-    fn pauses(line: impl Fn() -> Line, now: Instant) -> (Step, Duration, Duration) {
-        let pause = |seed| {
-            let (mut line, mut rng) = (line(), SmallRng::seed_from_u64(seed));
-            line.changed(0);
-            line.changed(1);
-            match line.step(now, &mut rng) {
-                Step::Pause(until) => (line.step(until, &mut rng), until - now),
-                step => (step, Duration::ZERO),
-            }
-        };
-        let all: Vec<_> = (0..200).map(pause).collect();
-        assert!(all.iter().all(|(step, _)| *step == all[0].0));
-        let pauses = || all.iter().map(|(_, pause)| *pause);
-        (all[0].0, pauses().min().unwrap(), pauses().max().unwrap())
+        assert!(line.crowd.looks_first());
     }
 
     #[test]
-    fn in_a_crowd_the_front_looks_within_its_window_before_it_asks() {
+    fn in_a_crowd_the_front_looks_before_it_asks() {
         let now = Instant::now();
-        let line = || crowded(now);
-        let (step, shortest, longest) = pauses(line, now);
-        assert_eq!(step, Step::Look);
-        let window = TICK * 16;
-        assert!(shortest < window / 4 && longest > window * 3 / 4 && longest <= window);
-
-        let mut line = line();
-        line.looked(
-            &[Vote::Missing, Vote::Missing, Vote::Pending],
-            times(now),
-            TRACKED,
-            &mut rng(),
-        );
-        assert_eq!(line.step(now, &mut rng()), Step::Ask, "it is free");
-        let vote = held(&waited(0), Some(60_000_000));
-        line.looked(&[vote.clone(), vote, Vote::Pending], times(now), TRACKED, &mut rng());
-        assert!(
-            matches!(line.step(now, &mut rng()), Step::Wait(_)),
-            "another was faster"
-        );
+        let mut line = crowded(now);
+        line.changed(0);
+        line.changed(1);
+        let Step::Pause(until) = line.step(now, &mut rng()) else {
+            panic!("it draws a moment");
+        };
+        assert_eq!(line.step(until, &mut rng()), Step::Look);
+        line.looked(&taken("faster"), times(now), TRACKED, &mut rng());
+        assert!(matches!(line.step(now, &mut rng()), Step::Wait(_)));
+        // At the poll, too.
+        assert_eq!(line.step(now + LATER, &mut rng()), Step::Look);
+        line.looked(&FREE, times(now), TRACKED, &mut rng());
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
-    fn those_that_waited_for_far_longer_than_the_last_winner_come_first() {
+    fn a_front_that_was_overtaken_asks_at_once_and_its_successor_does_not() {
         let now = Instant::now();
-        let after = |mut line: Line, own: u64, winner: u64| {
-            let vote = held(&waited(winner), Some(60_000_000));
-            let times = Times {
-                waited: Waited::new(ms(own)),
-                ..times(now)
-            };
-            line.looked(&[vote.clone(), vote, Vote::Pending], times, TRACKED, &mut rng());
-            line
+        let mut line = crowded(now);
+        let winner = fresh("other", std::time::SystemTime::now(), Waited::new(ms(10)));
+        let times = Times {
+            waited: Waited::new(ms(100)),
+            ..times(now)
         };
-        for own in [32, 100, 60_000] {
-            let (step, _, longest) = pauses(|| after(crowded(now), own, 10), now);
-            assert_eq!((step, longest), (Step::Ask, Duration::ZERO), "{own} ms, and 10");
-        }
-        for (own, winner) in [(4, 15), (4, 4), (15, 8), (16_000, 60_000)] {
-            let (step, _, longest) = pauses(|| after(crowded(now), own, winner), now);
-            assert!(step == Step::Look && longest > TICK * DEFER, "{own} ms, and {winner}");
-        }
-        for line in [|now| crowded(now), |now| refused(now)] {
-            let (_, shortest, longest) = pauses(|| after(line(now), 16, 64), now);
-            assert!(shortest >= TICK * DEFER / 2 && longest <= TICK * DEFER);
-        }
+        line.looked(&taken(&winner), times, TRACKED, &mut rng());
+        line.changed(0);
+        line.changed(1);
+        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        line.left();
+        line.ask_again(now);
+        assert_eq!(line.step(now, &mut rng()), Step::Look);
     }
 
     /// A line whose front lost a race when it was woken, and wins the next.
