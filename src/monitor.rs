@@ -369,6 +369,7 @@ impl Monitor {
         if std::mem::replace(&mut self.state().is_sending, true) {
             return;
         }
+        let sending = Sending(self);
         while let Some(next) = self.next_to_send() {
             match next {
                 // It fails only if nobody listens.
@@ -386,6 +387,8 @@ impl Monitor {
                 }
             }
         }
+        // `is_sending` was reset with the last look at the outbox, and another caller may have set it again.
+        std::mem::forget(sending);
     }
 
     fn next_to_send(&self) -> Option<Outgoing> {
@@ -397,6 +400,15 @@ impl Monitor {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call of [`Monitor::send`] that sends. If it is dropped, a subscriber's waker panicked: the next caller sends the rest.
+struct Sending<'a>(&'a Monitor);
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_sending = false;
     }
 }
 
@@ -475,6 +487,38 @@ mod tests {
             all.iter().any(|event| matches!(event, Event::Warning { .. })),
             "{all:?}"
         );
+    }
+
+    /// Panics when it is woken.
+    struct Fragile;
+
+    impl Wake for Fragile {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_event_from_others() {
+        let address = Server::parse("memory://a").unwrap().address();
+        let monitor = Arc::new(Monitor::new(&[&[address]]));
+        let mut events = Events::new(Arc::clone(&monitor));
+        let waker = Waker::from(Arc::new(Fragile));
+        let poll = Pin::new(&mut events).poll_next(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+        let reporting = Arc::clone(&monitor);
+        assert!(thread::spawn(move || reporting.up(0)).join().is_err());
+        monitor.close();
+        let mut all = Vec::new();
+        let cx = &mut Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(event)) = Pin::new(&mut events).poll_next(cx) {
+            all.push(event);
+        }
+        assert!(
+            matches!(all[..], [Event::ServerUp { .. }, Event::Connected(_)]),
+            "{all:?}"
+        );
+        assert!(!monitor.is_connected());
     }
 
     #[test]
