@@ -12,7 +12,6 @@ use crate::{
     config::Node,
     server::{
         DownReason, Refusal, Text,
-        held_up::answer_within,
         link::{Answer, Connected, Facts, Form},
         operation::Operation,
     },
@@ -69,8 +68,8 @@ impl Connector {
         }
         self.config.server = self.target(&node.endpoint(), reached);
         let (mut link, router) = self.open().await.ok()?;
-        let slots = answer_within(self.timeout, link.peers()[0].command("CLUSTER", vec!["SLOTS".into()])).await;
-        if !names_no_host(&slots.ok()?.ok()?.ok()?) {
+        let slots = link.peers()[0].command("CLUSTER", vec!["SLOTS".into()]).await;
+        if !names_no_host(&slots.ok()?.ok()?) {
             return None;
         }
         let cluster = Cluster::lone(link.client.clone(), router.handle());

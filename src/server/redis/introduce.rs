@@ -5,10 +5,7 @@
 //! `AUTH`, whose arguments may be any bytes.
 
 use super::{Connector, RedisLink, Router, cluster::Cluster, withheld::without_arguments};
-use crate::{
-    config::Endpoint,
-    server::{DownReason, held_up::answer_within},
-};
+use crate::{config::Endpoint, server::DownReason};
 use fred::{
     interfaces::ClientLike,
     types::{RespVersion, config::Config},
@@ -78,8 +75,7 @@ impl Connector {
         link.introduce(&self.name);
         // fred takes the end of a connection for an answer, as of a server that hung up at `HELLO`.
         if !tells_version {
-            let answer = answer_within(self.timeout, link.peers()[0].command("PING", vec![])).await;
-            match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {
+            match link.peers()[0].command("PING", vec![]).await {
                 Err(DownReason::ConnectionLost) => return Err(router.ended_within(self.timeout).await),
                 answer => drop(answer?),
             }

@@ -204,8 +204,8 @@ impl Connector {
         if link.cluster.is_none() {
             return Ok(facts.swap_remove(0));
         }
-        let id = answer_within(self.timeout, cluster::id(&link.peers()[0])).await;
-        Ok(cluster::facts(&facts, id.unwrap_or(Err(DownReason::ConnectTimeout))?))
+        let id = cluster::id(&link.peers()[0]).await?;
+        Ok(cluster::facts(&facts, id))
     }
 
     async fn open_once(&self, config: &Config) -> Result<(Client, Router), NotOpened> {

@@ -4,8 +4,7 @@
 //! wrong or hostile listener could exhaust the stack or the memory. One PING, of whose answer we read a line at the most,
 //! weeds out what is no Redis server. It also yields the operating system's own error where nothing listens.
 
-use super::reach;
-use super::withheld::is_missing;
+use super::{reach, withheld::is_missing};
 use crate::{
     config::Endpoint,
     server::{DownReason, Text, held_up::answer_within},
@@ -16,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// The longest line that is read. Redis' own longest greeting, about protected mode, has some 1000 bytes.
 pub(super) const LONGEST_LINE: usize = 2048;
 
-/// Fails unless a Redis server answers, and returns the address that was reached, if it is a host's. Of a server that speaks TLS only the connection is tried: who proves its name by
-/// a certificate is no stranger.
+/// Fails unless a Redis server answers. Returns the address that was reached, if it is one of a host.
+///
+/// If the server speaks TLS, only the connection is tried: TLS itself proves who the server is.
 pub(super) async fn check(
     endpoint: &Endpoint,
     speaks_tls: bool,

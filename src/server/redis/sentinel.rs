@@ -3,7 +3,7 @@
 use super::{Connector, RedisLink, password, preflight, wire};
 use crate::{
     config::{Node, Sentinels},
-    server::{DownReason, Text, held_up::answer_within, link::Connected},
+    server::{DownReason, Text, link::Connected},
 };
 use fred::{interfaces::Resp3Frame, types::config::Config};
 
@@ -40,8 +40,7 @@ impl Connector {
         let link = RedisLink::new(client, &router, None);
         link.introduce(&self.name);
         let question = vec!["GET-MASTER-ADDR-BY-NAME".into(), sentinels.service.as_str().into()];
-        let answer = answer_within(self.timeout, link.peers()[0].command("SENTINEL", question)).await;
-        let answer = match answer.unwrap_or(Err(DownReason::ConnectTimeout)) {
+        let answer = match link.peers()[0].command("SENTINEL", question).await {
             Err(DownReason::ConnectionLost) => return Err(router.ended_within(self.timeout).await),
             answer => answer?,
         };
