@@ -64,7 +64,7 @@ impl Output {
         if self.json { json(value) + "\n" } else { text() }
     }
 
-    /// Tells something beside the result. It never waits for a reader: what too much is left unread before is dropped.
+    /// Writes a message to standard error. It never waits for a reader. If too much is unread, the message is dropped.
     pub(crate) fn message(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         stderr().try_write(self.line(value, text) + "\n");
     }
@@ -126,7 +126,7 @@ static STDERR: OnceLock<Writer> = OnceLock::new();
 
 /// The way to standard error, in order and without waiting for a reader.
 pub(crate) fn stderr() -> &'static Writer {
-    // Nobody is left to be told that it is closed.
+    // If standard error is closed, there is nowhere to report it.
     STDERR.get_or_init(|| Writer::start(|text| io::stderr().lock().write_all(text)))
 }
 

@@ -76,7 +76,7 @@ impl Writer {
 }
 
 fn carry_out(queue: Receiver<Order>, waiting: &AtomicUsize, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
-    // We may be in the background of a terminal that stops whoever writes from there. And signals are for the main thread.
+    // A terminal may stop background processes that write to it; a blocked SIGTTOU prevents that. The main thread handles signals.
     let _ = SigSet::all().thread_block();
     for order in queue {
         match order {

@@ -172,8 +172,10 @@ impl Builder {
         self
     }
 
-    /// Sets the id by which others see who holds a resource, at most 1024 bytes. It becomes the first part of every lock's value,
-    /// and the name of the connections in `CLIENT LIST`, where `_` stands for what such a name cannot contain.
+    /// Sets the id of this client, at most 1024 bytes. It shows others who holds a resource.
+    ///
+    /// Every lock's value begins with it. It is also the name of the connections in `CLIENT LIST`, in which characters that a
+    /// name cannot contain become `_`.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self

@@ -112,7 +112,7 @@ impl Lock {
             Ok(Delivery::ReaderLeft) => "nobody read the value".into(),
             Err(failure) => failure.message,
         };
-        let resource = &self.resource;
+        let resource = short(&self.resource);
         let message = format!("the lock on `{resource}` was released: {problem}");
         Err(Failure::new(exit::IO, message))
     }

@@ -3,7 +3,7 @@
 use crate::{
     connect::connect,
     exit::{self, Failure},
-    facts::held_by,
+    facts::{held_by, short},
     output::Output,
     settings::Settings,
 };
@@ -66,6 +66,7 @@ async fn explained(redlock: &Redlock, error: ReleaseError) -> Failure {
     } = &error
         && let Ok(Ownership::Held(holder)) = redlock.owner(resource.as_str()).await
     {
+        let resource = short(resource);
         let message = format!(
             "could not unlock `{resource}`: {removed} of {servers} servers hold this value, {needed} required; it is {}",
             held_by(&holder)

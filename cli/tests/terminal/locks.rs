@@ -187,7 +187,7 @@ fn an_unlock_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
         );
     }
     assert_eq!(servers.iter().filter(|server| !server.keys().is_empty()).count(), 2);
-    // Of a lock that a minority holds it is not certain who has it.
+    // A minority of the servers does not show who holds a lock.
     servers[0].command(&["DEL", "r"]);
     let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
     assert_eq!(code, 79);

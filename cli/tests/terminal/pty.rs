@@ -150,7 +150,7 @@ impl Person {
     /// Waits for the end, and returns the exit code and what is on the screen then.
     pub(crate) fn leaves(mut self) -> (u32, String) {
         let status = self.ends();
-        // Shells tell who was interrupted by this number.
+        // Shells use this exit code for a command that was interrupted.
         let was_interrupted = status.signal().is_some_and(|signal| signal.contains("Interrupt"));
         let code = if was_interrupted { 130 } else { status.exit_code() };
         // What it wrote last may still be on its way.

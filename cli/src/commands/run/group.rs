@@ -124,7 +124,7 @@ impl Group {
         self.id
     }
 
-    /// Sends a signal to the command and its children, as far as they belong to users who hear ours. An error if none does.
+    /// Sends a signal to the command and its children. If the system lets us signal none of them, that is an error.
     pub(super) fn signal(&self, signal: Signal) -> nix::Result<()> {
         match killpg(self.id, signal) {
             // What is gone needs no signal any more.
@@ -185,7 +185,7 @@ impl Group {
 
     /// Sends a signal also to those that left the group.
     fn signal_all(&self, signal: Signal) {
-        // Who does not hear it is found later.
+        // Processes that cannot be signalled are found and named later.
         let _ = self.signal(signal);
         for stray in self.strays() {
             // It may be gone by now.

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     connect,
     exit::{self, Failure},
+    facts::short,
     output::Output,
     queue::{Notice, Turn},
     signals::Signals,
@@ -17,7 +18,7 @@ use nix::sys::signal::Signal;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// By how much a renewal moves the end until those who wait are shown another.
+/// If a renewal moves the end of the lock by more than this, `status` and waiting commands are shown the new end.
 const SHOWN: Duration = Duration::from_millis(500);
 
 /// A lock, and the turn of this process, for which others of this machine wait.
@@ -33,6 +34,7 @@ impl Held<'_> {
         let servers = self.redlock.servers();
         let group = self.redlock.group_of(resource);
         let troubles = connect::troubles(servers.iter().filter(|server| group == Ok(server.group)));
+        let resource = short(resource);
         let problem = format!("the lock on `{resource}` could not be renewed in time{troubles}");
         Failure::new(exit::LOST, problem)
     }

@@ -19,12 +19,13 @@ use std::{
 };
 use tokio::sync::oneshot::{self, Receiver};
 
-/// How soon the thread notices that nobody waits for a key any more. An escape that nothing follows for so long is the key.
+/// How often the thread checks whether anybody still waits for a key. An escape that is followed by nothing for that long is the
+/// Escape key.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A thread that waits for keys, since that blocks.
 ///
-/// Drop stops it, so that it takes no keys from whoever reads next.
+/// Dropping it stops the thread, so that the next program gets all keys that follow.
 pub(super) struct Keyboard {
     /// Ends with the thread.
     over: Receiver<()>,
