@@ -97,7 +97,7 @@ pub(crate) struct Waiter {
 enum Slot {
     Empty,
     /// Whoever unlocked has asked for this waiter.
-    Called(Attempt),
+    Called(Box<Attempt>),
     /// The waiter does not wait any more.
     Left,
 }
@@ -334,7 +334,7 @@ impl Waiter {
             drop(slot);
             drop(attempt);
         } else {
-            *slot = Slot::Called(attempt);
+            *slot = Slot::Called(Box::new(attempt));
             drop(slot);
             self.woken.notify_one();
         }
@@ -383,7 +383,7 @@ async fn late_vote(late: Option<(Arc<Operation>, Vec<usize>)>) {
 #[derive(Debug)]
 pub(crate) struct Place {
     room: Arc<Room>,
-    keys: Resources,
+    pub(crate) keys: Resources,
     ticket: u64,
     waiter: Arc<Waiter>,
     pub(crate) listener: Arc<Listener>,
@@ -400,6 +400,10 @@ pub(crate) enum Next {
 }
 
 impl Place {
+    pub(crate) fn terms(&self) -> Terms {
+        self.waiter.terms
+    }
+
     /// Waits until it is time to ask, or nothing if the handle is closed meanwhile.
     pub(crate) async fn turn(&self, is_closed: impl Fn() -> bool) -> Option<Next> {
         loop {
@@ -407,7 +411,7 @@ impl Place {
                 return None;
             }
             if let Slot::Called(attempt) = std::mem::replace(&mut *self.waiter.slot(), Slot::Empty) {
-                return Some(Next::Called(attempt));
+                return Some(Next::Called(*attempt));
             }
             match self.step() {
                 None | Some(Step::Stay) => self.waiter.woken.notified().await,

@@ -34,12 +34,7 @@ impl Electorate {
     /// # Cancel safety
     ///
     /// When the future is dropped the next in line takes over, and whatever was asked for is undone.
-    pub(crate) async fn wait(
-        self: &Arc<Self>,
-        place: &Place,
-        keys: &Resources,
-        terms: Terms,
-    ) -> Result<(Grant, bool), Stopped> {
+    pub(crate) async fn wait(self: &Arc<Self>, place: &Place) -> Result<(Grant, bool), Stopped> {
         let (mut rounds, mut late) = (0, 0);
         // Most find the resource free, and have nothing to watch.
         let mut watches = false;
@@ -49,14 +44,20 @@ impl Electorate {
             let attempt = match next {
                 Next::Called(attempt) => attempt,
                 Next::Ask if watches || !place.gives_way() => {
-                    let attempt = self.attempt_in_line(keys, terms, &place.listener, watches);
+                    let attempt = self.attempt_in_line(&place.keys, place.terms(), &place.listener, watches);
                     attempt.ok_or(Stopped::Closed)?
                 }
                 // Others want it as well, and may have it by now. To be notified of changes is enough for the moment.
                 Next::Ask | Next::Look => {
                     self.track();
                     watches = true;
-                    let look = self.look(keys.clone(), None, true, terms.patience.shortest(), is_known);
+                    let look = self.look(
+                        place.keys.clone(),
+                        None,
+                        true,
+                        place.terms().patience.shortest(),
+                        is_known,
+                    );
                     // Boxed, because only the front of the line has one.
                     place.looked(&Box::pin(look).await, self.weather());
                     continue;

@@ -185,7 +185,7 @@ impl AcquireRequest {
         acquired
     }
 
-    async fn acquire(self) -> Result<Guard, LockError> {
+    async fn acquire(&self) -> Result<Guard, LockError> {
         let (electorate, keys) = self.core.locate(&self.resources)?;
         let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
         if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl.duration()) {
@@ -206,12 +206,12 @@ impl AcquireRequest {
 
         let grant = if self.waits {
             let place = electorate.join(&keys, terms);
-            let waiting = electorate.wait(&place, &keys, terms);
+            let waiting = electorate.wait(&place);
             let waited = tokio::select! {
                 biased;
                 // A lock that is granted as the time ends is not given back.
                 waited = waiting => waited,
-                () = time_is_up(self.within) => return Err(self.timed_out(terms, place.last_votes())),
+                () = time_is_up(self.within) => return Err(self.timed_out(place.terms(), place.last_votes())),
             };
             match waited {
                 Ok((grant, was_called)) => {
@@ -220,7 +220,7 @@ impl AcquireRequest {
                 }
                 Err(Stopped::Closed) => return Err(LockError::Closed),
                 Err(Stopped::Failed(rounds, failed)) => {
-                    return Err(refused(electorate, &self.resources, terms, rounds, failed));
+                    return Err(refused(electorate, &self.resources, place.terms(), rounds, failed));
                 }
             }
         } else {
@@ -233,7 +233,7 @@ impl AcquireRequest {
             round_timeout: self.round_timeout,
             max_hold: self.max_hold,
         };
-        Ok(Guard::new(self.core, lock, settings))
+        Ok(Guard::new(Arc::clone(&self.core), lock, settings))
     }
 
     async fn try_once(&self, terms: Terms) -> Result<Grant, LockError> {
