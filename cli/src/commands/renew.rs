@@ -1,6 +1,6 @@
 //! `multiredlock renew`.
 
-use super::lock::Locked;
+use super::{lock::Locked, unlock::holder};
 use crate::{
     connect::connect,
     duration::{self, show},
@@ -10,6 +10,7 @@ use crate::{
     settings::Settings,
 };
 use clap::Args;
+use multiredlock::{Redlock, RenewError};
 use std::time::Duration;
 
 /// Renews a lock
@@ -40,8 +41,12 @@ impl Renew {
             lock = lock.with_token(token);
         }
         let renewed = redlock.renew(&lock, self.ttl).await;
+        let lock = match renewed {
+            Ok(lock) => Ok(lock),
+            Err(error) => Err(explained(&redlock, &self.resource, error).await),
+        };
         redlock.close().await;
-        let lock = renewed?;
+        let lock = lock?;
         output.result(&Locked::new(&self.resource, &lock), || {
             format!(
                 "`{}` is locked for another {}\n",
@@ -51,4 +56,14 @@ impl Renew {
         })?;
         Ok(0)
     }
+}
+
+/// Names the holder if the lock is lost, since then the value may be wrong.
+async fn explained(redlock: &Redlock, resource: &str, error: RenewError) -> Failure {
+    let is_lost = matches!(error, RenewError::Lost { .. });
+    let mut failure = Failure::from(error);
+    if is_lost && let Some(holder) = holder(redlock, resource).await {
+        failure.message += &format!("; it is {holder}");
+    }
+    failure
 }

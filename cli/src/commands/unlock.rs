@@ -42,7 +42,7 @@ impl Unlock {
         let unlocked = redlock.unlock(&lock).await;
         let problem = match unlocked.check(resource) {
             Ok(()) => None,
-            Err(error) => Some(explained(&redlock, error).await),
+            Err(error) => Some(explained(&redlock, resource, error).await),
         };
         redlock.close().await;
         let fact = Unlocked {
@@ -56,22 +56,29 @@ impl Unlock {
     }
 }
 
-/// Says who holds the resource if the lock is not there, since then the value may be wrong.
-async fn explained(redlock: &Redlock, error: ReleaseError) -> Failure {
+/// Names the holder if the lock is not there, since then the value may be wrong.
+async fn explained(redlock: &Redlock, resource: &str, error: ReleaseError) -> Failure {
     if let ReleaseError::Gone {
-        resource,
         removed,
         servers,
         needed,
-    } = &error
-        && let Ok(Ownership::Held(holder)) = redlock.owner(resource.as_str()).await
+        ..
+    } = error
+        && let Some(holder) = holder(redlock, resource).await
     {
         let resource = short(resource);
         let message = format!(
-            "could not unlock `{resource}`: {removed} of {servers} servers hold this value, {needed} required; it is {}",
-            held_by(&holder)
+            "could not unlock `{resource}`: {removed} of {servers} servers hold this value, {needed} required; it is {holder}"
         );
         return Failure::new(exit::LOST, message);
     }
     error.into()
+}
+
+/// Who holds the resource, in words, if a majority says so.
+pub(super) async fn holder(redlock: &Redlock, resource: &str) -> Option<String> {
+    match redlock.owner(resource).await {
+        Ok(Ownership::Held(holder)) => Some(held_by(&holder)),
+        _ => None,
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     common::{Folder, bare, multiredlock, run},
-    support::{Certificates, ClientCertificate, RedisServer, RedisServerBuilder},
+    support::{RedisServer, RedisServerBuilder},
 };
 use assert_cmd::Command;
 use insta::{
@@ -586,8 +586,11 @@ fn nothing_is_encrypted_where_nobody_answers_or_tls_is_not_spoken() {
     assert!(!told.to_string().contains("encrypted"), "{told:#}");
 }
 
+#[cfg(feature = "tls")]
 #[test]
 fn an_encrypted_server_is_looked_into_with_the_authority_of_the_settings() {
+    use crate::support::{Certificates, ClientCertificate};
+
     let certificates = Certificates::new();
     let start = || {
         let builder = healthy().tls(&certificates, ClientCertificate::Needed);

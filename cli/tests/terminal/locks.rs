@@ -167,15 +167,15 @@ fn each_server_that_is_up_is_reported_with_its_round_trip() {
 }
 
 #[test]
-fn an_unlock_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
+fn a_command_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
     let servers = servers(3);
     assert_eq!(
         run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"])).0,
         0
     );
     servers[1].command(&["DEL", "r"]);
-    for json in [false, true] {
-        let mut command = multiredlock(&servers, &["unlock", "r", "another"]);
+    for (verb, json) in [("unlock", false), ("unlock", true), ("renew", false), ("renew", true)] {
+        let mut command = multiredlock(&servers, &[verb, "r", "another"]);
         if json {
             command.arg("--json");
         }
@@ -189,7 +189,9 @@ fn an_unlock_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
     assert_eq!(servers.iter().filter(|server| !server.keys().is_empty()).count(), 2);
     // A minority of the servers does not show who holds a lock.
     servers[0].command(&["DEL", "r"]);
-    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
-    assert_eq!(code, 79);
-    assert!(!stderr.contains("held by"), "{stderr}");
+    for verb in ["unlock", "renew"] {
+        let (code, _, stderr) = run(multiredlock(&servers, &[verb, "r", "another"]));
+        assert_eq!(code, 79);
+        assert!(!stderr.contains("held by"), "{stderr}");
+    }
 }

@@ -5,6 +5,8 @@ mod bench;
 mod blocked;
 mod common;
 mod doctor;
+#[cfg(feature = "tls")]
+mod encryption;
 mod ending;
 mod hangup;
 mod herd;
