@@ -552,7 +552,7 @@ async fn a_handle_that_is_closed_leaves_no_connection_to_any_node() {
 async fn all_nodes_prove_the_one_name_that_is_given() {
     // They tell of each other by their addresses, for which nobody vouches.
     let certificates = Certificates::of(&["locks.example.com"]);
-    let Some(cluster) = RedisCluster::start_if_built_with_tls(2, &certificates) else {
+    let Some(cluster) = RedisCluster::start_if_built_with_tls(2, &certificates, |node| node) else {
         return;
     };
     let url = cluster.url().replacen("redis", "rediss", 1);
@@ -610,7 +610,27 @@ async fn a_waiter_follows_its_slot() {
 
 /// A node of a cluster that was never told its own address.
 fn nameless() -> RedisCluster {
-    RedisCluster::start_with(1, |node| node.line("cluster-announce-ip \"\""))
+    RedisCluster::start_with(1, without_address)
+}
+
+fn without_address(node: RedisServerBuilder) -> RedisServerBuilder {
+    node.line("cluster-announce-ip \"\"")
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_learned_its_address_proves_the_name_that_was_asked() {
+    let certificates = Certificates::new();
+    let Some(cluster) = RedisCluster::start_if_built_with_tls(1, &certificates, without_address) else {
+        return;
+    };
+    let url = cluster.url().replacen("redis", "rediss", 1);
+    let tls = Tls::new().ca_pem(certificates.authority.as_str());
+    let server = Server::parse(&url).unwrap().tls(tls);
+    let redlock = quick().servers([server]).build().unwrap();
+    works(&redlock, 1).await;
+    cluster[0].restart();
+    works(&redlock, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

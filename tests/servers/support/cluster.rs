@@ -31,9 +31,13 @@ impl RedisCluster {
 
     /// Nodes with encrypted connections, or none if the program was built without TLS.
     #[cfg(feature = "tls")]
-    pub(crate) fn start_if_built_with_tls(count: u16, certificates: &Certificates) -> Option<Self> {
+    pub(crate) fn start_if_built_with_tls(
+        count: u16,
+        certificates: &Certificates,
+        settings: impl Fn(RedisServerBuilder) -> RedisServerBuilder,
+    ) -> Option<Self> {
         let node = |_| {
-            RedisServerBuilder::node_of_a_cluster()
+            settings(RedisServerBuilder::node_of_a_cluster())
                 .tls(certificates, ClientCertificate::Ignored)
                 .line("tls-cluster yes")
                 .start_if_built_with_tls()
