@@ -6,9 +6,9 @@ use super::{
     tasks::Process,
     world,
 };
-use crate::server::{
-    DownReason,
-    link::{Command, Connected, Ended, Facts, Link, Task},
+use crate::{
+    decision::DownReason,
+    server::link::{Command, Connected, Ended, Facts, Link, Task},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;

@@ -5,7 +5,7 @@ use super::{
     report::{number, on_all_cores},
     run,
 };
-use crate::sabotage::Sabotage;
+use crate::fault::Sabotage;
 
 /// How many seeds are tried for each fault unless more are allowed. Most are found by then.
 const FEW: u64 = 20;

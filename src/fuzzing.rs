@@ -2,8 +2,8 @@
 
 use crate::{
     Server,
-    config::Endpoint,
-    engine::{Holder, Owner, Shortened},
+    address::Endpoint,
+    decision::{Holder, Owner, Shortened},
 };
 use std::time::UNIX_EPOCH;
 

@@ -52,31 +52,32 @@
 //! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
 
 mod clock;
+mod fault;
+mod fence;
 mod random;
 mod runtime;
-mod sabotage;
+mod text;
 
-mod groups;
-mod names;
+mod address;
 mod resource;
+
+mod decision;
+
+mod event;
+mod monitor;
 
 mod config;
 mod server;
 
-mod quorum;
-
-mod events;
-mod monitor;
-
-mod engine;
-
-mod guard;
+mod group;
 mod lock;
-mod redlock;
-mod remembered;
+
+mod client;
 mod request;
 
-mod error;
+mod guard;
+
+mod redlock;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -93,25 +94,22 @@ mod serde;
 pub mod guide;
 pub mod testing;
 
+pub use address::{Address, AddressProblem};
 #[cfg(feature = "tls")]
 pub use config::Tls;
-pub use config::{Address, Builder, Server};
-pub use engine::{Drift, Holder, Owner, Retry, Vote};
-pub use error::{
-    AddressProblem, ConfigError, EnsureError, Failure, InvalidResource, InvalidTtl, LockError, Loss, OwnerError,
-    ReleaseError, RenewError, ServerVote, UsingError,
-};
-pub use events::{Crossings, Event, Events, Warning};
-pub use guard::Guard;
+pub use config::{Builder, ConfigError, Server};
+pub use decision::{DownReason, Drift, Failure, Holder, InvalidTtl, Owner, Quorum, Refusal, Retry, ServerVote, Vote};
+pub use event::{Event, ServerState, Warning};
+pub use guard::{AcquireRequest, EnsureError, Guard, Loss, UsingError};
 pub use lock::Lock;
-pub use monitor::{ServerState, ServerStatus};
-pub use quorum::Quorum;
+pub use monitor::{Crossings, Events, ServerStatus};
 pub use redlock::Redlock;
 pub use request::{
-    AcquireRequest, LockRequest, OwnerRequest, Ownership, Releasing, RenewRequest, Survey, Unlocked, Unlocking,
+    LockError, LockRequest, OwnerError, OwnerRequest, Ownership, ReleaseError, Releasing, RenewError, RenewRequest,
+    Survey, Unlocked, Unlocking,
 };
-pub use resource::IntoResources;
-pub use server::{DownReason, Refusal, Text};
+pub use resource::{IntoResources, InvalidResource};
+pub use text::Text;
 
 #[cfg(test)]
 #[path = "../simulation/mod.rs"]

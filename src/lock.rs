@@ -1,10 +1,8 @@
 //! What a caller holds.
 
 use crate::{
-    engine::{
-        Shortened,
-        round::{Grant, Term},
-    },
+    decision::Shortened,
+    group::attempt::{Grant, Term},
     resource::{IntoResources, LONGEST, Resources},
     server::Claim,
 };

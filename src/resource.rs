@@ -1,9 +1,8 @@
 //! What one lock locks: a resource, or several at once.
 
 use crate::{
-    error::InvalidResource,
-    names::{MOST_SHOWN, Shown},
-    server::fence,
+    fence,
+    text::{MOST_SHOWN, Shown},
 };
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -238,6 +237,57 @@ pub(crate) mod several {
             all(self)
         }
     }
+}
+
+/// A resource that cannot be a Redis key, or resources that cannot be locked together. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidResource {
+    /// The resource is empty.
+    #[error("the resource is empty")]
+    Empty,
+    /// The list of resources is empty.
+    #[error("no resource is named")]
+    None,
+    /// More resources than one lock can have.
+    #[error("{count} resources are too many for one lock, {most} are the most")]
+    TooMany {
+        /// How many there are, each counted once.
+        count: usize,
+        /// How many there can be.
+        most: usize,
+    },
+    /// The resource with the key prefix is longer than 64 KiB, or several together are. A server may end a connection on which it
+    /// is sent too much.
+    #[error("the resource with its prefix is {length} bytes long, {longest} is the most")]
+    TooLong {
+        /// The length in bytes, with the key prefix.
+        length: usize,
+        /// The most that a lock can have, in bytes.
+        longest: usize,
+    },
+    /// The servers store the token of [fenced](crate::Builder::fenced) locks under this key: `{key}:fence:{{key}}` is reserved.
+    #[error("cannot lock `{resource}`: its key is reserved for the fencing token of the key `{key}`")]
+    Fence {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+        /// The key that it is the fence of, printable and shortened to 80 characters.
+        key: String,
+    },
+    /// Two resources of one lock belong to different groups of servers; see [`Builder::group`](crate::Builder::group).
+    #[error(
+        "`{first}` belongs to group {first_group} and `{second}` to group {second_group}, but one lock has one group: a common `{{tag}}` in their names leads to one"
+    )]
+    Groups {
+        /// One resource, printable and shortened to 80 characters.
+        first: String,
+        /// Its group, 0 for the first.
+        first_group: usize,
+        /// Another resource, printable and shortened to 80 characters.
+        second: String,
+        /// Its group.
+        second_group: usize,
+    },
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use crate::{
     Address, Lock, Server,
-    error::InvalidResource,
-    resource::{Name, Resources},
+    resource::{InvalidResource, Name, Resources},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::sync::Arc;

@@ -265,7 +265,7 @@ impl<'a> Facts<'a> {
     }
 
     fn majority(&self) -> usize {
-        crate::quorum::majority(self.plan.servers.len())
+        crate::decision::majority(self.plan.servers.len())
     }
 
     /// Whether a client was paused at any time between these.

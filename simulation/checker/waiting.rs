@@ -2,7 +2,7 @@
 
 use super::{Asked, Facts, Millis, Process, Request, Violation, millis};
 use crate::{
-    engine::{
+    decision::{
         line::{LONGEST_SPLIT, POLITE, POLL_TRACKED, POLL_UNTRACKED},
         turns::{PAUSE, SHORTEST_RUN},
     },

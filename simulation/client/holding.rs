@@ -1,11 +1,13 @@
 //! What a client holds, and what it notes of it.
 
-use super::super::{
-    history::{Happened, How, Request, Value},
-    tasks::Process,
-    world,
+use crate::{
+    Guard, Lock, Redlock, RenewError,
+    simulation::{
+        history::{Happened, How, Request, Value},
+        tasks::Process,
+        world,
+    },
 };
-use crate::{Guard, Lock, Redlock, RenewError};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 

@@ -2,8 +2,9 @@
 
 use super::{Life, Network, Reply, What, Wire};
 use crate::{
+    decision::DownReason,
     server::{
-        DownReason, Operation, Verb,
+        Operation, Verb,
         link::{Answer, Change},
     },
     simulation::history::{Bits, Did, Happened, History},

@@ -2,8 +2,9 @@
 
 use super::{Network, Opened, Reply, What, Wire};
 use crate::{
+    decision::DownReason,
     server::{
-        DownReason, Verb,
+        Verb,
         link::{Command, Task},
     },
     simulation::{

@@ -11,8 +11,9 @@ pub(super) use travel::carry;
 
 use super::{Rules, nemesis::Strike, plan::Plan, tasks::Process};
 use crate::{
+    decision::DownReason,
     server::{
-        DownReason, Operation,
+        Operation,
         link::{Change, Command, Outcome},
         memory::MemoryServer,
     },

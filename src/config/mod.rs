@@ -1,24 +1,22 @@
 //! What a handle is built from. A `Config` that exists is valid.
 
-mod address;
-mod nodes;
+mod error;
+mod parse;
 mod server;
 mod shown;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use nodes::{Node, Sentinels};
-pub(crate) use server::Endpoint;
-pub use server::{Address, Server};
+pub use error::ConfigError;
+pub use server::Server;
 #[cfg(feature = "tls")]
 pub(crate) use tls::Checks;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
 use crate::{
-    engine::{Drift, LONGEST_TTL, Retry},
-    error::ConfigError,
-    server::fence,
+    decision::{Drift, LONGEST_TTL, Retry},
+    fence,
 };
 use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
 

@@ -3,59 +3,13 @@
 #[cfg(feature = "tls")]
 use super::Tls;
 use super::{
-    address::{parse, without_credentials},
-    nodes::{Node, Sentinels},
+    ConfigError,
+    parse::{parse, without_credentials},
 };
-use crate::error::{AddressProblem, ConfigError};
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-};
+use crate::address::{Address, AddressProblem, Endpoint, Node, Sentinels};
+use std::{collections::HashSet, convert::Infallible, fmt, path::Path, str::FromStr};
 
 const DEFAULT_PORT: u16 = 6379;
-
-/// Which server: what tells it apart from the others in errors, events and logs. It holds no secret.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address(Arc<str>);
-
-impl Address {
-    /// Returns it as text: `host:port`, a socket's path, `memory://name`, `redis-cluster://host:port` with the node that was
-    /// named first, or `redis-sentinel://service@host:port` with the sentinel that was named first.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Where a server is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    Tcp {
-        host: String,
-        port: u16,
-    },
-    Unix(PathBuf),
-    /// A cluster, of which any of these nodes tells the others.
-    Cluster(Vec<Node>),
-    /// Whichever master these name.
-    Sentinel(Sentinels),
-    Memory(String),
-}
 
 /// One server and how to reach it.
 ///
@@ -259,22 +213,13 @@ impl Server {
 
     /// Returns the address, without credentials.
     pub fn address(&self) -> Address {
-        let first = |nodes: &[Node]| nodes.first().map(Node::to_string).unwrap_or_default();
-        Address(match &self.endpoint {
-            Endpoint::Tcp { host, port } => Node::from((host, *port)).to_string().into(),
-            Endpoint::Unix(path) => path.to_string_lossy().into(),
-            Endpoint::Cluster(nodes) => format!("redis-cluster://{}", first(nodes)).into(),
-            Endpoint::Sentinel(Sentinels { service, nodes, .. }) => {
-                format!("redis-sentinel://{service}@{}", first(nodes)).into()
-            }
-            Endpoint::Memory(name) => format!("memory://{name}").into(),
-        })
+        Address::of(&self.endpoint)
     }
 
     /// The address as text that [`parse`](Self::parse) reads, without passwords and TLS settings.
     #[cfg(feature = "serde")]
     pub(crate) fn without_secrets(&self) -> String {
-        super::address::without_secrets(self)
+        super::parse::without_secrets(self)
     }
 
     /// Where it is found. Two servers with a place in common are the same: a node belongs to one cluster, and sentinels name

@@ -1,13 +1,7 @@
 //! What a guard and its keeper share: the lock as it was renewed last, or why it is lost.
 
-use super::Settings;
-use crate::{
-    error::{Loss, RenewError},
-    lock::Lock,
-    metrics,
-    redlock::Core,
-    server::later,
-};
+use super::{Loss, Settings};
+use crate::{client::Core, lock::Lock, metrics, request::RenewError, server::later};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::watch,

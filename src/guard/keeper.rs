@@ -1,14 +1,13 @@
 //! The task that renews a guard's lock, and finds out early when it is lost.
 
-use super::{Settings, held::Held};
+use super::{Loss, Settings, held::Held};
 use crate::{
-    engine::{
+    decision::{
         Vote,
-        ballot::{count, is_lost},
+        tally::{count, is_lost},
     },
-    error::{Loss, RenewError},
-    request::RenewRequest,
-    sabotage::Sabotage,
+    fault::Sabotage,
+    request::{RenewError, RenewRequest},
     server::Listening,
 };
 use std::{sync::Arc, time::Duration};

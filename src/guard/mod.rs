@@ -1,13 +1,17 @@
 //! A lock that renews itself and knows when it is lost.
 
+mod acquire;
 mod held;
 mod keeper;
+mod lost;
+
+pub use acquire::{AcquireRequest, UsingError};
+pub use lost::{EnsureError, Loss};
 
 use crate::{
-    engine::{Drift, Ttl},
-    error::{EnsureError, Loss},
+    client::Core,
+    decision::{Drift, Ttl},
     lock::Lock,
-    redlock::Core,
     request::{Releasing, Unlocking},
     runtime::Task,
 };

@@ -2,19 +2,18 @@
 
 use super::{BoxFuture, not_zero, outcome};
 use crate::{
-    engine::{
-        Drift, Patience, Retry,
-        ballot::{is_held, leading_holder, reachable, retry_after},
-        room::Terms,
-        round::{Electorate, Failed},
+    client::Core,
+    decision::{
+        Drift, Failure, InvalidTtl, Owner, Patience, Retry, majority,
+        tally::{is_held, leading_holder, reachable, retry_after},
     },
-    error::LockError,
+    group::{
+        attempt::{Electorate, Failed},
+        wait_queue::Terms,
+    },
     lock::Lock,
-    metrics,
-    quorum::majority,
-    random,
-    redlock::Core,
-    resource::Resources,
+    metrics, random,
+    resource::{InvalidResource, Resources},
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -142,7 +141,7 @@ impl LockRequest {
 }
 
 /// Says why the last round failed.
-pub(super) fn refused(
+pub(crate) fn refused(
     electorate: &Electorate,
     resources: &Resources,
     terms: Terms,
@@ -195,5 +194,130 @@ impl fmt::Debug for LockRequest {
             .field("ttl", &self.ttl)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
+    }
+}
+
+/// Why a resource was not locked. An unlock follows every key that a server granted, and reaches a server that is away
+/// when it comes back.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else holds the resource.
+    #[error("{}; held by {}", failure.could_not_lock(), holder(owner.as_ref(), *retry_after))]
+    Held {
+        /// Who holds it on most of the servers that told, if the value tells.
+        owner: Option<Owner>,
+        /// When the owner's keys will have expired on enough servers, if it neither renews nor unlocks; `None` if
+        /// that will never be.
+        retry_after: Option<Duration>,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Enough servers were reached, but too many of them answered with an error.
+    #[error("{}{}", failure.could_not_lock(), failure.troubles())]
+    Refused {
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Too few servers could be reached.
+    #[error("{}{}", failure.could_not_lock(), failure.troubles())]
+    NoQuorum {
+        /// How many servers could be reached.
+        reachable: usize,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// The servers may grant it, but they take longer to answer than an attempt may take.
+    #[error(
+        "could not lock `{}`: attempts take longer than their timeout of {timeout:?}, since a round trip takes {round_trip:?}",
+        failure.resource
+    )]
+    TooSlow {
+        /// How long a server may take to answer: the round timeout of the request or of the handle.
+        timeout: Duration,
+        /// How long the servers take that would make a majority.
+        round_trip: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// A majority granted it, but the round took so long that nothing was left of the ttl.
+    #[error(
+        "could not lock `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
+        failure.resource
+    )]
+    Expired {
+        /// How long the round took.
+        elapsed: Duration,
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// The time was up that [`within`](crate::AcquireRequest::within) had set.
+    #[error("could not lock `{resource}` within {waited:?}")]
+    TimedOut {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+        /// How long it waited.
+        waited: Duration,
+        /// Why the last round in its line failed; nothing if none did since this handle was granted the lock, or if the
+        /// first was still under way.
+        #[source]
+        cause: Option<Box<LockError>>,
+    },
+    /// The ttl cannot lead to a lock.
+    #[error(transparent)]
+    InvalidTtl(#[from] InvalidTtl),
+    /// The resource cannot be a Redis key, or several cannot be locked together.
+    #[error(transparent)]
+    InvalidResource(#[from] InvalidResource),
+    /// The drift factor of this call is not at least 0 and below 1.
+    #[error("drift factor {0} must be at least 0 and below 1")]
+    DriftFactor(f64),
+    /// The guard is to be held for no longer than less than its ttl, for which it is held at any rate.
+    #[error("max_hold ({max_hold:?}) must not be less than the ttl ({ttl:?})")]
+    MaxHold {
+        /// The longest time that was asked for.
+        max_hold: Duration,
+        /// The ttl that was asked for.
+        ttl: Duration,
+    },
+    /// A duration of this request that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
+    /// The handle was closed, or the runtime in which it was built has ended.
+    #[error("the handle is closed")]
+    Closed,
+}
+
+impl LockError {
+    /// What it is called where things are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "held",
+            Self::Refused { .. } => "refused",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::TooSlow { .. } => "too_slow",
+            Self::Expired { .. } => "expired",
+            Self::TimedOut { .. } => "timed_out",
+            Self::InvalidTtl(_)
+            | Self::InvalidResource(_)
+            | Self::DriftFactor(_)
+            | Self::MaxHold { .. }
+            | Self::Zero { .. } => "invalid",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// Who holds a resource, and until when, for a message.
+fn holder(owner: Option<&Owner>, retry_after: Option<Duration>) -> String {
+    let owner = owner.map_or_else(|| "an unknown owner".into(), Owner::to_string);
+    match retry_after {
+        Some(left) => format!("{owner}, {:.1} s left", left.as_secs_f64()),
+        None => format!("{owner}, without a ttl"),
     }
 }

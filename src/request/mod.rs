@@ -1,24 +1,22 @@
 //! Requests: awaited as they are, or adjusted first.
 
-mod acquire;
-mod lock;
+pub(crate) mod lock;
 mod owner;
 mod renew;
 mod unlock;
 
-pub use acquire::AcquireRequest;
-pub use lock::LockRequest;
-pub use owner::{OwnerRequest, Ownership, Survey};
-pub use renew::RenewRequest;
-pub use unlock::{Releasing, Unlocked, Unlocking};
+pub use lock::{LockError, LockRequest};
+pub use owner::{OwnerError, OwnerRequest, Ownership, Survey};
+pub use renew::{RenewError, RenewRequest};
+pub use unlock::{ReleaseError, Releasing, Unlocked, Unlocking};
 
 use std::{future::Future, pin::Pin, time::Duration};
 use tracing::{Span, field};
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A round timeout that is set. Zero is refused: a vote takes longer, so that no round could succeed, and a waiter would ask for ever.
-fn not_zero<E>(set: Option<Duration>, zero: impl FnOnce(&'static str) -> E) -> Result<Option<Duration>, E> {
+pub(crate) fn not_zero<E>(set: Option<Duration>, zero: impl FnOnce(&'static str) -> E) -> Result<Option<Duration>, E> {
     match set {
         Some(Duration::ZERO) => Err(zero("round_timeout")),
         set => Ok(set),
@@ -26,7 +24,7 @@ fn not_zero<E>(set: Option<Duration>, zero: impl FnOnce(&'static str) -> E) -> R
 }
 
 /// Notes in a span how a call came out, and returns what that is called where things are counted.
-fn outcome<T, E>(
+pub(crate) fn outcome<T, E>(
     span: &Span,
     result: &Result<T, E>,
     validity: impl Fn(&T) -> Duration,

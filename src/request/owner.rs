@@ -2,14 +2,12 @@
 
 use super::{BoxFuture, not_zero};
 use crate::{
-    engine::{
-        Holder, Vote,
-        ballot::{count, leading_holder},
+    client::Core,
+    decision::{
+        Failure, Holder, ServerVote, Vote, majority,
+        tally::{count, leading_holder},
     },
-    error::{Failure, OwnerError, ServerVote},
-    quorum::majority,
-    redlock::Core,
-    resource::Resources,
+    resource::{InvalidResource, Resources},
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 
@@ -149,4 +147,22 @@ impl fmt::Debug for OwnerRequest {
             .field("resource", &self.resources)
             .finish_non_exhaustive()
     }
+}
+
+/// Why nobody was asked who holds a resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnerError {
+    /// The resource cannot be a Redis key.
+    #[error(transparent)]
+    InvalidResource(#[from] InvalidResource),
+    /// A duration of this request that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
+    /// The handle was closed, or the runtime in which it was built has ended.
+    #[error("the handle is closed")]
+    Closed,
 }

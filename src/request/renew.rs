@@ -2,16 +2,15 @@
 
 use super::{BoxFuture, not_zero, outcome};
 use crate::{
-    engine::{
-        Drift, Patience, Vote,
-        ballot::is_lost,
-        room::Terms,
-        round::{Failed, Grant},
+    client::Core,
+    decision::{Drift, Failure, InvalidTtl, Patience, Vote, tally::is_lost},
+    group::{
+        attempt::{Failed, Grant},
+        wait_queue::Terms,
     },
-    error::RenewError,
     lock::Lock,
     metrics,
-    redlock::Core,
+    resource::InvalidResource,
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -156,5 +155,73 @@ impl fmt::Debug for RenewRequest {
             .field("lock", &self.lock)
             .field("ttl", &self.ttl)
             .finish_non_exhaustive()
+    }
+}
+
+/// Why a lock was not renewed. Its keys are left as they are: the owner may still be within its validity.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now. If it
+    /// was unlocked by this handle no server was asked.
+    #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
+    Lost {
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Too few servers answered to tell. Until `remaining` is over the lock holds, and renewing can be tried again.
+    #[error(
+        "could not renew `{}`: {} of {} servers renewed it, {} needed{}; {remaining:?} of its validity is left",
+        failure.resource, failure.granted(), failure.votes.len(), failure.needed, failure.troubles()
+    )]
+    Unknown {
+        /// What is left of the lock's validity, not counting what this renewal may have done.
+        remaining: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// A majority renewed it, but the round took so long that nothing was left of the ttl.
+    #[error(
+        "could not renew `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
+        failure.resource
+    )]
+    Expired {
+        /// How long the round took.
+        elapsed: Duration,
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// The ttl cannot lead to a lock.
+    #[error(transparent)]
+    InvalidTtl(#[from] InvalidTtl),
+    /// The resource cannot be a Redis key, or several cannot be locked together.
+    #[error(transparent)]
+    InvalidResource(#[from] InvalidResource),
+    /// The drift factor of this call is not at least 0 and below 1.
+    #[error("drift factor {0} must be at least 0 and below 1")]
+    DriftFactor(f64),
+    /// A duration of this request that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
+    /// The handle was closed, or the runtime in which it was built has ended.
+    #[error("the handle is closed")]
+    Closed,
+}
+
+impl RenewError {
+    /// What it is called where things are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Lost { .. } => "lost",
+            Self::Unknown { .. } => "unknown",
+            Self::Expired { .. } => "expired",
+            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) | Self::Zero { .. } => "invalid",
+            Self::Closed => "closed",
+        }
     }
 }

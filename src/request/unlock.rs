@@ -1,12 +1,10 @@
 //! The answer to an unlock that is already sent.
 
 use crate::{
-    engine::{Vote, ballot::count},
-    error::ReleaseError,
-    names::Shown,
-    quorum::majority,
+    decision::{Vote, majority, tally::count},
     resource::Resources,
     server::{Operation, TimeIsUp, answer_within},
+    text::Shown,
 };
 use std::{
     fmt,
@@ -168,4 +166,41 @@ impl Future for Releasing {
         let unlocked = ready!(Pin::new(&mut this.unlocking).poll(cx));
         Poll::Ready(unlocked.check_as(this.resources.to_string()))
     }
+}
+
+/// Why it is not certain that a guard's lock was released.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// A majority did not hold its value any more, so the lock was lost before.
+    #[error("`{resource}` was gone already: {removed} of {servers} servers still held it, {needed} had to")]
+    Gone {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+        /// How many servers removed it now.
+        removed: usize,
+        /// How many servers there are.
+        servers: usize,
+        /// How many are a majority.
+        needed: usize,
+    },
+    /// No server was asked: the resources belong to different [groups](crate::Builder::group) of servers, or they or the value are
+    /// too long, so they never were one lock. This happens to a lock that was put together by [`Lock::from_parts`](crate::Lock::from_parts) only.
+    #[error("could not release `{resource}`: no server was asked, since it cannot be a lock")]
+    NotSent {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+    },
+    /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
+    #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} needed")]
+    Unknown {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+        /// How many servers removed it.
+        removed: usize,
+        /// How many servers there are.
+        servers: usize,
+        /// How many are a majority.
+        needed: usize,
+    },
 }

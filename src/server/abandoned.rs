@@ -3,43 +3,14 @@
 //! A runtime drops its tasks where they stand, and with them the connections. Without this nothing would say so: the servers would
 //! seem up, and waiters would wait for ever.
 
-use super::{DownReason, Lane, UnderWay};
-use crate::{engine::room::Room, monitor::Monitor};
+use super::Lane;
+use crate::{decision::DownReason, monitor::Monitor};
 use std::{fmt, sync::Arc, thread};
 
-/// What says that a handle is closed, to all that use it.
-pub(crate) struct Closing {
-    pub(crate) under_way: Arc<UnderWay>,
-    /// Of all groups.
-    pub(crate) rooms: Vec<Arc<Room>>,
-    pub(crate) monitor: Arc<Monitor>,
-}
-
-impl Closing {
-    /// Closes the handle for its users. Its tasks are told in another way.
-    pub(crate) fn close(&self) {
-        self.under_way.close();
-        for room in &self.rooms {
-            room.close();
-        }
-        self.monitor.close();
-    }
-
-    /// The same where no task is left that could say that the servers are down.
-    fn abandon(&self) {
-        if self.under_way.is_closed() {
-            return;
-        }
-        self.under_way.close();
-        self.monitor.all_down(&DownReason::Closed);
-        self.close();
-    }
-}
-
-impl fmt::Debug for Closing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closing").finish_non_exhaustive()
-    }
+/// Whatever is closed if its runtime ends first.
+pub(crate) trait Abandon: fmt::Debug + Send + Sync {
+    /// Closes it, where no task is left that could say that the servers are down.
+    fn abandon(&self);
 }
 
 /// What a supervisor holds while it runs. If it is dropped before the supervisor has ended, so was the supervisor.
@@ -47,15 +18,17 @@ impl fmt::Debug for Closing {
 pub(crate) struct Running {
     server: usize,
     lane: Arc<Lane>,
-    closing: Arc<Closing>,
+    monitor: Arc<Monitor>,
+    closing: Arc<dyn Abandon>,
     has_ended: bool,
 }
 
 impl Running {
-    pub(crate) fn new(server: usize, lane: &Arc<Lane>, closing: &Arc<Closing>) -> Self {
+    pub(super) fn new(server: usize, lane: &Arc<Lane>, monitor: &Arc<Monitor>, closing: &Arc<dyn Abandon>) -> Self {
         Self {
             server,
             lane: Arc::clone(lane),
+            monitor: Arc::clone(monitor),
             closing: Arc::clone(closing),
             has_ended: false,
         }
@@ -73,7 +46,7 @@ impl Drop for Running {
         }
         if thread::panicking() {
             // The other servers may still be a majority.
-            self.closing.monitor.down(self.server, DownReason::Closed);
+            self.monitor.down(self.server, DownReason::Closed);
         } else {
             self.closing.abandon();
         }

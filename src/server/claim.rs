@@ -1,7 +1,7 @@
 //! What all operations and all copies of one lock share: whether its keys may still be set, and how much of its validity a
 //! renewal may have taken away.
 
-use crate::{clock::Moment, sabotage::Sabotage};
+use crate::{clock::Moment, fault::Sabotage};
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,

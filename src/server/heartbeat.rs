@@ -1,13 +1,19 @@
 //! What is looked at while a connection lasts: that its server answers, what its clock says, and whether our machine slept.
 
 use super::{
-    DownReason, Lane,
+    Lane,
     held_up::answer_within,
     later,
     link::{Ended, Link},
     time::{Jump, Reading},
 };
-use crate::{clock::Moment, config::ConnectionConfig, engine::Drift, events::Warning, monitor::Monitor};
+use crate::{
+    clock::Moment,
+    config::ConnectionConfig,
+    decision::{DownReason, Drift},
+    event::Warning,
+    monitor::Monitor,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
 

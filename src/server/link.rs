@@ -1,6 +1,7 @@
 //! What a connection to a server can do, whatever kind of server it is.
 
-use super::{DownReason, Refusal, operation::Operation};
+use super::operation::Operation;
+use crate::decision::{DownReason, Refusal};
 use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio_stream::Stream;
 

@@ -3,24 +3,21 @@
 mod abandoned;
 mod changes;
 mod claim;
-pub(crate) mod fence;
 mod heartbeat;
 mod held_up;
 mod lane;
 pub(crate) mod link;
 pub(crate) mod memory;
 mod operation;
-mod reason;
 mod redis;
 mod restart;
 mod supervisor;
 mod time;
 mod under_way;
 
-pub(crate) use abandoned::Closing;
+pub(crate) use abandoned::Abandon;
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use claim::{Claim, Promise};
-pub(crate) use fence::Fence;
 pub(crate) use held_up::{TimeIsUp, answer_within, was_held_up};
 pub(crate) use lane::Lane;
 pub(crate) use operation::{KeysAndValue, Operation, Verb};
@@ -28,7 +25,6 @@ pub(crate) use operation::{KeysAndValue, Operation, Verb};
 #[cfg(fuzzing)]
 pub(crate) use redis::fuzzing;
 
-pub use reason::{DownReason, Refusal, Text};
 pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};
 pub(crate) use under_way::{Round, UnderWay};

@@ -1,14 +1,17 @@
 //! One operation of a caller on the keys of one lock, on all servers, and where their votes gather.
 
 use super::{
-    Fence,
     claim::{Claim, Renewal},
+    later,
 };
 use crate::{
-    engine::ballot::{Ballot, Decision, Vote},
+    decision::{
+        Vote,
+        tally::{Ballot, Decision},
+    },
+    fault::Sabotage,
+    fence::Fence,
     resource::Resources,
-    sabotage::Sabotage,
-    server::later,
 };
 use std::{
     fmt,

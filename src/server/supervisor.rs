@@ -1,7 +1,7 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    Closing, DownReason, Lane, RestartGuard,
+    Abandon, Lane, RestartGuard, UnderWay,
     abandoned::Running,
     heartbeat::Heartbeat,
     link::{Connected, Feed},
@@ -9,12 +9,13 @@ use super::{
     redis,
 };
 use crate::{
-    config::{Config, ConnectionConfig, Endpoint, Server},
-    engine::Drift,
-    events::Warning,
+    address::Endpoint,
+    config::{Config, ConnectionConfig, Server},
+    decision::{DownReason, Drift},
+    event::Warning,
+    fault::Sabotage,
     monitor::Monitor,
     random,
-    sabotage::Sabotage,
 };
 use rand::{Rng, rngs::SmallRng};
 use std::{future::Future, sync::Arc, time::Duration};
@@ -59,7 +60,8 @@ pub(crate) struct Supervisor {
     pub(crate) lane: Arc<Lane>,
     pub(crate) monitor: Arc<Monitor>,
     /// What to do if the runtime ends, and the task with it.
-    pub(crate) closing: Arc<Closing>,
+    pub(crate) closing: Arc<dyn Abandon>,
+    pub(crate) under_way: Arc<UnderWay>,
     pub(crate) config: ConnectionConfig,
     /// How much the server's clock may go wrong.
     pub(crate) drift: Drift,
@@ -72,7 +74,7 @@ impl Supervisor {
     /// Keeps the server connected until the handle is closed. A future that is dropped before that closes the handle.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send + 'static {
         // Before the first poll, which may never come.
-        let running = Running::new(self.server, &self.lane, &self.closing);
+        let running = Running::new(self.server, &self.lane, &self.monitor, &self.closing);
         async move {
             self.supervise().await;
             running.end();
@@ -167,7 +169,7 @@ impl Supervisor {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
                     self.lane.end_rounds();
-                    self.closing.under_way.are_over().await;
+                    self.under_way.are_over().await;
                     self.lane.idle().await;
                 };
                 let _ = timeout(self.config.heartbeat_timeout, last_words).await;

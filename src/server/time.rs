@@ -2,7 +2,7 @@
 
 use crate::{
     clock::{Moment, micros},
-    engine::Drift,
+    decision::Drift,
 };
 use std::time::Duration;
 

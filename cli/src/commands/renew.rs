@@ -61,9 +61,15 @@ impl Renew {
 /// Names the holder if the lock is lost, since then the value may be wrong.
 async fn explained(redlock: &Redlock, resource: &str, error: RenewError) -> Failure {
     let is_lost = matches!(error, RenewError::Lost { .. });
-    let mut failure = Failure::from(error);
-    if is_lost && let Some(holder) = holder(redlock, resource).await {
-        failure.message += &format!("; it is {holder}");
+    let failure = Failure::from(error);
+    if !is_lost {
+        return failure;
     }
-    failure
+    match holder(redlock, resource).await {
+        Some(holder) => Failure {
+            message: format!("{}; it is {holder}", failure.message),
+            ..failure
+        },
+        None => failure,
+    }
 }

@@ -9,19 +9,16 @@ mod queue;
 mod tests;
 
 use super::{
-    Changes, DownReason, Refusal,
+    Changes,
     link::{Answer, Change, Command, Form, Link, Outcome, Script},
     operation::{Operation, Verb},
     time::Reading,
 };
 use crate::{
     clock::micros,
-    engine::{
-        Holder,
-        ballot::{Decision, Vote},
-    },
+    decision::{DownReason, Holder, Refusal, Vote, tally::Decision},
+    fault::Sabotage,
     metrics,
-    sabotage::Sabotage,
 };
 use queue::{Batch, Queue, says_replica};
 use std::{

@@ -1,7 +1,7 @@
 //! What waits to be sent to one server: in the order of submission, but for what may overtake the rest.
 
 use crate::{
-    sabotage::Sabotage,
+    fault::Sabotage,
     server::operation::{Operation, Verb},
 };
 use std::{collections::VecDeque, sync::Arc};

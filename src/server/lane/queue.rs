@@ -1,12 +1,14 @@
 //! What waits for one server, what travels to it, and what is kept while it is away.
 
 use super::pending::Pending;
-use crate::sabotage::Sabotage;
-use crate::server::{
-    DownReason, Refusal,
-    link::{Answer, Link, Outcome},
-    operation::{Operation, Verb},
-    time::Reading,
+use crate::{
+    decision::{DownReason, Refusal},
+    fault::Sabotage,
+    server::{
+        link::{Answer, Link, Outcome},
+        operation::{Operation, Verb},
+        time::Reading,
+    },
 };
 use std::{
     collections::{HashSet, VecDeque},

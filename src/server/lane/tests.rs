@@ -5,8 +5,11 @@ use super::{
     queue::{CAPACITY, LARGE_BATCH, MOST_ONE_BY_ONE, WINDOW, commands_in_flight},
     *,
 };
-use crate::server::{Claim, link::Task};
-use crate::{clock::Moment, resource::Resources};
+use crate::{
+    clock::Moment,
+    resource::Resources,
+    server::{Claim, link::Task},
+};
 use std::{collections::VecDeque, future::Future};
 
 /// A connection that keeps what it is sent until the test answers.

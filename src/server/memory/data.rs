@@ -2,8 +2,8 @@
 
 use crate::{
     clock::micros,
+    fence::{FURTHEST_AHEAD, LARGEST_TOKEN, NO_TOKEN},
     server::{
-        fence::{FURTHEST_AHEAD, LARGEST_TOKEN, NO_TOKEN},
         later,
         link::Outcome,
         operation::{Operation, Verb},

@@ -3,11 +3,11 @@
 mod data;
 
 use super::{
-    DownReason, later,
+    later,
     link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::Operation,
 };
-use crate::config::Server;
+use crate::{config::Server, decision::DownReason};
 use data::Data;
 use std::{
     collections::{HashMap, VecDeque},

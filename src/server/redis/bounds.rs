@@ -1,6 +1,6 @@
 //! Where replies end, and whether they stay within bounds, without a look at what they say.
 
-use crate::server::{DownReason, Text};
+use crate::{decision::DownReason, text::Text};
 
 /// The longest reply: a batch whose every outcome is a holder's value takes half of it.
 pub(super) const LONGEST_REPLY: usize = 2 << 20;

@@ -9,12 +9,13 @@
 
 use super::{Connector, Peer, fred_server, preflight, rejected, wire, withheld::is_withheld};
 use crate::{
-    config::Node,
+    address::Node,
+    decision::{DownReason, Refusal},
     server::{
-        DownReason, Refusal, Text,
         link::{Answer, Connected, Facts, Form},
         operation::Operation,
     },
+    text::Text,
 };
 use fred::{
     clients::Client,

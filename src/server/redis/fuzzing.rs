@@ -4,9 +4,9 @@ use super::{
     bounds, cluster, info, preflight, sentinel,
     wire::{self, EVAL, EVALSHA, Keys, SET},
 };
-use crate::server::{
-    DownReason, Refusal,
-    link::{Answer, Form, Outcome, Script},
+use crate::{
+    decision::{DownReason, Refusal},
+    server::link::{Answer, Form, Outcome, Script},
 };
 use fred::interfaces::Resp3Frame;
 use std::{

@@ -5,7 +5,7 @@
 //! `AUTH`, whose arguments may be any bytes.
 
 use super::{Connector, RedisLink, Router, cluster::Cluster, withheld::without_arguments};
-use crate::{config::Endpoint, server::DownReason};
+use crate::{address::Endpoint, decision::DownReason};
 use fred::{
     interfaces::ClientLike,
     types::{RespVersion, config::Config},

@@ -33,11 +33,15 @@ mod withheld;
 mod words;
 
 use super::{
-    DownReason, Refusal, Text,
     held_up::{TimeIsUp, answer_within},
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
 };
-use crate::config::{self, Endpoint, Server};
+use crate::{
+    address::Endpoint,
+    config::{self, Server},
+    decision::{DownReason, Refusal},
+    text::Text,
+};
 use cluster::Cluster;
 use fred::{
     clients::Client,

@@ -7,7 +7,10 @@ use super::{
     wire::{self, EVAL, EVALSHA},
     withheld::{is_missing, is_withheld},
 };
-use crate::server::{DownReason, Refusal, Text};
+use crate::{
+    decision::{DownReason, Refusal},
+    text::Text,
+};
 use fred::{interfaces::Resp3Frame, types::Value};
 
 const SCRIPT: &str = include_str!("../scripts/needed.lua");

@@ -1,6 +1,6 @@
 //! In place of a relay, on a system without Unix sockets.
 
-use crate::server::{DownReason, Text};
+use crate::{decision::DownReason, text::Text};
 use fred::types::config::Config;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! A process that a connection leads to, and what is asked of it before it is used.
 
 use super::{RedisLink, To, wire};
-use crate::server::{DownReason, held_up::answer_within};
+use crate::{decision::DownReason, server::held_up::answer_within};
 use fred::{error::Error, interfaces::Resp3Frame, types::Value};
 use std::{
     future::{Future, poll_fn, ready},

@@ -5,10 +5,7 @@
 //! weeds out what is no Redis server. It also yields the operating system's own error where nothing listens.
 
 use super::{reach, withheld::is_missing};
-use crate::{
-    config::Endpoint,
-    server::{DownReason, Text, held_up::answer_within},
-};
+use crate::{address::Endpoint, decision::DownReason, server::held_up::answer_within, text::Text};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 

@@ -4,7 +4,7 @@
 //! up. So the addresses are tried side by side here, as in RFC 8305, and fred is given the one that won.
 
 use super::preflight;
-use crate::server::{DownReason, Text};
+use crate::{decision::DownReason, text::Text};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     net::{TcpStream, lookup_host},

@@ -5,7 +5,7 @@
 //! that nobody else can reach.
 
 use super::{bounds::Bounds, is_about_tls, preflight, reach, words};
-use crate::server::{DownReason, Text, held_up::answer_within};
+use crate::{decision::DownReason, server::held_up::answer_within, text::Text};
 use fred::types::{
     RespVersion,
     config::{Config, ServerConfig},

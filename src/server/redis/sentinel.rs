@@ -2,8 +2,10 @@
 
 use super::{Connector, RedisLink, password, preflight, wire};
 use crate::{
-    config::{Node, Sentinels},
-    server::{DownReason, Text, link::Connected},
+    address::{Node, Sentinels},
+    decision::DownReason,
+    server::link::Connected,
+    text::Text,
 };
 use fred::{interfaces::Resp3Frame, types::config::Config};
 

@@ -4,10 +4,7 @@
 //! neither says what is wrong, and one message that both of them understand finds out.
 
 use super::{Connector, reach};
-use crate::{
-    config::Endpoint,
-    server::{DownReason, held_up::answer_within},
-};
+use crate::{address::Endpoint, decision::DownReason, server::held_up::answer_within};
 use std::{
     future::{Future, pending},
     time::Duration,

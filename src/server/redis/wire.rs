@@ -1,9 +1,10 @@
 //! How a batch of operations looks as a command, and how its answer is read.
 
 use crate::{
+    decision::Refusal,
+    fence,
     resource::Resources,
     server::{
-        Refusal, fence,
         link::{Answer, Form, Outcome, Script},
         operation::{Operation, Verb},
     },

@@ -1,6 +1,6 @@
 //! Commands that a server does not have, or does not let this user run.
 
-use crate::server::Refusal;
+use crate::decision::Refusal;
 
 /// Whether an error reply says that the server lacks the command, as after `rename-command`, in any server's words.
 pub(super) fn is_missing(error: &str) -> bool {

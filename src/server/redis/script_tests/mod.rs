@@ -4,8 +4,9 @@ mod model;
 mod server;
 
 use crate::{
+    fence::{self, Fence},
     resource::several::Sealed,
-    server::{Fence, Operation, Verb, fence, link::Outcome},
+    server::{Operation, Verb, link::Outcome},
 };
 use server::{Connection, Reply, Server};
 use std::{collections::HashMap, sync::Arc, time::Duration};

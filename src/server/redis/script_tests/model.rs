@@ -6,11 +6,13 @@ use super::{
     server::{Connection, Reply, Server},
     snapshot,
 };
-use crate::server::{
-    Fence, fence,
-    link::Outcome,
-    memory::MemoryServer,
-    operation::{Operation, Verb},
+use crate::{
+    fence::{self, Fence},
+    server::{
+        link::Outcome,
+        memory::MemoryServer,
+        operation::{Operation, Verb},
+    },
 };
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
 use std::{

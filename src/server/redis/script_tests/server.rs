@@ -1,9 +1,9 @@
 //! A `redis-server` process that runs batches, without the rest of the library.
 
-use super::super::wire::{self, Keys};
 use crate::server::{
     link::{Answer, Form, Outcome, Script},
     operation::Operation,
+    redis::wire::{self, Keys},
 };
 use fred::{bytes::Bytes, interfaces::Resp3Frame, types::Value};
 use std::{

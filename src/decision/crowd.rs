@@ -26,7 +26,7 @@ const DEFER: u32 = 8;
 
 /// What one line knows of the crowd around its resource.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     /// Lost races and split votes since the last turn.
     lost: u32,
     /// The window, in powers of two of the unit; 0 if the resource is not crowded.
@@ -45,7 +45,7 @@ enum Rank {
 }
 
 impl Crowd {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lost: 0,
             window: 0,
@@ -54,12 +54,12 @@ impl Crowd {
     }
 
     /// Whether the front looks who holds the resource before it asks for it: another client has probably been faster.
-    pub(super) fn looks_first(&self) -> bool {
+    pub(crate) fn looks_first(&self) -> bool {
         self.window > 0 && self.rank != Rank::Overdue
     }
 
     /// How long the front waits after it was notified that the resource may be free; nothing if the crowd does not decide that.
-    pub(super) fn pause(&self, unit: Duration, rng: &mut impl Rng) -> Option<Duration> {
+    pub(crate) fn pause(&self, unit: Duration, rng: &mut impl Rng) -> Option<Duration> {
         match self.rank {
             Rank::Early => Some(rng.gen_range(unit * DEFER / 2..=unit * DEFER)),
             _ if self.window == 0 => None,
@@ -69,7 +69,7 @@ impl Crowd {
     }
 
     /// Compares how long the front has `waited` with the wait of a `winner`, if that one's value says it.
-    pub(super) fn compare(&mut self, waited: Waited, winner: Option<Waited>, unit: Duration) {
+    pub(crate) fn compare(&mut self, waited: Waited, winner: Option<Waited>, unit: Duration) {
         self.rank = match winner {
             Some(winner) if waited.above(winner) >= 1 => Rank::Overdue,
             Some(winner) if waited.above(winner) <= -2 && winner.at_least() >= unit * LONG_WAIT => Rank::Early,
@@ -78,7 +78,7 @@ impl Crowd {
     }
 
     /// Notes a lost race or a split vote. In a crowd, the window doubles.
-    pub(super) fn lost(&mut self) {
+    pub(crate) fn lost(&mut self) {
         self.lost += 1;
         // A client that is overdue asks at once, whatever the window is.
         if self.lost > CROWDED && self.rank != Rank::Overdue {
@@ -87,7 +87,7 @@ impl Crowd {
     }
 
     /// Notes a turn. If it was not handed over within the client, the window is halved.
-    pub(super) fn won(&mut self, was_handed_over: bool) {
+    pub(crate) fn won(&mut self, was_handed_over: bool) {
         self.lost = 0;
         self.rank = Rank::Equal;
         if !was_handed_over {
@@ -97,7 +97,7 @@ impl Crowd {
     }
 
     /// Notes that another waiter is the front.
-    pub(super) fn has_another_front(&mut self) {
+    pub(crate) fn has_another_front(&mut self) {
         self.rank = Rank::Equal;
     }
 }

@@ -1,7 +1,6 @@
 //! Servers that are made up of several processes, and how these are found.
 
-use super::Endpoint;
-use crate::error::AddressProblem;
+use super::{AddressProblem, Endpoint};
 use std::{fmt, net::Ipv6Addr};
 
 /// One of the processes that make up a server.
@@ -26,7 +25,7 @@ impl Node {
     }
 
     /// Reads `host` or `host:port`; an IPv6 address stands in brackets.
-    pub(super) fn parse(text: &str, default_port: u16) -> Option<Self> {
+    pub(crate) fn parse(text: &str, default_port: u16) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !text.ends_with(']') => (host, port.parse().ok()?),
             _ => (text, default_port),

@@ -1,17 +1,18 @@
 //! The waiters of a handle: a line for each set of resources, first in, first out. Only the waiter at the front of a line
 //! talks to the servers.
 
-use super::{
-    Holder, Patience, Ttl, Vote, Waited, ballot,
-    line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
-    round::Attempt,
-    turns::{KEPT, Seen, TICK, Turns},
-};
+use super::attempt::Attempt;
 use crate::{
     clock::micros,
+    decision::{
+        Holder, Patience, Ttl, Vote, Waited,
+        line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
+        tally,
+        turns::{KEPT, Seen, TICK, Turns},
+    },
+    fault::Sabotage,
     random,
     resource::Resources,
-    sabotage::Sabotage,
     server::{Changes, Listener, Listening, Operation},
 };
 use rand::{Rng, rngs::SmallRng};
@@ -269,7 +270,7 @@ impl Room {
 
     /// Notes that these votes name another who has the keys. Returns whether they were left to it.
     pub(crate) fn taken(&self, keys: &Resources, votes: &[Vote]) -> bool {
-        let is_held = ballot::count(votes, |vote| matches!(vote, Vote::Held(_))) > 0;
+        let is_held = tally::count(votes, |vote| matches!(vote, Vote::Held(_))) > 0;
         is_held && self.turns().taken(keys)
     }
 

@@ -1,23 +1,22 @@
 //! One round on all servers, and what it leaves behind.
 
-use super::{
-    Patience, Vote, Waited,
-    ballot::{self, Decision},
-    fresh,
-    line::Weather,
-    room::{Room, Terms, Unlocked},
-};
+use super::wait_queue::{Room, Terms, Unlocked};
 use crate::{
+    address::Address,
     clock::Moment,
-    config::Address,
-    error::{Failure, ServerVote},
+    decision::{
+        Failure, Patience, ServerVote, Vote, Waited, fresh,
+        line::Weather,
+        majority,
+        tally::{self, Decision},
+    },
+    fault::Sabotage,
+    fence::Fence,
     metrics,
-    quorum::majority,
     resource::Resources,
-    sabotage::Sabotage,
     server::{
-        Changes, Claim, Fence, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, answer_within,
-        later, was_held_up,
+        Changes, Claim, KeysAndValue, Lane, Listener, Operation, Promise, Round, UnderWay, Verb, answer_within, later,
+        was_held_up,
     },
 };
 use std::{
@@ -386,7 +385,7 @@ impl Electorate {
         let settled = poll_fn(|cx| look.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
         let votes = match answer_within(limit, settled).await {
             Ok(votes) => votes,
-            Err(_) => ballot::silent(look.votes_so_far()),
+            Err(_) => tally::silent(look.votes_so_far()),
         };
         // What this handle asks for itself, and is about to undo perhaps, belongs to nobody.
         match value {
@@ -401,7 +400,7 @@ impl Electorate {
         let slow = silent.filter_map(|(lane, _)| lane.round_trip().filter(|took| *took >= patience.with(Some(*took))));
         let mut slow: Vec<_> = slow.collect();
         slow.sort_unstable();
-        let missing = majority(votes.len()).checked_sub(ballot::reachable(votes))?;
+        let missing = majority(votes.len()).checked_sub(tally::reachable(votes))?;
         slow.get(missing.checked_sub(1)?).copied()
     }
 

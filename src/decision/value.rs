@@ -1,6 +1,6 @@
 //! The unique proof of ownership that is stored under a resource: `{id}_{unix_ms}_{random}`.
 
-use crate::names::Shown;
+use crate::text::Shown;
 use rand::RngCore;
 use std::{
     fmt,

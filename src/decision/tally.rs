@@ -1,34 +1,8 @@
 //! The votes of one round, and what they decide.
 
-use super::value::Holder;
-use crate::{
-    quorum::majority,
-    sabotage::Sabotage,
-    server::{DownReason, Refusal},
-};
+use super::{Vote, majority, value::Holder};
+use crate::fault::Sabotage;
 use std::time::Duration;
-
-/// One server's answer in a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Vote {
-    /// The server did it: the key was set, renewed or removed.
-    Granted,
-    /// The key holds another value, so somebody else holds the resource.
-    Held(Holder),
-    /// The key is not there, so there was nothing to renew or to unlock.
-    Missing,
-    /// The server answered with an error, so it did nothing.
-    Refused(Refusal),
-    /// The server is down, so nothing was sent.
-    Unreachable(DownReason),
-    /// The command was sent, but its answer was lost with the connection: it may or may not have been carried out.
-    Unknown,
-    /// The server did not answer before the time of the round was up.
-    Silent,
-    /// The round was decided before this server answered.
-    Pending,
-}
 
 /// What the votes of a round decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +155,10 @@ pub(crate) fn retry_after(votes: &[Vote]) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{DownReason, Refusal},
+        *,
+    };
     use proptest::prelude::*;
 
     fn held() -> Vote {

@@ -1,6 +1,6 @@
 //! What is left of a ttl once the round and the drift between the clocks are taken off.
 
-use crate::{error::InvalidTtl, sabotage::Sabotage};
+use crate::fault::Sabotage;
 use std::time::Duration;
 
 /// The longest ttl that is accepted: in milliseconds the largest whole number that a script of Redis holds exactly,
@@ -122,6 +122,44 @@ impl Ttl {
     pub(crate) fn validity(self, elapsed: Duration) -> Option<Duration> {
         self.promised().checked_sub(elapsed).filter(|left| !left.is_zero())
     }
+}
+
+/// A ttl that cannot lead to a lock. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTtl {
+    /// The drift would leave less than a millisecond of validity.
+    #[error("ttl ({ttl:?}) must exceed the drift ({drift:?}) by at least 1ms")]
+    TooShort {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The drift at that ttl.
+        drift: Duration,
+    },
+    /// Redis does not take a ttl this long.
+    #[error("ttl ({ttl:?}) must not exceed {longest:?}")]
+    TooLong {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The longest ttl that is taken.
+        longest: Duration,
+    },
+    /// A server that was started again would vote too soon for locks with this ttl.
+    #[error("ttl ({ttl:?}) must not exceed the longest that the restart guard is for ({max_ttl:?})")]
+    OutlivesRestartGuard {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// The longest ttl that is taken: [`Builder::restart_guard`](crate::Builder::restart_guard).
+        max_ttl: Duration,
+    },
+    /// The servers would forget the token of a fenced lock while it is held.
+    #[error("ttl ({ttl:?}) of a fenced lock must not exceed the fence expiry ({fence_expiry:?})")]
+    OutlivesFence {
+        /// The ttl that was asked for.
+        ttl: Duration,
+        /// How long the servers remember a token: [`Builder::fence_expiry`](crate::Builder::fence_expiry).
+        fence_expiry: Duration,
+    },
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Waiting in line until a round is won.
 
 use super::{
-    Vote,
-    ballot::count,
-    room::{Next, Place, Terms},
-    round::{Electorate, Failed, Grant},
+    attempt::{Electorate, Failed, Grant},
+    wait_queue::{Next, Place, Terms},
 };
-use crate::{quorum::majority, resource::Resources};
+use crate::{
+    decision::{Vote, majority, tally::count},
+    resource::Resources,
+};
 use std::{sync::Arc, time::Duration};
 
 /// How many rounds in a row may take so long that nothing is left of the ttl.

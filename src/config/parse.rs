@@ -3,10 +3,10 @@
 #[cfg(feature = "tls")]
 use super::Tls;
 use super::{
-    Endpoint, Node, Sentinels, Server,
+    Server,
     shown::{host_and_port, is_bare_ipv6, is_port, split_port},
 };
-use crate::error::AddressProblem;
+use crate::address::{AddressProblem, Endpoint, Node, Sentinels};
 use url::Url;
 
 const REDIS_PORT: u16 = 6379;
@@ -264,7 +264,7 @@ pub(super) fn without_credentials(address: &str) -> String {
 /// The address as text that is read again, without passwords and TLS settings.
 #[cfg(feature = "serde")]
 pub(super) fn without_secrets(server: &Server) -> String {
-    use super::server::Endpoint;
+    use crate::address::Endpoint;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use std::fmt::Write;
 

@@ -2,12 +2,13 @@
 //! passed in.
 
 use super::{
-    ballot::{Vote, count, leading_holder},
+    Vote,
     crowd::Crowd,
+    majority,
+    tally::{count, leading_holder},
     turns::TICK,
     value::Waited,
 };
-use crate::quorum::majority;
 use rand::Rng;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -398,8 +399,7 @@ fn soon(now: Instant, rng: &mut impl Rng) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Holder, fresh};
-    use crate::server::{DownReason, Refusal};
+    use crate::decision::{DownReason, Holder, Refusal, fresh};
     use proptest::prelude::*;
     use rand::{SeedableRng, rngs::SmallRng};
 

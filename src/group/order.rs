@@ -1,11 +1,12 @@
 //! That renewals of one lock reach all servers in one order, from whichever threads they come.
 
-use super::{Drift, Patience, Ttl, room::Terms, round::Electorate};
+use super::{attempt::Electorate, wait_queue::Terms};
 use crate::{
     config::Server,
+    decision::{DownReason, Drift, Patience, Ttl},
     resource::Resources,
     server::{
-        Claim, DownReason,
+        Claim,
         link::{Answer, Command, Link, Outcome, Task},
     },
 };

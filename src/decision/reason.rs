@@ -1,38 +1,7 @@
 //! Why a server is down, and why a server that is up refused an operation.
 
-use crate::config::Address;
-use std::{fmt, sync::Arc, time::Duration};
-
-/// How much of a server's own words is kept: a hostile server must not fill our memory or a log.
-const LONGEST_TEXT: usize = 200;
-
-/// A server's or the operating system's own words, shortened to at most 200 characters.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Text(Arc<str>);
-
-impl Text {
-    pub(crate) fn new(text: impl AsRef<str>) -> Self {
-        let printable = text.as_ref().chars().filter(|c| !c.is_control());
-        Self(printable.take(LONGEST_TEXT).collect::<String>().into())
-    }
-
-    /// Returns the words.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::{address::Address, text::Text};
+use std::time::Duration;
 
 /// Why a server cannot vote.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -287,12 +256,5 @@ mod tests {
             assert!(!reason.is_lasting(), "{reason}");
             assert!(!DownReason::Sentinel(Text::new(format!("a:1: {reason}"))).is_lasting());
         }
-    }
-
-    #[test]
-    fn a_servers_words_are_bounded_and_printable() {
-        let text = Text::new("ab\u{1b}[2J\r\n".repeat(1_000));
-        assert_eq!(text.as_str().chars().count(), LONGEST_TEXT);
-        assert!(text.as_str().starts_with("ab[2Jab"));
     }
 }

@@ -1,18 +1,17 @@
 //! A guard that is asked for, and work that is done under one.
 
-use super::{BoxFuture, lock::refused, not_zero, outcome};
+use super::{Guard, Loss, Settings};
 use crate::{
-    engine::{
-        Drift, Patience, Vote,
-        room::Terms,
-        round::{Failed, Grant},
+    client::Core,
+    decision::{Drift, Patience, Vote},
+    group::{
+        attempt::{Failed, Grant},
         wait::Stopped,
+        wait_queue::Terms,
     },
-    error::{LockError, UsingError},
-    guard::{Guard, Settings},
     lock::Lock,
     metrics,
-    redlock::Core,
+    request::{BoxFuture, LockError, lock::refused, not_zero, outcome},
     resource::Resources,
 };
 use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
@@ -291,4 +290,16 @@ impl fmt::Debug for AcquireRequest {
             .field("max_hold", &self.max_hold)
             .finish_non_exhaustive()
     }
+}
+
+/// Why work under a guard did not come to its end.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsingError {
+    /// There was no lock, so the work was not begun.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The lock was lost, so the work was stopped.
+    #[error(transparent)]
+    Lost(#[from] Loss),
 }

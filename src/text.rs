@@ -1,6 +1,6 @@
-//! Names of resources in messages and log lines: printable, and no longer than a line bears.
+//! Foreign text in messages and log lines: names of resources, and words of servers. It is printable and short.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// How many characters of a name are shown at most.
 const SHOWN: usize = 80;
@@ -44,6 +44,37 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// How much of a server's own words is kept: a hostile server must not fill our memory or a log.
+const LONGEST_TEXT: usize = 200;
+
+/// A server's or the operating system's own words, shortened to at most 200 characters.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Text(Arc<str>);
+
+impl Text {
+    pub(crate) fn new(text: impl AsRef<str>) -> Self {
+        let printable = text.as_ref().chars().filter(|c| !c.is_control());
+        Self(printable.take(LONGEST_TEXT).collect::<String>().into())
+    }
+
+    /// Returns the words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +111,12 @@ mod tests {
     fn what_cannot_be_printed_is_escaped_or_replaced() {
         assert_eq!(shown("a\u{1b}[2J\nb"), "a\\u{1b}[2J\\nb");
         assert_eq!(shown(b"a\xffb"), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn a_servers_words_are_bounded_and_printable() {
+        let text = Text::new("ab\u{1b}[2J\r\n".repeat(1_000));
+        assert_eq!(text.as_str().chars().count(), LONGEST_TEXT);
+        assert!(text.as_str().starts_with("ab[2Jab"));
     }
 }

@@ -3,7 +3,10 @@
 //! Every process has to come to the same answer, on every platform and with every version of this crate, or a resource
 //! could be granted twice. So the hash is SipHash-1-3 with a fixed key, over nothing but the bytes of the name.
 
-use crate::{error::InvalidResource, names::Shown, resource::Resources};
+use crate::{
+    resource::{InvalidResource, Resources},
+    text::Shown,
+};
 use jumphash::JumpHasher;
 use std::hash::{Hash, Hasher};
 

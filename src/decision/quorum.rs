@@ -1,6 +1,6 @@
 //! Majority arithmetic, and the set of servers that are up in each group.
 
-use crate::sabotage::Sabotage;
+use crate::fault::Sabotage;
 
 /// How many of `servers` are a majority: ⌊N/2⌋ + 1.
 pub(crate) fn majority(servers: usize) -> usize {

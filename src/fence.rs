@@ -12,7 +12,7 @@ pub(crate) struct Fence {
 }
 
 /// How far ahead of a server's time a lock's token may be. The script has the same number.
-pub(super) const FURTHEST_AHEAD: Duration = Duration::from_secs(1);
+pub(crate) const FURTHEST_AHEAD: Duration = Duration::from_secs(1);
 
 /// The shortest time for which tokens can be remembered.
 ///
@@ -21,10 +21,10 @@ pub(super) const FURTHEST_AHEAD: Duration = Duration::from_secs(1);
 pub(crate) const SHORTEST_EXPIRY: Duration = Duration::from_secs(2 * FURTHEST_AHEAD.as_secs());
 
 /// The largest number that a script of Redis counts up from exactly, in microseconds a time in the year 2255.
-pub(super) const LARGEST_TOKEN: u64 = (1 << 53) - 1;
+pub(crate) const LARGEST_TOKEN: u64 = (1 << 53) - 1;
 
 /// What a server answers if it cannot store a larger token.
-pub(super) const NO_TOKEN: &str = "ERR the fence holds no token that can be counted up";
+pub(crate) const NO_TOKEN: &str = "ERR the fence holds no token that can be counted up";
 
 const INFIX: &[u8] = b":fence:{";
 

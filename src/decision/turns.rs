@@ -4,7 +4,7 @@
 //! the time pauses now and then: after a run of turns without a gap, those that had a turn let some time pass. If nobody takes a
 //! turn meanwhile, again and again, the runs grow, so that a client without rivals loses little.
 
-use crate::{resource::Resources, sabotage::Sabotage};
+use crate::{fault::Sabotage, resource::Resources};
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -29,10 +29,10 @@ const MANY_PAUSES: u32 = 16;
 pub(crate) const PAUSE: u32 = 4;
 
 /// The shortest unit: timers have no finer steps.
-pub(super) const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// For how long a run is remembered after its last turn.
-pub(super) const KEPT: Duration = Duration::from_millis(500);
+pub(crate) const KEPT: Duration = Duration::from_millis(500);
 
 /// How many sets of keys are told apart within a run.
 const MOST_SETS: usize = 16;
@@ -42,15 +42,15 @@ const PLACES: usize = 1024;
 
 /// Recognizes keys that were unlocked before, by fingerprints in fixed places. Most keys are locked once, and cost no more than this.
 #[derive(Debug)]
-pub(super) struct Seen(Box<[AtomicU32]>);
+pub(crate) struct Seen(Box<[AtomicU32]>);
 
 impl Seen {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self((0..PLACES).map(|_| AtomicU32::new(0)).collect())
     }
 
     /// Notes a key, and returns whether it was the last in its place.
-    pub(super) fn again(&self, key: &[u8]) -> bool {
+    pub(crate) fn again(&self, key: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let hash = hasher.finish();
@@ -62,7 +62,7 @@ impl Seen {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     runs: HashMap<Arc<[u8]>, Run>,
     /// When to look for runs that can be forgotten.
     sweep_at: Option<Instant>,
@@ -88,13 +88,13 @@ struct Run {
 
 impl Turns {
     /// Whether no key has had turns of late.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
     /// Notes the end of a turn, and returns until when others get theirs, if it is time. `unit` is how long an attempt takes, or a
     /// [`TICK`] if that is longer. Of keys that were not locked `again` it remembers nothing new.
-    pub(super) fn ended(
+    pub(crate) fn ended(
         &mut self,
         keys: &Resources,
         (granted, now): (Instant, Instant),
@@ -125,28 +125,28 @@ impl Turns {
     }
 
     /// Until when these keys are left to others, if they are.
-    pub(super) fn pause(&self, keys: &Resources, now: Instant) -> Option<Instant> {
+    pub(crate) fn pause(&self, keys: &Resources, now: Instant) -> Option<Instant> {
         let runs = keys.as_slice().iter().filter_map(|key| self.runs.get(key));
         let pauses = runs.filter(|run| run.had(keys)).filter_map(|run| run.pause);
         pauses.max().filter(|until| *until > now)
     }
 
     /// Whether others, who used the last pause of a run, may want these keys more than this client, which has had them.
-    pub(super) fn gives_way(&self, keys: &Resources, now: Instant) -> bool {
+    pub(crate) fn gives_way(&self, keys: &Resources, now: Instant) -> bool {
         let mut runs = keys.as_slice().iter().filter_map(|key| self.runs.get(key));
         let is_recent = |run: &Run| run.is_contested && now.saturating_duration_since(run.last) < KEPT;
         runs.any(is_recent) && !self.is_in_run(keys, now)
     }
 
     /// Whether these keys were unlocked just now, in a run that may go on.
-    pub(super) fn is_in_run(&self, keys: &Resources, now: Instant) -> bool {
+    pub(crate) fn is_in_run(&self, keys: &Resources, now: Instant) -> bool {
         let runs = keys.as_slice().iter().filter_map(|key| self.runs.get(key));
         let goes_on = |run: &Run| run.pause.is_none() && now.saturating_duration_since(run.last) < TICK * PAUSE;
         runs.filter(|run| run.had(keys)).any(goes_on)
     }
 
     /// Notes that another has these keys. Returns whether they were left to it.
-    pub(super) fn taken(&mut self, keys: &Resources) -> bool {
+    pub(crate) fn taken(&mut self, keys: &Resources) -> bool {
         let mut were_left = false;
         for key in keys.as_slice() {
             if let Some(run) = self.runs.get_mut(key) {

@@ -1,11 +1,17 @@
 //! Who is up, and whether that makes a majority.
 
+mod streams;
+
+pub use streams::{Crossings, Events};
+
 use crate::{
-    config::Address,
-    events::{Event, Warning},
+    address::Address,
+    decision::{
+        DownReason, Quorum,
+        quorum::{Connection, Reachability},
+    },
+    event::{Event, ServerState, Warning},
     metrics,
-    quorum::{Connection, Quorum, Reachability},
-    server::DownReason,
 };
 use std::{
     collections::VecDeque,
@@ -20,16 +26,6 @@ use tokio::{
 
 /// How many events a slow subscriber may be behind before it is given the current state in their place.
 const EVENTS_KEPT: usize = 256;
-
-/// Whether a server can vote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ServerState {
-    /// It can.
-    Up,
-    /// It cannot, for this reason.
-    Down(DownReason),
-}
 
 /// What is known about one server at a moment.
 #[derive(Clone, Debug)]
@@ -113,13 +109,6 @@ struct Known {
     run_id: Option<String>,
     /// What kind of reason that does not pass by itself was logged last, since the server was up.
     logged: Option<Discriminant<DownReason>>,
-}
-
-impl ServerState {
-    /// Whether there is a connection, on which locks are at least renewed and unlocked.
-    fn is_connected(&self) -> bool {
-        matches!(self, Self::Up | Self::Down(DownReason::Restarted { .. }))
-    }
 }
 
 impl Known {
@@ -428,8 +417,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{config::Server, events::Events};
+    use super::{Events, *};
+    use crate::config::Server;
     use std::{
         future::Future,
         pin::Pin,

@@ -1,0 +1,123 @@
+//! Where servers are.
+
+mod node;
+
+pub(crate) use node::{Node, Sentinels};
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+/// Which server: what tells it apart from the others in errors, events and logs. It holds no secret.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(Arc<str>);
+
+impl Address {
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+        let first = |nodes: &[Node]| nodes.first().map(Node::to_string).unwrap_or_default();
+        Self(match endpoint {
+            Endpoint::Tcp { host, port } => Node::from((host, *port)).to_string().into(),
+            Endpoint::Unix(path) => path.to_string_lossy().into(),
+            Endpoint::Cluster(nodes) => format!("redis-cluster://{}", first(nodes)).into(),
+            Endpoint::Sentinel(Sentinels { service, nodes, .. }) => {
+                format!("redis-sentinel://{service}@{}", first(nodes)).into()
+            }
+            Endpoint::Memory(name) => format!("memory://{name}").into(),
+        })
+    }
+
+    /// Returns it as text: `host:port`, a socket's path, `memory://name`, `redis-cluster://host:port` with the node that was
+    /// named first, or `redis-sentinel://service@host:port` with the sentinel that was named first.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a server is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+    /// A cluster, of which any of these nodes tells the others.
+    Cluster(Vec<Node>),
+    /// Whichever master these name.
+    Sentinel(Sentinels),
+    Memory(String),
+}
+
+/// What is wrong with a server address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressProblem {
+    /// It is not a URL, `host`, or `host:port`: what the URL parser says.
+    #[error("{0}")]
+    Syntax(String),
+    /// The scheme is none of those that are understood.
+    #[error(
+        "unknown scheme `{0}`, expected redis, rediss, valkey or valkeys, each also with -cluster or -sentinel, \
+         redis+unix, or memory"
+    )]
+    Scheme(String),
+    /// There is no host, or no path of a socket, or no name of a service or an in-memory server.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// The user name or the password has a character that ends it: `/`, `?` and `#` have to be percent-encoded, and `@` wherever
+    /// it does not end them.
+    #[error("`/`, `?`, `#` and `@` in a user name or password have to be percent-encoded")]
+    Credentials,
+    /// The address of a Unix socket or of an in-memory server begins with what looks like credentials.
+    #[error("neither a socket nor an in-memory server is named with credentials")]
+    NoCredentials,
+    /// The port is not between 1 and 65535.
+    #[error("port {0} is not between 1 and 65535")]
+    Port(String),
+    /// What follows the host is not a number of at most five digits. It is not shown, since it may be a part of a password.
+    #[error("the text after the `:` is not a port (1 to 65535)")]
+    NotAPort,
+    /// The host is an IPv6 address without its brackets.
+    #[error("an IPv6 address stands in brackets, such as `[::1]:6379`")]
+    Brackets,
+    /// The database is not between 0 and 255.
+    #[error("database {0} is not between 0 and 255")]
+    Database(String),
+    /// A cluster has only the database 0.
+    #[error("a cluster has no database but 0, and not {0}")]
+    ClusterDatabase(u8),
+    /// The nodes of a cluster cannot be distrusted.
+    #[error("a cluster cannot be distrusted")]
+    ClusterDistrusted,
+    /// The host is neither a name nor an IP address.
+    #[error("the host is neither a name nor an IP address")]
+    Host,
+    /// The URL has a query parameter that means nothing here: its name.
+    #[error("query parameter `{0}` is not understood")]
+    Parameter(String),
+    /// The URL has a query parameter twice of which there can be one: its name.
+    #[error("query parameter `{0}` is given twice")]
+    Repeated(&'static str),
+    /// A query parameter is neither `true` nor `false`: its name.
+    #[error("query parameter `{0}` is neither `true` nor `false`")]
+    Flag(&'static str),
+    /// A query parameter that names one more node is neither `host` nor `host:port`.
+    #[error("query parameter `node` is neither `host` nor `host:port`")]
+    Node,
+    /// The URL has a fragment, which means nothing here.
+    #[error("a fragment is not understood")]
+    Fragment,
+    /// The address asks for TLS, which this build does not have. It is never replaced by plaintext.
+    #[error("TLS is asked for, but the crate was built without its feature `tls`")]
+    NoTls,
+}

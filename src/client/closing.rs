@@ -1,0 +1,45 @@
+//! The end of a client.
+
+use crate::{
+    decision::DownReason,
+    group::wait_queue::Room,
+    monitor::Monitor,
+    server::{Abandon, UnderWay},
+};
+use std::{fmt, sync::Arc};
+
+/// What says that a handle is closed, to all that use it.
+pub(crate) struct Closing {
+    pub(crate) under_way: Arc<UnderWay>,
+    /// Of all groups.
+    pub(crate) rooms: Vec<Arc<Room>>,
+    pub(crate) monitor: Arc<Monitor>,
+}
+
+impl Closing {
+    /// Closes the handle for its users. Its tasks are told in another way.
+    pub(crate) fn close(&self) {
+        self.under_way.close();
+        for room in &self.rooms {
+            room.close();
+        }
+        self.monitor.close();
+    }
+}
+
+impl Abandon for Closing {
+    fn abandon(&self) {
+        if self.under_way.is_closed() {
+            return;
+        }
+        self.under_way.close();
+        self.monitor.all_down(&DownReason::Closed);
+        self.close();
+    }
+}
+
+impl fmt::Debug for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closing").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! What all clones of a client share.
+
+mod closing;
+mod remembered;
+
+use crate::{
+    address::Address,
+    config::{Config, ConfigError, Server},
+    decision::{Drift, InvalidTtl, Retry, Ttl, grouping::common_group},
+    group::attempt::Electorate,
+    lock::Lock,
+    monitor::Monitor,
+    resource::{InvalidResource, LONGEST, Resources},
+    runtime::Runtime,
+    server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
+};
+use closing::Closing;
+use remembered::Remembered;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+use tracing::warn;
+
+/// How long an unlock is kept for a server that is down if it is not known when the key expires.
+const KEEP_UNLOCK: Duration = Duration::from_secs(60);
+
+/// What all clones of a handle share. The tasks share only its parts, so that it is dropped with the last clone.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// At least one.
+    pub(crate) groups: Vec<Arc<Electorate>>,
+    pub(crate) closing: Arc<Closing>,
+    /// Where the tasks of the handle run.
+    pub(crate) runtime: Runtime,
+    pub(crate) defaults: Defaults,
+    fence_expiry: Duration,
+    /// The longest ttl, if that matters when a server is started again.
+    restart_guard: Option<Duration>,
+    key_prefix: Vec<u8>,
+    pub(crate) remembered: Option<Remembered>,
+    pub(crate) retry: Mutex<Retry>,
+    pub(crate) monitor: Arc<Monitor>,
+    /// Tells the supervisors to end, by its value or by being dropped.
+    pub(crate) shutdown: watch::Sender<bool>,
+}
+
+/// What a call can override.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) drift: Drift,
+    pub(crate) round_timeout: Option<Duration>,
+    pub(crate) fenced: bool,
+}
+
+impl Core {
+    /// Starts the tasks that connect to the servers.
+    pub(crate) fn start(config: &Config) -> Result<Self, ConfigError> {
+        let runtime = Runtime::current().map_err(|_| ConfigError::NoRuntime)?;
+        let connectors = config.groups.iter().flatten().map(|server| {
+            Connector::new(server, config).map_err(|problem| ConfigError::Tls {
+                server: server.address(),
+                problem,
+            })
+        });
+        let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
+
+        let core = Self::new(config, runtime.clone());
+        for (server, (connector, lane)) in connectors.into_iter().zip(core.lanes()).enumerate() {
+            let closing = Arc::clone(&core.closing);
+            let supervisor = Supervisor {
+                server,
+                connector,
+                lane: Arc::clone(lane),
+                monitor: Arc::clone(&core.monitor),
+                under_way: Arc::clone(&core.closing.under_way),
+                closing,
+                config: config.connection,
+                drift: config.drift,
+                restart_guard: config.restart_guard.map(RestartGuard::new),
+                closed: core.shutdown.subscribe(),
+            };
+            runtime.spawn(supervisor.run());
+        }
+        Ok(core)
+    }
+
+    fn new(config: &Config, runtime: Runtime) -> Self {
+        let under_way = Arc::<UnderWay>::default();
+        let electorate = |servers: &Vec<Server>| {
+            let addresses = servers.iter().map(Server::address).collect();
+            Electorate::new(config.id.clone(), addresses, Arc::clone(&under_way))
+        };
+        let groups: Vec<_> = config.groups.iter().map(electorate).map(Arc::new).collect();
+        let addresses: Vec<&[Address]> = groups.iter().map(|group| &group.addresses[..]).collect();
+        let monitor = Arc::new(Monitor::new(&addresses));
+        let closing = Closing {
+            under_way,
+            rooms: groups.iter().map(|group| Arc::clone(&group.room)).collect(),
+            monitor: Arc::clone(&monitor),
+        };
+        Self {
+            monitor,
+            groups,
+            closing: Arc::new(closing),
+            runtime,
+            defaults: Defaults {
+                drift: config.drift,
+                round_timeout: config.round_timeout,
+                fenced: config.fenced,
+            },
+            fence_expiry: config.fence_expiry,
+            restart_guard: config.restart_guard,
+            key_prefix: config.key_prefix.clone(),
+            remembered: config.remember.map(Remembered::new),
+            retry: Mutex::new(config.retry),
+            shutdown: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.under_way.is_closed()
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.close();
+        self.shutdown.send_replace(true);
+    }
+
+    /// The group that resources belong to, and their Redis keys.
+    pub(crate) fn locate(&self, resources: &Resources) -> Result<(&Arc<Electorate>, Resources), InvalidResource> {
+        let group = self.group_of(resources)?;
+        Ok((&self.groups[group], resources.with_prefix(&self.key_prefix)))
+    }
+
+    pub(crate) fn group_of(&self, resources: &Resources) -> Result<usize, InvalidResource> {
+        resources.check(self.key_prefix.len())?;
+        resources.check_no_fence(&self.key_prefix)?;
+        common_group(resources, self.groups.len())
+    }
+
+    /// Remembers a lock by name, if the handle does that.
+    pub(crate) fn remember(&self, lock: &Lock) {
+        if let Some(remembered) = &self.remembered {
+            remembered.keep(lock);
+        }
+    }
+
+    pub(crate) fn unlock(&self, lock: &Lock) -> Arc<Operation> {
+        if let Some(remembered) = &self.remembered {
+            remembered.forget(lock);
+        }
+        let keys = lock.shared_resources().with_prefix(&self.key_prefix);
+        let now = Instant::now();
+        let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
+        let expires = lock.claim().expires().max(unknown).unwrap_or(now);
+        let keys_and_value = (keys, Arc::clone(lock.shared_value()));
+        match self.group_of_lock(lock) {
+            Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), lock.since(), (now, expires)),
+            Err(error) => {
+                warn!(%error, "unlock");
+                lock.claim().release();
+                // No server votes on it, so that it is over at once.
+                let claim = Arc::clone(lock.claim());
+                Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), 0))
+            }
+        }
+    }
+
+    /// The group in which a lock can be released, if it can be a lock. One that was put together from its parts may be anything.
+    fn group_of_lock(&self, lock: &Lock) -> Result<usize, InvalidResource> {
+        let resources = lock.shared_resources();
+        resources.check(self.key_prefix.len())?;
+        if lock.is_too_long() {
+            return Err(InvalidResource::TooLong {
+                length: lock.value().len(),
+                longest: LONGEST,
+            });
+        }
+        common_group(resources, self.groups.len())
+    }
+
+    /// The lanes to all servers, in the order in which the monitor counts them.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.groups.iter().flat_map(|group| &group.lanes)
+    }
+
+    /// Checks a ttl against the drift of a call.
+    pub(crate) fn check_ttl<E>(&self, ttl: Duration, drift: Option<Drift>, factor: fn(f64) -> E) -> Result<Ttl, E>
+    where
+        E: From<crate::decision::InvalidTtl>,
+    {
+        let drift = drift.unwrap_or(self.defaults.drift);
+        match drift.invalid_factor() {
+            Some(invalid) => Err(factor(invalid)),
+            None => Ok(self.within_restart_guard(Ttl::new(ttl, drift)?)?),
+        }
+    }
+
+    fn within_restart_guard(&self, checked: Ttl) -> Result<Ttl, InvalidTtl> {
+        let ttl = checked.duration();
+        match self.restart_guard {
+            Some(max_ttl) if ttl > max_ttl => Err(InvalidTtl::OutlivesRestartGuard { ttl, max_ttl }),
+            _ => Ok(checked),
+        }
+    }
+
+    /// How long the servers remember the token of a lock, if it is to be `fenced`.
+    pub(crate) fn fence(&self, fenced: bool, ttl: Ttl) -> Result<Option<Duration>, InvalidTtl> {
+        let (ttl, fence_expiry) = (ttl.duration(), self.fence_expiry);
+        if fenced && fence_expiry < ttl {
+            return Err(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+        }
+        Ok(fenced.then_some(fence_expiry))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

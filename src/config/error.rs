@@ -1,0 +1,96 @@
+//! Why no client could be built.
+
+use crate::address::{Address, AddressProblem};
+use std::time::Duration;
+
+/// Why a handle could not be built. Nothing was connected or sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The list of servers is empty.
+    #[error("no server is configured")]
+    NoServer,
+    /// A group has no server.
+    #[error("group {group} has no server")]
+    EmptyGroup {
+        /// Which group, 0 for the first.
+        group: usize,
+    },
+    /// Two groups are the same servers, in whatever order.
+    #[error("group {second} is group {first} again: both have the same servers")]
+    DuplicateGroup {
+        /// The group that was listed before, 0 for the first.
+        first: usize,
+        /// The group that is the same.
+        second: usize,
+    },
+    /// Two addresses name one server, which must not vote twice, nor in two groups. Database and user make no difference.
+    #[error("server {0} is configured twice")]
+    DuplicateServer(Address),
+    /// An address could not be understood.
+    #[error("server address `{address}`: {problem}")]
+    Address {
+        /// The address, without a password.
+        address: String,
+        /// What is wrong with it.
+        problem: AddressProblem,
+    },
+    /// A certificate or key could not be read.
+    #[error("TLS settings of server {server}: {problem}")]
+    Tls {
+        /// The server they are for.
+        server: Address,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The drift factor is not at least 0 and below 1.
+    #[error("drift factor {0} must be at least 0 and below 1")]
+    DriftFactor(f64),
+    /// A duration that must be longer than nothing is zero.
+    #[error("{name} must be longer than 0")]
+    Zero {
+        /// Which setting it is.
+        name: &'static str,
+    },
+    /// The shortest wait before a reconnection is longer than the longest.
+    #[error("the shortest wait before a reconnection ({min:?}) must not exceed the longest ({max:?})")]
+    Reconnect {
+        /// The shortest wait.
+        min: Duration,
+        /// The longest wait.
+        max: Duration,
+    },
+    /// The servers cannot remember fencing tokens for this long.
+    #[error("the fence expiry ({fence_expiry:?}) must not exceed {longest:?}")]
+    FenceExpiry {
+        /// The expiry that was asked for.
+        fence_expiry: Duration,
+        /// The longest that is taken.
+        longest: Duration,
+    },
+    /// The servers would forget fencing tokens that may still be ahead of their clocks, and a later lock could get a smaller one.
+    #[error("the fence expiry ({fence_expiry:?}) must be at least {shortest:?}")]
+    ShortFenceExpiry {
+        /// The expiry that was asked for.
+        fence_expiry: Duration,
+        /// The shortest that is taken.
+        shortest: Duration,
+    },
+    /// The id is too long to be part of each lock's value.
+    #[error("the id is {length} bytes long, {longest} is the most")]
+    LongId {
+        /// How long it is, in bytes.
+        length: usize,
+        /// How long it may be.
+        longest: usize,
+    },
+    /// The handle is to remember locks, but no more than none.
+    #[error("a handle that remembers locks must remember at least 1")]
+    RemembersNothing,
+    /// The machine's hostname is unknown, so an id has to be given: the operating system's words.
+    #[error("the hostname is unknown, so an id has to be given: {0}")]
+    Hostname(String),
+    /// There is no tokio runtime to connect on.
+    #[error("a handle has to be built within a tokio runtime")]
+    NoRuntime,
+}

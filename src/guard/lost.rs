@@ -1,0 +1,71 @@
+//! Why a guard does not hold its lock any more.
+
+use crate::{decision::Failure, request::RenewError};
+use std::time::Duration;
+
+/// Why a guard no longer holds its lock.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Loss {
+    /// A majority no longer holds its value: the keys were removed, or somebody else has the resource now.
+    #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
+    Gone {
+        /// The resource and the votes.
+        failure: Box<Failure>,
+    },
+    /// Its validity was over before it could be renewed.
+    #[error("lost `{resource}`: its validity was over before it could be renewed")]
+    Expired {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+        /// Why the last renewal failed, if one did.
+        #[source]
+        cause: Option<Box<RenewError>>,
+    },
+    /// It was held for as long as [`max_hold`](crate::AcquireRequest::max_hold) allows, and its validity is over.
+    #[error("lost `{resource}`: it was not renewed any more after {max_hold:?}")]
+    MaxHold {
+        /// The resource, printable and shortened to 80 characters.
+        resource: String,
+        /// How long it was renewed.
+        max_hold: Duration,
+    },
+}
+
+impl Loss {
+    /// What it is called where things are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Gone { .. } => "gone",
+            Self::Expired { .. } => "expired",
+            Self::MaxHold { .. } => "max_hold",
+        }
+    }
+}
+
+/// Why a guard does not vouch for what is about to be done.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnsureError {
+    /// The lock is lost.
+    #[error(transparent)]
+    Lost(#[from] Loss),
+    /// Less validity is left than was asked for.
+    #[error("{remaining:?} of the validity is left, {at_least:?} is needed")]
+    TooLittle {
+        /// How much is left.
+        remaining: Duration,
+        /// How much was asked for.
+        at_least: Duration,
+    },
+    /// More was asked for than the ttl ever leaves.
+    #[error("{at_least:?} can never be left of the ttl ({ttl:?}) less the drift ({drift:?})")]
+    Never {
+        /// How much was asked for.
+        at_least: Duration,
+        /// The ttl of the guard.
+        ttl: Duration,
+        /// The drift at that ttl.
+        drift: Duration,
+    },
+}
