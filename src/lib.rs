@@ -51,9 +51,16 @@
 //! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
 //! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
 
+// Each module imports only from those above it.
+
 mod clock;
 mod fault;
 mod fence;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
 mod random;
 mod runtime;
 mod text;
@@ -83,11 +90,6 @@ mod redlock;
 #[doc(hidden)]
 pub mod fuzzing;
 
-#[cfg(feature = "metrics")]
-pub mod metrics;
-#[cfg(not(feature = "metrics"))]
-#[path = "no_metrics.rs"]
-mod metrics;
 #[cfg(feature = "serde")]
 mod serde;
 
@@ -110,6 +112,9 @@ pub use request::{
 };
 pub use resource::{IntoResources, InvalidResource};
 pub use text::Text;
+
+#[cfg(test)]
+mod floors;
 
 #[cfg(test)]
 #[path = "../simulation/mod.rs"]
