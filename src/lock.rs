@@ -2,7 +2,7 @@
 
 use crate::{
     decision::Shortened,
-    group::attempt::{Grant, Term},
+    group::lease::{Lease, Locked},
     resource::{IntoResources, LONGEST, Resources},
     server::Claim,
 };
@@ -22,23 +22,23 @@ pub struct Lock {
     value: Arc<str>,
     claim: Arc<Claim>,
     /// Nothing for a lock that was put together from its parts.
-    term: Option<Term>,
+    lease: Option<Lease>,
     token: Option<u64>,
 }
 
 impl Lock {
-    pub(crate) fn new(resources: Resources, grant: Grant) -> Self {
-        let Grant {
+    pub(crate) fn new(resources: Resources, locked: Locked) -> Self {
+        let Locked {
             value,
             claim,
-            term,
+            lease,
             token,
-        } = grant;
+        } = locked;
         Self {
             resources,
             value,
             claim,
-            term: Some(term),
+            lease: Some(lease),
             token,
         }
     }
@@ -52,7 +52,7 @@ impl Lock {
             resources: resource.into_resources(),
             value: value.into().into(),
             claim: Arc::default(),
-            term: None,
+            lease: None,
             token: None,
         }
     }
@@ -98,8 +98,8 @@ impl Lock {
     /// On Linux and Android it counts the time that the machine sleeps; elsewhere it may stand still then, so that this tells
     /// too much afterwards. It does so on every system for a virtual machine that was stopped from outside.
     pub fn validity(&self) -> Duration {
-        match self.term {
-            Some(term) if !self.claim.is_released() => self.claim.left(&term.promise),
+        match self.lease {
+            Some(lease) if !self.claim.is_released() => self.claim.left(&lease.promise),
             _ => Duration::ZERO,
         }
     }
@@ -111,13 +111,14 @@ impl Lock {
 
     /// When it was granted or renewed last; now if that was elsewhere.
     pub(crate) fn since(&self) -> Instant {
-        self.term.map_or_else(Instant::now, |term| term.promise.start.instant())
+        self.lease
+            .map_or_else(Instant::now, |lease| lease.promise.start.instant())
     }
 
     /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
-        self.term
-            .map_or_else(Instant::now, |term| self.claim.ends(&term.promise))
+        self.lease
+            .map_or_else(Instant::now, |lease| self.claim.ends(&lease.promise))
     }
 
     pub(crate) fn shared_resources(&self) -> &Resources {
@@ -139,7 +140,7 @@ impl Lock {
 
     /// Whether it was granted or renewed here, so that its claim tells when the keys expire.
     pub(crate) fn is_of_known_age(&self) -> bool {
-        self.term.is_some()
+        self.lease.is_some()
     }
 }
 

@@ -98,7 +98,7 @@ impl Redlock {
     /// Nothing is sent for resources of different groups, or for a resource or value that is longer than any lock's, which
     /// [`Lock::from_parts`] does not check: they never were one lock of a handle like this.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
-        Unlocking::new(self.core.unlock(lock), self.core.defaults.round_timeout)
+        Unlocking::new(self.core.unlock(lock), self.core.round_timeout)
     }
 
     /// Waits in line for a resource, and gives a [`Guard`](crate::Guard) that renews the lock until it is released.
@@ -258,7 +258,7 @@ impl Builder {
 impl fmt::Debug for Redlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redlock")
-            .field("id", &self.core.groups[0].id)
+            .field("id", &self.core.groups[0].servers.id)
             .field("servers", &self.servers())
             .field("is_connected", &self.is_connected())
             .finish_non_exhaustive()

@@ -1,13 +1,16 @@
 //! What all clones of a client share.
 
 mod closing;
+mod options;
 mod remembered;
+
+pub(crate) use options::{Invalid, Options, Prepared, not_zero};
 
 use crate::{
     address::Address,
     config::{Config, ConfigError, Server},
-    decision::{Drift, InvalidTtl, Retry, Ttl, grouping::common_group},
-    group::attempt::Electorate,
+    decision::{Drift, Retry, grouping::common_group},
+    group::Group,
     lock::Lock,
     monitor::Monitor,
     resource::{InvalidResource, LONGEST, Resources},
@@ -30,11 +33,14 @@ const KEEP_UNLOCK: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Core {
     /// At least one.
-    pub(crate) groups: Vec<Arc<Electorate>>,
+    pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) closing: Arc<Closing>,
     /// Where the tasks of the handle run.
     pub(crate) runtime: Runtime,
-    pub(crate) defaults: Defaults,
+    /// Of requests that set nothing else.
+    drift: Drift,
+    pub(crate) round_timeout: Option<Duration>,
+    fenced: bool,
     fence_expiry: Duration,
     /// The longest ttl, if that matters when a server is started again.
     restart_guard: Option<Duration>,
@@ -44,14 +50,6 @@ pub(crate) struct Core {
     pub(crate) monitor: Arc<Monitor>,
     /// Tells the supervisors to end, by its value or by being dropped.
     pub(crate) shutdown: watch::Sender<bool>,
-}
-
-/// What a call can override.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Defaults {
-    pub(crate) drift: Drift,
-    pub(crate) round_timeout: Option<Duration>,
-    pub(crate) fenced: bool,
 }
 
 impl Core {
@@ -88,16 +86,16 @@ impl Core {
 
     fn new(config: &Config, runtime: Runtime) -> Self {
         let under_way = Arc::<UnderWay>::default();
-        let electorate = |servers: &Vec<Server>| {
+        let group = |servers: &Vec<Server>| {
             let addresses = servers.iter().map(Server::address).collect();
-            Electorate::new(config.id.clone(), addresses, Arc::clone(&under_way))
+            Group::new(config.id.clone(), addresses, Arc::clone(&under_way))
         };
-        let groups: Vec<_> = config.groups.iter().map(electorate).map(Arc::new).collect();
-        let addresses: Vec<&[Address]> = groups.iter().map(|group| &group.addresses[..]).collect();
+        let groups: Vec<_> = config.groups.iter().map(group).map(Arc::new).collect();
+        let addresses: Vec<&[Address]> = groups.iter().map(|group| &group.servers.addresses[..]).collect();
         let monitor = Arc::new(Monitor::new(&addresses));
         let closing = Closing {
             under_way,
-            rooms: groups.iter().map(|group| Arc::clone(&group.room)).collect(),
+            rooms: groups.iter().map(|group| Arc::clone(&group.queue)).collect(),
             monitor: Arc::clone(&monitor),
         };
         Self {
@@ -105,11 +103,9 @@ impl Core {
             groups,
             closing: Arc::new(closing),
             runtime,
-            defaults: Defaults {
-                drift: config.drift,
-                round_timeout: config.round_timeout,
-                fenced: config.fenced,
-            },
+            drift: config.drift,
+            round_timeout: config.round_timeout,
+            fenced: config.fenced,
             fence_expiry: config.fence_expiry,
             restart_guard: config.restart_guard,
             key_prefix: config.key_prefix.clone(),
@@ -129,7 +125,7 @@ impl Core {
     }
 
     /// The group that resources belong to, and their Redis keys.
-    pub(crate) fn locate(&self, resources: &Resources) -> Result<(&Arc<Electorate>, Resources), InvalidResource> {
+    pub(crate) fn locate(&self, resources: &Resources) -> Result<(&Arc<Group>, Resources), InvalidResource> {
         let group = self.group_of(resources)?;
         Ok((&self.groups[group], resources.with_prefix(&self.key_prefix)))
     }
@@ -183,36 +179,7 @@ impl Core {
 
     /// The lanes to all servers, in the order in which the monitor counts them.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
-        self.groups.iter().flat_map(|group| &group.lanes)
-    }
-
-    /// Checks a ttl against the drift of a call.
-    pub(crate) fn check_ttl<E>(&self, ttl: Duration, drift: Option<Drift>, factor: fn(f64) -> E) -> Result<Ttl, E>
-    where
-        E: From<crate::decision::InvalidTtl>,
-    {
-        let drift = drift.unwrap_or(self.defaults.drift);
-        match drift.invalid_factor() {
-            Some(invalid) => Err(factor(invalid)),
-            None => Ok(self.within_restart_guard(Ttl::new(ttl, drift)?)?),
-        }
-    }
-
-    fn within_restart_guard(&self, checked: Ttl) -> Result<Ttl, InvalidTtl> {
-        let ttl = checked.duration();
-        match self.restart_guard {
-            Some(max_ttl) if ttl > max_ttl => Err(InvalidTtl::OutlivesRestartGuard { ttl, max_ttl }),
-            _ => Ok(checked),
-        }
-    }
-
-    /// How long the servers remember the token of a lock, if it is to be `fenced`.
-    pub(crate) fn fence(&self, fenced: bool, ttl: Ttl) -> Result<Option<Duration>, InvalidTtl> {
-        let (ttl, fence_expiry) = (ttl.duration(), self.fence_expiry);
-        if fenced && fence_expiry < ttl {
-            return Err(InvalidTtl::OutlivesFence { ttl, fence_expiry });
-        }
-        Ok(fenced.then_some(fence_expiry))
+        self.groups.iter().flat_map(|group| &group.servers.lanes)
     }
 }
 

@@ -1,6 +1,6 @@
 //! That renewals of one lock reach all servers in one order, from whichever threads they come.
 
-use super::{attempt::Electorate, wait_queue::Terms};
+use super::{AttemptOptions, servers::Servers};
 use crate::{
     config::Server,
     decision::{DownReason, Drift, Patience, Ttl},
@@ -68,9 +68,9 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
     const RENEWALS: u64 = 60;
 
     let addresses = ["a", "b", "c"].map(|name| Server::memory(name).address());
-    let group = Electorate::new("id".into(), addresses.into(), Arc::default());
-    let wires: Vec<_> = group.lanes.iter().map(|_| Arc::new(Wire::default())).collect();
-    for (lane, wire) in group.lanes.iter().zip(&wires) {
+    let servers = Servers::new("id".into(), addresses.into(), Arc::default());
+    let wires: Vec<_> = servers.lanes.iter().map(|_| Arc::new(Wire::default())).collect();
+    for (lane, wire) in servers.lanes.iter().zip(&wires) {
         lane.attach(Arc::clone(wire) as Arc<dyn Link>, None, false);
         // A short way: one command at a time.
         lane.heard(Duration::ZERO);
@@ -79,20 +79,20 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
     let keys = Resources::One(b"r"[..].into());
     thread::scope(|scope| {
         for thread in [1, 2] {
-            let (group, claim, keys, start) = (&group, &claim, &keys, &start);
+            let (servers, claim, keys, start) = (&servers, &claim, &keys, &start);
             scope.spawn(move || {
                 let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 let _entered = runtime.enter();
                 start.wait();
                 for number in 0..RENEWALS {
                     let ttl = Duration::from_secs(thread * RENEWALS + number);
-                    let terms = Terms {
+                    let options = AttemptOptions {
                         ttl: Ttl::new(ttl, Drift::default()).unwrap(),
                         patience: Patience::Set(Duration::from_secs(60)),
-                        fence: None,
+                        fence_expiry: None,
                         since: Instant::now(),
                     };
-                    let mut renewal = pin!(group.renew((keys.clone(), "v".into()), claim, None, terms));
+                    let mut renewal = pin!(servers.renew((keys.clone(), "v".into()), claim, None, options));
                     // It is submitted at the first poll.
                     let _ = renewal.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 }

@@ -1,13 +1,11 @@
 //! Waiting in line until a round is won.
 
 use super::{
-    attempt::{Electorate, Failed, Grant},
-    wait_queue::{Next, Place, Terms},
+    Attempt, Group,
+    lease::{Failed, Locked},
+    wait_queue::{Next, Place},
 };
-use crate::{
-    decision::{Vote, majority, tally::count},
-    resource::Resources,
-};
+use crate::decision::{Vote, majority, tally::count};
 use std::{sync::Arc, time::Duration};
 
 /// How many rounds in a row may take so long that nothing is left of the ttl.
@@ -24,43 +22,43 @@ pub(crate) enum Stopped {
     Failed(u32, Failed),
 }
 
-impl Electorate {
-    /// Takes the last place in the line for these keys.
-    pub(crate) fn join(&self, keys: &Resources, terms: Terms) -> Place {
-        self.room.join(keys, terms)
-    }
-
+impl Group {
     /// Waits for the front of the line and then for a won round.
     ///
     /// # Cancel safety
     ///
     /// When the future is dropped the next in line takes over, and whatever was asked for is undone.
-    pub(crate) async fn wait(self: &Arc<Self>, place: &Place) -> Result<(Grant, bool), Stopped> {
+    pub(crate) async fn wait(&self, place: &Place) -> Result<(Locked, bool), Stopped> {
         let (mut rounds, mut late) = (0, 0);
         // Most find the resource free, and have nothing to watch.
         let mut watches = false;
         loop {
-            let next = place.turn(|| self.under_way.is_closed()).await.ok_or(Stopped::Closed)?;
+            let next = place
+                .turn(|| self.servers.under_way.is_closed())
+                .await
+                .ok_or(Stopped::Closed)?;
             let was_called = matches!(next, Next::Called(_));
             let attempt = match next {
                 Next::Called(attempt) => attempt,
                 Next::Ask if watches || !place.gives_way() => {
-                    let attempt = self.attempt_in_line(&place.keys, place.terms(), &place.listener, watches);
-                    attempt.ok_or(Stopped::Closed)?
+                    let attempt = Attempt::new(
+                        &self.servers,
+                        &place.keys,
+                        place.options(),
+                        watches,
+                        Some(&place.listener),
+                    );
+                    let attempt = attempt.ok_or(Stopped::Closed)?;
+                    attempt.send(None);
+                    attempt
                 }
                 // Others want it as well, and may have it by now. To be notified of changes is enough for the moment.
                 Next::Ask | Next::Look => {
-                    self.track();
+                    self.servers.track();
                     watches = true;
-                    let look = self.look(
-                        place.keys.clone(),
-                        None,
-                        true,
-                        place.terms().patience.shortest(),
-                        is_known,
-                    );
+                    let look = self.look(place.keys.clone(), true, place.options().patience.shortest(), is_known);
                     // Boxed, because only the front of the line has one.
-                    place.looked(&Box::pin(look).await, self.weather());
+                    place.looked(&Box::pin(look).await, self.servers.weather());
                     continue;
                 }
             };
@@ -69,7 +67,7 @@ impl Electorate {
             place.asks(Arc::clone(attempt.set()));
             // Boxed, because only the front of the line has one.
             match Box::pin(attempt.decide()).await {
-                Ok(grant) => return Ok((grant, was_called)),
+                Ok(locked) => return Ok((locked, was_called)),
                 Err(failed @ Failed::Expired { .. }) => {
                     late += 1;
                     if late == MOST_LATE {
@@ -82,9 +80,9 @@ impl Electorate {
                 }
                 Err(Failed::Outvoted(votes)) => {
                     late = 0;
-                    place.refused(&votes, self.weather());
+                    place.refused(&votes, self.servers.weather());
                     if !has_watched {
-                        self.track();
+                        self.servers.track();
                         watches = true;
                         place.ask_again(Duration::ZERO);
                     }

@@ -1,11 +1,11 @@
 //! The waiters of a handle: a line for each set of resources, first in, first out. Only the waiter at the front of a line
 //! talks to the servers.
 
-use super::attempt::Attempt;
+use super::{AttemptOptions, attempt::Attempt};
 use crate::{
     clock::micros,
     decision::{
-        Holder, Patience, Ttl, Vote, Waited,
+        Holder, Vote, Waited,
         line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
         tally,
         turns::{KEPT, Seen, TICK, Turns},
@@ -76,20 +76,9 @@ struct Queue {
     late: Vec<usize>,
 }
 
-/// What a waiter asks for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    pub(crate) ttl: Ttl,
-    pub(crate) patience: Patience,
-    /// How long a server remembers the lock's token, if it is to have one.
-    pub(crate) fence: Option<Duration>,
-    /// When the request began.
-    pub(crate) since: Instant,
-}
-
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    pub(crate) terms: Terms,
+    pub(crate) options: AttemptOptions,
     slot: Mutex<Slot>,
     woken: Notify,
 }
@@ -140,22 +129,22 @@ impl Room {
     }
 
     /// Takes the last place in the line for these keys.
-    pub(crate) fn join(self: &Arc<Self>, keys: &Resources, terms: Terms) -> Place {
+    pub(crate) fn join(self: &Arc<Self>, keys: Resources, options: AttemptOptions) -> Place {
         let waiter = Arc::new(Waiter {
-            terms,
+            options,
             slot: Mutex::new(Slot::Empty),
             woken: Notify::new(),
         });
-        let (now, left_until) = (Instant::now(), self.left_until(keys));
+        let (now, left_until) = (Instant::now(), self.left_until(&keys));
         let mut lines = self.lines();
         let Lines {
             by_keys, empty, rng, ..
         } = &mut *lines;
         let queue = by_keys.entry(keys.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Release);
-            let mut line = match empty.remove(keys) {
+            let mut line = match empty.remove(&keys) {
                 Some((mut line, since)) if now.saturating_duration_since(since) < KEPT => {
-                    line.resume(now, self.turns().is_in_run(keys, now), rng);
+                    line.resume(now, self.turns().is_in_run(&keys, now), rng);
                     line
                 }
                 _ => Line::new(self.servers),
@@ -167,7 +156,7 @@ impl Room {
                 line,
                 waiters: BTreeMap::new(),
                 next_ticket: 0,
-                listening: self.changes.listen(keys, self.servers),
+                listening: self.changes.listen(&keys, self.servers),
                 votes: Vec::new(),
                 asked: None,
                 late: Vec::new(),
@@ -180,7 +169,7 @@ impl Room {
         drop(lines);
         Place {
             room: Arc::clone(self),
-            keys: keys.clone(),
+            keys,
             ticket,
             waiter,
             listener,
@@ -401,8 +390,8 @@ pub(crate) enum Next {
 }
 
 impl Place {
-    pub(crate) fn terms(&self) -> Terms {
-        self.waiter.terms
+    pub(crate) fn options(&self) -> AttemptOptions {
+        self.waiter.options
     }
 
     /// Waits until it is time to ask, or nothing if the handle is closed meanwhile.
@@ -477,7 +466,7 @@ impl Place {
     pub(crate) fn refused(&self, votes: &[Vote], weather: Weather) {
         let was_left = self.room.taken(&self.keys, votes);
         self.at_queue(|lines, now| {
-            let times = lines.times(now, self.waiter.terms.since);
+            let times = lines.times(now, self.waiter.options.since);
             let Lines { by_keys, rng, .. } = lines;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
                 queue.line.refused(votes, was_left, times, weather, rng);
@@ -507,7 +496,7 @@ impl Place {
     pub(crate) fn looked(&self, votes: &[Vote], weather: Weather) {
         self.room.taken(&self.keys, votes);
         self.at_queue(|lines, now| {
-            let times = lines.times(now, self.waiter.terms.since);
+            let times = lines.times(now, self.waiter.options.since);
             let Lines { by_keys, rng, .. } = lines;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
                 queue.line.looked(votes, times, weather, rng);
@@ -518,7 +507,7 @@ impl Place {
     /// Leaves the line with what one stood there for.
     pub(crate) fn won(self, expires: Instant, was_called: bool, weather: Weather) {
         self.at_queue(|lines, now| {
-            let times = lines.times(now, self.waiter.terms.since);
+            let times = lines.times(now, self.waiter.options.since);
             if let Some(queue) = lines.by_keys.get_mut(&self.keys) {
                 queue.line.won(expires, was_called, times, weather);
                 // They tell of holders that are gone.

@@ -2,16 +2,16 @@
 
 use super::{Guard, Loss, Settings};
 use crate::{
-    client::Core,
-    decision::{Drift, Patience, Vote},
+    client::{Core, Options, Prepared},
+    decision::{Drift, Vote},
     group::{
-        attempt::{Failed, Grant},
-        wait::Stopped,
-        wait_queue::Terms,
+        AttemptOptions, Group, Stopped,
+        lease::{Failed, Locked},
+        wait_queue::Place,
     },
     lock::Lock,
     metrics,
-    request::{BoxFuture, LockError, lock::refused, not_zero, outcome},
+    request::{BoxFuture, LockError, lock::refused, outcome},
     resource::Resources,
 };
 use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
@@ -48,12 +48,9 @@ use tracing::{Instrument, debug_span, field::Empty};
 pub struct AcquireRequest {
     core: Arc<Core>,
     resources: Resources,
-    ttl: Duration,
     waits: bool,
     within: Option<Duration>,
-    drift: Option<Drift>,
-    round_timeout: Option<Duration>,
-    fenced: bool,
+    options: Options,
     max_hold: Option<Duration>,
 }
 
@@ -61,12 +58,9 @@ impl AcquireRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, waits: bool) -> Self {
         Self {
             resources,
-            ttl,
             waits,
             within: None,
-            drift: None,
-            round_timeout: core.defaults.round_timeout,
-            fenced: core.defaults.fenced,
+            options: core.options(ttl),
             max_hold: None,
             core,
         }
@@ -88,21 +82,21 @@ impl AcquireRequest {
 
     /// Sets the drift of this guard, for its renewals too.
     pub fn drift(mut self, drift: Drift) -> Self {
-        self.drift = Some(drift);
+        self.options.drift = drift;
         self
     }
 
     /// Sets how long a server may leave an operation of this request unanswered, for its renewals too,
     /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.round_timeout = Some(timeout);
+        self.options.round_timeout = Some(timeout);
         self
     }
 
     /// Gives the lock a [token](Guard::token) that is larger than that of every fenced lock granted on the resource before,
     /// as [`Builder::fenced`](crate::Builder::fenced) does for all.
     pub fn fenced(mut self) -> Self {
-        self.fenced = true;
+        self.options.fenced = true;
         self
     }
 
@@ -175,8 +169,7 @@ impl AcquireRequest {
     }
 
     async fn run(self) -> Result<Guard, LockError> {
-        let span =
-            debug_span!("acquire", resource = %self.resources, ttl = ?self.ttl, outcome = Empty, validity = Empty);
+        let span = debug_span!("acquire", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty);
         let started = Instant::now();
         let acquired = self.acquire().instrument(span.clone()).await;
         let outcome = outcome(&span, &acquired, Guard::remaining, LockError::name);
@@ -185,79 +178,65 @@ impl AcquireRequest {
     }
 
     async fn acquire(&self) -> Result<Guard, LockError> {
-        let (electorate, keys) = self.core.locate(&self.resources)?;
-        let ttl = self.core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
-        if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl.duration()) {
-            return Err(LockError::MaxHold {
-                max_hold,
-                ttl: ttl.duration(),
-            });
+        let Prepared { group, keys, options } = self.core.prepare(&self.resources, &self.options)?;
+        let ttl = self.options.ttl;
+        if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl) {
+            return Err(LockError::MaxHold { max_hold, ttl });
         }
-        let timeout = not_zero(self.round_timeout, |name| LockError::Zero { name })?;
-        let patience = Patience::new(timeout, self.ttl);
-        let fence = self.core.fence(self.fenced, ttl)?;
-        let terms = Terms {
-            ttl,
-            patience,
-            fence,
-            since: Instant::now(),
-        };
-
-        let grant = if self.waits {
-            let place = electorate.join(&keys, terms);
-            let waiting = electorate.wait(&place);
-            let waited = tokio::select! {
-                biased;
-                // A lock that is granted as the time ends is not given back.
-                waited = waiting => waited,
-                () = time_is_up(self.within) => return Err(self.timed_out(place.terms(), place.last_votes())),
-            };
-            match waited {
-                Ok((grant, was_called)) => {
-                    place.won(grant.term.expires, was_called, electorate.weather());
-                    grant
-                }
-                Err(Stopped::Closed) => return Err(LockError::Closed),
-                Err(Stopped::Failed(rounds, failed)) => {
-                    return Err(refused(electorate, &self.resources, place.terms(), rounds, failed));
-                }
-            }
+        let locked = if self.waits {
+            self.wait(group, group.join(keys, options)).await?
         } else {
-            Box::pin(self.try_once(terms)).await?
+            // Boxed, so that waiters need no memory for it.
+            Box::pin(self.try_once(group, keys, options)).await?
         };
-        let lock = Lock::new(self.resources.clone(), grant);
+        let lock = Lock::new(self.resources.clone(), locked);
         let settings = Settings {
-            ttl: self.ttl,
-            drift: self.drift,
-            round_timeout: self.round_timeout,
+            options: self.options,
             max_hold: self.max_hold,
         };
         Ok(Guard::new(Arc::clone(&self.core), lock, settings))
     }
 
-    async fn try_once(&self, terms: Terms) -> Result<Grant, LockError> {
-        let (electorate, keys) = self.core.locate(&self.resources)?;
-        let decided = electorate.attempt(&keys, terms).await.ok_or(LockError::Closed)?;
+    async fn wait(&self, group: &Group, place: Place) -> Result<Locked, LockError> {
+        let waited = tokio::select! {
+            biased;
+            // A lock that is granted as the time ends is not given back.
+            waited = group.wait(&place) => waited,
+            () = time_is_up(self.within) => return Err(self.timed_out(group, place.options(), place.last_votes())),
+        };
+        match waited {
+            Ok((locked, was_called)) => {
+                place.won(locked.lease.expires, was_called, group.servers.weather());
+                Ok(locked)
+            }
+            Err(Stopped::Closed) => Err(LockError::Closed),
+            Err(Stopped::Failed(attempts, failed)) => Err(refused(
+                &group.servers,
+                &self.resources,
+                place.options(),
+                attempts,
+                failed,
+            )),
+        }
+    }
+
+    async fn try_once(&self, group: &Group, keys: Resources, options: AttemptOptions) -> Result<Locked, LockError> {
+        let decided = group.attempt(&keys, options).await.ok_or(LockError::Closed)?;
         decided.map_err(|failed| match failed {
             _ if self.core.is_closed() => LockError::Closed,
-            failed => refused(electorate, &self.resources, terms, 1, failed),
+            failed => refused(&group.servers, &self.resources, options, 1, failed),
         })
     }
 
-    fn timed_out(&self, terms: Terms, votes: Vec<Vote>) -> LockError {
-        let waited = self.within.unwrap_or_default();
-        let resource = self.resources.to_string();
-        let cause = match self.core.locate(&self.resources) {
-            Ok((electorate, _)) if !votes.is_empty() => {
-                let failed = Failed::Outvoted(votes);
-                Some(Box::new(refused(electorate, &self.resources, terms, 1, failed)))
-            }
-            // This handle has it, or the first round is still under way.
-            _ => None,
-        };
+    fn timed_out(&self, group: &Group, options: AttemptOptions, votes: Vec<Vote>) -> LockError {
+        // Without votes this handle has it, or the first attempt is still under way.
+        let cause = (!votes.is_empty()).then(|| {
+            let failed = Failed::Outvoted(votes);
+            Box::new(refused(&group.servers, &self.resources, options, 1, failed))
+        });
         LockError::TimedOut {
-            resource,
-            waited,
+            resource: self.resources.to_string(),
+            waited: self.within.unwrap_or_default(),
             cause,
         }
     }
@@ -285,7 +264,7 @@ impl fmt::Debug for AcquireRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcquireRequest")
             .field("resource", &self.resources)
-            .field("ttl", &self.ttl)
+            .field("ttl", &self.options.ttl)
             .field("within", &self.within)
             .field("max_hold", &self.max_hold)
             .finish_non_exhaustive()

@@ -115,7 +115,7 @@ impl Held {
 
     pub(super) async fn lost(&self) -> Loss {
         let mut changes = self.state.subscribe();
-        let look = (self.settings.ttl / 8).max(SHORTEST_LOOK);
+        let look = (self.settings.options.ttl / 8).max(SHORTEST_LOOK);
         let held = self.lock();
         loop {
             let woken = self.core.monitor.woken();

@@ -100,7 +100,7 @@ impl Keeper<'_> {
     /// A third of what is left from now: two more can be tried if one fails.
     fn next_renewal(&self) -> Instant {
         let left = if Sabotage::RenewsAtThirdOfTtl.is_on() {
-            self.held.settings.ttl
+            self.held.settings.options.ttl
         } else {
             self.held.remaining()
         };
@@ -108,19 +108,8 @@ impl Keeper<'_> {
     }
 
     async fn renew(&self) -> Renewed {
-        let Settings {
-            ttl,
-            drift,
-            round_timeout,
-            ..
-        } = self.held.settings;
-        let mut request = RenewRequest::new(Arc::clone(&self.held.core), self.held.lock(), ttl);
-        if let Some(drift) = drift {
-            request = request.drift(drift);
-        }
-        if let Some(timeout) = round_timeout {
-            request = request.round_timeout(timeout);
-        }
+        let options = self.held.settings.options;
+        let request = RenewRequest::with(Arc::clone(&self.held.core), self.held.lock(), options);
         let error = match request.renew().await {
             Ok(lock) => {
                 self.held.renewed(lock);
@@ -131,8 +120,8 @@ impl Keeper<'_> {
         };
         let pause = match &error {
             // Nothing will change any more but the clock.
-            RenewError::Closed => ttl,
-            _ => (ttl / 20).max(SHORTEST_PAUSE).min(self.held.remaining() / 2),
+            RenewError::Closed => options.ttl,
+            _ => (options.ttl / 20).max(SHORTEST_PAUSE).min(self.held.remaining() / 2),
         };
         self.held.not_renewed(error);
         Renewed::NotYet(pause)
@@ -141,9 +130,9 @@ impl Keeper<'_> {
     /// Listens to changes of the lock's keys.
     fn listen(&self) -> Option<Listening> {
         let lock = self.held.lock();
-        let (electorate, keys) = self.held.core.locate(lock.shared_resources()).ok()?;
-        electorate.track();
-        Some(electorate.changes.listen(&keys, electorate.lanes.len()))
+        let (group, keys) = self.held.core.locate(lock.shared_resources()).ok()?;
+        group.servers.track();
+        Some(group.servers.changes.listen(&keys, group.servers.lanes.len()))
     }
 
     /// Looks where the lock's value still stands, which also makes the servers tell of the next change. If it went missing
@@ -151,15 +140,21 @@ impl Keeper<'_> {
     /// that could not put back the next one could not either.
     async fn look(&self, heals: bool) -> Looked {
         let lock = self.held.lock();
-        let Ok((electorate, keys)) = self.held.core.locate(lock.shared_resources()) else {
+        let Ok((group, keys)) = self.held.core.locate(lock.shared_resources()) else {
             return Looked::Whole;
         };
-        let limit = self.held.settings.round_timeout.unwrap_or(Duration::from_secs(1));
-        let votes = electorate
+        let limit = self
+            .held
+            .settings
+            .options
+            .round_timeout
+            .unwrap_or(Duration::from_secs(1));
+        let votes = group
+            .servers
             .look(keys, Some(lock.shared_value()), true, limit, is_lost)
             .await;
         if is_lost(&votes) {
-            let failure = Box::new(electorate.failure(lock.shared_resources(), 1, votes));
+            let failure = Box::new(group.servers.failure(lock.shared_resources(), 1, votes));
             return Looked::Lost(Loss::Gone { failure });
         }
         if heals && count(&votes, |vote| matches!(vote, Vote::Missing | Vote::Held(_))) > 0 {

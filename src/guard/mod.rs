@@ -9,8 +9,8 @@ pub use acquire::{AcquireRequest, UsingError};
 pub use lost::{EnsureError, Loss};
 
 use crate::{
-    client::Core,
-    decision::{Drift, Ttl},
+    client::{Core, Options},
+    decision::Ttl,
     lock::Lock,
     request::{Releasing, Unlocking},
     runtime::Task,
@@ -33,15 +33,13 @@ pub struct Guard {
 
 /// How a guard renews.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) ttl: Duration,
-    pub(crate) drift: Option<Drift>,
-    pub(crate) round_timeout: Option<Duration>,
-    pub(crate) max_hold: Option<Duration>,
+struct Settings {
+    options: Options,
+    max_hold: Option<Duration>,
 }
 
 impl Guard {
-    pub(crate) fn new(core: Arc<Core>, lock: Lock, settings: Settings) -> Self {
+    fn new(core: Arc<Core>, lock: Lock, settings: Settings) -> Self {
         let runtime = core.runtime.clone();
         let held = Arc::new(Held::new(core, lock, settings));
         let keeper = runtime.spawn(keeper::keep(Arc::clone(&held)));
@@ -86,8 +84,7 @@ impl Guard {
         if let Some(loss) = self.loss() {
             return Err(loss.into());
         }
-        let Settings { ttl, drift, .. } = self.held.settings;
-        let drift = drift.unwrap_or(self.held.core.defaults.drift);
+        let Options { ttl, drift, .. } = self.held.settings.options;
         if Ttl::new(ttl, drift).is_ok_and(|ttl| at_least > ttl.promised()) {
             return Err(EnsureError::Never {
                 at_least,
@@ -127,7 +124,7 @@ impl Guard {
     pub fn release(mut self) -> Releasing {
         let lock = self.end();
         let operation = self.held.core.unlock(&lock);
-        let unlocking = Unlocking::new(operation, self.held.settings.round_timeout);
+        let unlocking = Unlocking::new(operation, self.held.settings.options.round_timeout);
         Releasing::new(lock.shared_resources().clone(), unlocking)
     }
 

@@ -1,16 +1,13 @@
 //! A lock that is asked for.
 
-use super::{BoxFuture, not_zero, outcome};
+use super::{BoxFuture, outcome};
 use crate::{
-    client::Core,
+    client::{Core, Invalid, Options, Prepared},
     decision::{
-        Drift, Failure, InvalidTtl, Owner, Patience, Retry, majority,
+        Drift, Failure, InvalidTtl, Owner, Retry, majority,
         tally::{is_held, leading_holder, reachable, retry_after},
     },
-    group::{
-        attempt::{Electorate, Failed},
-        wait_queue::Terms,
-    },
+    group::{AttemptOptions, Servers, lease::Failed},
     lock::Lock,
     metrics, random,
     resource::{InvalidResource, Resources},
@@ -39,22 +36,16 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 pub struct LockRequest {
     core: Arc<Core>,
     resources: Resources,
-    ttl: Duration,
     retry: Retry,
-    drift: Option<Drift>,
-    round_timeout: Option<Duration>,
-    fenced: bool,
+    options: Options,
 }
 
 impl LockRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, retry: Retry) -> Self {
         Self {
             resources,
-            ttl,
             retry,
-            drift: None,
-            round_timeout: core.defaults.round_timeout,
-            fenced: core.defaults.fenced,
+            options: core.options(ttl),
             core,
         }
     }
@@ -67,26 +58,26 @@ impl LockRequest {
 
     /// Sets the drift of this call.
     pub fn drift(mut self, drift: Drift) -> Self {
-        self.drift = Some(drift);
+        self.options.drift = drift;
         self
     }
 
     /// Sets how long a server may leave an operation of this request unanswered,
     /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.round_timeout = Some(timeout);
+        self.options.round_timeout = Some(timeout);
         self
     }
 
     /// Gives the lock a [token](Lock::token) that is larger than that of every fenced lock granted on the resource before,
     /// as [`Builder::fenced`](crate::Builder::fenced) does for all.
     pub fn fenced(mut self) -> Self {
-        self.fenced = true;
+        self.options.fenced = true;
         self
     }
 
     async fn run(self) -> Result<Lock, LockError> {
-        let span = debug_span!("lock", resource = %self.resources, ttl = ?self.ttl, outcome = Empty, validity = Empty, rounds = Empty);
+        let span = debug_span!("lock", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty, rounds = Empty);
         let started = Instant::now();
         let locked = self.lock(&span).instrument(span.clone()).await;
         let outcome = outcome(&span, &locked, Lock::validity, LockError::name);
@@ -96,26 +87,16 @@ impl LockRequest {
 
     async fn lock(self, span: &Span) -> Result<Lock, LockError> {
         let Self { core, resources, .. } = self;
-        let (electorate, keys) = core.locate(&resources)?;
-        let ttl = core.check_ttl(self.ttl, self.drift, LockError::DriftFactor)?;
-        let timeout = not_zero(self.round_timeout, |name| LockError::Zero { name })?;
-        let patience = Patience::new(timeout, self.ttl);
-        let fence = core.fence(self.fenced, ttl)?;
-        let terms = Terms {
-            ttl,
-            patience,
-            fence,
-            since: Instant::now(),
-        };
+        let Prepared { group, keys, options } = core.prepare(&resources, &self.options)?;
         let mut waits = None;
         for round in 1.. {
-            let Some(decided) = electorate.attempt(&keys, terms).await else {
+            let Some(decided) = group.attempt(&keys, options).await else {
                 break;
             };
             let failed = match decided {
-                Ok(grant) => {
+                Ok(locked) => {
                     span.record("rounds", round);
-                    let lock = Lock::new(resources, grant);
+                    let lock = Lock::new(resources, locked);
                     core.remember(&lock);
                     return Ok(lock);
                 }
@@ -132,7 +113,7 @@ impl LockRequest {
                 None if core.is_closed() => break,
                 None => {
                     span.record("rounds", round);
-                    return Err(refused(electorate, &resources, terms, round, failed));
+                    return Err(refused(&group.servers, &resources, options, round, failed));
                 }
             }
         }
@@ -142,14 +123,14 @@ impl LockRequest {
 
 /// Says why the last round failed.
 pub(crate) fn refused(
-    electorate: &Electorate,
+    servers: &Servers,
     resources: &Resources,
-    terms: Terms,
+    options: AttemptOptions,
     rounds: u32,
     failed: Failed,
 ) -> LockError {
-    let Terms { ttl, patience, .. } = terms;
-    let failure = |votes| Box::new(electorate.failure(resources, rounds, votes));
+    let AttemptOptions { ttl, patience, .. } = options;
+    let failure = |votes| Box::new(servers.failure(resources, rounds, votes));
     match failed {
         Failed::Expired { elapsed, votes } => LockError::Expired {
             elapsed,
@@ -164,7 +145,7 @@ pub(crate) fn refused(
         Failed::Outvoted(votes) if reachable(&votes) >= majority(votes.len()) => LockError::Refused {
             failure: failure(votes),
         },
-        Failed::Outvoted(votes) => match electorate.too_slow(&votes, patience) {
+        Failed::Outvoted(votes) => match servers.too_slow(&votes, patience) {
             Some(round_trip) => LockError::TooSlow {
                 timeout: patience.shortest(),
                 round_trip,
@@ -191,7 +172,7 @@ impl fmt::Debug for LockRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockRequest")
             .field("resource", &self.resources)
-            .field("ttl", &self.ttl)
+            .field("ttl", &self.options.ttl)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
@@ -291,6 +272,17 @@ pub enum LockError {
     /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
+}
+
+impl From<Invalid> for LockError {
+    fn from(invalid: Invalid) -> Self {
+        match invalid {
+            Invalid::Resource(invalid) => Self::InvalidResource(invalid),
+            Invalid::Ttl(invalid) => Self::InvalidTtl(invalid),
+            Invalid::DriftFactor(factor) => Self::DriftFactor(factor),
+            Invalid::Zero(name) => Self::Zero { name },
+        }
+    }
 }
 
 impl LockError {

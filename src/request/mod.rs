@@ -15,14 +15,6 @@ use tracing::{Span, field};
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A round timeout that is set. Zero is refused: a vote takes longer, so that no round could succeed, and a waiter would ask for ever.
-pub(crate) fn not_zero<E>(set: Option<Duration>, zero: impl FnOnce(&'static str) -> E) -> Result<Option<Duration>, E> {
-    match set {
-        Some(Duration::ZERO) => Err(zero("round_timeout")),
-        set => Ok(set),
-    }
-}
-
 /// Notes in a span how a call came out, and returns what that is called where things are counted.
 pub(crate) fn outcome<T, E>(
     span: &Span,

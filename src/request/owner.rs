@@ -1,8 +1,8 @@
 //! Looking who holds a resource.
 
-use super::{BoxFuture, not_zero};
+use super::BoxFuture;
 use crate::{
-    client::Core,
+    client::{Core, not_zero},
     decision::{
         Failure, Holder, ServerVote, Vote, majority,
         tally::{count, leading_holder},
@@ -61,7 +61,7 @@ pub struct OwnerRequest {
 impl OwnerRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources) -> Self {
         Self {
-            round_timeout: core.defaults.round_timeout,
+            round_timeout: core.round_timeout,
             core,
             resources,
         }
@@ -99,17 +99,18 @@ impl OwnerRequest {
     /// The votes when the caller calls them settled, or when no more come.
     async fn look(self, is_settled: impl Fn(&[Vote]) -> bool) -> Result<Failure, OwnerError> {
         let Self { core, resources, .. } = self;
-        let (electorate, keys) = core.locate(&resources)?;
+        let (group, keys) = core.locate(&resources)?;
         let default = Duration::from_secs(1);
-        let limit = not_zero(self.round_timeout, |name| OwnerError::Zero { name })?.unwrap_or(default);
+        let limit = not_zero(self.round_timeout).map_err(|name| OwnerError::Zero { name })?;
+        let limit = limit.unwrap_or(default);
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }
-        let votes = electorate.look(keys, None, false, limit, is_settled).await;
+        let votes = group.look(keys, false, limit, is_settled).await;
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }
-        Ok(electorate.failure(&resources, 1, votes))
+        Ok(group.servers.failure(&resources, 1, votes))
     }
 }
 

@@ -1,19 +1,15 @@
 //! A renewal that is asked for.
 
-use super::{BoxFuture, not_zero, outcome};
+use super::{BoxFuture, outcome};
 use crate::{
-    client::Core,
-    decision::{Drift, Failure, InvalidTtl, Patience, Vote, tally::is_lost},
-    group::{
-        attempt::{Failed, Grant},
-        wait_queue::Terms,
-    },
+    client::{Core, Invalid, Options, Prepared},
+    decision::{Drift, Failure, InvalidTtl, Vote, tally::is_lost},
+    group::lease::{Failed, Locked},
     lock::Lock,
     metrics,
     resource::InvalidResource,
 };
 use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
-use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field::Empty};
 
 /// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
@@ -37,32 +33,33 @@ use tracing::{Instrument, debug_span, field::Empty};
 pub struct RenewRequest {
     core: Arc<Core>,
     lock: Lock,
-    ttl: Duration,
-    drift: Option<Drift>,
-    round_timeout: Option<Duration>,
+    options: Options,
 }
 
 impl RenewRequest {
     pub(crate) fn new(core: Arc<Core>, lock: Lock, ttl: Duration) -> Self {
-        Self {
-            lock,
-            ttl,
-            drift: None,
-            round_timeout: core.defaults.round_timeout,
-            core,
-        }
+        let options = Options {
+            fenced: lock.token().is_some(),
+            ..core.options(ttl)
+        };
+        Self { core, lock, options }
+    }
+
+    /// A renewal as these options say.
+    pub(crate) fn with(core: Arc<Core>, lock: Lock, options: Options) -> Self {
+        Self { core, lock, options }
     }
 
     /// Sets the drift of this call.
     pub fn drift(mut self, drift: Drift) -> Self {
-        self.drift = Some(drift);
+        self.options.drift = drift;
         self
     }
 
     /// Sets how long a server may leave the renewal unanswered,
     /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.round_timeout = Some(timeout);
+        self.options.round_timeout = Some(timeout);
         self
     }
 
@@ -76,7 +73,8 @@ impl RenewRequest {
     /// Renews a lock that nobody finds by name, as a guard's.
     pub(crate) async fn renew(self) -> Result<Lock, RenewError> {
         let resources = self.lock.shared_resources();
-        let span = debug_span!("renew", resource = %resources, ttl = ?self.ttl, outcome = Empty, validity = Empty);
+        let span =
+            debug_span!("renew", resource = %resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty);
         let renewed = self.ask().instrument(span.clone()).await;
         metrics::renewal(outcome(&span, &renewed, Lock::validity, RenewError::name));
         renewed
@@ -85,40 +83,30 @@ impl RenewRequest {
     async fn ask(self) -> Result<Lock, RenewError> {
         let Self { core, lock, .. } = self;
         let resources = lock.shared_resources();
-        let (electorate, keys) = core.locate(resources)?;
-        let ttl = core.check_ttl(self.ttl, self.drift, RenewError::DriftFactor)?;
-        let token = lock.token();
-        let fence = core.fence(token.is_some(), ttl)?;
-        let timeout = not_zero(self.round_timeout, |name| RenewError::Zero { name })?;
-        let patience = Patience::new(timeout, self.ttl);
+        let Prepared { group, keys, options } = core.prepare(resources, &self.options)?;
+        let servers = &group.servers;
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
-        let claim = lock.claim();
-        let failure = |votes| Box::new(electorate.failure(resources, 1, votes));
+        let (claim, token) = (lock.claim(), lock.token());
+        let failure = |votes| Box::new(servers.failure(resources, 1, votes));
         // Its unlock may still be on its way.
         if claim.is_released() || lock.is_too_long() {
-            let not_asked = vec![Vote::Pending; electorate.lanes.len()];
+            let not_asked = vec![Vote::Pending; servers.lanes.len()];
             return Err(RenewError::Lost {
                 failure: failure(not_asked),
             });
         }
-        let terms = Terms {
-            ttl,
-            patience,
-            fence,
-            since: Instant::now(),
-        };
-        let failed = match electorate.renew(keys_and_value, claim, token, terms).await {
-            Ok(term) => {
-                let grant = Grant {
+        let failed = match servers.renew(keys_and_value, claim, token, options).await {
+            Ok(lease) => {
+                let locked = Locked {
                     value: Arc::clone(lock.shared_value()),
                     claim: Arc::clone(claim),
-                    term,
+                    lease,
                     token,
                 };
-                return Ok(Lock::new(resources.clone(), grant));
+                return Ok(Lock::new(resources.clone(), locked));
             }
             Err(failed) => failed,
         };
@@ -126,7 +114,7 @@ impl RenewRequest {
             _ if core.is_closed() => RenewError::Closed,
             Failed::Expired { elapsed, votes } => RenewError::Expired {
                 elapsed,
-                ttl: ttl.duration(),
+                ttl: self.options.ttl,
                 failure: failure(votes),
             },
             Failed::Outvoted(votes) if is_lost(&votes) => RenewError::Lost {
@@ -153,7 +141,7 @@ impl fmt::Debug for RenewRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RenewRequest")
             .field("lock", &self.lock)
-            .field("ttl", &self.ttl)
+            .field("ttl", &self.options.ttl)
             .finish_non_exhaustive()
     }
 }
@@ -211,6 +199,17 @@ pub enum RenewError {
     /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
+}
+
+impl From<Invalid> for RenewError {
+    fn from(invalid: Invalid) -> Self {
+        match invalid {
+            Invalid::Resource(invalid) => Self::InvalidResource(invalid),
+            Invalid::Ttl(invalid) => Self::InvalidTtl(invalid),
+            Invalid::DriftFactor(factor) => Self::DriftFactor(factor),
+            Invalid::Zero(name) => Self::Zero { name },
+        }
+    }
 }
 
 impl RenewError {
