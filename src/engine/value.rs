@@ -200,7 +200,7 @@ mod tests {
     fn a_shortened_value_can_be_recognized() {
         for (value, shown) in [
             ("web_1_6f554e61", "web_1_6f55…"),
-            ("web_1_6f5", "web_1_6…"),
+            ("web_1_6f", "web_1_6…"),
             ("web_1_", "web_1_…"),
             ("another value", "ano…"),
             ("", "…"),

@@ -154,6 +154,19 @@ async fn a_key_that_a_minority_forgot_is_put_back_at_once_every_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_a_minority_forgot_before_the_first_look_is_put_back_after_it() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    sleep(ms(50)).await;
+    servers[1].forget("r");
+    // It looks after 100 ms, and renews after another 10.
+    sleep(ms(55)).await;
+    assert_eq!(standing(&servers, &guard), 2, "no server is asked without a pause");
+    sleep(ms(20)).await;
+    assert_eq!(standing(&servers, &guard), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_guard_of_a_short_ttl_is_told_of_its_loss_before_the_next_renewal() {
     let servers = start(3);
     let (_redlock, guard) = guard(&servers, ms(220)).await;
@@ -201,13 +214,14 @@ async fn a_minority_that_another_holds_is_put_right_once_it_is_free_and_costs_no
 #[tokio::test(start_paused = true)]
 async fn renewals_of_a_guard_keep_to_its_drift_and_its_time_limit() {
     let servers = start(3);
-    let redlock = builder(&servers).heartbeat_timeout(secs(60)).build().unwrap();
+    let redlock = builder(&servers).heartbeat_interval(secs(60)).build().unwrap();
     up(&redlock, 3).await;
     let request = redlock.acquire("r", secs(30)).drift(Drift::fixed(secs(15)));
     let guard = request.round_timeout(secs(5)).await.unwrap();
-    // Longer than a server has by default.
+    sleep(ms(4_900)).await;
+    // Longer than a server has by default, and than was measured before.
     delay_all(&servers, ms(1_500));
-    sleep(ms(6_700)).await;
+    sleep(ms(1_800)).await;
     let remaining = guard.remaining();
     assert!(remaining > secs(13) && remaining < ms(13_400), "{remaining:?}");
 }
@@ -230,6 +244,38 @@ async fn a_renewal_that_failed_is_tried_again_however_little_the_drift_leaves_of
     }
     let lost = timeout(secs(30), guard.lost()).await;
     assert!(lost.is_err(), "{lost:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_failed_is_tried_again_after_a_twentieth_of_the_ttl() {
+    let servers = start(3);
+    let redlock = builder(&servers).reconnect(ms(50), ms(50)).build().unwrap();
+    up(&redlock, 3).await;
+    let guard = redlock.acquire("r", secs(60)).await.unwrap();
+    sleep(secs(19)).await;
+    for server in &servers[..2] {
+        server.crash();
+    }
+    // The renewal after 20 s fails.
+    sleep(secs(2)).await;
+    for server in &servers[..2] {
+        server.restart();
+    }
+    sleep(secs(1)).await;
+    assert!(guard.remaining() < secs(38), "{:?}", guard.remaining());
+    sleep(secs(2)).await;
+    assert!(guard.remaining() > secs(58), "{:?}", guard.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_keeps_forgetting_the_key_delays_no_renewal() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, ms(500)).await;
+    for _ in 0..400 {
+        servers[0].forget("r");
+        sleep(ms(5)).await;
+        assert_eq!(guard.loss(), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]
