@@ -2,10 +2,7 @@
 
 use super::{Settings, held::Held};
 use crate::{
-    engine::{
-        Vote,
-        ballot::{count, is_lost},
-    },
+    engine::{Vote, ballot::is_lost},
     error::{Loss, RenewError},
     request::RenewRequest,
     sabotage::Sabotage,
@@ -163,7 +160,8 @@ impl Keeper<'_> {
             let failure = Box::new(electorate.failure(lock.shared_resources(), 1, votes));
             return Looked::Lost(Loss::Gone { failure });
         }
-        if heals && count(&votes, |vote| matches!(vote, Vote::Missing | Vote::Held(_))) > 0 {
+        // No renewal takes a key from another lock. When that key goes, the server reports it.
+        if heals && votes.contains(&Vote::Missing) {
             return Looked::Patchy;
         }
         Looked::Whole
