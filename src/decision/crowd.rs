@@ -123,10 +123,14 @@ mod tests {
         crowd
     }
 
-    /// The shortest and the longest of many pauses.
     fn pauses(crowd: &Crowd) -> (Duration, Duration) {
+        pauses_of(crowd, UNIT)
+    }
+
+    /// The shortest and the longest of many pauses.
+    fn pauses_of(crowd: &Crowd, unit: Duration) -> (Duration, Duration) {
         let mut rng = SmallRng::seed_from_u64(1);
-        let pauses: Vec<_> = (0..200).filter_map(|_| crowd.pause(UNIT, &mut rng)).collect();
+        let pauses: Vec<_> = (0..200).filter_map(|_| crowd.pause(unit, &mut rng)).collect();
         (*pauses.iter().min().unwrap(), *pauses.iter().max().unwrap())
     }
 
@@ -138,7 +142,12 @@ mod tests {
             crowd.lost();
         }
         for window in [9, 8, 7, 6, 5, 4, 0, 0] {
+            let before = crowd.window;
             crowd.won(true);
+            assert_eq!(
+                crowd.window, before,
+                "a turn within the client says nothing of the crowd"
+            );
             crowd.won(false);
             assert_eq!(crowd.window, window);
         }
@@ -161,8 +170,8 @@ mod tests {
         assert!(crowd.looks_first());
         let (shortest, longest) = pauses(&crowd);
         assert!(shortest < UNIT * 4 && longest > UNIT * 12 && longest <= UNIT * 16);
-        let far = crowd.pause(Duration::from_secs(3_600), &mut SmallRng::seed_from_u64(1));
-        assert!(far.is_some_and(|pause| pause <= LONGEST));
+        let longest = pauses_of(&crowd, Duration::from_secs(3_600)).1;
+        assert!(longest > LONGEST * 9 / 10 && longest <= LONGEST);
     }
 
     #[test]
@@ -198,7 +207,8 @@ mod tests {
         for mut crowd in [Crowd::new(), crowded()] {
             crowd.compare(waited(16), Some(waited(64)), UNIT);
             let (shortest, longest) = pauses(&crowd);
-            assert!(shortest >= UNIT * DEFER / 2 && longest <= UNIT * DEFER);
+            assert!(shortest >= UNIT * DEFER / 2 && shortest < UNIT * DEFER * 5 / 8);
+            assert!(longest <= UNIT * DEFER && longest > UNIT * DEFER * 7 / 8);
             crowd.won(false);
             assert_eq!(crowd.rank, Rank::Equal);
         }

@@ -55,6 +55,12 @@ mod tests {
     }
 
     #[test]
+    fn no_server_has_less_than_the_shortest_time() {
+        assert_eq!(Patience::new(None, ms(2_000)).shortest(), ms(200));
+        assert_eq!(Patience::new(Some(ms(20)), ms(2_000)).shortest(), ms(20));
+    }
+
+    #[test]
     fn a_server_that_is_far_away_has_a_few_round_trips_unless_the_time_is_set() {
         assert_eq!(Patience::new(None, ms(1_000)).with(Some(ms(150))), ms(600));
         assert_eq!(Patience::new(Some(ms(20)), ms(1_000)).with(Some(ms(150))), ms(20));

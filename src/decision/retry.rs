@@ -97,6 +97,13 @@ mod tests {
     use rand::{SeedableRng, rngs::SmallRng};
 
     #[test]
+    fn by_default_there_are_three_retries_each_after_at_most_100_ms() {
+        let retry = Retry::default();
+        assert_eq!((retry.retries(), retry.longest_wait()), (3, Duration::from_millis(100)));
+        assert_eq!(retry, Retry::new(3, Duration::from_millis(100)));
+    }
+
+    #[test]
     fn no_retry_means_no_wait_at_all() {
         assert_eq!(Retry::none().waits(SmallRng::seed_from_u64(1)).count(), 0);
     }

@@ -219,6 +219,51 @@ mod tests {
     }
 
     #[test]
+    fn nobody_holds_what_no_server_calls_held() {
+        assert!(!is_held(&[Vote::Granted, Vote::Granted, Vote::Missing]));
+        assert!(!is_held(&[]));
+    }
+
+    #[test]
+    fn a_server_is_reachable_unless_it_is_away_or_its_answer_is() {
+        let refused = Vote::Refused(Refusal::OutOfMemory);
+        let reached = [Vote::Granted, held(), Vote::Missing, refused, Vote::Pending];
+        assert_eq!(reachable(&reached), 5);
+        assert_eq!(reachable(&[down(), Vote::Unknown, Vote::Silent]), 0);
+    }
+
+    #[test]
+    fn only_a_vote_that_is_not_there_becomes_a_silent_one() {
+        let votes = [Vote::Granted, held(), Vote::Unknown];
+        assert_eq!(silent(votes.to_vec()), votes);
+        assert_eq!(
+            silent(vec![Vote::Pending, Vote::Granted]),
+            [Vote::Silent, Vote::Granted]
+        );
+    }
+
+    #[test]
+    fn servers_that_are_silent_for_good_count_as_silent_votes_unless_they_answered() {
+        let mut ballot = Ballot::new(3);
+        ballot.cast(1, Vote::Granted);
+        assert!(!ballot.is_complete());
+        let without = |silent: &[usize]| {
+            let ballot = ballot.without(|server| silent.contains(&server));
+            (ballot.decision(), ballot.votes().to_vec())
+        };
+        let (pending, silent) = (Vote::Pending, Vote::Silent);
+        assert_eq!(
+            without(&[0, 1]),
+            (None, vec![silent.clone(), Vote::Granted, pending.clone()])
+        );
+        assert_eq!(
+            without(&[0, 2]),
+            (Some(Decision::Lost), vec![silent.clone(), Vote::Granted, silent])
+        );
+        assert_eq!(ballot.votes(), [pending.clone(), Vote::Granted, pending]);
+    }
+
+    #[test]
     fn a_lock_is_lost_only_when_the_rest_is_no_majority() {
         assert!(!is_lost(&[held(), down(), down()]));
         assert!(!is_lost(&[held(), Vote::Unknown, Vote::Pending]));

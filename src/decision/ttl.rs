@@ -193,6 +193,7 @@ mod tests {
         assert!(Ttl::new(ms(101), Drift::default()).is_ok());
         assert!(Ttl::new(Duration::ZERO, Drift::fixed(Duration::ZERO)).is_err());
         assert!(Ttl::new(ms(1), Drift::fixed(Duration::ZERO)).is_ok());
+        assert!(Ttl::new(ms(100), Drift::fixed(Duration::from_micros(99_001))).is_err());
     }
 
     #[test]
@@ -204,12 +205,34 @@ mod tests {
 
     #[test]
     fn a_ttl_beyond_what_redis_takes_is_refused() {
-        assert!(matches!(
-            Ttl::new(Duration::MAX, Drift::default()),
-            Err(InvalidTtl::TooLong { .. })
-        ));
+        let (ttl, longest) = (Duration::MAX, LONGEST_TTL);
+        assert_eq!(
+            Ttl::new(ttl, Drift::default()),
+            Err(InvalidTtl::TooLong { ttl, longest })
+        );
         assert!(Ttl::new(LONGEST_TTL, Drift::default()).is_ok());
         assert!(Ttl::new(LONGEST_TTL + ms(1), Drift::default()).is_err());
+    }
+
+    #[test]
+    fn a_factor_that_is_no_share_of_a_ttl_is_invalid_and_leaves_nothing_of_any() {
+        for factor in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            assert!(Drift::factor(factor).invalid_factor().is_some(), "{factor}");
+            assert_eq!(Drift::factor(factor).of(ms(1_000)), Duration::MAX, "{factor}");
+        }
+        assert_eq!(Drift::factor(1.0).invalid_factor(), Some(1.0));
+        for drift in [Drift::factor(0.0), Drift::factor(0.99), Drift::fixed(ms(100))] {
+            assert_eq!(drift.invalid_factor(), None);
+        }
+    }
+
+    #[test]
+    fn a_shorter_ttl_has_the_same_drift() {
+        let ttl = Ttl::new(ms(10_000), Drift::default()).unwrap();
+        let of = |ttl: Ttl| (ttl.duration(), ttl.promised());
+        assert_eq!(of(ttl.at_most(ms(500))), (ms(500), ms(400)));
+        assert_eq!(of(ttl.at_most(ms(50))), (ms(50), ms(0)));
+        assert_eq!(ttl.at_most(Duration::MAX), ttl);
     }
 
     proptest! {

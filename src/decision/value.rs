@@ -171,12 +171,42 @@ mod tests {
             "my_random_value",
             "a_1.5_b",
             "a_-1_b",
+            "a_+1_b",
             "a_1_",
             "a_99999999999999999999_b",
         ] {
             assert_eq!(Owner::parse(value.as_bytes()), None, "{value:?}");
         }
         assert_eq!(Owner::parse(&[0xff, b'_', b'1', b'_', b'a']), None);
+    }
+
+    #[test]
+    fn no_more_of_an_id_is_read_than_the_longest_one_has() {
+        let owner = Owner::parse(format!("{}_1_a", "é".repeat(300)).as_bytes()).unwrap();
+        assert_eq!(owner.id, "é".repeat(256));
+    }
+
+    #[test]
+    fn holders_with_different_values_differ_though_their_owner_is_the_same() {
+        let fingerprint = |value: &str, left| Holder::new(value.as_bytes(), left).fingerprint();
+        assert_eq!(
+            fingerprint("web_1_a", None),
+            fingerprint("web_1_a", Some(Duration::ZERO))
+        );
+        assert_ne!(fingerprint("web_1_a", None), fingerprint("web_1_b", None));
+    }
+
+    #[test]
+    fn a_shortened_value_can_be_recognized() {
+        for (value, shown) in [
+            ("web_1_6f554e61", "web_1_6f55…"),
+            ("web_1_6f", "web_1_6…"),
+            ("web_1_", "web_1_…"),
+            ("another value", "ano…"),
+            ("", "…"),
+        ] {
+            assert_eq!(format!("{:?}", Shortened(value)), shown);
+        }
     }
 
     #[test]

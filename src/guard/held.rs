@@ -141,3 +141,54 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Guard, Loss, Redlock, RenewError, clock, testing::MemoryServer};
+    use std::time::Duration;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// A guard of 10 s.
+    async fn guard() -> (Vec<MemoryServer>, Redlock, Guard) {
+        let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
+        let redlock = Redlock::builder().servers(&servers).build().unwrap();
+        redlock.wait_connected().await;
+        let guard = redlock.acquire("r", secs(10)).await.unwrap();
+        (servers, redlock, guard)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_guard_keeps_its_first_reason_and_takes_over_no_renewal() {
+        let (_servers, redlock, guard) = guard().await;
+        let renewed = redlock.renew(&guard.lock(), secs(20)).await.unwrap();
+        let loss = |max_hold| Loss::MaxHold {
+            resource: "r".into(),
+            max_hold,
+        };
+        guard.held.lose(loss(secs(1)));
+        guard.held.lose(loss(secs(2)));
+        assert_eq!(guard.loss(), Some(loss(secs(1))));
+        guard.held.renewed(renewed);
+        assert!(guard.lock().validity() < secs(10), "{:?}", guard.lock());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_renewal_is_not_the_cause_of_a_loss_after_the_next_one_succeeded() {
+        for succeeds in [false, true] {
+            let (_servers, redlock, guard) = guard().await;
+            guard.held.not_renewed(RenewError::Closed);
+            if succeeds {
+                guard
+                    .held
+                    .renewed(redlock.renew(&guard.lock(), secs(10)).await.unwrap());
+            }
+            clock::tests::sleep_for(secs(60));
+            let cause = (!succeeds).then(|| Box::new(RenewError::Closed));
+            let resource = "r".into();
+            assert_eq!(guard.loss(), Some(Loss::Expired { resource, cause }));
+        }
+    }
+}

@@ -2,10 +2,7 @@
 
 use super::{Loss, Settings, held::Held};
 use crate::{
-    decision::{
-        Vote,
-        tally::{count, is_lost},
-    },
+    decision::{Vote, tally::is_lost},
     fault::Sabotage,
     request::{RenewError, RenewRequest},
     server::Listening,
@@ -157,7 +154,8 @@ impl Keeper<'_> {
             let failure = Box::new(group.servers.failure(lock.shared_resources(), 1, votes));
             return Looked::Lost(Loss::Gone { failure });
         }
-        if heals && count(&votes, |vote| matches!(vote, Vote::Missing | Vote::Held(_))) > 0 {
+        // No renewal takes a key from another lock. When that key goes, the server reports it.
+        if heals && votes.contains(&Vote::Missing) {
             return Looked::Patchy;
         }
         Looked::Whole

@@ -151,6 +151,8 @@ impl Drop for Listening {
 mod tests {
     use super::*;
     use crate::resource::several::Sealed;
+    use std::time::Duration;
+    use tokio::time::timeout;
 
     fn told(listening: &Listening) -> Vec<usize> {
         let mut servers = Vec::new();
@@ -173,6 +175,36 @@ mod tests {
         assert_eq!((told(&a), told(&both)), (vec![0], vec![0]));
         changes.removed_here(&"a".into_resources(), Some(&a.listener), |server| server > 0);
         assert_eq!((told(&a), told(&both)), (vec![], vec![1, 2]));
+    }
+
+    #[test]
+    fn the_only_listener_is_told_of_everything() {
+        let changes = Arc::new(Changes::default());
+        let only = changes.listen(&"a".into_resources(), 3);
+        changes.anything_changed(0);
+        assert_eq!(told(&only), [0]);
+        changes.changed(1, b"a");
+        changes.removed_here(&"a".into_resources(), None, |server| server == 2);
+        assert_eq!(told(&only), [1, 2], "what it has not asked for yet stays");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_wakes_when_it_is_told_something_also_if_that_was_before_it_waits() {
+        let changes = Arc::new(Changes::default());
+        let listening = changes.listen(&"a".into_resources(), 3);
+        let limit = Duration::from_secs(1);
+        assert!(timeout(limit, listening.listener.told()).await.is_err());
+        changes.changed(0, b"a");
+        assert!(timeout(limit, listening.listener.told()).await.is_ok());
+    }
+
+    #[test]
+    fn a_listener_that_leaves_takes_no_other_along() {
+        let changes = Arc::new(Changes::default());
+        let stays = changes.listen(&"a".into_resources(), 3);
+        drop(changes.listen(&"a".into_resources(), 3));
+        changes.changed(0, b"a");
+        assert_eq!(told(&stays), [0]);
     }
 
     #[test]

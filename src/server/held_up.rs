@@ -95,6 +95,31 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_holds_up_the_process_for_short_times_does_not_make_it_wait_for_more_than_so_many_slices() {
+        let jumps = tokio::spawn(async {
+            loop {
+                advance(ms(15)).await;
+                yield_now().await;
+            }
+        });
+        let before = Instant::now();
+        assert_eq!(answer_within(ms(40), pending::<()>()).await, Err(TimeIsUp));
+        jumps.abort();
+        let (elapsed, most) = (before.elapsed(), MOST_SLICES * ms(15));
+        assert!(elapsed > most * 9 / 10 && elapsed < most * 11 / 10, "{elapsed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_was_held_up_if_it_took_twice_as_long_and_a_step_of_the_timer_more() {
+        let since = Instant::now();
+        assert!(!was_held_up(since, ms(0)));
+        advance(ms(201)).await;
+        assert!(!was_held_up(since, ms(100)));
+        advance(ms(1)).await;
+        assert!(was_held_up(since, ms(100)) && !was_held_up(since, ms(101)));
+    }
+
     #[tokio::test]
     async fn an_answer_that_was_there_while_the_thread_was_held_up_is_heard() {
         // It takes a few turns of the scheduler after the thread goes on, as what reads a socket does.

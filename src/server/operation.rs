@@ -1,5 +1,8 @@
 //! One operation of a caller on the keys of one lock, on all servers, and where their votes gather.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     claim::{Claim, Renewal},
     later,
@@ -166,7 +169,7 @@ impl Operation {
             return Some(Arc::clone(self));
         }
         // Its round was lost without this server. Who made it waits on, and is to be told of changes here as well.
-        let still_watches = self.verb == Verb::Lock && self.watches && !self.is_over(now);
+        let still_watches = self.watches && !self.is_over(now);
         still_watches.then(|| Arc::new(self.look(now)))
     }
 

@@ -39,6 +39,8 @@ async fn only_a_lock_that_asks_for_it_has_a_token() {
     assert!(redlock.lock("b", secs(10)).fenced().await.unwrap().token().is_some());
     assert!(redlock.acquire("c", secs(10)).fenced().await.unwrap().token().is_some());
     assert_eq!(redlock.acquire("d", secs(10)).await.unwrap().token(), None);
+    let guard = redlock.try_acquire("g", secs(10)).fenced().await.unwrap();
+    assert_eq!(guard.token(), servers[0].token("g"));
 
     let redlock = fenced(&servers).await;
     assert!(redlock.lock("e", secs(10)).await.unwrap().token().is_some());

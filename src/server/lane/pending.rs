@@ -167,3 +167,128 @@ fn is_urgent(operation: &Operation) -> bool {
         Verb::Lock | Verb::Look => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        resource::{Resources, several::Sealed},
+        server::{Claim, Fence},
+    };
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    fn operation_on(keys: Resources, value: &str, verb: Verb) -> Operation {
+        let (now, ttl) = (Instant::now(), Duration::from_secs(60));
+        let claim = Arc::<Claim>::default();
+        Operation::vote_by((now, now + ttl), verb, (keys, value.into()), claim, ttl, 1)
+    }
+
+    fn operation(verb: Verb) -> Arc<Operation> {
+        Arc::new(operation_on("r".into_resources(), "v", verb))
+    }
+
+    fn watching() -> Arc<Operation> {
+        let mut operation = operation_on("r".into_resources(), "v", Verb::Lock);
+        operation.watches = true;
+        Arc::new(operation)
+    }
+
+    fn several(keys: usize) -> Resources {
+        let names: Vec<_> = (0..keys).map(|n| format!("r{n}")).collect();
+        names.into_resources()
+    }
+
+    fn pending(operations: &[Arc<Operation>]) -> Pending {
+        let mut pending = Pending::default();
+        operations.iter().for_each(|operation| pending.push(operation));
+        pending
+    }
+
+    fn are(operations: &[Arc<Operation>], expected: &[&Arc<Operation>]) -> bool {
+        operations.len() == expected.len() && operations.iter().zip(expected).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// How many of the operations the first command takes.
+    fn taken(operations: &[Arc<Operation>]) -> usize {
+        pending(operations)
+            .take_batch(|operation| Some(Arc::clone(operation)))
+            .len()
+    }
+
+    #[test]
+    fn what_keeps_a_lock_comes_first_and_what_watches_comes_last() {
+        let [watching, look, lock] = [watching(), operation(Verb::Look), operation(Verb::Lock)];
+        let [renew, restore, raise] = [Verb::Renew, Verb::Restore, Verb::Raise].map(operation);
+        let waits = [&watching, &look, &renew, &lock, &restore, &raise].map(Arc::clone);
+        let order = [&renew, &restore, &raise, &look, &lock, &watching];
+        assert_eq!((pending(&waits).len(), pending(&waits).urgent()), (6, 3));
+        assert!(are(&pending(&waits).take_all(), &order));
+        assert!(are(
+            &pending(&waits).take_batch(|operation| Some(Arc::clone(operation))),
+            &order
+        ));
+        let (mut one_by_one, mut taken) = (pending(&waits), Vec::new());
+        while let Some(operation) = one_by_one.take_first(1, |_| true) {
+            taken.push(operation);
+        }
+        assert!(are(&taken, &order) && one_by_one.is_empty());
+    }
+
+    #[test]
+    fn an_unlock_overtakes_new_locks_only_if_its_own_lock_was_taken_here() {
+        let (lock, foreign) = (operation(Verb::Lock), operation(Verb::Unlock));
+        let own = Arc::new(lock.undo());
+        let mut pending = pending(&[Arc::clone(&lock), Arc::clone(&foreign), Arc::clone(&own)]);
+        assert!(are(&pending.take_all(), &[&own, &lock, &foreign]));
+    }
+
+    #[test]
+    fn what_is_passed_over_counts_in_all_classes() {
+        let (renew, lock, watching) = (operation(Verb::Renew), operation(Verb::Lock), watching());
+        let mut pending = pending(&[Arc::clone(&renew), Arc::clone(&lock), Arc::clone(&watching)]);
+        let is_watching = |operation: &Arc<Operation>| Arc::ptr_eq(operation, &watching);
+        assert!(pending.take_first(2, is_watching).is_none());
+        assert!(pending.take_first(3, is_watching).is_some());
+        assert_eq!(pending.len(), 2);
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_dropped_at_the_front_of_each_class() {
+        let (renew, lock, look) = (operation(Verb::Renew), operation(Verb::Lock), operation(Verb::Look));
+        let mut pending = pending(&[&renew, &lock, &renew, &look, &lock].map(Arc::clone));
+        // Of the others something else is sent.
+        let instead = operation(Verb::Look);
+        pending.trim(|operation| match operation.verb {
+            Verb::Lock => None,
+            Verb::Look => Some(Arc::clone(&instead)),
+            _ => Some(Arc::clone(operation)),
+        });
+        assert!(are(&pending.take_all(), &[&renew, &renew, &instead, &lock]));
+    }
+
+    #[test]
+    fn a_command_has_at_most_so_many_keys_of_which_each_token_is_one() {
+        let of = |keys| Arc::new(operation_on(several(keys), "v", Verb::Lock));
+        let fenced = |keys| {
+            let mut operation = operation_on(several(keys), "v", Verb::Lock);
+            let expiry = Duration::from_secs(60);
+            operation.fence = Some(Fence { token: 1, expiry });
+            Arc::new(operation)
+        };
+        assert_eq!(taken(&[of(MOST_KEYS / 2), of(MOST_KEYS / 2), of(1)]), 2);
+        assert_eq!(taken(&[of(MOST_KEYS / 2), of(MOST_KEYS / 2 + 1)]), 1);
+        assert_eq!(taken(&[fenced(MOST_KEYS / 4), of(MOST_KEYS / 2), of(1)]), 2);
+        assert_eq!(taken(&[of(MOST_KEYS / 2), fenced(MOST_KEYS / 4), of(1)]), 2);
+        assert_eq!(taken(&[of(MOST_KEYS / 2), fenced(MOST_KEYS / 4 + 1)]), 1);
+        assert_eq!(taken(&[of(MOST_KEYS + 1)]), 1, "one operation is never too large");
+    }
+
+    #[test]
+    fn a_command_has_at_most_so_many_bytes() {
+        let of = |bytes: usize| Arc::new(operation_on("r".into_resources(), &"v".repeat(bytes - 1), Verb::Lock));
+        assert_eq!(of(8).keys.bytes(), 1);
+        assert_eq!(taken(&[of(LARGEST_COMMAND / 2), of(LARGEST_COMMAND / 2), of(2)]), 2);
+        assert_eq!(taken(&[of(LARGEST_COMMAND / 2), of(LARGEST_COMMAND / 2 + 1)]), 1);
+    }
+}
