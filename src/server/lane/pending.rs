@@ -172,8 +172,9 @@ fn is_urgent(operation: &Operation) -> bool {
 mod tests {
     use super::*;
     use crate::{
+        fence::Fence,
         resource::{Resources, several::Sealed},
-        server::{Claim, Fence},
+        server::Claim,
     };
     use std::time::Duration;
     use tokio::time::Instant;

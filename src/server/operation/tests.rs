@@ -3,9 +3,9 @@
 use super::*;
 use crate::{
     clock::Moment,
-    engine::Holder,
+    decision::{DownReason, Holder, Refusal},
     resource::several::Sealed,
-    server::{DownReason, Promise, Refusal},
+    server::Promise,
 };
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
