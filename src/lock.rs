@@ -4,7 +4,7 @@ use crate::{
     decision::Shortened,
     group::lease::{Lease, Locked},
     resource::{IntoResources, LONGEST, Resources},
-    server::Claim,
+    server::LockState,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub struct Lock {
     resources: Resources,
     value: Arc<str>,
-    claim: Arc<Claim>,
+    lock_state: Arc<LockState>,
     /// Nothing for a lock that was put together from its parts.
     lease: Option<Lease>,
     token: Option<u64>,
@@ -30,14 +30,14 @@ impl Lock {
     pub(crate) fn new(resources: Resources, locked: Locked) -> Self {
         let Locked {
             value,
-            claim,
+            lock_state,
             lease,
             token,
         } = locked;
         Self {
             resources,
             value,
-            claim,
+            lock_state,
             lease: Some(lease),
             token,
         }
@@ -51,7 +51,7 @@ impl Lock {
         Self {
             resources: resource.into_resources(),
             value: value.into().into(),
-            claim: Arc::default(),
+            lock_state: Arc::default(),
             lease: None,
             token: None,
         }
@@ -99,7 +99,7 @@ impl Lock {
     /// too much afterwards. It does so on every system for a virtual machine that was stopped from outside.
     pub fn validity(&self) -> Duration {
         match self.lease {
-            Some(lease) if !self.claim.is_released() => self.claim.left(&lease.promise),
+            Some(lease) if !self.lock_state.is_released() => self.lock_state.left(&lease.promise),
             _ => Duration::ZERO,
         }
     }
@@ -118,7 +118,7 @@ impl Lock {
     /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
         self.lease
-            .map_or_else(Instant::now, |lease| self.claim.ends(&lease.promise))
+            .map_or_else(Instant::now, |lease| self.lock_state.ends(&lease.promise))
     }
 
     pub(crate) fn shared_resources(&self) -> &Resources {
@@ -129,8 +129,8 @@ impl Lock {
         &self.value
     }
 
-    pub(crate) fn claim(&self) -> &Arc<Claim> {
-        &self.claim
+    pub(crate) fn lock_state(&self) -> &Arc<LockState> {
+        &self.lock_state
     }
 
     /// Whether no server can hold its value, which came from elsewhere.
@@ -138,7 +138,7 @@ impl Lock {
         self.value.len() > LONGEST
     }
 
-    /// Whether it was granted or renewed here, so that its claim tells when the keys expire.
+    /// Whether it was granted or renewed here, so that its lock state tells when the keys expire.
     pub(crate) fn is_of_known_age(&self) -> bool {
         self.lease.is_some()
     }

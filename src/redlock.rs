@@ -220,7 +220,7 @@ impl Redlock {
     pub fn servers(&self) -> Vec<ServerStatus> {
         self.core
             .monitor
-            .servers(self.core.lanes().map(|lane| lane.round_trip()))
+            .servers(self.core.pipelines().map(|pipeline| pipeline.round_trip()))
     }
 
     /// Returns how many servers of each [group](Builder::group) can vote now, and how many have to.

@@ -3,7 +3,7 @@
 use super::{Asked, Facts, Millis, Process, Request, Violation, millis};
 use crate::{
     decision::{
-        line::{LONGEST_SPLIT, POLITE, POLL_TRACKED, POLL_UNTRACKED},
+        head::{LONGEST_SPLIT, POLITE, POLL_TRACKED, POLL_UNTRACKED},
         turns::{PAUSE, SHORTEST_RUN},
     },
     server::Verb,

@@ -112,7 +112,7 @@ impl Holding {
         // What was handed over before is remembered as it was before, so that only a lock of the same claim counts.
         let remembered = redlock
             .held(names)
-            .filter(|found| Arc::ptr_eq(found.claim(), lock.claim()));
+            .filter(|found| Arc::ptr_eq(found.lock_state(), lock.lock_state()));
         let mut history = world.history.borrow_mut();
         let views = self.copies.iter().chain(&remembered).map(valid_until);
         let views = views.chain([Instant::now() + held.remaining()]);

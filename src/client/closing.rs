@@ -2,7 +2,7 @@
 
 use crate::{
     decision::DownReason,
-    group::wait_queue::Room,
+    group::wait_queue::WaitQueues,
     monitor::Monitor,
     server::{Abandon, UnderWay},
 };
@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 pub(crate) struct Closing {
     pub(crate) under_way: Arc<UnderWay>,
     /// Of all groups.
-    pub(crate) rooms: Vec<Arc<Room>>,
+    pub(crate) queues: Vec<Arc<WaitQueues>>,
     pub(crate) monitor: Arc<Monitor>,
 }
 
@@ -20,8 +20,8 @@ impl Closing {
     /// Closes the handle for its users. Its tasks are told in another way.
     pub(crate) fn close(&self) {
         self.under_way.close();
-        for room in &self.rooms {
-            room.close();
+        for queues in &self.queues {
+            queues.close();
         }
         self.monitor.close();
     }

@@ -15,7 +15,7 @@ use crate::{
     monitor::Monitor,
     resource::{InvalidResource, LONGEST, Resources},
     runtime::Runtime,
-    server::{Connector, Lane, Operation, RestartGuard, Supervisor, UnderWay},
+    server::{Connector, Operation, Pipeline, RestartGuard, Supervisor, UnderWay},
 };
 use closing::Closing;
 use remembered::Remembered;
@@ -65,12 +65,12 @@ impl Core {
         let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
 
         let core = Self::new(config, runtime.clone());
-        for (server, (connector, lane)) in connectors.into_iter().zip(core.lanes()).enumerate() {
+        for (server, (connector, pipeline)) in connectors.into_iter().zip(core.pipelines()).enumerate() {
             let closing = Arc::clone(&core.closing);
             let supervisor = Supervisor {
                 server,
                 connector,
-                lane: Arc::clone(lane),
+                pipeline: Arc::clone(pipeline),
                 monitor: Arc::clone(&core.monitor),
                 under_way: Arc::clone(&core.closing.under_way),
                 closing,
@@ -95,7 +95,7 @@ impl Core {
         let monitor = Arc::new(Monitor::new(&addresses));
         let closing = Closing {
             under_way,
-            rooms: groups.iter().map(|group| Arc::clone(&group.queue)).collect(),
+            queues: groups.iter().map(|group| Arc::clone(&group.queues)).collect(),
             monitor: Arc::clone(&monitor),
         };
         Self {
@@ -150,16 +150,16 @@ impl Core {
         let keys = lock.shared_resources().with_prefix(&self.key_prefix);
         let now = Instant::now();
         let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
-        let expires = lock.claim().expires().max(unknown).unwrap_or(now);
+        let expires = lock.lock_state().expires().max(unknown).unwrap_or(now);
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         match self.group_of_lock(lock) {
-            Ok(group) => self.groups[group].unlock(keys_and_value, lock.claim(), lock.since(), (now, expires)),
+            Ok(group) => self.groups[group].unlock(keys_and_value, lock.lock_state(), lock.since(), (now, expires)),
             Err(error) => {
                 warn!(%error, "unlock");
-                lock.claim().release();
+                lock.lock_state().release();
                 // No server votes on it, so that it is over at once.
-                let claim = Arc::clone(lock.claim());
-                Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), 0))
+                let lock_state = Arc::clone(lock.lock_state());
+                Arc::new(Operation::unlock(keys_and_value, lock_state, (now, expires), 0))
             }
         }
     }
@@ -177,9 +177,9 @@ impl Core {
         common_group(resources, self.groups.len())
     }
 
-    /// The lanes to all servers, in the order in which the monitor counts them.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
-        self.groups.iter().flat_map(|group| &group.servers.lanes)
+    /// The pipelines to all servers, in the order in which the monitor counts them.
+    pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Arc<Pipeline>> {
+        self.groups.iter().flat_map(|group| &group.servers.pipelines)
     }
 }
 

@@ -24,7 +24,7 @@ const LONG_WAIT: u32 = 64;
 /// How long that client then leaves the resource to others that may have waited for as long, at most, in units.
 const DEFER: u32 = 8;
 
-/// What one line knows of the crowd around its resource.
+/// What one queue knows of the crowd around its resource.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     /// Lost races and split votes since the last turn.
@@ -34,10 +34,10 @@ pub(crate) struct Crowd {
     rank: Rank,
 }
 
-/// Whose wait was longer: that of the front, or that of the last winner.
+/// Whose wait was longer: that of the head, or that of the last winner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rank {
-    /// The front's, by far: it was overtaken.
+    /// The head's, by far: it was overtaken.
     Overdue,
     Equal,
     /// The winner's, by far.
@@ -53,12 +53,12 @@ impl Crowd {
         }
     }
 
-    /// Whether the front looks who holds the resource before it asks for it: another client has probably been faster.
+    /// Whether the head looks who holds the resource before it asks for it: another client has probably been faster.
     pub(crate) fn looks_first(&self) -> bool {
         self.window > 0 && self.rank != Rank::Overdue
     }
 
-    /// How long the front waits after it was notified that the resource may be free; nothing if the crowd does not decide that.
+    /// How long the head waits after it was notified that the resource may be free; nothing if the crowd does not decide that.
     pub(crate) fn pause(&self, unit: Duration, rng: &mut impl Rng) -> Option<Duration> {
         match self.rank {
             Rank::Early => Some(rng.gen_range(unit * DEFER / 2..=unit * DEFER)),
@@ -68,7 +68,7 @@ impl Crowd {
         }
     }
 
-    /// Compares how long the front has `waited` with the wait of a `winner`, if that one's value says it.
+    /// Compares how long the head has `waited` with the wait of a `winner`, if that one's value says it.
     pub(crate) fn compare(&mut self, waited: Waited, winner: Option<Waited>, unit: Duration) {
         self.rank = match winner {
             Some(winner) if waited.above(winner) >= 1 => Rank::Overdue,
@@ -96,8 +96,8 @@ impl Crowd {
         }
     }
 
-    /// Notes that another waiter is the front.
-    pub(crate) fn has_another_front(&mut self) {
+    /// Notes that another waiter is the head.
+    pub(crate) fn has_new_head(&mut self) {
         self.rank = Rank::Equal;
     }
 }
@@ -183,7 +183,7 @@ mod tests {
             assert!(!crowd.looks_first());
             crowd.lost();
             assert_eq!(crowd.window, 4, "it asks at once anyway");
-            crowd.has_another_front();
+            crowd.has_new_head();
             assert!(crowd.looks_first());
         }
         for (own, winner) in [

@@ -2,7 +2,7 @@
 
 pub(crate) mod crowd;
 pub(crate) mod grouping;
-pub(crate) mod line;
+pub(crate) mod head;
 mod patience;
 pub(crate) mod quorum;
 mod reason;

@@ -15,13 +15,13 @@ pub(crate) enum Decision {
 
 /// Counts the votes of one round. Pure: whoever holds it says when the time is up.
 #[derive(Debug)]
-pub(crate) struct Ballot {
+pub(crate) struct Tally {
     votes: Vec<Vote>,
     granted: usize,
     answered: usize,
 }
 
-impl Ballot {
+impl Tally {
     pub(crate) fn new(servers: usize) -> Self {
         Self {
             votes: vec![Vote::Pending; servers],
@@ -41,14 +41,14 @@ impl Ballot {
 
     /// What the votes would decide if these servers were silent for good.
     pub(crate) fn without(&self, is_silent: impl Fn(usize) -> bool) -> Self {
-        let mut ballot = Self {
+        let mut tally = Self {
             votes: self.votes.clone(),
             ..*self
         };
         for server in (0..self.votes.len()).filter(|server| is_silent(*server)) {
-            ballot.cast(server, Vote::Silent);
+            tally.cast(server, Vote::Silent);
         }
-        ballot
+        tally
     }
 
     /// Decides at the earliest vote that settles it: the quorum-th grant, or the (N − quorum + 1)-th of anything else.
@@ -175,11 +175,11 @@ mod tests {
     }
 
     fn after(servers: usize, votes: &[Vote]) -> Option<Decision> {
-        let mut ballot = Ballot::new(servers);
+        let mut tally = Tally::new(servers);
         for (server, vote) in votes.iter().enumerate() {
-            ballot.cast(server, vote.clone());
+            tally.cast(server, vote.clone());
         }
-        ballot.decision()
+        tally.decision()
     }
 
     #[test]
@@ -199,13 +199,13 @@ mod tests {
 
     #[test]
     fn a_server_votes_once() {
-        let mut ballot = Ballot::new(3);
+        let mut tally = Tally::new(3);
         for _ in 0..3 {
-            ballot.cast(0, Vote::Granted);
+            tally.cast(0, Vote::Granted);
         }
-        ballot.cast(0, down());
-        assert_eq!(ballot.decision(), None);
-        assert_eq!(ballot.votes(), [Vote::Granted, Vote::Pending, Vote::Pending]);
+        tally.cast(0, down());
+        assert_eq!(tally.decision(), None);
+        assert_eq!(tally.votes(), [Vote::Granted, Vote::Pending, Vote::Pending]);
     }
 
     #[test]
@@ -244,12 +244,12 @@ mod tests {
 
     #[test]
     fn servers_that_are_silent_for_good_count_as_silent_votes_unless_they_answered() {
-        let mut ballot = Ballot::new(3);
-        ballot.cast(1, Vote::Granted);
-        assert!(!ballot.is_complete());
+        let mut tally = Tally::new(3);
+        tally.cast(1, Vote::Granted);
+        assert!(!tally.is_complete());
         let without = |silent: &[usize]| {
-            let ballot = ballot.without(|server| silent.contains(&server));
-            (ballot.decision(), ballot.votes().to_vec())
+            let tally = tally.without(|server| silent.contains(&server));
+            (tally.decision(), tally.votes().to_vec())
         };
         let (pending, silent) = (Vote::Pending, Vote::Silent);
         assert_eq!(
@@ -260,7 +260,7 @@ mod tests {
             without(&[0, 2]),
             (Some(Decision::Lost), vec![silent.clone(), Vote::Granted, silent])
         );
-        assert_eq!(ballot.votes(), [pending.clone(), Vote::Granted, pending]);
+        assert_eq!(tally.votes(), [pending.clone(), Vote::Granted, pending]);
     }
 
     #[test]
@@ -320,10 +320,10 @@ mod tests {
             votes in prop::collection::vec(any_vote(), 1..10),
         ) {
             let servers = votes.len();
-            let mut ballot = Ballot::new(servers);
+            let mut tally = Tally::new(servers);
             let mut decided = None;
             for (server, vote) in votes.iter().enumerate() {
-                ballot.cast(server, vote.clone());
+                tally.cast(server, vote.clone());
                 let cast = &votes[..=server];
                 let granted = cast.iter().filter(|vote| **vote == Vote::Granted).count();
                 let open = servers - cast.len();
@@ -334,13 +334,13 @@ mod tests {
                 } else {
                     None
                 };
-                prop_assert_eq!(ballot.decision(), settled);
+                prop_assert_eq!(tally.decision(), settled);
                 if decided.is_some() {
-                    prop_assert_eq!(ballot.decision(), decided);
+                    prop_assert_eq!(tally.decision(), decided);
                 }
-                decided = ballot.decision();
+                decided = tally.decision();
             }
-            prop_assert!(decided.is_some() && ballot.is_complete());
+            prop_assert!(decided.is_some() && tally.is_complete());
         }
     }
 }

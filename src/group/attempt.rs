@@ -26,8 +26,8 @@ pub(crate) struct Attempt {
     start: Moment,
     options: AttemptOptions,
     outcome: Outcome,
-    /// The line it is made for.
-    line: Option<Arc<Listener>>,
+    /// Listens to the keys for the queue for which it is made.
+    listener: Option<Arc<Listener>>,
     /// Whoever closes the handle waits for it, and so for the unlocks.
     _under_way: Round,
 }
@@ -42,13 +42,13 @@ enum Outcome {
 
 impl Attempt {
     /// Makes an attempt, which [`send`](Self::send) sends; none if the handle is closed. If it `watches`, the servers report the next
-    /// change of the keys. `line` listens to the changes of the keys for those who wait for them, if it is made for one of these.
+    /// change of the keys. If it is made for a waiter, `listener` is that of its queue.
     pub(super) fn new(
         servers: &Arc<Servers>,
         keys: &Resources,
         options: AttemptOptions,
         watches: bool,
-        line: Option<&Arc<Listener>>,
+        listener: Option<&Arc<Listener>>,
     ) -> Option<Self> {
         let AttemptOptions { ttl, fence_expiry, .. } = options;
         let under_way = servers.under_way.begin()?;
@@ -69,7 +69,7 @@ impl Attempt {
             start,
             options,
             outcome: Outcome::Open,
-            line: line.cloned(),
+            listener: listener.cloned(),
             _under_way: under_way,
         })
     }
@@ -97,7 +97,7 @@ impl Attempt {
         let (lease, token) = decided?;
         Ok(Locked {
             value: Arc::clone(&self.set.value),
-            claim: Arc::clone(&self.set.claim),
+            lock_state: Arc::clone(&self.set.lock_state),
             lease,
             token,
         })
@@ -114,19 +114,19 @@ impl Attempt {
         let tokens = self.set.tokens();
         let token = tokens.iter().map(|(_, token)| *token).max().unwrap_or(fence.token);
         let have_it = tokens.iter().filter(|(_, stored)| *stored == token).count();
-        if have_it >= majority(self.servers.lanes.len()) || Sabotage::PlainMaximum.is_on() {
+        if have_it >= majority(self.servers.pipelines.len()) || Sabotage::PlainMaximum.is_on() {
             return Ok((lease, Some(token)));
         }
         let raise = Arc::new(self.set.raise(Fence { token, ..fence }, Instant::now()));
         let asked = raise.votes_so_far();
-        for (lane, _) in self
+        for (pipeline, _) in self
             .servers
-            .lanes
+            .pipelines
             .iter()
             .zip(asked)
             .filter(|(_, vote)| *vote == Vote::Pending)
         {
-            lane.submit(&[&raise]);
+            pipeline.submit(&[&raise]);
         }
         let lease = self.servers.decide(&raise, (self.start, 0), self.options).await?;
         Ok((lease, Some(token)))
@@ -138,23 +138,23 @@ impl Drop for Attempt {
         if self.outcome == Outcome::Won || Sabotage::NoUndo.is_on() {
             return;
         }
-        self.set.claim.release();
+        self.set.lock_state.release();
         let unlock = Arc::new(self.set.undo());
         // The others have told that they did nothing.
         let is_undone = |vote: &Vote| matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown);
         let votes = self.set.votes_so_far();
-        for (lane, _) in self
+        for (pipeline, _) in self
             .servers
-            .lanes
+            .pipelines
             .iter()
             .zip(&votes)
             .filter(|(_, vote)| is_undone(vote))
         {
-            lane.submit(&[&unlock]);
+            pipeline.submit(&[&unlock]);
         }
         if votes.iter().any(is_undone) {
-            // The line that it was made for knows, unless whoever stood there is gone.
-            let knows = self.line.as_ref().filter(|_| self.outcome == Outcome::Failed);
+            // The queue for which it was made knows, unless its head is gone.
+            let knows = self.listener.as_ref().filter(|_| self.outcome == Outcome::Failed);
             let is_removed = |server: usize| is_undone(&votes[server]);
             self.servers.changes.removed_here(&self.set.keys, knows, is_removed);
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     decision::Vote,
-    server::{Claim, Promise},
+    server::{LockState, Promise},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Locked {
     pub(crate) value: Arc<str>,
-    pub(crate) claim: Arc<Claim>,
+    pub(crate) lock_state: Arc<LockState>,
     pub(crate) lease: Lease,
     /// Of a fenced lock.
     pub(crate) token: Option<u64>,

@@ -18,18 +18,18 @@ use crate::{
     address::Address,
     decision::Vote,
     resource::Resources,
-    server::{Claim, KeysAndValue, Operation, UnderWay},
+    server::{KeysAndValue, LockState, Operation, UnderWay},
 };
 use lease::{Failed, Locked};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
-use wait_queue::{Place, Room, Unlocked};
+use wait_queue::{AfterUnlock, Ticket, WaitQueues};
 
 /// The servers that decide about the same resources, and the waiters for these.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) servers: Arc<Servers>,
-    pub(crate) queue: Arc<Room>,
+    pub(crate) queues: Arc<WaitQueues>,
 }
 
 impl Group {
@@ -37,66 +37,69 @@ impl Group {
         let count = addresses.len();
         let servers = Servers::new(id, addresses, under_way);
         Self {
-            queue: Arc::new(Room::new(count, Arc::clone(&servers.changes))),
+            queues: Arc::new(WaitQueues::new(count, Arc::clone(&servers.changes))),
             servers: Arc::new(servers),
         }
     }
 
     /// Asks all servers for keys, unless the handle is closed. If it is the turn of others they are left to them first.
     pub(crate) async fn attempt(&self, keys: &Resources, options: AttemptOptions) -> Option<Result<Locked, Failed>> {
-        if let Some(until) = self.queue.left_until(keys) {
+        if let Some(until) = self.queues.left_until(keys) {
             sleep_until(until).await;
         }
         let attempt = Attempt::new(&self.servers, keys, options, false, None)?;
         attempt.send(None);
         let decided = attempt.decide().await;
         if let Err(Failed::Outvoted(votes)) = &decided {
-            self.queue.taken(keys, votes);
+            self.queues.taken(keys, votes);
         }
         Some(decided)
     }
 
-    /// Takes the last place in the line for these keys.
-    pub(crate) fn join(&self, keys: Resources, options: AttemptOptions) -> Place {
-        self.queue.join(keys, options)
+    /// Takes the last ticket in the queue for these keys.
+    pub(crate) fn join(&self, keys: Resources, options: AttemptOptions) -> Ticket {
+        self.queues.join(keys, options)
     }
 
     /// Sends an unlock to all servers, of keys that were locked `since` then. Where it cannot be sent now it is kept until
     /// `expires`.
     ///
-    /// Whoever is next in line here gets a round that travels right behind it.
+    /// An attempt for the next waiter here travels right behind it.
     pub(crate) fn unlock(
         &self,
         keys_and_value: KeysAndValue,
-        claim: &Arc<Claim>,
+        lock_state: &Arc<LockState>,
         since: Instant,
         (now, expires): (Instant, Instant),
     ) -> Arc<Operation> {
-        claim.release();
+        lock_state.release();
         let keys = keys_and_value.0.clone();
-        let (claim, servers) = (Arc::clone(claim), self.servers.lanes.len());
-        let unlock = Arc::new(Operation::unlock(keys_and_value, claim, (now, expires), servers));
-        let line = match self.queue.unlocked(&keys, since, || self.servers.weather().round_trip) {
-            Unlocked::Call(waiter, line) => {
-                match Attempt::new(&self.servers, &keys, waiter.options, false, Some(&line)) {
+        let (lock_state, servers) = (Arc::clone(lock_state), self.servers.pipelines.len());
+        let unlock = Arc::new(Operation::unlock(keys_and_value, lock_state, (now, expires), servers));
+        let listener = match self
+            .queues
+            .unlocked(&keys, since, || self.servers.conditions().round_trip)
+        {
+            AfterUnlock::HandOver(waiter, listener) => {
+                match Attempt::new(&self.servers, &keys, waiter.options, false, Some(&listener)) {
                     Some(next) => {
                         next.send(Some(&unlock));
-                        waiter.call(next);
+                        waiter.hand_over(next);
                     }
                     None => self.servers.submit(&[&unlock]),
                 }
-                Some(line)
+                Some(listener)
             }
-            Unlocked::Known(line) => {
+            AfterUnlock::Told(listener) => {
                 self.servers.submit(&[&unlock]);
-                Some(line)
+                Some(listener)
             }
-            Unlocked::Unknown => {
+            AfterUnlock::Nobody => {
                 self.servers.submit(&[&unlock]);
                 None
             }
         };
-        self.servers.changes.removed_here(&keys, line.as_ref(), |_| true);
+        self.servers.changes.removed_here(&keys, listener.as_ref(), |_| true);
         unlock
     }
 
@@ -110,6 +113,6 @@ impl Group {
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
         let votes = self.servers.look(keys.clone(), None, watches, limit, is_settled).await;
-        self.queue.without_own(&keys, votes)
+        self.queues.without_own(&keys, votes)
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     decision::{DownReason, Drift, Patience, Ttl},
     resource::Resources,
     server::{
-        Claim,
+        LockState,
         link::{Answer, Command, Link, Outcome, Task},
     },
 };
@@ -69,17 +69,17 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
 
     let addresses = ["a", "b", "c"].map(|name| Server::memory(name).address());
     let servers = Servers::new("id".into(), addresses.into(), Arc::default());
-    let wires: Vec<_> = servers.lanes.iter().map(|_| Arc::new(Wire::default())).collect();
-    for (lane, wire) in servers.lanes.iter().zip(&wires) {
-        lane.attach(Arc::clone(wire) as Arc<dyn Link>, None, false);
+    let wires: Vec<_> = servers.pipelines.iter().map(|_| Arc::new(Wire::default())).collect();
+    for (pipeline, wire) in servers.pipelines.iter().zip(&wires) {
+        pipeline.attach(Arc::clone(wire) as Arc<dyn Link>, None, false);
         // A short way: one command at a time.
-        lane.heard(Duration::ZERO);
+        pipeline.heard(Duration::ZERO);
     }
-    let (claim, start) = (Arc::<Claim>::default(), Barrier::new(2));
+    let (lock_state, start) = (Arc::<LockState>::default(), Barrier::new(2));
     let keys = Resources::One(b"r"[..].into());
     thread::scope(|scope| {
         for thread in [1, 2] {
-            let (servers, claim, keys, start) = (&servers, &claim, &keys, &start);
+            let (servers, lock_state, keys, start) = (&servers, &lock_state, &keys, &start);
             scope.spawn(move || {
                 let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 let _entered = runtime.enter();
@@ -92,7 +92,7 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
                         fence_expiry: None,
                         since: Instant::now(),
                     };
-                    let mut renewal = pin!(servers.renew((keys.clone(), "v".into()), claim, None, options));
+                    let mut renewal = pin!(servers.renew((keys.clone(), "v".into()), lock_state, None, options));
                     // It is submitted at the first poll.
                     let _ = renewal.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 }

@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     decision::{
         Failure, Patience, ServerVote, Vote, Waited, fresh,
-        line::Weather,
+        head::Conditions,
         majority,
         tally::{self, Decision},
     },
@@ -18,7 +18,8 @@ use crate::{
     metrics,
     resource::Resources,
     server::{
-        Changes, Claim, KeysAndValue, Lane, Operation, Promise, UnderWay, Verb, answer_within, later, was_held_up,
+        Changes, KeysAndValue, LockState, Operation, Pipeline, Promise, UnderWay, Verb, answer_within, later,
+        was_held_up,
     },
 };
 use std::{
@@ -33,7 +34,7 @@ use tracing::debug;
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) id: String,
-    pub(crate) lanes: Vec<Arc<Lane>>,
+    pub(crate) pipelines: Vec<Arc<Pipeline>>,
     pub(crate) addresses: Vec<Address>,
     pub(super) under_way: Arc<UnderWay>,
     /// Who wants to hear of changes of keys.
@@ -52,11 +53,11 @@ enum Undecided {
 impl Servers {
     pub(super) fn new(id: String, addresses: Vec<Address>, under_way: Arc<UnderWay>) -> Self {
         let changes = Arc::<Changes>::default();
-        // A lane votes under its server's number here.
-        let lanes = (0..addresses.len()).map(|server| Arc::new(Lane::new(server, Arc::clone(&changes))));
+        // A pipeline votes under its server's number here.
+        let pipelines = (0..addresses.len()).map(|server| Arc::new(Pipeline::new(server, Arc::clone(&changes))));
         Self {
             id,
-            lanes: lanes.collect(),
+            pipelines: pipelines.collect(),
             under_way,
             changes,
             addresses,
@@ -69,20 +70,20 @@ impl Servers {
     pub(crate) async fn renew(
         &self,
         keys_and_value: KeysAndValue,
-        claim: &Arc<Claim>,
+        lock_state: &Arc<LockState>,
         token: Option<u64>,
         options: AttemptOptions,
     ) -> Result<Lease, Failed> {
         let AttemptOptions { ttl, fence_expiry, .. } = options;
         let (renewal, number, start) = {
-            let _in_order = claim.order();
+            let _in_order = lock_state.order();
             let start = Moment::now();
-            let counted = claim.begin(start, ttl.duration(), ttl.promised());
+            let counted = lock_state.begin(start, ttl.duration(), ttl.promised());
             let number = counted.number;
             let renewal = self.operation(
                 Verb::Renew,
                 keys_and_value,
-                claim,
+                lock_state,
                 ttl.duration(),
                 (start, ttl.promised()),
             );
@@ -93,7 +94,7 @@ impl Servers {
             (renewal, number, start)
         };
         let lease = self.decide(&renewal, (start, number), options).await?;
-        claim.granted(number);
+        lock_state.granted(number);
         self.restore_missing(&renewal);
         Ok(lease)
     }
@@ -129,7 +130,7 @@ impl Servers {
         Failure {
             resource: resources.to_string(),
             rounds,
-            needed: majority(self.lanes.len()),
+            needed: majority(self.pipelines.len()),
             votes: servers
                 .zip(votes)
                 .map(|(server, vote)| ServerVote { server, vote })
@@ -139,8 +140,13 @@ impl Servers {
 
     /// How long the silent servers take to answer, if that is longer than they may and a majority needs them.
     pub(crate) fn too_slow(&self, votes: &[Vote], patience: Patience) -> Option<Duration> {
-        let silent = self.lanes.iter().zip(votes).filter(|(_, vote)| **vote == Vote::Silent);
-        let slow = silent.filter_map(|(lane, _)| lane.round_trip().filter(|took| *took >= patience.with(Some(*took))));
+        let silent = self
+            .pipelines
+            .iter()
+            .zip(votes)
+            .filter(|(_, vote)| **vote == Vote::Silent);
+        let slow =
+            silent.filter_map(|(pipeline, _)| pipeline.round_trip().filter(|took| *took >= patience.with(Some(*took))));
         let mut slow: Vec<_> = slow.collect();
         slow.sort_unstable();
         let missing = majority(votes.len()).checked_sub(tally::reachable(votes))?;
@@ -148,13 +154,19 @@ impl Servers {
     }
 
     /// What the servers are like at present.
-    pub(crate) fn weather(&self) -> Weather {
-        let needed = majority(self.lanes.len());
-        let mut round_trips: Vec<_> = (self.lanes.iter()).filter_map(|lane| lane.round_trip()).collect();
+    pub(crate) fn conditions(&self) -> Conditions {
+        let needed = majority(self.pipelines.len());
+        let mut round_trips: Vec<_> = (self.pipelines.iter())
+            .filter_map(|pipeline| pipeline.round_trip())
+            .collect();
         round_trips.sort_unstable();
-        let up: Vec<_> = self.lanes.iter().filter_map(|lane| lane.is_tracked()).collect();
+        let up: Vec<_> = self
+            .pipelines
+            .iter()
+            .filter_map(|pipeline| pipeline.is_tracked())
+            .collect();
         let tracked = up.iter().filter(|is_tracked| **is_tracked).count();
-        Weather {
+        Conditions {
             round_trip: round_trips.get(needed - 1).copied().unwrap_or_default(),
             // Without a majority nothing is granted, and it is told when a server comes back.
             is_tracked: tracked >= needed || up.len() < needed,
@@ -163,15 +175,15 @@ impl Servers {
 
     /// Asks the servers to tell of changes of keys that are watched from now on.
     pub(crate) fn track(&self) {
-        for lane in &self.lanes {
-            lane.track();
+        for pipeline in &self.pipelines {
+            pipeline.track();
         }
     }
 
     /// A token that every server is likely to store as it is, so that they need not be asked again: one that is a little above
     /// what the furthest of their clocks says.
     pub(super) fn next_token(&self) -> u64 {
-        let tokens = self.lanes.iter().filter_map(|lane| lane.next_token());
+        let tokens = self.pipelines.iter().filter_map(|pipeline| pipeline.next_token());
         // Operations that travel together need not have different ones.
         tokens
             .max()
@@ -181,14 +193,14 @@ impl Servers {
 
     /// Sends operations to all servers, each with the one before it.
     pub(super) fn submit(&self, operations: &[&Arc<Operation>]) {
-        let needed = majority(self.lanes.len());
+        let needed = majority(self.pipelines.len());
         let asked = if Sabotage::AsksNoMoreThanNeeded.is_on() {
             needed
         } else {
-            self.lanes.len()
+            self.pipelines.len()
         };
-        for lane in &self.lanes[..asked] {
-            lane.submit(operations);
+        for pipeline in &self.pipelines[..asked] {
+            pipeline.submit(operations);
         }
     }
 
@@ -196,13 +208,20 @@ impl Servers {
         &self,
         verb: Verb,
         keys_and_value: KeysAndValue,
-        claim: &Arc<Claim>,
+        lock_state: &Arc<LockState>,
         ttl: Duration,
         (start, limit): (Moment, Duration),
     ) -> Operation {
         let until = later(start.instant(), limit);
         let times = (start.instant(), until);
-        Operation::vote_by(times, verb, keys_and_value, Arc::clone(claim), ttl, self.lanes.len())
+        Operation::vote_by(
+            times,
+            verb,
+            keys_and_value,
+            Arc::clone(lock_state),
+            ttl,
+            self.pipelines.len(),
+        )
     }
 
     /// Waits for the vote that decides, or until so many servers are silent that none will.
@@ -220,7 +239,10 @@ impl Servers {
         };
         let elapsed = start.elapsed();
         debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
-        let ttl = operation.claim.overhang().map_or(ttl, |overhang| ttl.at_most(overhang));
+        let ttl = operation
+            .lock_state
+            .overhang()
+            .map_or(ttl, |overhang| ttl.at_most(overhang));
         let is_in_time = ttl.validity(elapsed).is_some() || Sabotage::NoLastCheck.is_on();
         let outcome = match decision {
             Ok(Decision::Won) if is_in_time => "won",
@@ -266,9 +288,9 @@ impl Servers {
                 look_at = now + patience.shortest();
                 continue;
             }
-            let deadlines = self.lanes.iter().map(|lane| {
-                let quiet_since = lane.quiet_since()?;
-                Some(later(quiet_since, patience.with(lane.round_trip()))).filter(|deadline| *deadline > now)
+            let deadlines = self.pipelines.iter().map(|pipeline| {
+                let quiet_since = pipeline.quiet_since()?;
+                Some(later(quiet_since, patience.with(pipeline.round_trip()))).filter(|deadline| *deadline > now)
             });
             let deadlines: Vec<_> = deadlines.collect();
             if let Some(votes) = operation.decided_without(|server| deadlines[server].is_none()) {
@@ -282,9 +304,9 @@ impl Servers {
     }
 
     fn restore_missing(&self, renewal: &Operation) {
-        for (lane, vote) in self.lanes.iter().zip(renewal.votes_so_far()) {
+        for (pipeline, vote) in self.pipelines.iter().zip(renewal.votes_so_far()) {
             if vote == Vote::Missing {
-                lane.submit(&[&Arc::new(renewal.restore())]);
+                pipeline.submit(&[&Arc::new(renewal.restore())]);
             }
         }
     }

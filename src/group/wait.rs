@@ -1,9 +1,9 @@
-//! Waiting in line until a round is won.
+//! Waiting in the queue until an attempt succeeds.
 
 use super::{
     Attempt, Group,
     lease::{Failed, Locked},
-    wait_queue::{Next, Place},
+    wait_queue::{Next, Ticket},
 };
 use crate::decision::{Vote, majority, tally::count};
 use std::{sync::Arc, time::Duration};
@@ -23,30 +23,30 @@ pub(crate) enum Stopped {
 }
 
 impl Group {
-    /// Waits for the front of the line and then for a won round.
+    /// Waits for the head of the queue, and then for an attempt that succeeds.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped the next in line takes over, and whatever was asked for is undone.
-    pub(crate) async fn wait(&self, place: &Place) -> Result<(Locked, bool), Stopped> {
+    /// When the future is dropped the next waiter takes over, and whatever was asked for is undone.
+    pub(crate) async fn wait(&self, ticket: &Ticket) -> Result<(Locked, bool), Stopped> {
         let (mut rounds, mut late) = (0, 0);
         // Most find the resource free, and have nothing to watch.
         let mut watches = false;
         loop {
-            let next = place
+            let next = ticket
                 .turn(|| self.servers.under_way.is_closed())
                 .await
                 .ok_or(Stopped::Closed)?;
-            let was_called = matches!(next, Next::Called(_));
+            let was_handed_over = matches!(next, Next::HandedOver(_));
             let attempt = match next {
-                Next::Called(attempt) => attempt,
-                Next::Ask if watches || !place.gives_way() => {
+                Next::HandedOver(attempt) => attempt,
+                Next::Ask if watches || !ticket.gives_way() => {
                     let attempt = Attempt::new(
                         &self.servers,
-                        &place.keys,
-                        place.options(),
+                        &ticket.keys,
+                        ticket.options(),
                         watches,
-                        Some(&place.listener),
+                        Some(&ticket.listener),
                     );
                     let attempt = attempt.ok_or(Stopped::Closed)?;
                     attempt.send(None);
@@ -56,35 +56,40 @@ impl Group {
                 Next::Ask | Next::Look => {
                     self.servers.track();
                     watches = true;
-                    let look = self.look(place.keys.clone(), true, place.options().patience.shortest(), is_known);
-                    // Boxed, because only the front of the line has one.
-                    place.looked(&Box::pin(look).await, self.servers.weather());
+                    let look = self.look(
+                        ticket.keys.clone(),
+                        true,
+                        ticket.options().patience.shortest(),
+                        is_known,
+                    );
+                    // Boxed, because only the head of the queue has one.
+                    ticket.looked(&Box::pin(look).await, self.servers.conditions());
                     continue;
                 }
             };
-            let has_watched = watches && !was_called;
+            let has_watched = watches && !was_handed_over;
             rounds += 1;
-            place.asks(Arc::clone(attempt.set()));
-            // Boxed, because only the front of the line has one.
+            ticket.asks(Arc::clone(attempt.set()));
+            // Boxed, because only the head of the queue has one.
             match Box::pin(attempt.decide()).await {
-                Ok(locked) => return Ok((locked, was_called)),
+                Ok(locked) => return Ok((locked, was_handed_over)),
                 Err(failed @ Failed::Expired { .. }) => {
                     late += 1;
                     if late == MOST_LATE {
                         return Err(Stopped::Failed(rounds, failed));
                     }
-                    place.ask_again(PAUSE_LATE);
+                    ticket.ask_again(PAUSE_LATE);
                 }
                 Err(Failed::Outvoted(votes)) if is_hopeless(&votes) => {
                     return Err(Stopped::Failed(rounds, Failed::Outvoted(votes)));
                 }
                 Err(Failed::Outvoted(votes)) => {
                     late = 0;
-                    place.refused(&votes, self.servers.weather());
+                    ticket.refused(&votes, self.servers.conditions());
                     if !has_watched {
                         self.servers.track();
                         watches = true;
-                        place.ask_again(Duration::ZERO);
+                        ticket.ask_again(Duration::ZERO);
                     }
                 }
             }

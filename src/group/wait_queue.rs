@@ -1,4 +1,4 @@
-//! The waiters of a handle: a line for each set of resources, first in, first out. Only the waiter at the front of a line
+//! The waiters of a handle: a queue for each set of resources, first in, first out. Only the waiter at the head of a queue
 //! talks to the servers.
 
 use super::{AttemptOptions, attempt::Attempt};
@@ -6,7 +6,7 @@ use crate::{
     clock::micros,
     decision::{
         Holder, Vote, Waited,
-        line::{Handover, Line, POLL_TRACKED, Step, Times, Weather},
+        head::{Conditions, Handover, Head, POLL_TRACKED, Step, Times},
         tally,
         turns::{KEPT, Seen, TICK, Turns},
     },
@@ -31,10 +31,10 @@ use tokio::{
 };
 
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct WaitQueues {
     servers: usize,
     changes: Arc<Changes>,
-    lines: Mutex<Lines>,
+    queues: Mutex<Queues>,
     turns: Mutex<Turns>,
     /// Whether there are any, so that nobody takes the lock for nothing.
     has_turns: AtomicBool,
@@ -45,34 +45,34 @@ pub(crate) struct Room {
     /// Until when any keys are left to others, in milliseconds since `created`, so that nobody takes the lock for nothing.
     left_until: AtomicU64,
     created: Instant,
-    /// How many lines there are, so that nobody takes the lock for nothing.
+    /// How many queues there are, so that nobody takes the lock for nothing.
     count: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Lines {
+struct Queues {
     by_keys: HashMap<Resources, Queue>,
     /// Lines that nobody stands in any more, of resources that others want as well, and since when.
-    empty: HashMap<Resources, (Line, Instant)>,
+    empty: HashMap<Resources, (Head, Instant)>,
     /// When to look for those that can be forgotten.
     sweep_at: usize,
     rng: SmallRng,
-    /// When all lines ask next. It moves on by [`POLL_TRACKED`].
+    /// When all queues ask next. It moves on by [`POLL_TRACKED`].
     common_poll: Instant,
 }
 
-/// A line, and who stands in it.
+/// A queue, and who stands in it.
 #[derive(Debug)]
 struct Queue {
-    line: Line,
+    head: Head,
     waiters: BTreeMap<u64, Arc<Waiter>>,
-    next_ticket: u64,
+    next_number: u64,
     listening: Listening,
-    /// Why the front's last round failed; nothing since a waiter here was granted the resource.
+    /// Why the head's last round failed; nothing since a waiter here was granted the resource.
     votes: Vec<Vote>,
-    /// With what the front asks, or asked last.
+    /// With what the head asks, or asked last.
     asked: Option<Arc<Operation>>,
-    /// The servers that had not voted when the front's last round was decided.
+    /// The servers that had not voted when the head's last round was decided.
     late: Vec<usize>,
 }
 
@@ -87,22 +87,22 @@ pub(crate) struct Waiter {
 enum Slot {
     Empty,
     /// Whoever unlocked has asked for this waiter.
-    Called(Box<Attempt>),
+    HandedOver(Box<Attempt>),
     /// The waiter does not wait any more.
     Left,
 }
 
-/// What to do about the line of keys that are unlocked here.
-pub(crate) enum Unlocked {
+/// What to do about the queue of keys that are unlocked here.
+pub(crate) enum AfterUnlock {
     /// Ask for this waiter, behind the unlock.
-    Call(Arc<Waiter>, Arc<Listener>),
+    HandOver(Arc<Waiter>, Arc<Listener>),
     /// Its waiters know.
-    Known(Arc<Listener>),
-    /// It is told as every other line.
-    Unknown,
+    Told(Arc<Listener>),
+    /// It is told as every other queue.
+    Nobody,
 }
 
-impl Room {
+impl WaitQueues {
     pub(crate) fn new(servers: usize, changes: Arc<Changes>) -> Self {
         let (mut rng, created) = (random::for_waits(), Instant::now());
         // So that not all handles ask at the same moment.
@@ -110,7 +110,7 @@ impl Room {
         Self {
             servers,
             changes,
-            lines: Mutex::new(Lines {
+            queues: Mutex::new(Queues {
                 by_keys: HashMap::new(),
                 empty: HashMap::new(),
                 sweep_at: 64,
@@ -128,76 +128,76 @@ impl Room {
         }
     }
 
-    /// Takes the last place in the line for these keys.
-    pub(crate) fn join(self: &Arc<Self>, keys: Resources, options: AttemptOptions) -> Place {
+    /// Takes the last ticket in the queue for these keys.
+    pub(crate) fn join(self: &Arc<Self>, keys: Resources, options: AttemptOptions) -> Ticket {
         let waiter = Arc::new(Waiter {
             options,
             slot: Mutex::new(Slot::Empty),
             woken: Notify::new(),
         });
         let (now, left_until) = (Instant::now(), self.left_until(&keys));
-        let mut lines = self.lines();
-        let Lines {
+        let mut queues = self.queues();
+        let Queues {
             by_keys, empty, rng, ..
-        } = &mut *lines;
+        } = &mut *queues;
         let queue = by_keys.entry(keys.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Release);
-            let mut line = match empty.remove(&keys) {
-                Some((mut line, since)) if now.saturating_duration_since(since) < KEPT => {
-                    line.resume(now, self.turns().is_in_run(&keys, now), rng);
-                    line
+            let mut head = match empty.remove(&keys) {
+                Some((mut head, since)) if now.saturating_duration_since(since) < KEPT => {
+                    head.resume(now, self.turns().is_in_run(&keys, now), rng);
+                    head
                 }
-                _ => Line::new(self.servers),
+                _ => Head::new(self.servers),
             };
             if let Some(until) = left_until {
-                line.ask_again(until);
+                head.ask_again(until);
             }
             Queue {
-                line,
+                head,
                 waiters: BTreeMap::new(),
-                next_ticket: 0,
+                next_number: 0,
                 listening: self.changes.listen(&keys, self.servers),
                 votes: Vec::new(),
                 asked: None,
                 late: Vec::new(),
             }
         });
-        let ticket = queue.next_ticket;
-        queue.next_ticket += 1;
-        queue.waiters.insert(ticket, Arc::clone(&waiter));
+        let number = queue.next_number;
+        queue.next_number += 1;
+        queue.waiters.insert(number, Arc::clone(&waiter));
         let listener = Arc::clone(&queue.listening.listener);
-        drop(lines);
-        Place {
-            room: Arc::clone(self),
+        drop(queues);
+        Ticket {
+            queues: Arc::clone(self),
             keys,
-            ticket,
+            number,
             waiter,
             listener,
         }
     }
 
-    /// Says what an unlock of these keys means for their line. `since` then they were locked; `unit` is how long an attempt takes.
-    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Unlocked {
+    /// Says what an unlock of these keys means for their queue. `since` then they were locked; `unit` is how long an attempt takes.
+    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> AfterUnlock {
         let left_until = self.turn_ended(keys, since, unit);
         if self.count.load(Ordering::Acquire) == 0 {
-            return Unlocked::Unknown;
+            return AfterUnlock::Nobody;
         }
-        let mut lines = self.lines();
-        let Some(queue) = lines.by_keys.get_mut(keys) else {
-            return Unlocked::Unknown;
+        let mut queues = self.queues();
+        let Some(queue) = queues.by_keys.get_mut(keys) else {
+            return AfterUnlock::Nobody;
         };
-        let Some(front) = queue.waiters.values().next().map(Arc::clone) else {
-            return Unlocked::Unknown;
+        let Some(first) = queue.waiters.values().next().map(Arc::clone) else {
+            return AfterUnlock::Nobody;
         };
         let listener = Arc::clone(&queue.listening.listener);
-        match queue.line.unlocked(left_until) {
-            Handover::Next => Unlocked::Call(front, listener),
+        match queue.head.unlocked(left_until) {
+            Handover::Next => AfterUnlock::HandOver(first, listener),
             Handover::Yield => {
-                drop(lines);
-                front.woken.notify_one();
-                Unlocked::Known(listener)
+                drop(queues);
+                first.woken.notify_one();
+                AfterUnlock::Told(listener)
             }
-            Handover::Asking => Unlocked::Unknown,
+            Handover::Asking => AfterUnlock::Nobody,
         }
     }
 
@@ -243,9 +243,9 @@ impl Room {
         self.turns().pause(keys, now)
     }
 
-    /// These votes, without those that name a value with which the front of a line here asks, or has just asked.
+    /// These votes, without those that name a value with which the head of a queue here asks, or has just asked.
     pub(crate) fn without_own(&self, keys: &Resources, mut votes: Vec<Vote>) -> Vec<Vote> {
-        let asked = self.lines().by_keys.get(keys).and_then(|queue| queue.asked.clone());
+        let asked = self.queues().by_keys.get(keys).and_then(|queue| queue.asked.clone());
         if let Some(asked) = asked {
             let ours = Holder::new(asked.value.as_bytes(), None).fingerprint();
             for vote in &mut votes {
@@ -265,11 +265,11 @@ impl Room {
 
     /// Wakes every waiter, to see that the handle is closed.
     pub(crate) fn close(&self) {
-        let waiting = |lines: &Lines| {
-            let queues = lines.by_keys.values();
+        let waiting = |queues: &Queues| {
+            let queues = queues.by_keys.values();
             queues.flat_map(|queue| queue.waiters.values().cloned()).collect()
         };
-        let waiters: Vec<_> = waiting(&self.lines());
+        let waiters: Vec<_> = waiting(&self.queues());
         for waiter in waiters {
             waiter.woken.notify_one();
         }
@@ -285,21 +285,21 @@ impl Room {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lines {
-    /// Keeps a line that is empty now.
-    fn keep(&mut self, keys: Resources, line: Line) {
+impl Queues {
+    /// Keeps a queue that is empty now.
+    fn keep(&mut self, keys: Resources, head: Head) {
         let now = Instant::now();
         if self.empty.len() >= self.sweep_at {
             let is_new = |since: Instant| now.saturating_duration_since(since) < KEPT;
             self.empty.retain(|_, (_, since)| is_new(*since));
             self.sweep_at = 64.max(2 * self.empty.len());
         }
-        self.empty.insert(keys, (line, now));
+        self.empty.insert(keys, (head, now));
     }
 
     fn times(&mut self, now: Instant, since: Instant) -> Times {
@@ -318,13 +318,13 @@ impl Lines {
 
 impl Waiter {
     /// Gives a waiter the round that was begun for it. If it has left meanwhile the round is undone.
-    pub(crate) fn call(&self, attempt: Attempt) {
+    pub(crate) fn hand_over(&self, attempt: Attempt) {
         let mut slot = self.slot();
         if matches!(*slot, Slot::Left) {
             drop(slot);
             drop(attempt);
         } else {
-            *slot = Slot::Called(Box::new(attempt));
+            *slot = Slot::HandedOver(Box::new(attempt));
             drop(slot);
             self.woken.notify_one();
         }
@@ -336,9 +336,9 @@ impl Waiter {
 }
 
 impl Queue {
-    /// Takes in the votes that came after the front's last round was decided.
+    /// Takes in the votes that came after the head's last round was decided.
     fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
-        let Self { line, asked, late, .. } = self;
+        let Self { head, asked, late, .. } = self;
         let Some(asked) = asked.as_ref().filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
             return;
         };
@@ -347,7 +347,7 @@ impl Queue {
                 let vote = &votes[*server];
                 let is_open = is_open(vote);
                 if !is_open {
-                    line.late(*server, vote, now, rng);
+                    head.late(*server, vote, now, rng);
                 }
                 is_open
             });
@@ -369,12 +369,12 @@ async fn late_vote(late: Option<(Arc<Operation>, Vec<usize>)>) {
     poll_fn(|cx| set.poll_votes(cx, |votes| is_there(votes).then_some(()))).await;
 }
 
-/// A place in a line. Dropping it leaves the line, and undoes what was begun for it.
+/// A ticket in a queue. Dropping it leaves the queue, and undoes what was begun for it.
 #[derive(Debug)]
-pub(crate) struct Place {
-    room: Arc<Room>,
+pub(crate) struct Ticket {
+    queues: Arc<WaitQueues>,
     pub(crate) keys: Resources,
-    ticket: u64,
+    number: u64,
     waiter: Arc<Waiter>,
     pub(crate) listener: Arc<Listener>,
 }
@@ -382,14 +382,14 @@ pub(crate) struct Place {
 /// What a waiter does next.
 pub(crate) enum Next {
     /// Wait for the votes of the round that was begun for it.
-    Called(Attempt),
+    HandedOver(Attempt),
     /// Begin a round.
     Ask,
     /// Look who holds the resource before that.
     Look,
 }
 
-impl Place {
+impl Ticket {
     pub(crate) fn options(&self) -> AttemptOptions {
         self.waiter.options
     }
@@ -400,14 +400,14 @@ impl Place {
             if is_closed() {
                 return None;
             }
-            if let Slot::Called(attempt) = std::mem::replace(&mut *self.waiter.slot(), Slot::Empty) {
-                return Some(Next::Called(*attempt));
+            if let Slot::HandedOver(attempt) = std::mem::replace(&mut *self.waiter.slot(), Slot::Empty) {
+                return Some(Next::HandedOver(*attempt));
             }
             match self.step() {
                 None | Some(Step::Stay) => self.waiter.woken.notified().await,
                 Some(Step::Ask) => return Some(Next::Ask),
                 Some(Step::Look) => return Some(Next::Look),
-                // Boxed, because all others in the line get by without it.
+                // Boxed, because all others in the queue get by without it.
                 Some(Step::Wait(until)) => Box::pin(self.wait(until)).await,
                 Some(Step::Pause(until)) => Box::pin(self.pause(until)).await,
             }
@@ -415,8 +415,8 @@ impl Place {
     }
 
     async fn wait(&self, until: Instant) {
-        let late = self.at_queue(|lines, _| {
-            let queue = lines.by_keys.get(&self.keys)?;
+        let late = self.at_queue(|queues, _| {
+            let queue = queues.by_keys.get(&self.keys)?;
             let asked = queue.asked.as_ref().filter(|_| !queue.late.is_empty())?;
             Some((Arc::clone(asked), queue.late.clone()))
         });
@@ -437,25 +437,25 @@ impl Place {
         }
     }
 
-    /// What the front does now; nothing if this is not the front.
+    /// What the head does now; nothing if this is not the head.
     fn step(&self) -> Option<Step> {
-        self.at_queue(|lines, now| {
-            let Lines { by_keys, rng, .. } = lines;
+        self.at_queue(|queues, now| {
+            let Queues { by_keys, rng, .. } = queues;
             let queue = by_keys.get_mut(&self.keys)?;
-            if queue.waiters.keys().next() != Some(&self.ticket) {
+            if queue.waiters.keys().next() != Some(&self.number) {
                 return None;
             }
             // These are older than any change that was told since.
             queue.take_late(now, rng);
-            queue.listening.listener.take(|server| queue.line.changed(server));
-            Some(queue.line.step(now, rng))
+            queue.listening.listener.take(|server| queue.head.changed(server));
+            Some(queue.head.step(now, rng))
         })
     }
 
-    /// Notes with what the front asks.
+    /// Notes with what the head asks.
     pub(crate) fn asks(&self, set: Arc<Operation>) {
-        self.at_queue(|lines, _| {
-            if let Some(queue) = lines.by_keys.get_mut(&self.keys) {
+        self.at_queue(|queues, _| {
+            if let Some(queue) = queues.by_keys.get_mut(&self.keys) {
                 queue.asked = Some(set);
                 queue.late.clear();
             }
@@ -463,13 +463,13 @@ impl Place {
     }
 
     /// Notes that the round was lost by these votes.
-    pub(crate) fn refused(&self, votes: &[Vote], weather: Weather) {
-        let was_left = self.room.taken(&self.keys, votes);
-        self.at_queue(|lines, now| {
-            let times = lines.times(now, self.waiter.options.since);
-            let Lines { by_keys, rng, .. } = lines;
+    pub(crate) fn refused(&self, votes: &[Vote], conditions: Conditions) {
+        let was_left = self.queues.taken(&self.keys, votes);
+        self.at_queue(|queues, now| {
+            let times = queues.times(now, self.waiter.options.since);
+            let Queues { by_keys, rng, .. } = queues;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.line.refused(votes, was_left, times, weather, rng);
+                queue.head.refused(votes, was_left, times, conditions, rng);
                 queue.votes = votes.to_vec();
                 let open = votes.iter().enumerate().filter(|(_, vote)| is_open(vote));
                 queue.late = open.map(|(server, _)| server).collect();
@@ -479,37 +479,37 @@ impl Place {
 
     /// Notes that the round is to be made again, after a pause of at most this.
     pub(crate) fn ask_again(&self, pause: Duration) {
-        self.at_queue(|lines, now| {
-            let Lines { by_keys, rng, .. } = lines;
+        self.at_queue(|queues, now| {
+            let Queues { by_keys, rng, .. } = queues;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.line.ask_again(now + rng.gen_range(Duration::ZERO..=pause));
+                queue.head.ask_again(now + rng.gen_range(Duration::ZERO..=pause));
             }
         });
     }
 
     /// Whether others come first: they took the resource when this handle left it to them last, and have it perhaps.
     pub(crate) fn gives_way(&self) -> bool {
-        self.room.turns().gives_way(&self.keys, Instant::now())
+        self.queues.turns().gives_way(&self.keys, Instant::now())
     }
 
     /// Notes what the servers say of the resource, which report its changes from now on.
-    pub(crate) fn looked(&self, votes: &[Vote], weather: Weather) {
-        self.room.taken(&self.keys, votes);
-        self.at_queue(|lines, now| {
-            let times = lines.times(now, self.waiter.options.since);
-            let Lines { by_keys, rng, .. } = lines;
+    pub(crate) fn looked(&self, votes: &[Vote], conditions: Conditions) {
+        self.queues.taken(&self.keys, votes);
+        self.at_queue(|queues, now| {
+            let times = queues.times(now, self.waiter.options.since);
+            let Queues { by_keys, rng, .. } = queues;
             if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.line.looked(votes, times, weather, rng);
+                queue.head.looked(votes, times, conditions, rng);
             }
         });
     }
 
-    /// Leaves the line with what one stood there for.
-    pub(crate) fn won(self, expires: Instant, was_called: bool, weather: Weather) {
-        self.at_queue(|lines, now| {
-            let times = lines.times(now, self.waiter.options.since);
-            if let Some(queue) = lines.by_keys.get_mut(&self.keys) {
-                queue.line.won(expires, was_called, times, weather);
+    /// Leaves the queue with what one stood there for.
+    pub(crate) fn won(self, expires: Instant, was_handed_over: bool, conditions: Conditions) {
+        self.at_queue(|queues, now| {
+            let times = queues.times(now, self.waiter.options.since);
+            if let Some(queue) = queues.by_keys.get_mut(&self.keys) {
+                queue.head.won(expires, was_handed_over, times, conditions);
                 // They tell of holders that are gone.
                 queue.votes.clear();
                 queue.asked = None;
@@ -517,46 +517,46 @@ impl Place {
         });
     }
 
-    /// What the servers told the front of the line last; nothing if no round failed since this handle had the resource.
+    /// What the servers told the head of the queue last; nothing if no round failed since this handle had the resource.
     pub(crate) fn last_votes(&self) -> Vec<Vote> {
-        self.at_queue(|lines, _| lines.by_keys.get(&self.keys).map(|queue| queue.votes.clone()))
+        self.at_queue(|queues, _| queues.by_keys.get(&self.keys).map(|queue| queue.votes.clone()))
             .unwrap_or_default()
     }
 
-    fn at_queue<T>(&self, act: impl FnOnce(&mut Lines, Instant) -> T) -> T {
-        act(&mut self.room.lines(), Instant::now())
+    fn at_queue<T>(&self, act: impl FnOnce(&mut Queues, Instant) -> T) -> T {
+        act(&mut self.queues.queues(), Instant::now())
     }
 }
 
-impl Drop for Place {
+impl Drop for Ticket {
     fn drop(&mut self) {
         let called = std::mem::replace(&mut *self.waiter.slot(), Slot::Left);
-        // Its unlock goes out before the next in line is woken.
+        // Its unlock goes out before the next in the queue is woken.
         drop(called);
-        let mut lines = self.room.lines();
-        let Some(queue) = lines.by_keys.get_mut(&self.keys) else {
+        let mut queues = self.queues.queues();
+        let Some(queue) = queues.by_keys.get_mut(&self.keys) else {
             return;
         };
-        let was_front = queue.waiters.keys().next() == Some(&self.ticket);
-        queue.waiters.remove(&self.ticket);
+        let was_first = queue.waiters.keys().next() == Some(&self.number);
+        queue.waiters.remove(&self.number);
         match queue.waiters.values().next() {
-            Some(_) if Sabotage::NextNotWoken.is_on() => queue.line.left(),
-            Some(next) if was_front => {
-                queue.line.left();
+            Some(_) if Sabotage::NextNotWoken.is_on() => queue.head.left(),
+            Some(next) if was_first => {
+                queue.head.left();
                 let next = Arc::clone(next);
-                drop(lines);
+                drop(queues);
                 next.woken.notify_one();
             }
             Some(_) => {}
             None => {
-                let Some(Queue { line, listening, .. }) = lines.by_keys.remove(&self.keys) else {
+                let Some(Queue { head, listening, .. }) = queues.by_keys.remove(&self.keys) else {
                     return;
                 };
-                if line.has_rivals() {
-                    lines.keep(self.keys.clone(), line);
+                if head.has_rivals() {
+                    queues.keep(self.keys.clone(), head);
                 }
-                self.room.count.fetch_sub(1, Ordering::Release);
-                drop(lines);
+                self.queues.count.fetch_sub(1, Ordering::Release);
+                drop(queues);
                 drop(listening);
             }
         }

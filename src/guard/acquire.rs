@@ -7,7 +7,7 @@ use crate::{
     group::{
         AttemptOptions, Group, Stopped,
         lease::{Failed, Locked},
-        wait_queue::Place,
+        wait_queue::Ticket,
     },
     lock::Lock,
     metrics,
@@ -197,23 +197,23 @@ impl AcquireRequest {
         Ok(Guard::new(Arc::clone(&self.core), lock, settings))
     }
 
-    async fn wait(&self, group: &Group, place: Place) -> Result<Locked, LockError> {
+    async fn wait(&self, group: &Group, ticket: Ticket) -> Result<Locked, LockError> {
         let waited = tokio::select! {
             biased;
             // A lock that is granted as the time ends is not given back.
-            waited = group.wait(&place) => waited,
-            () = time_is_up(self.within) => return Err(self.timed_out(group, place.options(), place.last_votes())),
+            waited = group.wait(&ticket) => waited,
+            () = time_is_up(self.within) => return Err(self.timed_out(group, ticket.options(), ticket.last_votes())),
         };
         match waited {
-            Ok((locked, was_called)) => {
-                place.won(locked.lease.expires, was_called, group.servers.weather());
+            Ok((locked, was_handed_over)) => {
+                ticket.won(locked.lease.expires, was_handed_over, group.servers.conditions());
                 Ok(locked)
             }
             Err(Stopped::Closed) => Err(LockError::Closed),
             Err(Stopped::Failed(attempts, failed)) => Err(refused(
                 &group.servers,
                 &self.resources,
-                place.options(),
+                ticket.options(),
                 attempts,
                 failed,
             )),

@@ -120,7 +120,7 @@ impl Held {
         loop {
             let woken = self.core.monitor.woken();
             // Somebody may have renewed a copy of the lock for less.
-            let shortened = held.claim().shortened();
+            let shortened = held.lock_state().shortened();
             // Timers stand still while the machine sleeps, and who wakes us may be asleep as well.
             let until = changes
                 .borrow_and_update()

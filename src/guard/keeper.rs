@@ -60,7 +60,7 @@ impl Keeper<'_> {
         let mut looking = None;
         loop {
             // Of the moment at which it would be sent, which may be much later than now.
-            let shortened = lock.claim().shortened();
+            let shortened = lock.lock_state().shortened();
             let may_renew = max_hold.is_none_or(|max_hold| renew_at.saturating_duration_since(since) < max_hold);
             tokio::select! {
                 // What was seen comes before a new look, lest one that is told of change after change never ends one.
@@ -129,7 +129,7 @@ impl Keeper<'_> {
         let lock = self.held.lock();
         let (group, keys) = self.held.core.locate(lock.shared_resources()).ok()?;
         group.servers.track();
-        Some(group.servers.changes.listen(&keys, group.servers.lanes.len()))
+        Some(group.servers.changes.listen(&keys, group.servers.pipelines.len()))
     }
 
     /// Looks where the lock's value still stands, which also makes the servers tell of the next change. If it went missing

@@ -170,12 +170,12 @@ impl Monitor {
         &self.addresses[server]
     }
 
-    /// Claims a server's identity for this address, or returns the address that has it already.
-    pub(crate) fn claim(&self, server: usize, run_id: Option<&str>) -> Result<(), Address> {
+    /// Notes the identity of the server at this address, or returns the address that has it already.
+    pub(crate) fn identify(&self, server: usize, run_id: Option<&str>) -> Result<(), Address> {
         let mut state = self.state();
         if let Some(run_id) = run_id {
-            let claimed = |known: &Known| known.run_id.as_deref() == Some(run_id);
-            if let Some(other) = state.servers.iter().position(claimed).filter(|other| *other != server) {
+            let is_taken = |known: &Known| known.run_id.as_deref() == Some(run_id);
+            if let Some(other) = state.servers.iter().position(is_taken).filter(|other| *other != server) {
                 return Err(self.addresses[other].clone());
             }
         }
@@ -543,19 +543,19 @@ mod tests {
             .into();
         let monitor = Monitor::new(&[&addresses]);
         let run_id = Some("of the server");
-        assert_eq!(monitor.claim(0, run_id), Ok(()));
-        assert_eq!(monitor.claim(0, run_id), Ok(()), "it is its own");
+        assert_eq!(monitor.identify(0, run_id), Ok(()));
+        assert_eq!(monitor.identify(0, run_id), Ok(()), "it is its own");
         monitor.up(0);
-        assert_eq!(monitor.claim(1, run_id), Err(addresses[0].clone()));
+        assert_eq!(monitor.identify(1, run_id), Err(addresses[0].clone()));
         // Locks are renewed there.
         let ready_in = Duration::from_secs(1);
         monitor.down(0, DownReason::Restarted { ready_in });
-        assert_eq!(monitor.claim(1, run_id), Err(addresses[0].clone()));
+        assert_eq!(monitor.identify(1, run_id), Err(addresses[0].clone()));
 
         monitor.down(0, DownReason::ConnectionLost);
-        assert_eq!(monitor.claim(1, run_id), Ok(()));
-        assert_eq!(monitor.claim(0, run_id), Err(addresses[1].clone()));
+        assert_eq!(monitor.identify(1, run_id), Ok(()));
+        assert_eq!(monitor.identify(0, run_id), Err(addresses[1].clone()));
         // Who does not let us know is not mistaken for another.
-        assert_eq!(monitor.claim(0, None), Ok(()));
+        assert_eq!(monitor.identify(0, None), Ok(()));
     }
 }

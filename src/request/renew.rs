@@ -89,20 +89,20 @@ impl RenewRequest {
             return Err(RenewError::Closed);
         }
         let keys_and_value = (keys, Arc::clone(lock.shared_value()));
-        let (claim, token) = (lock.claim(), lock.token());
+        let (lock_state, token) = (lock.lock_state(), lock.token());
         let failure = |votes| Box::new(servers.failure(resources, 1, votes));
         // Its unlock may still be on its way.
-        if claim.is_released() || lock.is_too_long() {
-            let not_asked = vec![Vote::Pending; servers.lanes.len()];
+        if lock_state.is_released() || lock.is_too_long() {
+            let not_asked = vec![Vote::Pending; servers.pipelines.len()];
             return Err(RenewError::Lost {
                 failure: failure(not_asked),
             });
         }
-        let failed = match servers.renew(keys_and_value, claim, token, options).await {
+        let failed = match servers.renew(keys_and_value, lock_state, token, options).await {
             Ok(lease) => {
                 let locked = Locked {
                     value: Arc::clone(lock.shared_value()),
-                    claim: Arc::clone(claim),
+                    lock_state: Arc::clone(lock_state),
                     lease,
                     token,
                 };

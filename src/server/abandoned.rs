@@ -3,7 +3,7 @@
 //! A runtime drops its tasks where they stand, and with them the connections. Without this nothing would say so: the servers would
 //! seem up, and waiters would wait for ever.
 
-use super::Lane;
+use super::Pipeline;
 use crate::{decision::DownReason, monitor::Monitor};
 use std::{fmt, sync::Arc, thread};
 
@@ -17,17 +17,22 @@ pub(crate) trait Abandon: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Running {
     server: usize,
-    lane: Arc<Lane>,
+    pipeline: Arc<Pipeline>,
     monitor: Arc<Monitor>,
     closing: Arc<dyn Abandon>,
     has_ended: bool,
 }
 
 impl Running {
-    pub(super) fn new(server: usize, lane: &Arc<Lane>, monitor: &Arc<Monitor>, closing: &Arc<dyn Abandon>) -> Self {
+    pub(super) fn new(
+        server: usize,
+        pipeline: &Arc<Pipeline>,
+        monitor: &Arc<Monitor>,
+        closing: &Arc<dyn Abandon>,
+    ) -> Self {
         Self {
             server,
-            lane: Arc::clone(lane),
+            pipeline: Arc::clone(pipeline),
             monitor: Arc::clone(monitor),
             closing: Arc::clone(closing),
             has_ended: false,
@@ -50,7 +55,7 @@ impl Drop for Running {
         } else {
             self.closing.abandon();
         }
-        self.lane.end_rounds();
-        self.lane.detach(&DownReason::Closed);
+        self.pipeline.end_rounds();
+        self.pipeline.detach(&DownReason::Closed);
     }
 }

@@ -1,7 +1,7 @@
 //! What is looked at while a connection lasts: that its server answers, what its clock says, and whether our machine slept.
 
 use super::{
-    Lane,
+    Pipeline,
     held_up::answer_within,
     later,
     link::{Ended, Link},
@@ -22,7 +22,7 @@ const CLOCK_INTERVALS: u32 = 10;
 
 pub(super) struct Heartbeat<'a> {
     pub(super) server: usize,
-    pub(super) lane: &'a Arc<Lane>,
+    pub(super) pipeline: &'a Arc<Pipeline>,
     pub(super) link: &'a dyn Link,
     pub(super) monitor: &'a Monitor,
     pub(super) config: &'a ConnectionConfig,
@@ -45,14 +45,14 @@ impl Heartbeat<'_> {
         let mut clock = Clock::Unread;
         loop {
             self.tell_if_slept(awake);
-            let beat = later(self.lane.last_heard(), self.config.heartbeat_interval).min(self.next_reading(&clock));
+            let beat = later(self.pipeline.last_heard(), self.config.heartbeat_interval).min(self.next_reading(&clock));
             if beat > Instant::now() {
                 tokio::select! {
                     biased;
                     reason = ended.wait() => return reason,
-                    () = self.lane.demoted() => return DownReason::Replica,
+                    () = self.pipeline.demoted() => return DownReason::Replica,
                     () = sleep_until(beat) => {
-                        self.lane.deliver_late();
+                        self.pipeline.deliver_late();
                         continue;
                     }
                 }
@@ -64,7 +64,7 @@ impl Heartbeat<'_> {
                 reason = ended.wait() => return reason,
                 pong = answer_within(self.config.heartbeat_timeout, self.link.ping(asks_time)) => match pong {
                     Ok(Ok(times)) => {
-                        self.lane.heard(sent.elapsed());
+                        self.pipeline.heard(sent.elapsed());
                         if asks_time {
                             clock = self.read(&clock, Reading::new(asked, times));
                         }
@@ -111,7 +111,7 @@ impl Heartbeat<'_> {
                 None => {}
             }
         }
-        self.lane.clock_read(reading.clone());
+        self.pipeline.clock_read(reading.clone());
         Clock::Read(reading)
     }
 }

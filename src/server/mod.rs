@@ -1,14 +1,14 @@
-//! One server: its connections one after the other, its heartbeat, and its lane of operations.
+//! One server: its connections one after the other, its heartbeat, and its pipeline of operations.
 
 mod abandoned;
 mod changes;
-mod claim;
 mod heartbeat;
 mod held_up;
-mod lane;
 pub(crate) mod link;
+mod lock_state;
 pub(crate) mod memory;
 mod operation;
+mod pipeline;
 mod redis;
 mod restart;
 mod supervisor;
@@ -17,10 +17,10 @@ mod under_way;
 
 pub(crate) use abandoned::Abandon;
 pub(crate) use changes::{Changes, Listener, Listening};
-pub(crate) use claim::{Claim, Promise};
 pub(crate) use held_up::{TimeIsUp, answer_within, was_held_up};
-pub(crate) use lane::Lane;
+pub(crate) use lock_state::{LockState, Promise};
 pub(crate) use operation::{KeysAndValue, Operation, Verb};
+pub(crate) use pipeline::Pipeline;
 
 #[cfg(fuzzing)]
 pub(crate) use redis::fuzzing;

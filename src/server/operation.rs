@@ -4,13 +4,13 @@
 mod tests;
 
 use super::{
-    claim::{Claim, Renewal},
     later,
+    lock_state::{LockState, Renewal},
 };
 use crate::{
     decision::{
         Vote,
-        tally::{Ballot, Decision},
+        tally::{Decision, Tally},
     },
     fault::Sabotage,
     fence::Fence,
@@ -60,7 +60,7 @@ impl Verb {
 /// The Redis keys, and the value that proves who owns them.
 pub(crate) type KeysAndValue = (Resources, Arc<str>);
 
-/// An operation that is shared by the lanes of all servers.
+/// An operation that is shared by the pipelines of all servers.
 pub(crate) struct Operation {
     pub(crate) verb: Verb,
     pub(crate) keys: Resources,
@@ -70,7 +70,7 @@ pub(crate) struct Operation {
     submitted: Instant,
     /// When a key that it sets at once would expire.
     expires: Instant,
-    pub(crate) claim: Arc<Claim>,
+    pub(crate) lock_state: Arc<LockState>,
     /// Whether the server is to tell of the next change of the keys, if they are held.
     pub(crate) watches: bool,
     pub(crate) fence: Option<Fence>,
@@ -82,7 +82,7 @@ pub(crate) struct Operation {
 }
 
 struct Votes {
-    ballot: Ballot,
+    tally: Tally,
     /// Which servers have stored which token, for a fenced lock.
     tokens: Vec<(usize, u64)>,
     waker: Option<Waker>,
@@ -94,17 +94,17 @@ impl Operation {
         (now, until): (Instant, Instant),
         verb: Verb,
         (keys, value): KeysAndValue,
-        claim: Arc<Claim>,
+        lock_state: Arc<LockState>,
         ttl: Duration,
         servers: usize,
     ) -> Self {
         // What is only asked for lives for as long as its caller waits, and that may be for ever.
         let expires = later(now, ttl);
         if verb == Verb::Lock {
-            claim.sets();
+            lock_state.sets();
         }
         if matches!(verb, Verb::Lock | Verb::Restore | Verb::Renew) {
-            claim.sets_until(expires);
+            lock_state.sets_until(expires);
         }
         Self {
             verb,
@@ -113,20 +113,20 @@ impl Operation {
             until,
             submitted: now,
             expires,
-            claim,
+            lock_state,
             watches: false,
             fence: None,
             renewal: None,
             stands_for: None,
             votes: Mutex::new(Votes {
-                ballot: Ballot::new(servers),
+                tally: Tally::new(servers),
                 tokens: Vec::new(),
                 waker: None,
             }),
         }
     }
 
-    /// The same as a renewal of the lock, which its claim has counted.
+    /// The same as a renewal of the lock, which its lock state has counted.
     pub(crate) fn counted(self, renewal: Renewal) -> Self {
         Self {
             renewal: Some(renewal),
@@ -141,26 +141,31 @@ impl Operation {
 
     /// Whether it may set a shorter TTL than a later renewal has set, if it is sent again.
     pub(crate) fn is_superseded(&self) -> bool {
-        let is_superseded = |renewal: &Renewal| renewal.shortens && self.claim.is_superseded(renewal.number);
+        let is_superseded = |renewal: &Renewal| renewal.shortens && self.lock_state.is_superseded(renewal.number);
         self.renewal.as_ref().is_some_and(is_superseded)
     }
 
     /// An unlock, which is of use to a server that is away until the key has expired there.
     pub(crate) fn unlock(
         keys_and_value: KeysAndValue,
-        claim: Arc<Claim>,
+        lock_state: Arc<LockState>,
         (now, expires): (Instant, Instant),
         servers: usize,
     ) -> Self {
         let ttl = expires.saturating_duration_since(now);
-        Self::vote_by((now, expires), Verb::Unlock, keys_and_value, claim, ttl, servers)
+        Self::vote_by((now, expires), Verb::Unlock, keys_and_value, lock_state, ttl, servers)
     }
 
     /// The unlock that undoes this operation, whose key may appear only now.
     pub(crate) fn undo(&self) -> Self {
         let now = Instant::now();
         let times = (now, now + self.ttl());
-        Self::unlock(self.keys_and_value(), Arc::clone(&self.claim), times, self.servers())
+        Self::unlock(
+            self.keys_and_value(),
+            Arc::clone(&self.lock_state),
+            times,
+            self.servers(),
+        )
     }
 
     /// What is sent of it at this moment: nothing, if sending it would be of no use or harm.
@@ -196,8 +201,15 @@ impl Operation {
             .expires
             .saturating_duration_since(now)
             .max(Duration::from_millis(1));
-        let (times, claim) = ((now, self.expires), Arc::clone(&self.claim));
-        let mut restore = Self::vote_by(times, Verb::Restore, self.keys_and_value(), claim, left, self.servers());
+        let (times, lock_state) = ((now, self.expires), Arc::clone(&self.lock_state));
+        let mut restore = Self::vote_by(
+            times,
+            Verb::Restore,
+            self.keys_and_value(),
+            lock_state,
+            left,
+            self.servers(),
+        );
         restore.fence = self.fence;
         restore
     }
@@ -206,12 +218,12 @@ impl Operation {
     /// that did not grant the lock.
     pub(crate) fn raise(&self, fence: Fence, now: Instant) -> Self {
         let times = (now, self.until);
-        let claim = Arc::clone(&self.claim);
+        let lock_state = Arc::clone(&self.lock_state);
         let mut raise = Self::vote_by(
             times,
             Verb::Raise,
             self.keys_and_value(),
-            claim,
+            lock_state,
             self.ttl(),
             self.servers(),
         );
@@ -258,17 +270,17 @@ impl Operation {
             operation.vote(server, vote.clone());
         }
         let mut votes = self.votes();
-        let before = votes.ballot.decision();
-        votes.ballot.cast(server, vote);
+        let before = votes.tally.decision();
+        votes.tally.cast(server, vote);
         let settled = match self.verb {
-            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => votes.ballot.decision().is_some(),
+            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => votes.tally.decision().is_some(),
             Verb::Unlock | Verb::Look => true,
         };
         let waker = if settled { votes.waker.take() } else { None };
-        let was_refused = self.renewal.as_ref().filter(|_| self.is_refused(&votes.ballot));
+        let was_refused = self.renewal.as_ref().filter(|_| self.is_refused(&votes.tally));
         drop(votes);
         if let Some(renewal) = was_refused {
-            self.claim.refused(renewal.number);
+            self.lock_state.refused(renewal.number);
         }
         if let Some(waker) = waker {
             waker.wake();
@@ -277,9 +289,9 @@ impl Operation {
     }
 
     /// Whether no server carried it out, nor will.
-    fn is_refused(&self, ballot: &Ballot) -> bool {
-        ballot.is_complete()
-            && ballot.votes().iter().all(|vote| match vote {
+    fn is_refused(&self, tally: &Tally) -> bool {
+        tally.is_complete()
+            && tally.votes().iter().all(|vote| match vote {
                 Vote::Held(_) | Vote::Missing | Vote::Unreachable(_) => true,
                 // Of several keys some may have been renewed before one failed.
                 Vote::Refused(_) => matches!(self.keys, Resources::One(_)),
@@ -299,22 +311,22 @@ impl Operation {
 
     /// Resolves at the vote that decides.
     pub(crate) fn poll_decision(&self, cx: &mut Context<'_>) -> Poll<Decision> {
-        self.poll(cx, Ballot::decision)
+        self.poll(cx, Tally::decision)
     }
 
     /// Resolves once `settled` finds what it looks for, which it does at the latest when every server answered.
     pub(crate) fn poll_votes<T>(&self, cx: &mut Context<'_>, settled: impl Fn(&[Vote]) -> Option<T>) -> Poll<T> {
-        self.poll(cx, |ballot| settled(ballot.votes()))
+        self.poll(cx, |tally| settled(tally.votes()))
     }
 
     /// Resolves once every server answered.
     pub(crate) fn poll_complete(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll(cx, |ballot| ballot.is_complete().then_some(()))
+        self.poll(cx, |tally| tally.is_complete().then_some(()))
     }
 
-    fn poll<T>(&self, cx: &mut Context<'_>, settled: impl Fn(&Ballot) -> Option<T>) -> Poll<T> {
+    fn poll<T>(&self, cx: &mut Context<'_>, settled: impl Fn(&Tally) -> Option<T>) -> Poll<T> {
         let mut votes = self.votes();
-        if let Some(settled) = settled(&votes.ballot) {
+        if let Some(settled) = settled(&votes.tally) {
             return Poll::Ready(settled);
         }
         match &mut votes.waker {
@@ -326,8 +338,8 @@ impl Operation {
 
     /// Returns the votes so far, with these servers taken for silent, if they decide that way.
     pub(crate) fn decided_without(&self, is_silent: impl Fn(usize) -> bool) -> Option<Vec<Vote>> {
-        let ballot = self.votes().ballot.without(is_silent);
-        ballot.decision().map(|_| ballot.votes().to_vec())
+        let tally = self.votes().tally.without(is_silent);
+        tally.decision().map(|_| tally.votes().to_vec())
     }
 
     /// Returns the votes so far.
@@ -336,13 +348,13 @@ impl Operation {
     }
 
     pub(crate) fn look_at_votes<T>(&self, look: impl FnOnce(&[Vote]) -> T) -> T {
-        look(self.votes().ballot.votes())
+        look(self.votes().tally.votes())
     }
 
     /// Whether a key that it sets or renews belongs to nobody.
     pub(crate) fn is_orphaned(&self, now: Instant) -> bool {
         let is_old = Sabotage::OldSetsUndone.is_on() && now >= self.expires && self.verb != Verb::Renew;
-        self.claim.is_released() || is_old
+        self.lock_state.is_released() || is_old
     }
 
     /// Whether sending it would be of no use, or harm.
@@ -350,7 +362,9 @@ impl Operation {
     /// An unlock is always of use: the SET before it may have waited, and be carried out only now.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         match self.verb {
-            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => self.is_over(now) || self.claim.is_released(),
+            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => {
+                self.is_over(now) || self.lock_state.is_released()
+            }
             Verb::Look => self.is_over(now),
             Verb::Unlock => false,
         }
@@ -362,7 +376,7 @@ impl Operation {
     }
 
     fn votes(&self) -> MutexGuard<'_, Votes> {
-        // The ballot is whole after each statement, so a panic elsewhere leaves nothing half done.
+        // The tally is whole after each statement, so a panic elsewhere leaves nothing half done.
         self.votes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

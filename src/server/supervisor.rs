@@ -1,7 +1,7 @@
 //! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
 
 use super::{
-    Abandon, Lane, RestartGuard, UnderWay,
+    Abandon, Pipeline, RestartGuard, UnderWay,
     abandoned::Running,
     heartbeat::Heartbeat,
     link::{Connected, Feed},
@@ -57,7 +57,7 @@ impl Connector {
 pub(crate) struct Supervisor {
     pub(crate) server: usize,
     pub(crate) connector: Connector,
-    pub(crate) lane: Arc<Lane>,
+    pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) monitor: Arc<Monitor>,
     /// What to do if the runtime ends, and the task with it.
     pub(crate) closing: Arc<dyn Abandon>,
@@ -74,7 +74,7 @@ impl Supervisor {
     /// Keeps the server connected until the handle is closed. A future that is dropped before that closes the handle.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send + 'static {
         // Before the first poll, which may never come.
-        let running = Running::new(self.server, &self.lane, &self.monitor, &self.closing);
+        let running = Running::new(self.server, &self.pipeline, &self.monitor, &self.closing);
         async move {
             self.supervise().await;
             running.end();
@@ -93,7 +93,7 @@ impl Supervisor {
                 Ok(connected) => self.hold(connected, &mut backoff).await,
                 Err(reason) => reason,
             };
-            self.lane.detach(&reason);
+            self.pipeline.detach(&reason);
             if reason == DownReason::Closed {
                 break;
             }
@@ -105,7 +105,7 @@ impl Supervisor {
                 () = sleep(backoff.next()) => {}
             }
         }
-        self.lane.detach(&DownReason::Closed);
+        self.pipeline.detach(&DownReason::Closed);
         self.monitor.down(self.server, DownReason::Closed);
     }
 
@@ -123,13 +123,13 @@ impl Supervisor {
         if facts.is_replica {
             return DownReason::Replica;
         }
-        if let Err(of) = self.monitor.claim(self.server, facts.run_id.as_deref()) {
+        if let Err(of) = self.monitor.identify(self.server, facts.run_id.as_deref()) {
             return DownReason::Duplicate { of };
         }
         let now = Instant::now();
         let ready_at = self.restart_guard.as_mut().map(|guard| guard.ready_at(&facts, now));
         let ready_at = ready_at.filter(|ready_at| *ready_at > now);
-        self.lane
+        self.pipeline
             .attach(Arc::clone(&link), ready_at, facts.old_connection_lives);
         debug!(server = %self.monitor.address(self.server), version = facts.version, ?ready_at, "connected");
         match ready_at {
@@ -157,7 +157,7 @@ impl Supervisor {
 
         let heartbeat = Heartbeat {
             server: self.server,
-            lane: &self.lane,
+            pipeline: &self.pipeline,
             link: &*link,
             monitor: &self.monitor,
             config: &self.config,
@@ -168,19 +168,19 @@ impl Supervisor {
             () = is_closed(&mut self.closed) => {
                 // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
                 let last_words = async {
-                    self.lane.end_rounds();
+                    self.pipeline.end_rounds();
                     self.under_way.are_over().await;
-                    self.lane.idle().await;
+                    self.pipeline.idle().await;
                 };
                 let _ = timeout(self.config.heartbeat_timeout, last_words).await;
                 DownReason::Closed
             }
             reason = heartbeat.watch(&mut ended) => reason,
-            reason = open_votes(self.server, ready_at, &self.lane, &self.monitor) => reason,
-            reason = pass_on(&mut feed, &self.lane) => reason,
+            reason = open_votes(self.server, ready_at, &self.pipeline, &self.monitor) => reason,
+            reason = pass_on(&mut feed, &self.pipeline) => reason,
         };
         // What is unanswered is told as lost by the end, when nothing can be sent behind it any more.
-        self.lane.detach(&reason);
+        self.pipeline.detach(&reason);
         link.end();
         ended.wait().await;
         // Who breaks the protocol each time it is trusted is asked less and less often.
@@ -192,19 +192,19 @@ impl Supervisor {
 }
 
 /// Lets the server vote on locks once it is ready, and then waits for ever.
-async fn open_votes(server: usize, ready_at: Option<Instant>, lane: &Lane, monitor: &Monitor) -> DownReason {
+async fn open_votes(server: usize, ready_at: Option<Instant>, pipeline: &Pipeline, monitor: &Monitor) -> DownReason {
     if let Some(ready_at) = ready_at {
         sleep_until(ready_at).await;
-        lane.open_votes();
+        pipeline.open_votes();
         monitor.up(server);
     }
     std::future::pending().await
 }
 
 /// Passes on what the server tells. That ends no sooner than the connection.
-async fn pass_on(feed: &mut Feed, lane: &Lane) -> DownReason {
+async fn pass_on(feed: &mut Feed, pipeline: &Pipeline) -> DownReason {
     while let Some(change) = feed.next().await {
-        lane.note(&change);
+        pipeline.note(&change);
     }
     std::future::pending().await
 }

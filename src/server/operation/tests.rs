@@ -28,9 +28,9 @@ fn secs(secs: u64) -> Duration {
 
 /// An operation on three servers that matters for 10 s, on keys that live for 60.
 fn operation(verb: Verb) -> Operation {
-    let (now, claim) = (Instant::now(), Arc::<Claim>::default());
+    let (now, lock_state) = (Instant::now(), Arc::<LockState>::default());
     let keys_and_value = ("r".into_resources(), "secret".into());
-    Operation::vote_by((now, now + secs(10)), verb, keys_and_value, claim, secs(60), 3)
+    Operation::vote_by((now, now + secs(10)), verb, keys_and_value, lock_state, secs(60), 3)
 }
 
 fn held() -> Vote {
@@ -53,19 +53,19 @@ async fn only_what_sets_or_renews_keys_says_when_they_expire() {
         let operation = operation(verb);
         let sets = matches!(verb, Verb::Lock | Verb::Restore | Verb::Renew);
         let expires = sets.then(|| Instant::now() + secs(60));
-        assert_eq!(operation.claim.expires(), expires, "{verb:?}");
-        assert_eq!(operation.claim.is_of_this_client(), verb == Verb::Lock, "{verb:?}");
+        assert_eq!(operation.lock_state.expires(), expires, "{verb:?}");
+        assert_eq!(operation.lock_state.is_of_this_client(), verb == Verb::Lock, "{verb:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_is_not_sent_when_it_is_over_or_its_claim_is_released_unless_it_is_an_unlock() {
+async fn an_operation_is_not_sent_when_it_is_over_or_its_lock_is_released_unless_it_is_an_unlock() {
     for verb in VERBS {
         let (operation, now) = (operation(verb), Instant::now());
         let is_stale = |after| operation.is_stale(now + after);
         assert!(!is_stale(Duration::from_millis(9_999)), "{verb:?}");
         assert_eq!(is_stale(secs(10)), verb != Verb::Unlock, "{verb:?}");
-        operation.claim.release();
+        operation.lock_state.release();
         let is_asked_for = matches!(verb, Verb::Look | Verb::Unlock);
         assert_eq!(is_stale(secs(0)), !is_asked_for, "{verb:?}");
         assert_eq!(operation.is_orphaned(now), true, "{verb:?}");
@@ -79,7 +79,7 @@ async fn of_a_lost_lock_a_look_is_sent_as_long_as_its_waiter_wants_to_hear_of_ch
     let lock = |watches| {
         let mut lock = operation(Verb::Lock);
         lock.watches = watches;
-        lock.claim.release();
+        lock.lock_state.release();
         Arc::new(lock)
     };
     assert!(lock(false).to_send(now).is_none());
@@ -92,7 +92,7 @@ async fn of_a_lost_lock_a_look_is_sent_as_long_as_its_waiter_wants_to_hear_of_ch
     );
     look.vote(1, held());
     assert_eq!(lock.votes_so_far(), [Vote::Pending, held(), Vote::Pending]);
-    look.claim.release();
+    look.lock_state.release();
     assert!(look.to_send(now).is_some_and(|sent| Arc::ptr_eq(&sent, &look)));
 }
 
@@ -102,7 +102,7 @@ async fn an_undo_is_of_use_until_a_key_that_appears_only_now_has_expired() {
     advance(secs(30)).await;
     let undo = lock.undo();
     assert_eq!((undo.verb, undo.until()), (Verb::Unlock, Instant::now() + secs(60)));
-    assert!(Arc::ptr_eq(&undo.claim, &lock.claim));
+    assert!(Arc::ptr_eq(&undo.lock_state, &lock.lock_state));
     assert_eq!(undo.votes_so_far().len(), 3);
 }
 
@@ -116,7 +116,7 @@ async fn a_key_is_put_back_for_what_is_left_of_its_ttl_and_with_its_token() {
         let restore = renew.restore();
         assert_eq!((restore.verb, restore.ttl()), (Verb::Restore, left));
         assert_eq!((restore.until(), restore.fence), (expires, renew.fence));
-        assert!(Arc::ptr_eq(&restore.claim, &renew.claim));
+        assert!(Arc::ptr_eq(&restore.lock_state, &renew.lock_state));
     }
 }
 
@@ -178,18 +178,18 @@ async fn votes_decide_without_silent_servers_only_if_the_others_are_no_majority(
 
 /// What is left of a lock for 60 s after a renewal for 1 s, of these keys and with these votes.
 fn left_after(keys: Resources, votes: &[Vote]) -> Duration {
-    let (claim, start) = (Arc::<Claim>::default(), Moment::now());
-    claim.sets_until(start.instant() + secs(60));
-    let renewal = claim.begin(start, secs(1), secs(1));
+    let (lock_state, start) = (Arc::<LockState>::default(), Moment::now());
+    lock_state.sets_until(start.instant() + secs(60));
+    let renewal = lock_state.begin(start, secs(1), secs(1));
     let times = (start.instant(), start.instant() + secs(10));
     let keys_and_value = (keys, "secret".into());
-    let renew = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(&claim), secs(1), 3);
+    let renew = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(&lock_state), secs(1), 3);
     let renew = renew.counted(renewal);
     for (server, vote) in votes.iter().enumerate() {
         renew.vote(server, vote.clone());
     }
     let (number, lasts) = (0, secs(60));
-    claim.left(&Promise { number, start, lasts })
+    lock_state.left(&Promise { number, start, lasts })
 }
 
 #[tokio::test(start_paused = true)]

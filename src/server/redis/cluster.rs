@@ -1,8 +1,8 @@
 //! A cluster behind one link: who its nodes are, and what becomes of a command that one of them sends elsewhere.
 //!
-//! fred would follow a redirection by itself. It would send a SET again without asking the lane, where its claim may be
+//! fred would follow a redirection by itself. It would send a SET again without asking the pipeline, where its lock state may be
 //! released by then, and after an ASK it takes the answer to another command for that to its own ASKING. So it is let follow
-//! none. At a MOVED it still reads the slots anew, and gives the command up, which the lane then sends once more.
+//! none. At a MOVED it still reads the slots anew, and gives the command up, which the pipeline then sends once more.
 //!
 //! A node that has met no other does not know its own address, and names an empty host for its slots, which fred cannot connect
 //! to. It has all of them, so one connection to the address that was asked is enough.

@@ -223,7 +223,7 @@ impl Connector {
             // It would count the time in which this process does not run, so the limits are ours: here and by heartbeats.
             connection_timeout: Duration::ZERO,
             internal_command_timeout: Duration::ZERO,
-            // Nothing is ever sent twice, and what a cluster redirects goes through the lane again.
+            // Nothing is ever sent twice, and what a cluster redirects goes through the pipeline again.
             max_command_attempts: 1,
             max_redirections: 0,
             // We do that ourselves, and say what is the matter.

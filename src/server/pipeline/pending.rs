@@ -19,7 +19,7 @@ pub(super) const LARGEST_COMMAND: usize = 256 << 10;
 /// Operations in three classes, each in the order of submission.
 ///
 /// What keeps or frees a lock that somebody has comes before new locks, so that a crowd of these costs nobody what was granted.
-/// An unlock that overtakes the SET of its own lock has released the claim, so that the SET is not sent any more. What makes the
+/// An unlock that overtakes the SET of its own lock has released the lock state, so that the SET is not sent any more. What makes the
 /// server report changes comes after both, since few of these fit into a command.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -159,10 +159,10 @@ fn weights(operation: &Operation) -> (usize, usize) {
     (keys + tokens, if operation.watches { keys } else { 0 })
 }
 
-/// Whether an operation keeps or frees a lock that was taken here, so that its claim tells of SETs which still wait.
+/// Whether an operation keeps or frees a lock that was taken here, so that its lock state tells of SETs which still wait.
 fn is_urgent(operation: &Operation) -> bool {
     match operation.verb {
-        Verb::Unlock => operation.claim.is_of_this_client(),
+        Verb::Unlock => operation.lock_state.is_of_this_client(),
         Verb::Renew | Verb::Restore | Verb::Raise => true,
         Verb::Lock | Verb::Look => false,
     }
@@ -174,15 +174,15 @@ mod tests {
     use crate::{
         fence::Fence,
         resource::{Resources, several::Sealed},
-        server::Claim,
+        server::LockState,
     };
     use std::time::Duration;
     use tokio::time::Instant;
 
     fn operation_on(keys: Resources, value: &str, verb: Verb) -> Operation {
         let (now, ttl) = (Instant::now(), Duration::from_secs(60));
-        let claim = Arc::<Claim>::default();
-        Operation::vote_by((now, now + ttl), verb, (keys, value.into()), claim, ttl, 1)
+        let lock_state = Arc::<LockState>::default();
+        Operation::vote_by((now, now + ttl), verb, (keys, value.into()), lock_state, ttl, 1)
     }
 
     fn operation(verb: Verb) -> Arc<Operation> {

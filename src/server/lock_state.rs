@@ -17,15 +17,15 @@ use tokio::{
 /// The most promises that are kept apart.
 const MOST_PROMISES: usize = 8;
 
-/// The claim of a lock on its keys.
+/// The lock state of a lock on its keys.
 ///
-/// An unlock releases it before the unlock is submitted, and the lane reads it while it decides what to send. So no SET is sent
+/// An unlock releases it before the unlock is submitted, and the pipeline reads it while it decides what to send. So no SET is sent
 /// after its unlock.
 ///
 /// It is never given up because the TTL is over: the value may have been handed over to another client, which renews it. For
 /// the same reason a SET whose answer was lost is undone only if its attempt failed or its lock was unlocked.
 #[derive(Debug, Default)]
-pub(crate) struct Claim {
+pub(crate) struct LockState {
     released: AtomicBool,
     /// Whether keys were set for it here, rather than by another client from which the value came.
     is_of_this_client: AtomicBool,
@@ -78,7 +78,7 @@ pub(crate) struct Renewal {
     pub(crate) shortens: bool,
 }
 
-impl Claim {
+impl LockState {
     pub(crate) fn release(&self) {
         self.released.store(true, Ordering::Release);
     }
@@ -211,13 +211,13 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// A claim on keys that were set now, and the promise of the lock.
-    fn locked(ttl: u64) -> (Claim, Promise) {
-        let (claim, start) = (Claim::default(), Moment::now());
-        claim.sets_until(start.instant() + ms(ttl));
+    /// a lock state on keys that were set now, and the promise of the lock.
+    fn locked(ttl: u64) -> (LockState, Promise) {
+        let (lock_state, start) = (LockState::default(), Moment::now());
+        lock_state.sets_until(start.instant() + ms(ttl));
         let lasts = ms(ttl);
         (
-            claim,
+            lock_state,
             Promise {
                 number: 0,
                 start,
@@ -226,67 +226,73 @@ mod tests {
         )
     }
 
-    fn renew(claim: &Claim, ttl: u64) -> (Renewal, Promise) {
+    fn renew(lock_state: &LockState, ttl: u64) -> (Renewal, Promise) {
         let (start, lasts) = (Moment::now(), ms(ttl));
-        let renewal = claim.begin(start, lasts, lasts);
-        claim.sets_until(start.instant() + lasts);
+        let renewal = lock_state.begin(start, lasts, lasts);
+        lock_state.sets_until(start.instant() + lasts);
         let number = renewal.number;
         (renewal, Promise { number, start, lasts })
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_for_less_counts_until_it_is_refused_or_a_later_one_is_granted() {
-        let (claim, lock) = locked(60_000);
-        let (first, _) = renew(&claim, 1_000);
+        let (lock_state, lock) = locked(60_000);
+        let (first, _) = renew(&lock_state, 1_000);
         assert!(first.shortens);
-        assert_eq!(claim.left(&lock), ms(1_000));
-        claim.refused(first.number);
-        assert_eq!(claim.left(&lock), ms(60_000));
+        assert_eq!(lock_state.left(&lock), ms(1_000));
+        lock_state.refused(first.number);
+        assert_eq!(lock_state.left(&lock), ms(60_000));
 
-        renew(&claim, 1_000);
-        let (second, promise) = renew(&claim, 2_000);
-        assert_eq!((claim.left(&lock), claim.left(&promise)), (ms(1_000), ms(2_000)));
-        claim.granted(second.number);
-        assert_eq!(claim.left(&lock), ms(2_000));
-        assert_eq!(claim.ends(&lock), promise.ends());
+        renew(&lock_state, 1_000);
+        let (second, promise) = renew(&lock_state, 2_000);
+        assert_eq!(
+            (lock_state.left(&lock), lock_state.left(&promise)),
+            (ms(1_000), ms(2_000))
+        );
+        lock_state.granted(second.number);
+        assert_eq!(lock_state.left(&lock), ms(2_000));
+        assert_eq!(lock_state.ends(&lock), promise.ends());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_for_more_shortens_nothing() {
-        let (claim, lock) = locked(1_000);
+        let (lock_state, lock) = locked(1_000);
         tokio::time::advance(ms(1)).await;
-        let (renewal, promise) = renew(&claim, 1_000);
+        let (renewal, promise) = renew(&lock_state, 1_000);
         assert!(!renewal.shortens);
-        assert_eq!((claim.left(&lock), claim.left(&promise)), (ms(999), ms(1_000)));
-        assert!(claim.is_superseded(0) && !claim.is_superseded(renewal.number));
+        assert_eq!(
+            (lock_state.left(&lock), lock_state.left(&promise)),
+            (ms(999), ms(1_000))
+        );
+        assert!(lock_state.is_superseded(0) && !lock_state.is_superseded(renewal.number));
     }
 
     #[test]
     fn the_shortest_renewal_that_may_come_late_limits_what_later_ones_are_worth() {
-        let claim = Claim::default();
-        assert_eq!(claim.overhang(), None);
+        let lock_state = LockState::default();
+        assert_eq!(lock_state.overhang(), None);
         for (ttl, overhang) in [(5_000, 5_000), (1_000, 1_000), (3_000, 1_000), (0, 0)] {
-            claim.overhangs(ms(ttl));
-            assert_eq!(claim.overhang(), Some(ms(overhang)));
+            lock_state.overhangs(ms(ttl));
+            assert_eq!(lock_state.overhang(), Some(ms(overhang)));
         }
     }
 
     #[test]
     fn a_renewal_of_keys_of_unknown_age_may_shorten_them() {
-        assert!(renew(&Claim::default(), 1_000).0.shortens);
+        assert!(renew(&LockState::default(), 1_000).0.shortens);
     }
 
     proptest! {
         #[test]
         fn no_promise_is_believed_beyond_a_later_one_however_many_there_are(ttls in prop::collection::vec(1_u64..100_000, 1..40)) {
-            let (claim, lock) = locked(200_000);
+            let (lock_state, lock) = locked(200_000);
             let mut made = vec![lock];
             for ttl in ttls {
-                made.push(renew(&claim, ttl).1);
-                prop_assert!(claim.state().promises.len() <= MOST_PROMISES);
+                made.push(renew(&lock_state, ttl).1);
+                prop_assert!(lock_state.state().promises.len() <= MOST_PROMISES);
                 for (number, promise) in made.iter().enumerate() {
                     let shortest = made[number..].iter().map(Promise::ends).min().unwrap();
-                    prop_assert!(claim.ends(promise) <= shortest);
+                    prop_assert!(lock_state.ends(promise) <= shortest);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The line of one set of resources: when the waiter at its front asks the servers. Pure: the clock and the randomness are
+//! The head of the wait queue for one set of resources: when it asks the servers. Pure: the clock and the randomness are
 //! passed in.
 
 use super::{
@@ -13,7 +13,7 @@ use rand::Rng;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the front asks anyway if the servers tell of changes. All lines of a handle ask at the same moments, so that
+/// How often the head asks anyway if the servers tell of changes. all queues of a client ask at the same moments, so that
 /// they share their commands.
 pub(crate) const POLL_TRACKED: Duration = Duration::from_secs(5);
 
@@ -34,7 +34,7 @@ const PATIENT: u32 = 2;
 pub(crate) const POLITE: u32 = 3;
 
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Head {
     prospects: Vec<Prospect>,
     plan: Plan,
     /// Who held the resource when it was last asked for, by a fingerprint of the value.
@@ -48,7 +48,7 @@ pub(crate) struct Line {
     splits: u32,
     /// Whether that was known only when the last of them was decided.
     was_split_late: bool,
-    /// Whether the front was woken rather than asked of its own accord.
+    /// Whether the head was woken rather than asked of its own accord.
     was_woken: bool,
     /// What pauses are measured in: how long a round takes.
     unit: Duration,
@@ -75,7 +75,7 @@ enum Plan {
     Listen(Instant, Instant),
 }
 
-/// What the front does next.
+/// What the head does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Ask,
@@ -92,24 +92,24 @@ pub(crate) enum Step {
 /// What happens when the resource is unlocked here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handover {
-    /// The front asks for it at once, behind the unlock.
+    /// The head asks for it at once, behind the unlock.
     Next,
-    /// The front pauses, so that others get their turn.
+    /// The head pauses, so that others get their turn.
     Yield,
-    /// The front is asking already.
+    /// The head is asking already.
     Asking,
 }
 
 /// What the servers were like in a round.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Weather {
+pub(crate) struct Conditions {
     /// How long a round takes.
     pub(crate) round_trip: Duration,
     /// Whether it is told when a majority may have become free.
     pub(crate) is_tracked: bool,
 }
 
-/// When a round ended, for how long the front has waited, and when all lines of the handle ask next.
+/// When a round ended, for how long the head has waited, and when all queues of the client ask next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) now: Instant,
@@ -117,7 +117,7 @@ pub(crate) struct Times {
     pub(crate) common_poll: Instant,
 }
 
-impl Line {
+impl Head {
     pub(crate) fn new(servers: usize) -> Self {
         Self {
             prospects: vec![Prospect::Likely; servers],
@@ -138,7 +138,7 @@ impl Line {
         self.careful > 0
     }
 
-    /// Begins anew after nobody has stood in the line for a while. If others want the resource as well, they come first unless
+    /// Begins anew after nobody has stood in the queue for a while. If others want the resource as well, they come first unless
     /// this is a turn of a run.
     pub(crate) fn resume(&mut self, now: Instant, is_in_run: bool, rng: &mut impl Rng) {
         self.prospects.fill(Prospect::Likely);
@@ -155,7 +155,7 @@ impl Line {
         self.prospects[server] = Prospect::Likely;
     }
 
-    /// Says what the front does now.
+    /// Says what the head does now.
     pub(crate) fn step(&mut self, now: Instant, rng: &mut impl Rng) -> Step {
         match self.plan {
             Plan::Pause(until) if now < until => return Step::Pause(until),
@@ -213,8 +213,8 @@ impl Line {
         }
     }
 
-    /// Notes that the front was granted the resource until then.
-    pub(crate) fn won(&mut self, expires: Instant, was_handed_over: bool, times: Times, weather: Weather) {
+    /// Notes that the head was granted the resource until then.
+    pub(crate) fn won(&mut self, expires: Instant, was_handed_over: bool, times: Times, conditions: Conditions) {
         if !was_handed_over && self.lost_races == 0 {
             self.careful = self.careful.saturating_sub(1);
         }
@@ -226,20 +226,20 @@ impl Line {
         self.was_woken = false;
         self.prospects.fill(Prospect::From(expires));
         self.plan = Plan::Listen(times.now, times.common_poll);
-        self.unit = weather.round_trip.max(TICK);
+        self.unit = conditions.round_trip.max(TICK);
     }
 
-    /// Notes that the front was refused by these votes, perhaps after the resource `was_left` to others.
+    /// Notes that the head was refused by these votes, perhaps after the resource `was_left` to others.
     pub(crate) fn refused(
         &mut self,
         votes: &[Vote],
         was_left: bool,
         times: Times,
-        weather: Weather,
+        conditions: Conditions,
         rng: &mut impl Rng,
     ) {
         let now = times.now;
-        self.unit = weather.round_trip.max(TICK);
+        self.unit = conditions.round_trip.max(TICK);
         let known = count(votes, |vote| matches!(vote, Vote::Granted | Vote::Held(_)));
         let is_known = known >= majority(votes.len());
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
@@ -275,20 +275,20 @@ impl Line {
             self.careful = CAREFUL;
             self.lost_races += 1;
         }
-        let poll = Self::poll(votes, times, weather, rng);
+        let poll = Self::poll(votes, times, conditions, rng);
         self.plan = Plan::Listen(now + self.polite_pause(rng), poll);
     }
 
     /// When to ask again whatever is reported.
-    fn poll(votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) -> Instant {
-        if weather.is_tracked && votes.iter().all(is_clear) {
+    fn poll(votes: &[Vote], times: Times, conditions: Conditions, rng: &mut impl Rng) -> Instant {
+        if conditions.is_tracked && votes.iter().all(is_clear) {
             times.common_poll
         } else {
             soon(times.now, rng)
         }
     }
 
-    /// Notes a vote of the front's last round that came after the round was decided.
+    /// Notes a vote of the head's last round that came after the round was decided.
     pub(crate) fn late(&mut self, server: usize, vote: &Vote, now: Instant, rng: &mut impl Rng) {
         self.prospects[server] = Prospect::after(vote, now, rng);
         if let Plan::Listen(not_before, poll) = &mut self.plan {
@@ -305,14 +305,14 @@ impl Line {
     }
 
     /// Notes what the servers said when they were asked to report changes.
-    pub(crate) fn looked(&mut self, votes: &[Vote], times: Times, weather: Weather, rng: &mut impl Rng) {
+    pub(crate) fn looked(&mut self, votes: &[Vote], times: Times, conditions: Conditions, rng: &mut impl Rng) {
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 Vote::Pending => Prospect::Likely,
                 vote => Prospect::after(vote, times.now, rng),
             };
         }
-        self.unit = weather.round_trip.max(TICK);
+        self.unit = conditions.round_trip.max(TICK);
         if count(votes, |vote| *vote == Vote::Missing) >= majority(votes.len()) {
             self.plan = Plan::Ask;
             return;
@@ -320,23 +320,23 @@ impl Line {
         self.was_woken = false;
         self.compare(votes, times.waited);
         self.careful = self.careful.max(1);
-        self.plan = Plan::Listen(times.now, Self::poll(votes, times, weather, rng));
+        self.plan = Plan::Listen(times.now, Self::poll(votes, times, conditions, rng));
     }
 
-    /// Compares how long the front has waited with the wait of the holder that these votes name.
+    /// Compares how long the head has waited with the wait of the holder that these votes name.
     fn compare(&mut self, votes: &[Vote], waited: Waited) {
         let winner = leading_holder(votes).and_then(|(holder, _)| holder.waited());
         self.crowd.compare(waited, winner, self.unit);
     }
 
-    /// Notes that the front asks again soon: its round took too long, or it is the turn of others.
+    /// Notes that the head asks again soon: its round took too long, or it is the turn of others.
     pub(crate) fn ask_again(&mut self, at: Instant) {
         self.plan = Plan::Pause(at);
     }
 
-    /// Notes that the front is gone.
+    /// Notes that the head is gone.
     pub(crate) fn left(&mut self) {
-        self.crowd.has_another_front();
+        self.crowd.has_new_head();
         if self.plan == Plan::Asking {
             self.plan = Plan::Ask;
         }
@@ -357,7 +357,7 @@ impl Line {
         times.get(majority(self.prospects.len()) - 1).copied()
     }
 
-    /// How long the front waits before it races others again.
+    /// How long the head waits before it races others again.
     fn polite_pause(&self, rng: &mut impl Rng) -> Duration {
         if self.careful == 0 {
             return Duration::ZERO;
@@ -404,7 +404,7 @@ mod tests {
     use rand::{SeedableRng, rngs::SmallRng};
 
     const LATER: Duration = Duration::from_secs(5);
-    const TRACKED: Weather = Weather {
+    const TRACKED: Conditions = Conditions {
         round_trip: Duration::ZERO,
         is_tracked: true,
     };
@@ -429,72 +429,72 @@ mod tests {
         Vote::Held(Holder::new(value.as_bytes(), left.map(ms)))
     }
 
-    /// A line whose front asked, and was told that somebody holds the resource for a minute.
-    fn refused(now: Instant) -> Line {
-        let mut line = Line::new(3);
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+    /// A queue whose head asked, and was told that somebody holds the resource for a minute.
+    fn refused(now: Instant) -> Head {
+        let mut head = Head::new(3);
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
         let vote = held("other", Some(60_000));
-        line.refused(
+        head.refused(
             &[vote.clone(), vote, Vote::Pending],
             false,
             times(now),
             TRACKED,
             &mut rng(),
         );
-        line
+        head
     }
 
-    /// A line whose front has the resource, by asking for it.
-    fn won(now: Instant) -> Line {
-        let mut line = Line::new(3);
-        line.step(now, &mut rng());
-        line.won(now + LATER, false, times(now), TRACKED);
-        line
+    /// A queue whose head has the resource, by asking for it.
+    fn won(now: Instant) -> Head {
+        let mut head = Head::new(3);
+        head.step(now, &mut rng());
+        head.won(now + LATER, false, times(now), TRACKED);
+        head
     }
 
     #[test]
     fn the_first_asks_at_once_and_one_at_a_time() {
         let now = Instant::now();
-        let mut line = Line::new(3);
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
-        assert_eq!(line.step(now, &mut rng()), Step::Stay);
-        line.left();
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        let mut head = Head::new(3);
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
+        assert_eq!(head.step(now, &mut rng()), Step::Stay);
+        head.left();
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn it_asks_again_when_so_many_servers_changed_that_a_majority_may_be_free() {
         let now = Instant::now();
-        let mut line = refused(now);
-        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
-        line.changed(2);
-        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
-        line.changed(0);
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        let mut head = refused(now);
+        assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
+        head.changed(2);
+        assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
+        head.changed(0);
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn a_server_that_was_not_needed_to_lose_is_not_counted_as_free() {
         let now = Instant::now();
-        let mut line = refused(now);
-        line.changed(0);
-        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
+        let mut head = refused(now);
+        head.changed(0);
+        assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
     }
 
     #[test]
     fn a_majority_for_another_is_no_split_vote() {
         let now = Instant::now();
-        let mut line = Line::new(3);
-        line.step(now, &mut rng());
+        let mut head = Head::new(3);
+        head.step(now, &mut rng());
         let vote = held("other", Some(60_000));
-        line.refused(
+        head.refused(
             &[Vote::Granted, vote.clone(), vote],
             false,
             times(now),
             TRACKED,
             &mut rng(),
         );
-        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
+        assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
     }
 
     #[test]
@@ -502,10 +502,10 @@ mod tests {
         let now = Instant::now();
         let paused = (0..20).filter(|seed| {
             let mut rng = SmallRng::seed_from_u64(*seed);
-            let mut line = refused(now);
-            line.changed(0);
-            line.late(2, &Vote::Granted, now, &mut rng);
-            matches!(line.step(now, &mut rng), Step::Pause(until) if until <= now + 2 * TICK)
+            let mut head = refused(now);
+            head.changed(0);
+            head.late(2, &Vote::Granted, now, &mut rng);
+            matches!(head.step(now, &mut rng), Step::Pause(until) if until <= now + 2 * TICK)
         });
         assert!(paused.count() >= 15);
     }
@@ -513,29 +513,29 @@ mod tests {
     #[test]
     fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
         let now = Instant::now();
-        let mut line = Line::new(3);
-        line.step(now, &mut rng());
+        let mut head = Head::new(3);
+        head.step(now, &mut rng());
         let votes = [held("a", Some(100)), held("a", Some(300)), held("a", Some(200))];
-        line.refused(&votes, false, times(now), TRACKED, &mut rng());
-        let Step::Wait(until) = line.step(now, &mut rng()) else {
+        head.refused(&votes, false, times(now), TRACKED, &mut rng());
+        let Step::Wait(until) = head.step(now, &mut rng()) else {
             panic!("it waits");
         };
         assert!(until >= now + ms(201) && until <= now + ms(203), "{:?}", until - now);
-        assert_eq!(line.step(until, &mut rng()), Step::Ask);
+        assert_eq!(head.step(until, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn it_asks_more_often_where_nobody_tells_of_changes() {
         let now = Instant::now();
-        let mut line = Line::new(3);
-        line.step(now, &mut rng());
+        let mut head = Head::new(3);
+        head.step(now, &mut rng());
         let votes = [held("a", None), held("a", None), Vote::Pending];
-        let weather = Weather {
+        let conditions = Conditions {
             is_tracked: false,
             ..TRACKED
         };
-        line.refused(&votes, false, times(now), weather, &mut rng());
-        let Step::Wait(until) = line.step(now, &mut rng()) else {
+        head.refused(&votes, false, times(now), conditions, &mut rng());
+        let Step::Wait(until) = head.step(now, &mut rng()) else {
             panic!("it waits");
         };
         assert!(until >= now + POLL_UNTRACKED / 2 && until <= now + POLL_UNTRACKED * 3 / 2);
@@ -544,47 +544,47 @@ mod tests {
     #[test]
     fn it_waits_for_servers_that_are_down_and_asks_when_one_completes_a_majority() {
         let now = Instant::now();
-        let mut line = Line::new(3);
-        line.step(now, &mut rng());
+        let mut head = Head::new(3);
+        head.step(now, &mut rng());
         let down = Vote::Unreachable(DownReason::ConnectionLost);
-        line.refused(
+        head.refused(
             &[down.clone(), down, Vote::Pending],
             false,
             times(now),
             TRACKED,
             &mut rng(),
         );
-        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
-        line.changed(0);
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
+        head.changed(0);
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn turns_are_handed_on_until_they_are_left_to_others() {
         let now = Instant::now();
-        let mut line = won(now);
-        assert_eq!(line.unlocked(None), Handover::Next);
-        assert_eq!(line.unlocked(None), Handover::Asking, "the next one has it not yet");
-        line.won(now + LATER, true, times(now), TRACKED);
+        let mut head = won(now);
+        assert_eq!(head.unlocked(None), Handover::Next);
+        assert_eq!(head.unlocked(None), Handover::Asking, "the next one has it not yet");
+        head.won(now + LATER, true, times(now), TRACKED);
         let until = now + 4 * TICK;
-        assert_eq!(line.unlocked(Some(until)), Handover::Yield);
+        assert_eq!(head.unlocked(Some(until)), Handover::Yield);
         // Whatever it is told meanwhile.
-        line.changed(0);
-        line.changed(1);
-        assert_eq!(line.step(now, &mut rng()), Step::Pause(until));
-        assert_eq!(line.step(until, &mut rng()), Step::Ask);
+        head.changed(0);
+        head.changed(1);
+        assert_eq!(head.step(now, &mut rng()), Step::Pause(until));
+        assert_eq!(head.step(until, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn to_leave_a_resource_to_others_is_not_to_lose_a_race() {
         let now = Instant::now();
-        let mut line = refused(now);
+        let mut head = refused(now);
         for number in 0..3 {
-            line.changed(0);
-            line.changed(1);
-            assert_eq!(line.step(now, &mut rng()), Step::Ask);
+            head.changed(0);
+            head.changed(1);
+            assert_eq!(head.step(now, &mut rng()), Step::Ask);
             let vote = held(&format!("other {number}"), Some(60_000));
-            line.refused(
+            head.refused(
                 &[vote.clone(), vote, Vote::Pending],
                 true,
                 times(now),
@@ -597,18 +597,18 @@ mod tests {
     #[test]
     fn every_vote_that_comes_late_says_what_its_server_could_do() {
         let now = Instant::now();
-        let others = |line: &mut Line| {
-            line.step(now, &mut rng());
+        let others = |head: &mut Head| {
+            head.step(now, &mut rng());
             let votes = [held("foreign", None), held("a", Some(60_000)), Vote::Pending];
-            line.refused(&votes, false, times(now), TRACKED, &mut rng());
+            head.refused(&votes, false, times(now), TRACKED, &mut rng());
             // The holder unlocks it on the second server.
-            line.changed(1);
+            head.changed(1);
         };
         let late = |vote: Vote| {
-            let mut line = Line::new(3);
-            others(&mut line);
-            line.late(2, &vote, now, &mut rng());
-            line.step(now, &mut rng())
+            let mut head = Head::new(3);
+            others(&mut head);
+            head.late(2, &vote, now, &mut rng());
+            head.step(now, &mut rng())
         };
         // It is undone, so that it could be had, after a pause as for every split vote.
         assert!(matches!(late(Vote::Granted), Step::Ask | Step::Pause(_)));
@@ -625,18 +625,18 @@ mod tests {
     #[test]
     fn who_lost_a_race_lets_some_time_pass_before_the_next_and_less_with_each_that_it_loses() {
         let now = Instant::now();
-        let mut line = refused(now);
+        let mut head = refused(now);
         let mut longest = Vec::new();
         for race in 0..4 {
-            line.changed(0);
-            line.changed(1);
+            head.changed(0);
+            head.changed(1);
             let mut then = now;
-            while let Step::Pause(until) = line.step(then, &mut rng()) {
+            while let Step::Pause(until) = head.step(then, &mut rng()) {
                 then = until;
             }
             longest.push(then - now);
             let vote = held(&format!("winner {race}"), Some(60_000));
-            line.refused(
+            head.refused(
                 &[vote.clone(), vote, Vote::Pending],
                 false,
                 times(now),
@@ -650,18 +650,18 @@ mod tests {
     }
 
     /// Loses a race to another client, after a look that found the resource free if there is a crowd.
-    fn lose(line: &mut Line, race: u32, now: Instant) {
-        line.changed(0);
-        line.changed(1);
+    fn lose(head: &mut Head, race: u32, now: Instant) {
+        head.changed(0);
+        head.changed(1);
         loop {
-            match line.step(now + LATER * race, &mut rng()) {
+            match head.step(now + LATER * race, &mut rng()) {
                 Step::Ask => break,
-                Step::Pause(_) => line.plan = Plan::Listen(now, now),
-                Step::Look => line.looked(&FREE, times(now), TRACKED, &mut rng()),
+                Step::Pause(_) => head.plan = Plan::Listen(now, now),
+                Step::Look => head.looked(&FREE, times(now), TRACKED, &mut rng()),
                 other => panic!("{other:?}"),
             }
         }
-        line.refused(
+        head.refused(
             &taken(&format!("winner {race}")),
             false,
             times(now),
@@ -678,88 +678,88 @@ mod tests {
         [vote.clone(), vote, Vote::Pending]
     }
 
-    /// A line of a resource that many want.
-    fn crowded(now: Instant) -> Line {
-        let mut line = refused(now);
+    /// The queue of a resource that many want.
+    fn crowded(now: Instant) -> Head {
+        let mut head = refused(now);
         for race in 1..=100 {
-            lose(&mut line, race, now);
-            if line.crowd.looks_first() {
+            lose(&mut head, race, now);
+            if head.crowd.looks_first() {
                 assert!(race > 8, "few others are no crowd");
                 break;
             }
         }
-        line
+        head
     }
 
     #[test]
     fn split_votes_make_a_crowd_as_well() {
         let now = Instant::now();
-        let mut line = Line::new(3);
+        let mut head = Head::new(3);
         for split in 0..100 {
-            line.step(now + LATER * split, &mut rng());
+            head.step(now + LATER * split, &mut rng());
             let votes = [Vote::Granted, held(&format!("a {split}"), None), Vote::Pending];
-            line.refused(&votes, false, times(now), TRACKED, &mut rng());
+            head.refused(&votes, false, times(now), TRACKED, &mut rng());
         }
-        assert!(line.crowd.looks_first());
+        assert!(head.crowd.looks_first());
     }
 
     #[test]
-    fn in_a_crowd_the_front_looks_before_it_asks() {
+    fn in_a_crowd_the_head_looks_before_it_asks() {
         let now = Instant::now();
-        let mut line = crowded(now);
-        line.changed(0);
-        line.changed(1);
-        let Step::Pause(until) = line.step(now, &mut rng()) else {
+        let mut head = crowded(now);
+        head.changed(0);
+        head.changed(1);
+        let Step::Pause(until) = head.step(now, &mut rng()) else {
             panic!("it draws a moment");
         };
-        assert_eq!(line.step(until, &mut rng()), Step::Look);
-        line.looked(&taken("faster"), times(now), TRACKED, &mut rng());
-        assert!(matches!(line.step(now, &mut rng()), Step::Wait(_)));
+        assert_eq!(head.step(until, &mut rng()), Step::Look);
+        head.looked(&taken("faster"), times(now), TRACKED, &mut rng());
+        assert!(matches!(head.step(now, &mut rng()), Step::Wait(_)));
         // At the poll, too.
-        assert_eq!(line.step(now + LATER, &mut rng()), Step::Look);
-        line.looked(&FREE, times(now), TRACKED, &mut rng());
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+        assert_eq!(head.step(now + LATER, &mut rng()), Step::Look);
+        head.looked(&FREE, times(now), TRACKED, &mut rng());
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
     }
 
     #[test]
-    fn a_front_that_was_overtaken_asks_at_once_and_its_successor_does_not() {
+    fn a_head_that_was_overtaken_asks_at_once_and_its_successor_does_not() {
         let now = Instant::now();
-        let mut line = crowded(now);
+        let mut head = crowded(now);
         let winner = fresh("other", std::time::SystemTime::now(), Waited::new(ms(10)));
         let times = Times {
             waited: Waited::new(ms(100)),
             ..times(now)
         };
-        line.looked(&taken(&winner), times, TRACKED, &mut rng());
-        line.changed(0);
-        line.changed(1);
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
-        line.left();
-        line.ask_again(now);
-        assert_eq!(line.step(now, &mut rng()), Step::Look);
+        head.looked(&taken(&winner), times, TRACKED, &mut rng());
+        head.changed(0);
+        head.changed(1);
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
+        head.left();
+        head.ask_again(now);
+        assert_eq!(head.step(now, &mut rng()), Step::Look);
     }
 
-    /// A line whose front lost a race when it was woken, and wins the next.
-    fn careful(now: Instant) -> Line {
-        let mut line = refused(now);
-        assert!(!line.has_rivals());
-        line.changed(0);
-        line.changed(1);
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
+    /// A queue whose head lost a race when it was woken, and wins the next.
+    fn careful(now: Instant) -> Head {
+        let mut head = refused(now);
+        assert!(!head.has_rivals());
+        head.changed(0);
+        head.changed(1);
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
         let vote = held("winner", Some(60_000));
         let votes = [vote.clone(), vote, Vote::Pending];
-        line.refused(&votes, false, times(now), TRACKED, &mut rng());
-        line
+        head.refused(&votes, false, times(now), TRACKED, &mut rng());
+        head
     }
 
     #[test]
     fn a_careful_waiter_lets_some_time_pass_whenever_it_is_woken() {
         let now = Instant::now();
-        let mut line = careful(now);
+        let mut head = careful(now);
         let woken = now + ms(1_000);
-        line.changed(0);
-        line.changed(1);
-        let Step::Pause(until) = line.step(woken, &mut rng()) else {
+        head.changed(0);
+        head.changed(1);
+        let Step::Pause(until) = head.step(woken, &mut rng()) else {
             panic!("those that have waited for longer come first");
         };
         assert!(
@@ -767,31 +767,31 @@ mod tests {
             "{:?}",
             until - woken
         );
-        assert_eq!(line.step(until, &mut rng()), Step::Ask);
+        assert_eq!(head.step(until, &mut rng()), Step::Ask);
     }
 
     #[test]
     fn a_waiter_is_careful_until_it_has_won_so_many_races() {
         let now = Instant::now();
-        let mut line = careful(now);
-        line.won(now + LATER, false, times(now), TRACKED);
+        let mut head = careful(now);
+        head.won(now + LATER, false, times(now), TRACKED);
         for race in 0..CAREFUL {
-            assert!(line.has_rivals(), "after {race} races");
-            line.won(now + LATER, true, times(now), TRACKED);
-            assert!(line.has_rivals(), "what was handed over was no race");
-            line.won(now + LATER, false, times(now), TRACKED);
+            assert!(head.has_rivals(), "after {race} races");
+            head.won(now + LATER, true, times(now), TRACKED);
+            assert!(head.has_rivals(), "what was handed over was no race");
+            head.won(now + LATER, false, times(now), TRACKED);
         }
-        assert!(!line.has_rivals());
+        assert!(!head.has_rivals());
     }
 
     #[test]
     fn what_is_found_free_by_a_look_is_asked_for_at_once() {
         let now = Instant::now();
         let look = |votes: &[Vote]| {
-            let mut line = Line::new(3);
-            line.step(now, &mut rng());
-            line.looked(votes, times(now), TRACKED, &mut rng());
-            (line.step(now, &mut rng()), line.has_rivals())
+            let mut head = Head::new(3);
+            head.step(now, &mut rng());
+            head.looked(votes, times(now), TRACKED, &mut rng());
+            (head.step(now, &mut rng()), head.has_rivals())
         };
         let held = || held("other", Some(60_000));
         assert_eq!(look(&[Vote::Missing, Vote::Missing, held()]), (Step::Ask, false));
@@ -802,37 +802,37 @@ mod tests {
     #[test]
     fn who_had_a_turn_lets_others_come_first_also_if_its_line_was_empty() {
         let now = Instant::now();
-        let mut line = refused(now);
-        line.changed(0);
-        line.changed(1);
-        line.step(now, &mut rng());
+        let mut head = refused(now);
+        head.changed(0);
+        head.changed(1);
+        head.step(now, &mut rng());
         let vote = held("winner", Some(60_000));
-        line.refused(
+        head.refused(
             &[vote.clone(), vote, Vote::Pending],
             false,
             times(now),
             TRACKED,
             &mut rng(),
         );
-        line.won(now + LATER, false, times(now), TRACKED);
-        assert!(line.has_rivals());
-        line.resume(now, true, &mut rng());
-        assert_eq!(line.step(now, &mut rng()), Step::Ask);
-        line.won(now + LATER, false, times(now), TRACKED);
-        line.resume(now, false, &mut rng());
-        assert!(matches!(line.step(now, &mut rng()), Step::Pause(until) if until >= now + TICK * 3 / 2));
+        head.won(now + LATER, false, times(now), TRACKED);
+        assert!(head.has_rivals());
+        head.resume(now, true, &mut rng());
+        assert_eq!(head.step(now, &mut rng()), Step::Ask);
+        head.won(now + LATER, false, times(now), TRACKED);
+        head.resume(now, false, &mut rng());
+        assert!(matches!(head.step(now, &mut rng()), Step::Pause(until) if until >= now + TICK * 3 / 2));
     }
 
     #[test]
     fn a_holder_that_renews_is_no_race_lost() {
         let now = Instant::now();
-        let mut line = refused(now);
+        let mut head = refused(now);
         for _ in 0..3 {
-            line.changed(0);
-            line.changed(1);
-            assert_eq!(line.step(now, &mut rng()), Step::Ask);
+            head.changed(0);
+            head.changed(1);
+            assert_eq!(head.step(now, &mut rng()), Step::Ask);
             let vote = held("other", Some(60_000));
-            line.refused(
+            head.refused(
                 &[vote.clone(), vote, Vote::Pending],
                 false,
                 times(now),
@@ -845,36 +845,36 @@ mod tests {
     #[test]
     fn a_split_vote_is_followed_by_a_pause_unless_the_same_holder_stays() {
         let now = Instant::now();
-        let mut line = Line::new(3);
+        let mut head = Head::new(3);
         for split in 1..=10_u32 {
-            line.step(now + LATER, &mut rng());
+            head.step(now + LATER, &mut rng());
             let votes = [
                 Vote::Granted,
                 held(&format!("a {split}"), Some(60_000)),
                 held(&format!("b {split}"), Some(60_000)),
             ];
-            line.refused(&votes, false, times(now), TRACKED, &mut rng());
-            match line.step(now, &mut rng()) {
+            head.refused(&votes, false, times(now), TRACKED, &mut rng());
+            match head.step(now, &mut rng()) {
                 Step::Pause(until) => {
                     assert!(until <= now + TICK * (1 << split.min(LONGEST_SPLIT)));
                     // It does not listen while it pauses.
-                    line.changed(1);
-                    assert_eq!(line.step(now, &mut rng()), Step::Pause(until));
+                    head.changed(1);
+                    assert_eq!(head.step(now, &mut rng()), Step::Pause(until));
                 }
                 other => panic!("{other:?}"),
             }
         }
         // One server down, one granted, and one that somebody holds for good.
-        line.step(now + LATER, &mut rng());
+        head.step(now + LATER, &mut rng());
         let lasting = [
             Vote::Granted,
             held("c", None),
             Vote::Unreachable(DownReason::ConnectionLost),
         ];
-        line.refused(&lasting, false, times(now), TRACKED, &mut rng());
-        line.step(now + LATER, &mut rng());
-        line.refused(&lasting, false, times(now), TRACKED, &mut rng());
-        assert_eq!(line.step(now, &mut rng()), Step::Wait(now + LATER));
+        head.refused(&lasting, false, times(now), TRACKED, &mut rng());
+        head.step(now + LATER, &mut rng());
+        head.refused(&lasting, false, times(now), TRACKED, &mut rng());
+        assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
     }
 
     fn any_vote() -> impl Strategy<Value = Vote> {
@@ -890,29 +890,29 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happened_the_front_asks_again_in_bounded_time(
+        fn whatever_happened_the_head_asks_again_in_bounded_time(
             events in prop::collection::vec((0_u8..8, prop::collection::vec(any_vote(), 3), 0_u64..1_000), 0..40),
             seed: u64,
         ) {
             let (mut rng, mut now) = (SmallRng::seed_from_u64(seed), Instant::now());
-            let mut line = Line::new(3);
+            let mut head = Head::new(3);
             for (event, votes, passed) in events {
                 now += ms(passed);
                 match event {
-                    0 => line.changed([0, 1, 2][votes.iter().filter(|vote| **vote == Vote::Granted).count() % 3]),
-                    1 => { line.step(now, &mut rng); }
-                    2 => { line.unlocked((passed % 3 == 0).then(|| now + 4 * TICK)); }
-                    3 => line.won(now + LATER, passed % 2 == 0, times(now), TRACKED),
-                    4 => line.refused(&votes, passed % 2 == 0, times(now), TRACKED, &mut rng),
-                    5 => line.late(0, &votes[0], now, &mut rng),
-                    6 => line.looked(&votes, times(now), TRACKED, &mut rng),
-                    _ => line.left(),
+                    0 => head.changed([0, 1, 2][votes.iter().filter(|vote| **vote == Vote::Granted).count() % 3]),
+                    1 => { head.step(now, &mut rng); }
+                    2 => { head.unlocked((passed % 3 == 0).then(|| now + 4 * TICK)); }
+                    3 => head.won(now + LATER, passed % 2 == 0, times(now), TRACKED),
+                    4 => head.refused(&votes, passed % 2 == 0, times(now), TRACKED, &mut rng),
+                    5 => head.late(0, &votes[0], now, &mut rng),
+                    6 => head.looked(&votes, times(now), TRACKED, &mut rng),
+                    _ => head.left(),
                 }
             }
-            line.left();
+            head.left();
             let end = now + 2 * LATER;
             loop {
-                match line.step(now, &mut rng) {
+                match head.step(now, &mut rng) {
                     Step::Ask | Step::Look => break,
                     Step::Wait(until) | Step::Pause(until) => {
                         prop_assert!(until > now, "it goes in circles");

@@ -1,14 +1,14 @@
-//! The lane on a connection that answers when the test says so.
+//! The pipeline on a connection that answers when the test says so.
 
 use super::{
     pending::{LARGEST_COMMAND, MOST_KEYS, MOST_WATCHED},
-    queue::{CAPACITY, LARGE_BATCH, MOST_ONE_BY_ONE, WINDOW, commands_in_flight},
+    state::{CAPACITY, LARGE_BATCH, MOST_ONE_BY_ONE, WINDOW, commands_in_flight},
     *,
 };
 use crate::{
     clock::Moment,
     resource::Resources,
-    server::{Claim, link::Task},
+    server::{LockState, link::Task},
 };
 use std::{collections::VecDeque, future::Future};
 
@@ -59,31 +59,31 @@ impl Wire {
     }
 }
 
-fn lane() -> (Arc<Lane>, Arc<Wire>) {
-    lane_to(Wire::default())
+fn pipeline() -> (Arc<Pipeline>, Arc<Wire>) {
+    pipeline_to(Wire::default())
 }
 
-/// A lane to a server that takes one operation a command.
-fn lane_one_by_one() -> (Arc<Lane>, Arc<Wire>) {
-    lane_to(Wire {
+/// A pipeline to a server that takes one operation a command.
+fn pipeline_one_by_one() -> (Arc<Pipeline>, Arc<Wire>) {
+    pipeline_to(Wire {
         takes_one_by_one: true,
         ..Wire::default()
     })
 }
 
-fn lane_to(script: Wire) -> (Arc<Lane>, Arc<Wire>) {
-    let (lane, script) = (Arc::new(Lane::new(0, Arc::default())), Arc::new(script));
-    lane.attach(Arc::clone(&script) as Arc<dyn Link>, None, false);
+fn pipeline_to(script: Wire) -> (Arc<Pipeline>, Arc<Wire>) {
+    let (pipeline, script) = (Arc::new(Pipeline::new(0, Arc::default())), Arc::new(script));
+    pipeline.attach(Arc::clone(&script) as Arc<dyn Link>, None, false);
     // A short way: one command at a time.
-    lane.heard(Duration::ZERO);
-    (lane, script)
+    pipeline.heard(Duration::ZERO);
+    (pipeline, script)
 }
 
-fn operation(verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
-    operation_on(Resources::One(b"r"[..].into()), verb, claim)
+fn operation(verb: Verb, lock_state: &Arc<LockState>) -> Arc<Operation> {
+    operation_on(Resources::One(b"r"[..].into()), verb, lock_state)
 }
 
-fn operation_on(keys: Resources, verb: Verb, claim: &Arc<Claim>) -> Arc<Operation> {
+fn operation_on(keys: Resources, verb: Verb, lock_state: &Arc<LockState>) -> Arc<Operation> {
     let now = Instant::now();
     let times = (now, now + Duration::from_secs(60));
     let keys_and_value = (keys, "v".into());
@@ -92,7 +92,7 @@ fn operation_on(keys: Resources, verb: Verb, claim: &Arc<Claim>) -> Arc<Operatio
         times,
         verb,
         keys_and_value,
-        Arc::clone(claim),
+        Arc::clone(lock_state),
         ttl,
         1,
     ))
@@ -108,9 +108,9 @@ fn verbs(command: &Command) -> Vec<Verb> {
 
 #[test]
 fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
-    let (lane, script) = lane();
+    let (pipeline, script) = pipeline();
     for verb in [Verb::Lock, Verb::Renew, Verb::Lock, Verb::Unlock] {
-        lane.submit(&[&operation(verb, &Arc::default())]);
+        pipeline.submit(&[&operation(verb, &Arc::default())]);
     }
     let first = script.next();
     assert_eq!(verbs(&first), [Verb::Lock]);
@@ -121,27 +121,27 @@ fn what_gathers_while_a_command_travels_goes_as_one_behind_it() {
 
 #[test]
 fn a_large_batch_does_not_wait_for_the_answer_to_another() {
-    let (lane, script) = lane();
+    let (pipeline, script) = pipeline();
     for _ in 0..=LARGE_BATCH {
-        lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+        pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     }
     let sizes = [script.next(), script.next()].map(|command| command.operations.len());
     assert_eq!(sizes, [1, LARGE_BATCH]);
     for _ in 0..2 * LARGE_BATCH {
-        lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+        pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     }
     assert!(script.is_empty(), "two commands are enough");
 }
 
 #[test]
-fn a_set_is_not_sent_once_its_claim_is_released_and_what_waits_behind_it_is() {
+fn a_set_is_not_sent_once_its_lock_is_released_and_what_waits_behind_it_is() {
     for answer in [Script::Known, Script::Source].map(form) {
-        let (lane, script) = lane();
-        let claim = Arc::<Claim>::default();
-        lane.submit(&[&operation(Verb::Lock, &claim)]);
-        lane.submit(&[&operation(Verb::Lock, &claim)]);
-        claim.release();
-        lane.submit(&[&operation(Verb::Unlock, &claim)]);
+        let (pipeline, script) = pipeline();
+        let lock_state = Arc::<LockState>::default();
+        pipeline.submit(&[&operation(Verb::Lock, &lock_state)]);
+        pipeline.submit(&[&operation(Verb::Lock, &lock_state)]);
+        lock_state.release();
+        pipeline.submit(&[&operation(Verb::Unlock, &lock_state)]);
         script.next().answer(Answer::Again(answer));
         assert_eq!(verbs(&script.next()), [Verb::Unlock]);
     }
@@ -149,10 +149,10 @@ fn a_set_is_not_sent_once_its_claim_is_released_and_what_waits_behind_it_is() {
 
 #[test]
 fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
-    let (lane, script) = lane();
-    let claim = Arc::default();
-    lane.submit(&[&operation(Verb::Lock, &claim)]);
-    lane.submit(&[&operation(Verb::Renew, &claim)]);
+    let (pipeline, script) = pipeline();
+    let lock_state = Arc::default();
+    pipeline.submit(&[&operation(Verb::Lock, &lock_state)]);
+    pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
     script.next().answer(Answer::Again(form(Script::Source)));
     let again = script.next();
     assert_eq!((verbs(&again), again.form), (vec![Verb::Lock], form(Script::Source)));
@@ -163,62 +163,62 @@ fn a_script_that_the_server_forgot_is_sent_before_what_came_later() {
 #[tokio::test(start_paused = true)]
 async fn an_unlock_for_a_server_that_is_away_is_sent_when_it_is_back_unless_its_key_has_expired() {
     for (away, is_sent) in [(59, true), (60, false)] {
-        let (lane, _) = lane();
-        lane.detach(&DownReason::ConnectionLost);
+        let (pipeline, _) = pipeline();
+        pipeline.detach(&DownReason::ConnectionLost);
         let unlock = operation(Verb::Unlock, &Arc::default());
-        lane.submit(&[&unlock]);
+        pipeline.submit(&[&unlock]);
         assert_eq!(unlock.votes_so_far(), [Vote::Unreachable(DownReason::ConnectionLost)]);
         tokio::time::advance(Duration::from_secs(away)).await;
-        assert_eq!(!attach(&lane).is_empty(), is_sent, "after {away} s");
+        assert_eq!(!attach(&pipeline).is_empty(), is_sent, "after {away} s");
     }
 }
 
-fn attach(lane: &Arc<Lane>) -> Arc<Wire> {
+fn attach(pipeline: &Arc<Pipeline>) -> Arc<Wire> {
     let next = Arc::new(Wire::default());
-    lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+    pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
     next
 }
 
 #[test]
 fn a_set_is_undone_on_the_next_connection_however_early_or_late_it_is_known_to_be_lost() {
     for is_early in [true, false] {
-        let (lane, script) = lane();
-        let claim = Arc::<Claim>::default();
-        lane.submit(&[&operation(Verb::Lock, &claim)]);
+        let (pipeline, script) = pipeline();
+        let lock_state = Arc::<LockState>::default();
+        pipeline.submit(&[&operation(Verb::Lock, &lock_state)]);
         let lost = script.next();
         if is_early {
             // Before the connection is known to have ended.
             lost.answer(Answer::Lost);
-            lane.detach(&DownReason::ConnectionLost);
+            pipeline.detach(&DownReason::ConnectionLost);
         } else {
             // When the next one has ended, too.
-            lane.detach(&DownReason::ConnectionLost);
-            attach(&lane);
-            lane.detach(&DownReason::ConnectionLost);
+            pipeline.detach(&DownReason::ConnectionLost);
+            attach(&pipeline);
+            pipeline.detach(&DownReason::ConnectionLost);
             lost.answer(Answer::Lost);
         }
-        claim.release();
-        assert_eq!(verbs(&attach(&lane).next()), [Verb::Unlock], "early: {is_early}");
+        lock_state.release();
+        assert_eq!(verbs(&attach(&pipeline).next()), [Verb::Unlock], "early: {is_early}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unlock_that_was_lost_is_sent_when_the_server_is_back_unless_its_key_has_expired() {
     for (away, is_sent) in [(59, true), (60, false)] {
-        let (lane, script) = lane();
-        lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+        let (pipeline, script) = pipeline();
+        pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
         let lost = script.next();
-        lane.detach(&DownReason::ConnectionLost);
+        pipeline.detach(&DownReason::ConnectionLost);
         lost.answer(Answer::Lost);
         tokio::time::advance(Duration::from_secs(away)).await;
-        assert_eq!(!attach(&lane).is_empty(), is_sent, "after {away} s");
+        assert_eq!(!attach(&pipeline).is_empty(), is_sent, "after {away} s");
     }
     // If the server is back before that is known, it is sent at once.
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
     let lost = script.next();
-    lane.detach(&DownReason::ConnectionLost);
-    let next = attach(&lane);
+    pipeline.detach(&DownReason::ConnectionLost);
+    let next = attach(&pipeline);
     lost.answer(Answer::Lost);
     assert_eq!(verbs(&next.next()), [Verb::Unlock]);
 }
@@ -226,12 +226,12 @@ async fn an_unlock_that_was_lost_is_sent_when_the_server_is_back_unless_its_key_
 #[test]
 fn unlocks_for_a_server_that_is_away_are_kept_but_no_more_than_fit() {
     for (count, kept) in [(3, 3), (CAPACITY + 2, CAPACITY)] {
-        let (lane, _) = lane();
-        lane.detach(&DownReason::ConnectionLost);
+        let (pipeline, _) = pipeline();
+        pipeline.detach(&DownReason::ConnectionLost);
         for _ in 0..count {
-            submit(&lane, "a", Verb::Unlock);
+            submit(&pipeline, "a", Verb::Unlock);
         }
-        let next = attach(&lane);
+        let next = attach(&pipeline);
         let mut sent = 0;
         while !next.is_empty() {
             let command = next.next();
@@ -245,20 +245,20 @@ fn unlocks_for_a_server_that_is_away_are_kept_but_no_more_than_fit() {
 
 #[test]
 fn an_unlock_that_would_be_refused_for_ever_is_not_kept() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
     script.next().answer(Answer::Rejected(Refusal::parse("NOPERM")));
-    lane.deliver_late();
+    pipeline.deliver_late();
     assert!(script.is_empty());
 }
 
 #[test]
 fn an_unlock_that_was_refused_is_sent_again_with_a_heartbeat() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
     script.next().answer(Answer::Rejected(Refusal::Loading));
     assert!(script.is_empty());
-    lane.deliver_late();
+    pipeline.deliver_late();
     assert_eq!(verbs(&script.next()), [Verb::Unlock]);
 }
 
@@ -270,45 +270,45 @@ fn an_unlock_that_failed_is_sent_again_unless_it_would_fail_for_ever() {
         ("NOPERM", false),
         ("ERR odd", false),
     ] {
-        let (lane, script) = lane();
-        lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+        let (pipeline, script) = pipeline();
+        pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
         script
             .next()
             .answer(Answer::Outcomes(vec![Outcome::Failed(error.into())]));
-        lane.deliver_late();
+        pipeline.deliver_late();
         assert_eq!(script.is_empty(), !again, "{error}");
     }
 }
 
 #[test]
 fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
     let error = String::from("READONLY You can't write against a read only replica.");
     script.next().answer(Answer::Outcomes(vec![Outcome::Failed(error)]));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(std::pin::pin!(lane.demoted()).as_mut().poll(&mut cx).is_ready());
+    assert!(std::pin::pin!(pipeline.demoted()).as_mut().poll(&mut cx).is_ready());
 }
 
 #[test]
 fn a_command_that_is_rejected_shows_a_replica_only_if_the_server_is_read_only() {
     for (refusal, is_demoted) in [(Refusal::ReadOnly, true), (Refusal::Loading, false)] {
-        let (lane, script) = lane();
-        lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+        let (pipeline, script) = pipeline();
+        pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
         script.next().answer(Answer::Rejected(refusal));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let poll = std::pin::pin!(lane.demoted()).as_mut().poll(&mut cx);
+        let poll = std::pin::pin!(pipeline.demoted()).as_mut().poll(&mut cx);
         assert_eq!(poll.is_ready(), is_demoted);
     }
 }
 
 #[test]
 fn an_answer_that_asks_for_another_form_too_late_is_a_lost_one() {
-    let (lane, script) = lane();
+    let (pipeline, script) = pipeline();
     let set = operation(Verb::Lock, &Arc::default());
-    lane.submit(&[&set]);
+    pipeline.submit(&[&set]);
     let command = script.next();
-    lane.detach(&DownReason::Unresponsive);
+    pipeline.detach(&DownReason::Unresponsive);
     command.answer(Answer::Again(form(Script::Source)));
     assert_eq!(set.votes_so_far(), [Vote::Unknown]);
 }
@@ -316,18 +316,18 @@ fn an_answer_that_asks_for_another_form_too_late_is_a_lost_one() {
 #[test]
 fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_owner() {
     for is_released in [false, true] {
-        let (lane, script) = lane();
-        let claim = Arc::<Claim>::default();
-        lane.submit(&[&operation(Verb::Lock, &claim)]);
-        lane.submit(&[&operation(Verb::Renew, &claim)]);
+        let (pipeline, script) = pipeline();
+        let lock_state = Arc::<LockState>::default();
+        pipeline.submit(&[&operation(Verb::Lock, &lock_state)]);
+        pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
         let lost = script.next();
-        lane.detach(&DownReason::Unresponsive);
+        pipeline.detach(&DownReason::Unresponsive);
         lost.answer(Answer::Lost);
         if is_released {
-            claim.release();
+            lock_state.release();
         }
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+        pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
         assert_eq!(next.is_empty(), !is_released);
         if is_released {
             assert_eq!(verbs(&next.next()), [Verb::Unlock]);
@@ -338,20 +338,27 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
 #[test]
 fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been_renewed_there() {
     for is_released in [false, true] {
-        let (lane, script) = lane();
-        let claim = Arc::<Claim>::default();
+        let (pipeline, script) = pipeline();
+        let lock_state = Arc::<LockState>::default();
         let now = Instant::now();
         // Its ttl is over already, but a renewal may have been granted by this server since.
         let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
         let times = (now, now + Duration::from_secs(60));
-        let set = Operation::vote_by(times, Verb::Lock, keys_and_value, Arc::clone(&claim), Duration::ZERO, 1);
-        lane.submit(&[&Arc::new(set)]);
+        let set = Operation::vote_by(
+            times,
+            Verb::Lock,
+            keys_and_value,
+            Arc::clone(&lock_state),
+            Duration::ZERO,
+            1,
+        );
+        pipeline.submit(&[&Arc::new(set)]);
         let lost = script.next();
-        lane.detach(&DownReason::ConnectionLost);
+        pipeline.detach(&DownReason::ConnectionLost);
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+        pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
         if is_released {
-            claim.release();
+            lock_state.release();
         }
         lost.answer(Answer::Lost);
         assert_eq!(next.is_empty(), !is_released);
@@ -360,32 +367,32 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
 
 #[test]
 fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
     let old = script.next();
-    lane.detach(&DownReason::ConnectionLost);
+    pipeline.detach(&DownReason::ConnectionLost);
     let next = Arc::new(Wire::default());
-    lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
-    lane.heard(Duration::ZERO);
-    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+    pipeline.heard(Duration::ZERO);
+    pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     old.answer(Answer::Lost);
-    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     assert_eq!(verbs(&next.next()), [Verb::Renew]);
     assert!(next.is_empty(), "one command at a time");
 }
 
 #[test]
 fn a_large_key_does_not_travel_with_others() {
-    let (lane, script) = lane();
-    let claim = Arc::default();
-    lane.submit(&[&operation(Verb::Renew, &claim)]);
+    let (pipeline, script) = pipeline();
+    let lock_state = Arc::default();
+    pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
     let now = Instant::now();
     let large = (Resources::One(vec![0; LARGEST_COMMAND].into()), "v".into());
     let times = (now, now + Duration::from_secs(60));
     let large = Operation::vote_by(times, Verb::Lock, large, Arc::default(), Duration::from_secs(60), 1);
-    lane.submit(&[&operation(Verb::Renew, &claim)]);
-    lane.submit(&[&Arc::new(large)]);
-    lane.submit(&[&operation(Verb::Unlock, &claim)]);
+    pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
+    pipeline.submit(&[&Arc::new(large)]);
+    pipeline.submit(&[&operation(Verb::Unlock, &lock_state)]);
     for expected in [Verb::Renew, Verb::Renew, Verb::Lock, Verb::Unlock] {
         let command = script.next();
         assert_eq!(verbs(&command), [expected]);
@@ -403,12 +410,12 @@ fn watching(number: usize) -> Arc<Operation> {
 
 #[test]
 fn few_watched_keys_travel_together_and_hold_nothing_else_up() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     for number in 0..2 * MOST_WATCHED {
-        lane.submit(&[&watching(number)]);
+        pipeline.submit(&[&watching(number)]);
     }
-    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
     script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
     for locks in [1, 0] {
         let command = script.next();
@@ -423,11 +430,11 @@ fn few_watched_keys_travel_together_and_hold_nothing_else_up() {
 
 #[test]
 fn a_command_has_so_many_keys_and_no_more() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     let keys = (0..100_u8).map(|key| [key].into());
     for _ in 0..25 {
-        lane.submit(&[&operation_on(
+        pipeline.submit(&[&operation_on(
             Resources::Many(keys.clone().collect()),
             Verb::Lock,
             &Arc::default(),
@@ -439,16 +446,16 @@ fn a_command_has_so_many_keys_and_no_more() {
 
 #[test]
 fn what_keeps_or_frees_a_lock_comes_before_new_locks() {
-    let (lane, script) = lane();
-    let (first, second) = (Arc::<Claim>::default(), Arc::<Claim>::default());
+    let (pipeline, script) = pipeline();
+    let (first, second) = (Arc::<LockState>::default(), Arc::<LockState>::default());
     let set = operation(Verb::Lock, &first);
-    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
-    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
-    lane.submit(&[&set]);
-    lane.submit(&[&operation(Verb::Renew, &second)]);
+    pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    pipeline.submit(&[&set]);
+    pipeline.submit(&[&operation(Verb::Renew, &second)]);
     // It overtakes the SET of its lock, which is not sent any more, and the next in line goes with it.
     first.release();
-    lane.submit(&[&operation(Verb::Unlock, &first), &operation(Verb::Lock, &second)]);
+    pipeline.submit(&[&operation(Verb::Unlock, &first), &operation(Verb::Lock, &second)]);
     script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
     assert_eq!(
         verbs(&script.next()),
@@ -458,13 +465,13 @@ fn what_keeps_or_frees_a_lock_comes_before_new_locks() {
 
 #[test]
 fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
-    let (lane, _script) = lane();
+    let (pipeline, _script) = pipeline();
     for _ in 0..CAPACITY + 300 {
-        submit(&lane, "a", Verb::Lock);
+        submit(&pipeline, "a", Verb::Lock);
     }
     let votes = |verb| {
         let operation = operation(verb, &Arc::default());
-        lane.submit(&[&operation]);
+        pipeline.submit(&[&operation]);
         operation.votes_so_far()
     };
     assert_eq!(votes(Verb::Lock), [Vote::Unreachable(DownReason::Busy)]);
@@ -475,60 +482,60 @@ fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
 
 #[test]
 fn renewals_that_fill_the_queue_keep_no_unlock_out() {
-    let (lane, _script) = lane();
+    let (pipeline, _script) = pipeline();
     for _ in 0..CAPACITY + 300 {
-        submit(&lane, "a", Verb::Renew);
+        submit(&pipeline, "a", Verb::Renew);
     }
     for (verb, vote) in [
         (Verb::Renew, Vote::Unreachable(DownReason::Busy)),
         (Verb::Unlock, Vote::Pending),
     ] {
         let operation = operation(verb, &Arc::default());
-        lane.submit(&[&operation]);
+        pipeline.submit(&[&operation]);
         assert_eq!(operation.votes_so_far(), [vote]);
     }
 }
 
 #[test]
 fn the_unlock_of_a_value_that_came_from_elsewhere_overtakes_no_set() {
-    let (lane, script) = lane();
-    lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     // Both may be of one value, in two copies of a lock.
-    lane.submit(&[&operation(Verb::Lock, &Arc::default())]);
-    lane.submit(&[&operation(Verb::Unlock, &Arc::default())]);
+    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
     script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
     assert_eq!(verbs(&script.next()), [Verb::Lock, Verb::Unlock]);
 }
 
 /// A renewal of a lock for so many seconds.
-fn renewal(claim: &Arc<Claim>, secs: u64) -> Arc<Operation> {
+fn renewal(lock_state: &Arc<LockState>, secs: u64) -> Arc<Operation> {
     let (start, ttl) = (Moment::now(), Duration::from_secs(secs));
-    let counted = claim.begin(start, ttl, ttl);
+    let counted = lock_state.begin(start, ttl, ttl);
     let times = (start.instant(), start.instant() + Duration::from_secs(60));
     let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
-    let renewal = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(claim), ttl, 1);
+    let renewal = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(lock_state), ttl, 1);
     Arc::new(renewal.counted(counted))
 }
 
 #[test]
 fn a_renewal_for_less_is_not_sent_again_behind_a_later_one() {
-    let claim = Arc::<Claim>::default();
-    let (lane, script) = lane();
-    let less = renewal(&claim, 1);
-    lane.submit(&[&less]);
+    let lock_state = Arc::<LockState>::default();
+    let (pipeline, script) = pipeline();
+    let less = renewal(&lock_state, 1);
+    pipeline.submit(&[&less]);
     let command = script.next();
     command.answer(Answer::Again(form(Script::Source)));
     let again = script.next();
     assert_eq!(verbs(&again), [Verb::Renew], "no other has come yet");
-    renewal(&claim, 60);
+    renewal(&lock_state, 60);
     again.answer(Answer::Again(form(Script::Source)));
     assert!(script.is_empty());
     assert_eq!(less.votes_so_far(), [Vote::Unknown]);
 
-    let claim = Arc::<Claim>::default();
-    let (_, more) = (renewal(&claim, 1), renewal(&claim, 60));
-    lane.submit(&[&more]);
-    renewal(&claim, 60);
+    let lock_state = Arc::<LockState>::default();
+    let (_, more) = (renewal(&lock_state, 1), renewal(&lock_state, 60));
+    pipeline.submit(&[&more]);
+    renewal(&lock_state, 60);
     script.next().answer(Answer::Again(form(Script::Source)));
     assert_eq!(verbs(&script.next()), [Verb::Renew], "it shortens nothing");
 }
@@ -536,17 +543,17 @@ fn a_renewal_for_less_is_not_sent_again_behind_a_later_one() {
 #[test]
 fn a_renewal_for_less_that_an_open_connection_may_carry_out_later_limits_what_later_ones_are_worth() {
     for (old_connection_lives, overhang) in [(false, None), (true, Some(Duration::from_secs(1)))] {
-        let claim = Arc::<Claim>::default();
-        let (lane, script) = lane();
+        let lock_state = Arc::<LockState>::default();
+        let (pipeline, script) = pipeline();
         for secs in [1, 60] {
-            lane.submit(&[&renewal(&claim, secs)]);
+            pipeline.submit(&[&renewal(&lock_state, secs)]);
         }
         let lost = script.next();
-        lane.detach(&DownReason::Unresponsive);
+        pipeline.detach(&DownReason::Unresponsive);
         lost.answer(Answer::Lost);
         let next = Arc::new(Wire::default());
-        lane.attach(Arc::clone(&next) as Arc<dyn Link>, None, old_connection_lives);
-        assert_eq!(claim.overhang(), overhang);
+        pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, old_connection_lives);
+        assert_eq!(lock_state.overhang(), overhang);
     }
 }
 
@@ -558,8 +565,8 @@ fn letters(keys: &str) -> Resources {
     }
 }
 
-fn submit(lane: &Arc<Lane>, keys: &str, verb: Verb) {
-    lane.submit(&[&operation_on(letters(keys), verb, &Arc::default())]);
+fn submit(pipeline: &Arc<Pipeline>, keys: &str, verb: Verb) {
+    pipeline.submit(&[&operation_on(letters(keys), verb, &Arc::default())]);
 }
 
 fn sent(script: &Wire) -> Vec<(Verb, String)> {
@@ -576,16 +583,16 @@ fn sent(script: &Wire) -> Vec<(Verb, String)> {
 
 #[test]
 fn of_commands_that_may_overtake_each_other_no_two_have_a_key_in_common() {
-    let (lane, script) = lane_one_by_one();
+    let (pipeline, script) = pipeline_one_by_one();
     for (keys, verb) in [
         ("a", Verb::Lock),
         ("a", Verb::Unlock),
         ("b", Verb::Lock),
         ("ab", Verb::Lock),
     ] {
-        submit(&lane, keys, verb);
+        submit(&pipeline, keys, verb);
     }
-    submit(&lane, "c", Verb::Renew);
+    submit(&pipeline, "c", Verb::Renew);
     let sent = || sent(&script).into_iter().map(|(_, keys)| keys).collect::<String>();
     assert_eq!(sent(), "abc");
 
@@ -602,9 +609,9 @@ fn of_commands_that_may_overtake_each_other_no_two_have_a_key_in_common() {
 
 #[test]
 fn a_command_does_not_overtake_one_that_waits_for_longer() {
-    let (lane, script) = lane_one_by_one();
+    let (pipeline, script) = pipeline_one_by_one();
     for keys in ["a", "ab", "bc", "c", "d"] {
-        submit(&lane, keys, Verb::Lock);
+        submit(&pipeline, keys, Verb::Lock);
     }
     let keys: String = sent(&script).into_iter().map(|(_, keys)| keys).collect();
     assert_eq!(keys, "ad");
@@ -612,9 +619,9 @@ fn a_command_does_not_overtake_one_that_waits_for_longer() {
 
 #[test]
 fn a_command_that_is_sent_again_keeps_its_place() {
-    let (lane, script) = lane_one_by_one();
-    submit(&lane, "a", Verb::Lock);
-    submit(&lane, "a", Verb::Unlock);
+    let (pipeline, script) = pipeline_one_by_one();
+    submit(&pipeline, "a", Verb::Lock);
+    submit(&pipeline, "a", Verb::Unlock);
     script.next().answer(Answer::Again(form(Script::Cheapest)));
     assert_eq!(sent(&script), [(Verb::Lock, "a".into())]);
     script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
@@ -623,10 +630,10 @@ fn a_command_that_is_sent_again_keeps_its_place() {
 
 #[test]
 fn so_many_commands_of_one_operation_are_on_their_way_and_no_more() {
-    let (lane, script) = lane_one_by_one();
+    let (pipeline, script) = pipeline_one_by_one();
     for number in 0..=MOST_ONE_BY_ONE {
         let keys = Resources::One(number.to_string().into_bytes().into());
-        lane.submit(&[&operation_on(keys, Verb::Lock, &Arc::default())]);
+        pipeline.submit(&[&operation_on(keys, Verb::Lock, &Arc::default())]);
     }
     assert_eq!(sent(&script).len(), MOST_ONE_BY_ONE);
     script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
@@ -635,35 +642,35 @@ fn so_many_commands_of_one_operation_are_on_their_way_and_no_more() {
 
 #[test]
 fn what_is_of_no_use_any_more_does_not_hold_up_what_is() {
-    let (lane, script) = lane_one_by_one();
-    let claim = Arc::<Claim>::default();
-    submit(&lane, "a", Verb::Renew);
-    submit(&lane, "a", Verb::Renew);
-    lane.submit(&[&operation_on(letters("ab"), Verb::Lock, &claim)]);
-    claim.release();
-    submit(&lane, "b", Verb::Lock);
+    let (pipeline, script) = pipeline_one_by_one();
+    let lock_state = Arc::<LockState>::default();
+    submit(&pipeline, "a", Verb::Renew);
+    submit(&pipeline, "a", Verb::Renew);
+    pipeline.submit(&[&operation_on(letters("ab"), Verb::Lock, &lock_state)]);
+    lock_state.release();
+    submit(&pipeline, "b", Verb::Lock);
     assert_eq!(sent(&script).len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_commands_go_to_several_nodes_only_a_heartbeat_is_a_sign_of_life() {
-    for (one_by_one, (lane, script)) in [(true, lane_one_by_one()), (false, lane())] {
-        let before = lane.last_heard();
+    for (one_by_one, (pipeline, script)) in [(true, pipeline_one_by_one()), (false, pipeline())] {
+        let before = pipeline.last_heard();
         tokio::time::advance(Duration::from_secs(1)).await;
-        submit(&lane, "a", Verb::Lock);
+        submit(&pipeline, "a", Verb::Lock);
         script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
-        assert_eq!(lane.last_heard() == before, one_by_one);
-        lane.heard(Duration::ZERO);
-        assert!(lane.last_heard() > before);
+        assert_eq!(pipeline.last_heard() == before, one_by_one);
+        pipeline.heard(Duration::ZERO);
+        assert!(pipeline.last_heard() > before);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_way_that_becomes_longer_has_more_commands_on_it_after_a_while() {
-    let (lane, script) = lane();
-    let sent = |lane: &Arc<Lane>| {
+    let (pipeline, script) = pipeline();
+    let sent = |pipeline: &Arc<Pipeline>| {
         for _ in 0..10 {
-            lane.submit(&[&operation(Verb::Renew, &Arc::default())]);
+            pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
         }
         let commands = std::mem::take(&mut *script.commands.lock().unwrap());
         let count = commands.len();
@@ -678,13 +685,13 @@ async fn a_way_that_becomes_longer_has_more_commands_on_it_after_a_while() {
         }
         count
     };
-    assert_eq!(sent(&lane), 1);
+    assert_eq!(sent(&pipeline), 1);
     // It took no time so far.
     for _ in 0..3 {
         tokio::time::advance(WINDOW).await;
-        lane.heard(Duration::from_millis(10));
+        pipeline.heard(Duration::from_millis(10));
     }
-    assert_eq!(sent(&lane), 8);
+    assert_eq!(sent(&pipeline), 8);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) const CAPACITY: usize = 100_000;
 pub(super) type Batch = Arc<[Arc<Operation>]>;
 
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct State {
     /// The connection, or why there is none.
     pub(super) link: Result<Arc<dyn Link>, DownReason>,
     /// Counts the connections, so that an answer is never taken for one of a later connection.
@@ -44,7 +44,7 @@ pub(super) struct Queue {
     /// When the server may be asked for locks, if it may not yet.
     pub(super) ready_at: Option<Instant>,
     /// What is unanswered, oldest first, and since when.
-    pub(super) in_flight: VecDeque<(Instant, Batch)>,
+    pub(super) state: VecDeque<(Instant, Batch)>,
     pub(super) pending: Pending,
     /// Unlocks for the time the server is back.
     pub(super) late: VecDeque<Arc<Operation>>,
@@ -74,13 +74,13 @@ pub(super) struct Tracking {
     pub(super) may_declare: bool,
 }
 
-impl Queue {
+impl State {
     pub(super) fn new() -> Self {
         Self {
             link: Err(DownReason::NotYet),
             epoch: 0,
             ready_at: None,
-            in_flight: VecDeque::new(),
+            state: VecDeque::new(),
             pending: Pending::default(),
             late: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -104,7 +104,7 @@ impl Queue {
         self.is_one_by_one = link.takes_one_by_one();
         self.link = Ok(link);
         self.epoch += 1;
-        self.in_flight.clear();
+        self.state.clear();
         self.heard = now;
         self.shortest_round_trip = Shortest::new(now);
         self.is_demoted = false;
@@ -125,7 +125,7 @@ impl Queue {
         // The value of any other may have been handed over: another client may count on this key, and renew it.
         if old_connection_lives {
             let shortening = unanswered.iter().filter(|operation| operation.shortens());
-            shortening.for_each(|operation| operation.claim.overhangs(operation.ttl()));
+            shortening.for_each(|operation| operation.lock_state.overhangs(operation.ttl()));
         }
         let orphans = unanswered.iter().filter(|set| set.is_orphaned(now));
         orphans.for_each(|set| self.pending.push(&Arc::new(set.undo())));
@@ -142,7 +142,7 @@ impl Queue {
     /// Whether one more command may be sent. A large batch need not wait for another: it is cheap already, and the server
     /// has work while the answer to the first is read.
     pub(super) fn has_room_on_the_way(&self) -> bool {
-        let commands = self.in_flight.len();
+        let commands = self.state.len();
         if self.is_one_by_one {
             return commands < MOST_ONE_BY_ONE;
         }
@@ -151,7 +151,7 @@ impl Queue {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.link.is_err() || (self.pending.is_empty() && self.in_flight.is_empty())
+        self.link.is_err() || (self.pending.is_empty() && self.state.is_empty())
     }
 
     /// Whether too much waits for one more operation. New locks give way to what keeps a lock that somebody has, and both to
@@ -185,7 +185,7 @@ impl Queue {
     /// unlock is not sent before the SET that it undoes was answered, and cannot overtake it on its way.
     fn next_one(&mut self, now: Instant) -> Option<Arc<Operation>> {
         self.pending.trim(|operation| operation.to_send(now));
-        let unanswered = self.in_flight.iter().flat_map(|(_, batch)| batch.iter());
+        let unanswered = self.state.iter().flat_map(|(_, batch)| batch.iter());
         let mut taken: HashSet<_> = unanswered
             .flat_map(|operation| operation.keys.as_slice())
             .cloned()
@@ -203,7 +203,7 @@ impl Queue {
 
     /// Since when nothing has been heard of what is unanswered; nothing if all is answered.
     pub(super) fn quiet_since(&self) -> Option<Instant> {
-        let (sent, _) = self.in_flight.front()?;
+        let (sent, _) = self.state.front()?;
         // Where commands go to several nodes, one answer says nothing of the others.
         Some(if self.is_one_by_one {
             *sent
@@ -230,7 +230,7 @@ impl Queue {
                 // A renewal of a server that was stopped may be carried out as late as a SET.
                 Verb::Lock | Verb::Restore | Verb::Renew if !is_back => keep(&mut self.unanswered, operation),
                 // That its ttl is over is no reason here: a renewal may have counted this server since it is back.
-                Verb::Lock | Verb::Restore | Verb::Renew if operation.claim.is_released() => {
+                Verb::Lock | Verb::Restore | Verb::Renew if operation.lock_state.is_released() => {
                     self.pending.push(&Arc::new(operation.undo()));
                 }
                 Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise | Verb::Look => {}

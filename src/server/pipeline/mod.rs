@@ -1,10 +1,10 @@
-//! The lane of operations to one server: many callers, few commands, in the order in which they were submitted.
+//! The pipeline of operations to one server: many callers, few commands, in the order in which they were submitted.
 //!
-//! Callers push their operation; while few enough commands are unanswered ([`Queue::has_room_on_the_way`]), whoever pushes sends
+//! Callers push their operation; while few enough commands are unanswered ([`State::has_room_on_the_way`]), whoever pushes sends
 //! everything that has gathered as one command. An answer sends what gathered meanwhile.
 
 mod pending;
-mod queue;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,7 @@ use crate::{
     fault::Sabotage,
     metrics,
 };
-use queue::{Batch, Queue, says_replica};
+use state::{Batch, State, says_replica};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -31,21 +31,21 @@ use tokio::{sync::Notify, time::Instant};
 const SHORT_WAIT: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct Pipeline {
     server: usize,
     /// Who wants to hear of changes on this server.
     changes: Arc<Changes>,
-    queue: Mutex<Queue>,
+    state: Mutex<State>,
     idle: Notify,
     demoted: Notify,
 }
 
-impl Lane {
+impl Pipeline {
     pub(crate) fn new(server: usize, changes: Arc<Changes>) -> Self {
         Self {
             server,
             changes,
-            queue: Mutex::new(Queue::new()),
+            state: Mutex::new(State::new()),
             idle: Notify::new(),
             demoted: Notify::new(),
         }
@@ -56,79 +56,79 @@ impl Lane {
     pub(crate) fn submit(self: &Arc<Self>, operations: &[&Arc<Operation>]) {
         let mut refused = Vec::new();
         {
-            let mut queue = self.queue();
+            let mut state = self.state();
             for operation in operations {
-                let reason = match &queue.link {
-                    Ok(_) if queue.is_full_for(operation) => DownReason::Busy,
+                let reason = match &state.link {
+                    Ok(_) if state.is_full_for(operation) => DownReason::Busy,
                     Ok(_)
-                        if queue.ready_at.is_some()
+                        if state.ready_at.is_some()
                             && operation.verb == Verb::Lock
                             && !Sabotage::RestartUnguarded.is_on() =>
                     {
-                        queue.restarted()
+                        state.restarted()
                     }
                     Ok(_) => {
-                        queue.pending.push_behind(operations[0], operation);
+                        state.pending.push_behind(operations[0], operation);
                         continue;
                     }
                     Err(reason) => reason.clone(),
                 };
-                queue.keep_unlock(operation);
+                state.keep_unlock(operation);
                 refused.push((operation, reason));
             }
-            self.send_pending(&mut queue);
+            self.send_pending(&mut state);
         }
         for (operation, reason) in refused {
             operation.vote(self.server, Vote::Unreachable(reason));
         }
     }
 
-    /// Opens the lane to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
+    /// Opens the pipeline to a new connection, undoes SETs without an owner, and delivers the unlocks that were kept.
     /// Before `ready_at` the server is asked for no lock. If the connection before may still be open, the server may carry out
     /// later what it was sent there.
     pub(crate) fn attach(self: &Arc<Self>, link: Arc<dyn Link>, ready_at: Option<Instant>, old_connection_lives: bool) {
         {
-            let mut queue = self.queue();
-            queue.open(link, old_connection_lives);
-            queue.ready_at = ready_at;
-            if queue.tracking.is_wanted {
-                self.send_track(&mut queue);
+            let mut state = self.state();
+            state.open(link, old_connection_lives);
+            state.ready_at = ready_at;
+            if state.tracking.is_wanted {
+                self.send_track(&mut state);
             }
-            self.send_pending(&mut queue);
+            self.send_pending(&mut state);
         }
         self.changes.anything_changed(self.server);
     }
 
     /// Lets the server be asked for locks.
     pub(crate) fn open_votes(&self) {
-        self.queue().ready_at = None;
+        self.state().ready_at = None;
         self.changes.anything_changed(self.server);
     }
 
     /// Asks the server, on this connection and all later ones, to tell when a key changes that an operation watches.
     pub(crate) fn track(self: &Arc<Self>) {
-        let mut queue = self.queue();
-        if !std::mem::replace(&mut queue.tracking.is_wanted, true) {
-            self.send_track(&mut queue);
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.tracking.is_wanted, true) {
+            self.send_track(&mut state);
         }
     }
 
-    fn send_track(self: &Arc<Self>, queue: &mut Queue) {
-        let Ok(link) = &queue.link else { return };
-        let (lane, epoch) = (Arc::clone(self), queue.epoch);
-        queue.tracking.is_on = link.track(Box::new(move |is_on| {
-            let mut queue = lane.queue();
-            if queue.epoch == epoch {
-                queue.tracking.is_on = is_on;
+    fn send_track(self: &Arc<Self>, state: &mut State) {
+        let Ok(link) = &state.link else { return };
+        let (pipeline, epoch) = (Arc::clone(self), state.epoch);
+        state.tracking.is_on = link.track(Box::new(move |is_on| {
+            let mut state = pipeline.state();
+            if state.epoch == epoch {
+                state.tracking.is_on = is_on;
             }
         }));
     }
 
     /// Whether the server tells of changes, as far as is known; nothing if it is down.
     pub(crate) fn is_tracked(&self) -> Option<bool> {
-        let queue = self.queue();
-        let tracking = &queue.tracking;
-        queue.link.is_ok().then_some(tracking.is_on && tracking.may_declare)
+        let state = self.state();
+        let tracking = &state.tracking;
+        state.link.is_ok().then_some(tracking.is_on && tracking.may_declare)
     }
 
     /// Passes on what the server told.
@@ -145,26 +145,26 @@ impl Lane {
 
     /// Delivers the unlocks that could not be carried out: the server was busy, or too many operations waited for it.
     pub(crate) fn deliver_late(self: &Arc<Self>) {
-        let mut queue = self.queue();
-        if queue.link.is_ok() && !queue.late.is_empty() {
-            queue.take_up_late(Instant::now());
-            self.send_pending(&mut queue);
+        let mut state = self.state();
+        if state.link.is_ok() && !state.late.is_empty() {
+            state.take_up_late(Instant::now());
+            self.send_pending(&mut state);
         }
     }
 
-    /// Closes the lane: what waits is answered with the reason, and unlocks are kept.
+    /// Closes the pipeline: what waits is answered with the reason, and unlocks are kept.
     pub(crate) fn detach(&self, reason: &DownReason) {
         let (was_up, waiting) = {
-            let mut queue = self.queue();
-            let was_up = std::mem::replace(&mut queue.link, Err(reason.clone())).is_ok();
-            queue.round_trip = None;
-            let waiting = queue.pending.take_all();
+            let mut state = self.state();
+            let was_up = std::mem::replace(&mut state.link, Err(reason.clone())).is_ok();
+            state.round_trip = None;
+            let waiting = state.pending.take_all();
             for operation in &waiting {
-                queue.keep_unlock(operation);
+                state.keep_unlock(operation);
             }
             if *reason == DownReason::Closed {
-                queue.late.clear();
-                queue.unanswered.clear();
+                state.late.clear();
+                state.unanswered.clear();
             }
             (was_up, waiting)
         };
@@ -181,13 +181,13 @@ impl Lane {
     /// Decides the rounds that wait for this server, as far as that depends on it: their callers undo what they did.
     pub(crate) fn end_rounds(&self) {
         let (waiting, unanswered) = {
-            let mut queue = self.queue();
+            let mut state = self.state();
             let (unlocks, waiting): (Vec<_>, Vec<_>) =
-                (queue.pending.take_all().into_iter()).partition(|operation| operation.verb == Verb::Unlock);
+                (state.pending.take_all().into_iter()).partition(|operation| operation.verb == Verb::Unlock);
             for unlock in &unlocks {
-                queue.pending.push(unlock);
+                state.pending.push(unlock);
             }
-            (waiting, queue.in_flight.clone())
+            (waiting, state.state.clone())
         };
         for operation in waiting {
             operation.vote(self.server, Vote::Unreachable(DownReason::Closed));
@@ -202,7 +202,7 @@ impl Lane {
     pub(crate) async fn demoted(&self) {
         loop {
             let notified = self.demoted.notified();
-            if self.queue().is_demoted {
+            if self.state().is_demoted {
                 return;
             }
             notified.await;
@@ -213,7 +213,7 @@ impl Lane {
     pub(crate) async fn idle(&self) {
         loop {
             let notified = self.idle.notified();
-            if self.queue().is_idle() {
+            if self.state().is_idle() {
                 return;
             }
             notified.await;
@@ -222,66 +222,66 @@ impl Lane {
 
     /// Notes that the server answered a heartbeat.
     pub(crate) fn heard(&self, round_trip: Duration) {
-        let (mut queue, now) = (self.queue(), Instant::now());
-        queue.note_answer(now, round_trip);
-        queue.heard = now;
+        let (mut state, now) = (self.state(), Instant::now());
+        state.note_answer(now, round_trip);
+        state.heard = now;
     }
 
     pub(crate) fn last_heard(&self) -> Instant {
-        self.queue().heard
+        self.state().heard
     }
 
     /// Notes what the server's clock says.
     pub(crate) fn clock_read(&self, reading: Reading) {
-        self.queue().clock = Some(reading);
+        self.state().clock = Some(reading);
     }
 
     /// A token that is above what the server's clock says when an operation arrives there that is submitted now, as far as that
     /// can be told, and not far above.
     pub(crate) fn next_token(&self) -> Option<u64> {
-        let queue = self.queue();
-        let reading = queue.clock.as_ref().filter(|_| queue.link.is_ok())?;
-        let on_its_way = SHORT_WAIT + 4 * queue.round_trip.unwrap_or_default();
+        let state = self.state();
+        let reading = state.clock.as_ref().filter(|_| state.link.is_ok())?;
+        let on_its_way = SHORT_WAIT + 4 * state.round_trip.unwrap_or_default();
         Some(reading.latest().saturating_add(micros(on_its_way)))
     }
 
     /// Since when the server has left something unanswered without answering anything else.
     pub(crate) fn quiet_since(&self) -> Option<Instant> {
-        self.queue().quiet_since()
+        self.state().quiet_since()
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.queue().round_trip
+        self.state().round_trip
     }
 
     /// Sends what has gathered. The lock is held until the command is queued on the connection, which is what keeps
     /// the order.
-    fn send_pending(self: &Arc<Self>, queue: &mut Queue) {
-        while queue.has_room_on_the_way() && !queue.pending.is_empty() {
+    fn send_pending(self: &Arc<Self>, state: &mut State) {
+        while state.has_room_on_the_way() && !state.pending.is_empty() {
             let now = Instant::now();
-            let batch = queue.next_batch(now);
+            let batch = state.next_batch(now);
             if batch.is_empty() {
                 break;
             }
             let form = Form {
                 script: Script::Cheapest,
-                declares: queue.tracking.may_declare,
+                declares: state.tracking.may_declare,
             };
-            self.send(queue, now, batch, form);
+            self.send(state, now, batch, form);
         }
     }
 
-    fn send(self: &Arc<Self>, queue: &mut Queue, now: Instant, batch: Batch, form: Form) {
-        let Ok(link) = &queue.link else { return };
+    fn send(self: &Arc<Self>, state: &mut State, now: Instant, batch: Batch, form: Form) {
+        let Ok(link) = &state.link else { return };
         if batch.is_empty() {
             return;
         }
         metrics::batch(batch.len());
-        let (lane, epoch) = (Arc::clone(self), queue.epoch);
+        let (pipeline, epoch) = (Arc::clone(self), state.epoch);
         let sent = Arc::clone(&batch);
-        let done = move |answer| lane.answered(epoch, now, &sent, answer);
+        let done = move |answer| pipeline.answered(epoch, now, &sent, answer);
         link.send(Command::new(Arc::clone(&batch), form, done));
-        queue.in_flight.push_back((now, batch));
+        state.state.push_back((now, batch));
     }
 
     /// Sends what has gathered while a command travelled, and hands its votes out.
@@ -290,34 +290,34 @@ impl Lane {
         let mut superseded = Vec::new();
         let is_demoted;
         {
-            let mut queue = self.queue();
-            let is_current = queue.epoch == epoch && queue.link.is_ok();
+            let mut state = self.state();
+            let is_current = state.epoch == epoch && state.link.is_ok();
             if matches!(answer, Answer::Again(_)) && !is_current {
                 answer = Answer::Lost;
             }
             if matches!(answer, Answer::Lost) {
-                queue.keep_lost(epoch, batch);
+                state.keep_lost(epoch, batch);
             }
-            if queue.epoch == epoch {
-                queue.in_flight.retain(|(_, other)| !Arc::ptr_eq(other, batch));
+            if state.epoch == epoch {
+                state.state.retain(|(_, other)| !Arc::ptr_eq(other, batch));
                 if !matches!(answer, Answer::Lost) {
-                    queue.note_answer(now, now - sent);
+                    state.note_answer(now, now - sent);
                 }
                 if let Answer::Again(form) = answer {
-                    queue.tracking.may_declare &= form.declares;
+                    state.tracking.may_declare &= form.declares;
                     let (late, again): (Vec<_>, Vec<_>) = batch.iter().partition(|operation| operation.is_superseded());
                     superseded.extend(late.into_iter().cloned());
                     let again = again
                         .into_iter()
                         .filter_map(|operation| operation.to_send(now))
                         .collect();
-                    self.send(&mut queue, now, again, form);
+                    self.send(&mut state, now, again, form);
                 }
             }
-            queue.keep_refused(batch, &answer);
+            state.keep_refused(batch, &answer);
             is_demoted = is_current && says_replica(&answer);
-            queue.is_demoted |= is_demoted;
-            self.send_pending(&mut queue);
+            state.is_demoted |= is_demoted;
+            self.send_pending(&mut state);
         }
         if is_demoted {
             self.demoted.notify_waiters();
@@ -326,7 +326,7 @@ impl Lane {
             operation.vote(self.server, Vote::Unknown);
         }
         self.hand_out(batch, answer);
-        if self.queue().is_idle() {
+        if self.state().is_idle() {
             self.idle.notify_waiters();
         }
     }
@@ -362,9 +362,9 @@ impl Lane {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics between two statements that belong together.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
