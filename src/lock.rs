@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub struct Lock {
     resources: Resources,
     value: Arc<str>,
-    lock_state: Arc<LockState>,
+    state: Arc<LockState>,
     /// Nothing for a lock that was put together from its parts.
     lease: Option<Lease>,
     token: Option<u64>,
@@ -37,7 +37,7 @@ impl Lock {
         Self {
             resources,
             value,
-            lock_state,
+            state: lock_state,
             lease: Some(lease),
             token,
         }
@@ -51,7 +51,7 @@ impl Lock {
         Self {
             resources: resource.into_resources(),
             value: value.into().into(),
-            lock_state: Arc::default(),
+            state: Arc::default(),
             lease: None,
             token: None,
         }
@@ -99,7 +99,7 @@ impl Lock {
     /// too much afterwards. It does so on every system for a virtual machine that was stopped from outside.
     pub fn validity(&self) -> Duration {
         match self.lease {
-            Some(lease) if !self.lock_state.is_released() => self.lock_state.left(&lease.promise),
+            Some(lease) if !self.state.is_released() => self.state.left(&lease.promise),
             _ => Duration::ZERO,
         }
     }
@@ -118,7 +118,7 @@ impl Lock {
     /// When the validity is over, unless the machine sleeps until then; a time that has passed if nothing is known of it.
     pub(crate) fn valid_until(&self) -> Instant {
         self.lease
-            .map_or_else(Instant::now, |lease| self.lock_state.ends(&lease.promise))
+            .map_or_else(Instant::now, |lease| self.state.ends(&lease.promise))
     }
 
     pub(crate) fn shared_resources(&self) -> &Resources {
@@ -130,7 +130,7 @@ impl Lock {
     }
 
     pub(crate) fn lock_state(&self) -> &Arc<LockState> {
-        &self.lock_state
+        &self.state
     }
 
     /// Whether no server can hold its value, which came from elsewhere.

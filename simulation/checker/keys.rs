@@ -57,7 +57,7 @@ impl Keys {
         let stay = stays.iter_mut().rev().find(|stay| stay.server == server);
         let stay = stay.filter(|stay| at < stay.until);
         match (verb, stands) {
-            (Verb::Lock | Verb::Restore | Verb::Renew, Some(until)) if did == Did::Done => match stay {
+            (Verb::Lock | Verb::ReSet | Verb::Renew, Some(until)) if did == Did::Done => match stay {
                 Some(stay) => (stay.until, stay.client, stay.entry) = (until, client, entry),
                 None => stays.push(Stay {
                     server,

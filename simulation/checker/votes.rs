@@ -71,7 +71,7 @@ impl Seen {
             }
             Happened::Sent {
                 server,
-                verb: Verb::Restore,
+                verb: Verb::ReSet,
                 value,
                 ..
             } => {
@@ -86,7 +86,7 @@ impl Seen {
                 self.unlocked.insert((value, server));
             }
             Happened::Sent {
-                verb: Verb::Raise,
+                verb: Verb::UpdateFence,
                 value,
                 ..
             } => {
@@ -120,7 +120,7 @@ impl Seen {
             }
             Happened::Answered {
                 client,
-                verb: Verb::Lock | Verb::Raise,
+                verb: Verb::Lock | Verb::UpdateFence,
                 did: Did::Held,
                 ..
             } => {

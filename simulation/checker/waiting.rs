@@ -193,7 +193,7 @@ fn taken(facts: &Facts<'_>, asked: &Asked, wait: &Waiting) -> Vec<Taken> {
             Happened::Ran {
                 client,
                 server,
-                verb: Verb::Renew | Verb::Restore,
+                verb: Verb::Renew | Verb::ReSet,
                 resources,
                 did: Did::Done,
                 ..

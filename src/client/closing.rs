@@ -2,7 +2,7 @@
 
 use crate::{
     decision::DownReason,
-    group::wait_queue::WaitQueues,
+    group::wait_queues::WaitQueues,
     monitor::Monitor,
     server::{Abandon, UnderWay},
 };

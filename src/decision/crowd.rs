@@ -54,7 +54,7 @@ impl Crowd {
     }
 
     /// Whether the head looks who holds the resource before it asks for it: another client has probably been faster.
-    pub(crate) fn looks_first(&self) -> bool {
+    pub(crate) fn probes_first(&self) -> bool {
         self.window > 0 && self.rank != Rank::Overdue
     }
 
@@ -117,7 +117,7 @@ mod tests {
     fn crowded() -> Crowd {
         let mut crowd = Crowd::new();
         for _ in 0..=CROWDED {
-            assert_eq!((crowd.window, crowd.looks_first()), (0, false));
+            assert_eq!((crowd.window, crowd.probes_first()), (0, false));
             crowd.lost();
         }
         crowd
@@ -167,7 +167,7 @@ mod tests {
     fn a_pause_is_drawn_from_the_whole_window() {
         assert_eq!(Crowd::new().pause(UNIT, &mut SmallRng::seed_from_u64(1)), None);
         let crowd = crowded();
-        assert!(crowd.looks_first());
+        assert!(crowd.probes_first());
         let (shortest, longest) = pauses(&crowd);
         assert!(shortest < UNIT * 4 && longest > UNIT * 12 && longest <= UNIT * 16);
         let longest = pauses_of(&crowd, Duration::from_secs(3_600)).1;
@@ -180,11 +180,11 @@ mod tests {
             let mut crowd = crowded();
             crowd.compare(waited(own), Some(waited(15)), UNIT);
             assert_eq!(pauses(&crowd), (Duration::ZERO, Duration::ZERO), "{own} ms, and 15");
-            assert!(!crowd.looks_first());
+            assert!(!crowd.probes_first());
             crowd.lost();
             assert_eq!(crowd.window, 4, "it asks at once anyway");
             crowd.has_new_head();
-            assert!(crowd.looks_first());
+            assert!(crowd.probes_first());
         }
         for (own, winner) in [
             (4, Some(63)),
@@ -196,7 +196,7 @@ mod tests {
             let mut crowd = crowded();
             crowd.compare(waited(own), winner.map(waited), UNIT);
             assert!(
-                crowd.looks_first() && pauses(&crowd).1 > UNIT * 12,
+                crowd.probes_first() && pauses(&crowd).1 > UNIT * 12,
                 "{own} and {winner:?} ms"
             );
         }

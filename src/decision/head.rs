@@ -80,7 +80,7 @@ enum Plan {
 pub(crate) enum Step {
     Ask,
     /// Look who holds the resource before asking for it: in a crowd, another waiter has probably been faster.
-    Look,
+    Probe,
     /// Wait for a sign, or until then.
     Wait(Instant),
     /// Wait until then.
@@ -174,8 +174,8 @@ impl Head {
         }
         let is_planned = self.plan == Plan::Ask;
         self.plan = Plan::Asking;
-        if self.crowd.looks_first() && !is_planned {
-            Step::Look
+        if self.crowd.probes_first() && !is_planned {
+            Step::Probe
         } else {
             Step::Ask
         }
@@ -305,7 +305,7 @@ impl Head {
     }
 
     /// Notes what the servers said when they were asked to report changes.
-    pub(crate) fn looked(&mut self, votes: &[Vote], times: Times, conditions: Conditions, rng: &mut impl Rng) {
+    pub(crate) fn probed(&mut self, votes: &[Vote], times: Times, conditions: Conditions, rng: &mut impl Rng) {
         for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
             *prospect = match vote {
                 Vote::Pending => Prospect::Likely,
@@ -657,7 +657,7 @@ mod tests {
             match head.step(now + LATER * race, &mut rng()) {
                 Step::Ask => break,
                 Step::Pause(_) => head.plan = Plan::Listen(now, now),
-                Step::Look => head.looked(&FREE, times(now), TRACKED, &mut rng()),
+                Step::Probe => head.probed(&FREE, times(now), TRACKED, &mut rng()),
                 other => panic!("{other:?}"),
             }
         }
@@ -683,7 +683,7 @@ mod tests {
         let mut head = refused(now);
         for race in 1..=100 {
             lose(&mut head, race, now);
-            if head.crowd.looks_first() {
+            if head.crowd.probes_first() {
                 assert!(race > 8, "few others are no crowd");
                 break;
             }
@@ -700,7 +700,7 @@ mod tests {
             let votes = [Vote::Granted, held(&format!("a {split}"), None), Vote::Pending];
             head.refused(&votes, false, times(now), TRACKED, &mut rng());
         }
-        assert!(head.crowd.looks_first());
+        assert!(head.crowd.probes_first());
     }
 
     #[test]
@@ -712,12 +712,12 @@ mod tests {
         let Step::Pause(until) = head.step(now, &mut rng()) else {
             panic!("it draws a moment");
         };
-        assert_eq!(head.step(until, &mut rng()), Step::Look);
-        head.looked(&taken("faster"), times(now), TRACKED, &mut rng());
+        assert_eq!(head.step(until, &mut rng()), Step::Probe);
+        head.probed(&taken("faster"), times(now), TRACKED, &mut rng());
         assert!(matches!(head.step(now, &mut rng()), Step::Wait(_)));
         // At the poll, too.
-        assert_eq!(head.step(now + LATER, &mut rng()), Step::Look);
-        head.looked(&FREE, times(now), TRACKED, &mut rng());
+        assert_eq!(head.step(now + LATER, &mut rng()), Step::Probe);
+        head.probed(&FREE, times(now), TRACKED, &mut rng());
         assert_eq!(head.step(now, &mut rng()), Step::Ask);
     }
 
@@ -730,13 +730,13 @@ mod tests {
             waited: Waited::new(ms(100)),
             ..times(now)
         };
-        head.looked(&taken(&winner), times, TRACKED, &mut rng());
+        head.probed(&taken(&winner), times, TRACKED, &mut rng());
         head.changed(0);
         head.changed(1);
         assert_eq!(head.step(now, &mut rng()), Step::Ask);
         head.left();
         head.ask_again(now);
-        assert_eq!(head.step(now, &mut rng()), Step::Look);
+        assert_eq!(head.step(now, &mut rng()), Step::Probe);
     }
 
     /// A queue whose head lost a race when it was woken, and wins the next.
@@ -790,7 +790,7 @@ mod tests {
         let look = |votes: &[Vote]| {
             let mut head = Head::new(3);
             head.step(now, &mut rng());
-            head.looked(votes, times(now), TRACKED, &mut rng());
+            head.probed(votes, times(now), TRACKED, &mut rng());
             (head.step(now, &mut rng()), head.has_rivals())
         };
         let held = || held("other", Some(60_000));
@@ -905,7 +905,7 @@ mod tests {
                     3 => head.won(now + LATER, passed % 2 == 0, times(now), TRACKED),
                     4 => head.refused(&votes, passed % 2 == 0, times(now), TRACKED, &mut rng),
                     5 => head.late(0, &votes[0], now, &mut rng),
-                    6 => head.looked(&votes, times(now), TRACKED, &mut rng),
+                    6 => head.probed(&votes, times(now), TRACKED, &mut rng),
                     _ => head.left(),
                 }
             }
@@ -913,7 +913,7 @@ mod tests {
             let end = now + 2 * LATER;
             loop {
                 match head.step(now, &mut rng) {
-                    Step::Ask | Step::Look => break,
+                    Step::Ask | Step::Probe => break,
                     Step::Wait(until) | Step::Pause(until) => {
                         prop_assert!(until > now, "it goes in circles");
                         now = until;

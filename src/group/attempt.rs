@@ -117,8 +117,8 @@ impl Attempt {
         if have_it >= majority(self.servers.pipelines.len()) || Sabotage::PlainMaximum.is_on() {
             return Ok((lease, Some(token)));
         }
-        let raise = Arc::new(self.set.raise(Fence { token, ..fence }, Instant::now()));
-        let asked = raise.votes_so_far();
+        let update = Arc::new(self.set.update_fence(Fence { token, ..fence }, Instant::now()));
+        let asked = update.votes_so_far();
         for (pipeline, _) in self
             .servers
             .pipelines
@@ -126,9 +126,9 @@ impl Attempt {
             .zip(asked)
             .filter(|(_, vote)| *vote == Vote::Pending)
         {
-            pipeline.submit(&[&raise]);
+            pipeline.submit(&[&update]);
         }
-        let lease = self.servers.decide(&raise, (self.start, 0), self.options).await?;
+        let lease = self.servers.decide(&update, (self.start, 0), self.options).await?;
         Ok((lease, Some(token)))
     }
 }

@@ -6,12 +6,14 @@ mod options;
 #[cfg(test)]
 mod order;
 mod servers;
+mod ticket;
 mod wait;
-pub(crate) mod wait_queue;
+pub(crate) mod wait_queues;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use options::AttemptOptions;
 pub(crate) use servers::Servers;
+pub(crate) use ticket::Ticket;
 pub(crate) use wait::Stopped;
 
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
 use lease::{Failed, Locked};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
-use wait_queue::{AfterUnlock, Ticket, WaitQueues};
+use wait_queues::{AfterUnlock, WaitQueues};
 
 /// The servers that decide about the same resources, and the waiters for these.
 #[derive(Debug)]
@@ -105,14 +107,14 @@ impl Group {
 
     /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. What this handle asks for itself,
     /// and is about to undo perhaps, belongs to nobody.
-    pub(crate) async fn look(
+    pub(crate) async fn probe(
         &self,
         keys: Resources,
         watches: bool,
         limit: Duration,
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
-        let votes = self.servers.look(keys.clone(), None, watches, limit, is_settled).await;
+        let votes = self.servers.probe(keys.clone(), None, watches, limit, is_settled).await;
         self.queues.without_own(&keys, votes)
     }
 }

@@ -95,13 +95,13 @@ impl Servers {
         };
         let lease = self.decide(&renewal, (start, number), options).await?;
         lock_state.granted(number);
-        self.restore_missing(&renewal);
+        self.re_set_missing(&renewal);
         Ok(lease)
     }
 
     /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. A value of ours is
     /// granted where it stands; without one nobody's value is ours. If it `watches` the servers report the next change.
-    pub(crate) async fn look(
+    pub(crate) async fn probe(
         &self,
         keys: Resources,
         value: Option<&Arc<str>>,
@@ -112,15 +112,15 @@ impl Servers {
         let nobodys = || fresh(&self.id, SystemTime::now(), Waited::default()).into();
         let our_value = value.map_or_else(nobodys, Arc::clone);
         let times = (Moment::now(), limit);
-        let mut look = self.operation(Verb::Look, (keys, our_value), &Arc::default(), limit, times);
-        look.watches = watches;
-        let look = Arc::new(look);
-        self.submit(&[&look]);
+        let mut probe = self.operation(Verb::Probe, (keys, our_value), &Arc::default(), limit, times);
+        probe.watches = watches;
+        let probe = Arc::new(probe);
+        self.submit(&[&probe]);
         let is_over = |votes: &[Vote]| is_settled(votes) || !votes.contains(&Vote::Pending);
-        let settled = poll_fn(|cx| look.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
+        let settled = poll_fn(|cx| probe.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
         match answer_within(limit, settled).await {
             Ok(votes) => votes,
-            Err(_) => tally::silent(look.votes_so_far()),
+            Err(_) => tally::silent(probe.votes_so_far()),
         }
     }
 
@@ -303,10 +303,10 @@ impl Servers {
         }
     }
 
-    fn restore_missing(&self, renewal: &Operation) {
+    fn re_set_missing(&self, renewal: &Operation) {
         for (pipeline, vote) in self.pipelines.iter().zip(renewal.votes_so_far()) {
             if vote == Vote::Missing {
-                pipeline.submit(&[&Arc::new(renewal.restore())]);
+                pipeline.submit(&[&Arc::new(renewal.re_set())]);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     Attempt, Group,
     lease::{Failed, Locked},
-    wait_queue::{Next, Ticket},
+    ticket::{Next, Ticket},
 };
 use crate::decision::{Vote, majority, tally::count};
 use std::{sync::Arc, time::Duration};
@@ -53,17 +53,17 @@ impl Group {
                     attempt
                 }
                 // Others want it as well, and may have it by now. To be notified of changes is enough for the moment.
-                Next::Ask | Next::Look => {
+                Next::Ask | Next::Probe => {
                     self.servers.track();
                     watches = true;
-                    let look = self.look(
+                    let probe = self.probe(
                         ticket.keys.clone(),
                         true,
                         ticket.options().patience.shortest(),
                         is_known,
                     );
                     // Boxed, because only the head of the queue has one.
-                    ticket.looked(&Box::pin(look).await, self.servers.conditions());
+                    ticket.probed(&Box::pin(probe).await, self.servers.conditions());
                     continue;
                 }
             };

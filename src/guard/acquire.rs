@@ -5,9 +5,8 @@ use crate::{
     client::{Core, Options, Prepared},
     decision::{Drift, Vote},
     group::{
-        AttemptOptions, Group, Stopped,
+        AttemptOptions, Group, Stopped, Ticket,
         lease::{Failed, Locked},
-        wait_queue::Ticket,
     },
     lock::Lock,
     metrics,

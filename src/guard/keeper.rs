@@ -70,7 +70,7 @@ impl Keeper<'_> {
                         renew_at = self.next_renewal();
                         // A server forgets who wants to hear of a key when it tells of a change, and also when it does not
                         // because it was we who renewed it.
-                        looking = listening.is_some().then(|| Box::pin(self.look(false)));
+                        looking = listening.is_some().then(|| Box::pin(self.probe(false)));
                     }
                     Renewed::NotYet(pause) => renew_at = Instant::now() + pause,
                     Renewed::Lost(loss) => return loss,
@@ -78,7 +78,7 @@ impl Keeper<'_> {
                 () = shortened => renew_at = renew_at.min(self.next_renewal()),
                 () = sleep_until(look_at), if listening.is_none() => {
                     listening = Some(self.listen());
-                    looking = Some(Box::pin(self.look(true)));
+                    looking = Some(Box::pin(self.probe(true)));
                 }
                 looked = seen(looking.as_mut()) => {
                     looking = None;
@@ -89,7 +89,7 @@ impl Keeper<'_> {
                         Looked::Lost(loss) => return loss,
                     }
                 }
-                () = told(listening.as_ref()) => looking = Some(Box::pin(self.look(true))),
+                () = told(listening.as_ref()) => looking = Some(Box::pin(self.probe(true))),
             }
         }
     }
@@ -135,7 +135,7 @@ impl Keeper<'_> {
     /// Looks where the lock's value still stands, which also makes the servers tell of the next change. If it went missing
     /// on a minority, and if it `heals`, the renewal that puts it back is due at once. Right after a renewal it does not: what
     /// that could not put back the next one could not either.
-    async fn look(&self, heals: bool) -> Looked {
+    async fn probe(&self, heals: bool) -> Looked {
         let lock = self.held.lock();
         let Ok((group, keys)) = self.held.core.locate(lock.shared_resources()) else {
             return Looked::Whole;
@@ -148,7 +148,7 @@ impl Keeper<'_> {
             .unwrap_or(Duration::from_secs(1));
         let votes = group
             .servers
-            .look(keys, Some(lock.shared_value()), true, limit, is_lost)
+            .probe(keys, Some(lock.shared_value()), true, limit, is_lost)
             .await;
         if is_lost(&votes) {
             let failure = Box::new(group.servers.failure(lock.shared_resources(), 1, votes));

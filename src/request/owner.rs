@@ -85,7 +85,7 @@ impl OwnerRequest {
     ///
     /// It does nothing but ask.
     pub async fn survey(self) -> Result<Survey, OwnerError> {
-        let failure = self.look(|_| false).await?;
+        let failure = self.ask(|_| false).await?;
         Ok(Survey {
             votes: failure.votes.clone(),
             ownership: settle(failure),
@@ -93,11 +93,11 @@ impl OwnerRequest {
     }
 
     async fn run(self) -> Result<Ownership, OwnerError> {
-        self.look(|votes| verdict(votes).is_some()).await.map(settle)
+        self.ask(|votes| verdict(votes).is_some()).await.map(settle)
     }
 
     /// The votes when the caller calls them settled, or when no more come.
-    async fn look(self, is_settled: impl Fn(&[Vote]) -> bool) -> Result<Failure, OwnerError> {
+    async fn ask(self, is_settled: impl Fn(&[Vote]) -> bool) -> Result<Failure, OwnerError> {
         let Self { core, resources, .. } = self;
         let (group, keys) = core.locate(&resources)?;
         let default = Duration::from_secs(1);
@@ -106,7 +106,7 @@ impl OwnerRequest {
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }
-        let votes = group.look(keys, false, limit, is_settled).await;
+        let votes = group.probe(keys, false, limit, is_settled).await;
         if core.is_closed() {
             return Err(OwnerError::Closed);
         }

@@ -124,7 +124,7 @@ impl Future for Unlocking {
             // It always says that the time is up.
             let _ = ready!(timer.as_mut().poll(cx));
         }
-        Poll::Ready(this.operation.look_at_votes(Unlocked::count))
+        Poll::Ready(this.operation.with_votes(Unlocked::count))
     }
 }
 

@@ -119,7 +119,7 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-/// A connection that was made and probed.
+/// A connection that was made and inspected.
 pub(crate) struct Connected {
     pub(crate) link: Arc<dyn Link>,
     pub(crate) facts: Facts,

@@ -29,13 +29,13 @@ pub(crate) enum Verb {
     /// Sets the keys to our value unless any of them is there.
     Lock,
     /// Sets keys that went missing on a minority again. Nobody waits for the answer.
-    Restore,
+    ReSet,
     /// Sets a new ttl if the keys still hold our value.
     Renew,
     /// Raises the fence to our token if the keys still hold our value.
-    Raise,
+    UpdateFence,
     /// Changes nothing.
-    Look,
+    Probe,
     /// Removes the keys that still hold our value.
     Unlock,
 }
@@ -44,16 +44,16 @@ impl Verb {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lock => "lock",
-            Self::Restore => "restore",
+            Self::ReSet => "re_set",
             Self::Renew => "renew",
-            Self::Raise => "raise",
-            Self::Look => "look",
+            Self::UpdateFence => "update_fence",
+            Self::Probe => "probe",
             Self::Unlock => "unlock",
         }
     }
 
     pub(crate) fn sets_keys(self) -> bool {
-        matches!(self, Self::Lock | Self::Restore)
+        matches!(self, Self::Lock | Self::ReSet)
     }
 }
 
@@ -103,7 +103,7 @@ impl Operation {
         if verb == Verb::Lock {
             lock_state.sets();
         }
-        if matches!(verb, Verb::Lock | Verb::Restore | Verb::Renew) {
+        if matches!(verb, Verb::Lock | Verb::ReSet | Verb::Renew) {
             lock_state.sets_until(expires);
         }
         Self {
@@ -175,59 +175,59 @@ impl Operation {
         }
         // Its round was lost without this server. Who made it waits on, and is to be told of changes here as well.
         let still_watches = self.watches && !self.is_over(now);
-        still_watches.then(|| Arc::new(self.look(now)))
+        still_watches.then(|| Arc::new(self.probe(now)))
     }
 
-    fn look(self: &Arc<Self>, now: Instant) -> Self {
+    fn probe(self: &Arc<Self>, now: Instant) -> Self {
         let times = (now, self.until);
         let servers = self.servers();
-        let mut look = Self::vote_by(
+        let mut probe = Self::vote_by(
             times,
-            Verb::Look,
+            Verb::Probe,
             self.keys_and_value(),
             Arc::default(),
             self.ttl(),
             servers,
         );
-        look.watches = true;
-        look.stands_for = Some(Arc::clone(self));
-        look
+        probe.watches = true;
+        probe.stands_for = Some(Arc::clone(self));
+        probe
     }
 
     /// The SET that puts a key back which a won renewal found missing.
-    pub(crate) fn restore(&self) -> Self {
+    pub(crate) fn re_set(&self) -> Self {
         let now = Instant::now();
         let left = self
             .expires
             .saturating_duration_since(now)
             .max(Duration::from_millis(1));
         let (times, lock_state) = ((now, self.expires), Arc::clone(&self.lock_state));
-        let mut restore = Self::vote_by(
+        let mut re_set = Self::vote_by(
             times,
-            Verb::Restore,
+            Verb::ReSet,
             self.keys_and_value(),
             lock_state,
             left,
             self.servers(),
         );
-        restore.fence = self.fence;
-        restore
+        re_set.fence = self.fence;
+        re_set
     }
 
     /// The operation that makes the servers store this token which have not, with the votes of those that have, and of those
     /// that did not grant the lock.
-    pub(crate) fn raise(&self, fence: Fence, now: Instant) -> Self {
+    pub(crate) fn update_fence(&self, fence: Fence, now: Instant) -> Self {
         let times = (now, self.until);
         let lock_state = Arc::clone(&self.lock_state);
-        let mut raise = Self::vote_by(
+        let mut update = Self::vote_by(
             times,
-            Verb::Raise,
+            Verb::UpdateFence,
             self.keys_and_value(),
             lock_state,
             self.ttl(),
             self.servers(),
         );
-        raise.fence = Some(fence);
+        update.fence = Some(fence);
         let tokens = self.tokens();
         let has_it = |server: usize| tokens.contains(&(server, fence.token));
         for (server, vote) in self.votes_so_far().into_iter().enumerate() {
@@ -235,11 +235,11 @@ impl Operation {
                 Vote::Granted if !has_it(server) => {}
                 Vote::Pending | Vote::Unknown => {}
                 vote => {
-                    raise.vote(server, vote);
+                    update.vote(server, vote);
                 }
             }
         }
-        raise
+        update
     }
 
     fn keys_and_value(&self) -> KeysAndValue {
@@ -247,7 +247,7 @@ impl Operation {
     }
 
     fn servers(&self) -> usize {
-        self.look_at_votes(<[Vote]>::len)
+        self.with_votes(<[Vote]>::len)
     }
 
     pub(crate) fn submitted(&self) -> Instant {
@@ -273,8 +273,8 @@ impl Operation {
         let before = votes.tally.decision();
         votes.tally.cast(server, vote);
         let settled = match self.verb {
-            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => votes.tally.decision().is_some(),
-            Verb::Unlock | Verb::Look => true,
+            Verb::Lock | Verb::ReSet | Verb::Renew | Verb::UpdateFence => votes.tally.decision().is_some(),
+            Verb::Unlock | Verb::Probe => true,
         };
         let waker = if settled { votes.waker.take() } else { None };
         let was_refused = self.renewal.as_ref().filter(|_| self.is_refused(&votes.tally));
@@ -344,11 +344,11 @@ impl Operation {
 
     /// Returns the votes so far.
     pub(crate) fn votes_so_far(&self) -> Vec<Vote> {
-        self.look_at_votes(<[Vote]>::to_vec)
+        self.with_votes(<[Vote]>::to_vec)
     }
 
-    pub(crate) fn look_at_votes<T>(&self, look: impl FnOnce(&[Vote]) -> T) -> T {
-        look(self.votes().tally.votes())
+    pub(crate) fn with_votes<T>(&self, act: impl FnOnce(&[Vote]) -> T) -> T {
+        act(self.votes().tally.votes())
     }
 
     /// Whether a key that it sets or renews belongs to nobody.
@@ -362,10 +362,10 @@ impl Operation {
     /// An unlock is always of use: the SET before it may have waited, and be carried out only now.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         match self.verb {
-            Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise => {
+            Verb::Lock | Verb::ReSet | Verb::Renew | Verb::UpdateFence => {
                 self.is_over(now) || self.lock_state.is_released()
             }
-            Verb::Look => self.is_over(now),
+            Verb::Probe => self.is_over(now),
             Verb::Unlock => false,
         }
     }

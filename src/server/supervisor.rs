@@ -1,4 +1,4 @@
-//! The task that keeps a server connected: connect, probe, publish as up, wait for the end, back off, again.
+//! The task that keeps a server connected: connect, inspect, publish as up, wait for the end, back off, again.
 
 use super::{
     Abandon, Pipeline, RestartGuard, UnderWay,

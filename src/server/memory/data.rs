@@ -168,7 +168,7 @@ impl Data {
                 }
                 Outcome::Failed(NO_TOKEN.into())
             }
-            (None, Verb::Raise) => Outcome::Failed(NO_TOKEN.into()),
+            (None, Verb::UpdateFence) => Outcome::Failed(NO_TOKEN.into()),
             // A key that lives on is worth more than its token.
             _ => outcome,
         }

@@ -15,10 +15,10 @@ use tokio::time::advance;
 
 const VERBS: [Verb; 6] = [
     Verb::Lock,
-    Verb::Restore,
+    Verb::ReSet,
     Verb::Renew,
-    Verb::Raise,
-    Verb::Look,
+    Verb::UpdateFence,
+    Verb::Probe,
     Verb::Unlock,
 ];
 
@@ -51,7 +51,7 @@ impl Wake for Woken {
 async fn only_what_sets_or_renews_keys_says_when_they_expire() {
     for verb in VERBS {
         let operation = operation(verb);
-        let sets = matches!(verb, Verb::Lock | Verb::Restore | Verb::Renew);
+        let sets = matches!(verb, Verb::Lock | Verb::ReSet | Verb::Renew);
         let expires = sets.then(|| Instant::now() + secs(60));
         assert_eq!(operation.lock_state.expires(), expires, "{verb:?}");
         assert_eq!(operation.lock_state.is_of_this_client(), verb == Verb::Lock, "{verb:?}");
@@ -66,9 +66,9 @@ async fn an_operation_is_not_sent_when_it_is_over_or_its_lock_is_released_unless
         assert!(!is_stale(Duration::from_millis(9_999)), "{verb:?}");
         assert_eq!(is_stale(secs(10)), verb != Verb::Unlock, "{verb:?}");
         operation.lock_state.release();
-        let is_asked_for = matches!(verb, Verb::Look | Verb::Unlock);
+        let is_asked_for = matches!(verb, Verb::Probe | Verb::Unlock);
         assert_eq!(is_stale(secs(0)), !is_asked_for, "{verb:?}");
-        assert_eq!(operation.is_orphaned(now), true, "{verb:?}");
+        assert!(operation.is_orphaned(now), "{verb:?}");
     }
     assert!(!operation(Verb::Lock).is_orphaned(Instant::now() + secs(3_600)));
 }
@@ -85,15 +85,15 @@ async fn of_a_lost_lock_a_look_is_sent_as_long_as_its_waiter_wants_to_hear_of_ch
     assert!(lock(false).to_send(now).is_none());
     assert!(lock(true).to_send(now + secs(10)).is_none());
     let lock = lock(true);
-    let look = lock.to_send(now).unwrap();
+    let probe = lock.to_send(now).unwrap();
     assert_eq!(
-        (look.verb, look.watches, look.until()),
-        (Verb::Look, true, lock.until())
+        (probe.verb, probe.watches, probe.until()),
+        (Verb::Probe, true, lock.until())
     );
-    look.vote(1, held());
+    probe.vote(1, held());
     assert_eq!(lock.votes_so_far(), [Vote::Pending, held(), Vote::Pending]);
-    look.lock_state.release();
-    assert!(look.to_send(now).is_some_and(|sent| Arc::ptr_eq(&sent, &look)));
+    probe.lock_state.release();
+    assert!(probe.to_send(now).is_some_and(|sent| Arc::ptr_eq(&sent, &probe)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,10 +113,10 @@ async fn a_key_is_put_back_for_what_is_left_of_its_ttl_and_with_its_token() {
     let expires = Instant::now() + secs(60);
     for (after, left) in [(20, secs(40)), (50, Duration::from_millis(1))] {
         advance(secs(after)).await;
-        let restore = renew.restore();
-        assert_eq!((restore.verb, restore.ttl()), (Verb::Restore, left));
-        assert_eq!((restore.until(), restore.fence), (expires, renew.fence));
-        assert!(Arc::ptr_eq(&restore.lock_state, &renew.lock_state));
+        let re_set = renew.re_set();
+        assert_eq!((re_set.verb, re_set.ttl()), (Verb::ReSet, left));
+        assert_eq!((re_set.until(), re_set.fence), (expires, renew.fence));
+        assert!(Arc::ptr_eq(&re_set.lock_state, &renew.lock_state));
     }
 }
 
@@ -140,11 +140,11 @@ async fn a_token_is_raised_where_the_lock_was_granted_with_a_smaller_one_or_may_
         lock.vote(0, Vote::Granted);
         lock.has_stored(1, 6);
         lock.vote(1, vote);
-        let raise = lock.raise(fence, Instant::now());
+        let update = lock.update_fence(fence, Instant::now());
         let votes = [Vote::Granted, kept.unwrap_or(Vote::Pending), Vote::Pending];
-        assert_eq!(raise.votes_so_far(), votes, "{number}");
-        assert_eq!((raise.verb, raise.fence), (Verb::Raise, Some(fence)));
-        assert_eq!((raise.until(), raise.ttl()), (lock.until(), lock.ttl()));
+        assert_eq!(update.votes_so_far(), votes, "{number}");
+        assert_eq!((update.verb, update.fence), (Verb::UpdateFence, Some(fence)));
+        assert_eq!((update.until(), update.ttl()), (lock.until(), lock.ttl()));
     }
 }
 
@@ -161,7 +161,7 @@ async fn a_caller_is_woken_by_the_vote_that_decides_or_by_each_if_it_counts_them
             assert_eq!(before, (server == 2).then_some(Decision::Won));
             counts.push(woken.0.load(Ordering::Relaxed));
         }
-        let counts_itself = matches!(verb, Verb::Look | Verb::Unlock);
+        let counts_itself = matches!(verb, Verb::Probe | Verb::Unlock);
         assert_eq!(counts, if counts_itself { [1, 2, 2] } else { [0, 1, 1] }, "{verb:?}");
         assert!(operation.poll_complete(&mut Context::from_waker(&waker)).is_ready());
     }

@@ -187,7 +187,7 @@ impl Pipeline {
             for unlock in &unlocks {
                 state.pending.push(unlock);
             }
-            (waiting, state.state.clone())
+            (waiting, state.in_flight.clone())
         };
         for operation in waiting {
             operation.vote(self.server, Vote::Unreachable(DownReason::Closed));
@@ -281,7 +281,7 @@ impl Pipeline {
         let sent = Arc::clone(&batch);
         let done = move |answer| pipeline.answered(epoch, now, &sent, answer);
         link.send(Command::new(Arc::clone(&batch), form, done));
-        state.state.push_back((now, batch));
+        state.in_flight.push_back((now, batch));
     }
 
     /// Sends what has gathered while a command travelled, and hands its votes out.
@@ -299,7 +299,7 @@ impl Pipeline {
                 state.keep_lost(epoch, batch);
             }
             if state.epoch == epoch {
-                state.state.retain(|(_, other)| !Arc::ptr_eq(other, batch));
+                state.in_flight.retain(|(_, other)| !Arc::ptr_eq(other, batch));
                 if !matches!(answer, Answer::Lost) {
                     state.note_answer(now, now - sent);
                 }
@@ -340,7 +340,7 @@ impl Pipeline {
                     let decided = operation.vote(self.server, vote(operation, self.server, outcome));
                     if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
                         // The round put back what it knew to be missing when it was decided. This came later.
-                        self.submit(&[&Arc::new(operation.restore())]);
+                        self.submit(&[&Arc::new(operation.re_set())]);
                     }
                 }
                 for operation in batch.iter().skip(answered) {

@@ -163,8 +163,8 @@ fn weights(operation: &Operation) -> (usize, usize) {
 fn is_urgent(operation: &Operation) -> bool {
     match operation.verb {
         Verb::Unlock => operation.lock_state.is_of_this_client(),
-        Verb::Renew | Verb::Restore | Verb::Raise => true,
-        Verb::Lock | Verb::Look => false,
+        Verb::Renew | Verb::ReSet | Verb::UpdateFence => true,
+        Verb::Lock | Verb::Probe => false,
     }
 }
 
@@ -202,7 +202,9 @@ mod tests {
 
     fn pending(operations: &[Arc<Operation>]) -> Pending {
         let mut pending = Pending::default();
-        operations.iter().for_each(|operation| pending.push(operation));
+        for operation in operations {
+            pending.push(operation);
+        }
         pending
     }
 
@@ -219,10 +221,10 @@ mod tests {
 
     #[test]
     fn what_keeps_a_lock_comes_first_and_what_watches_comes_last() {
-        let [watching, look, lock] = [watching(), operation(Verb::Look), operation(Verb::Lock)];
-        let [renew, restore, raise] = [Verb::Renew, Verb::Restore, Verb::Raise].map(operation);
-        let waits = [&watching, &look, &renew, &lock, &restore, &raise].map(Arc::clone);
-        let order = [&renew, &restore, &raise, &look, &lock, &watching];
+        let [watching, probe, lock] = [watching(), operation(Verb::Probe), operation(Verb::Lock)];
+        let [renew, re_set, update] = [Verb::Renew, Verb::ReSet, Verb::UpdateFence].map(operation);
+        let waits = [&watching, &probe, &renew, &lock, &re_set, &update].map(Arc::clone);
+        let order = [&renew, &re_set, &update, &probe, &lock, &watching];
         assert_eq!((pending(&waits).len(), pending(&waits).urgent()), (6, 3));
         assert!(are(&pending(&waits).take_all(), &order));
         assert!(are(
@@ -256,13 +258,13 @@ mod tests {
 
     #[test]
     fn what_is_of_no_use_is_dropped_at_the_front_of_each_class() {
-        let (renew, lock, look) = (operation(Verb::Renew), operation(Verb::Lock), operation(Verb::Look));
-        let mut pending = pending(&[&renew, &lock, &renew, &look, &lock].map(Arc::clone));
+        let (renew, lock, probe) = (operation(Verb::Renew), operation(Verb::Lock), operation(Verb::Probe));
+        let mut pending = pending(&[&renew, &lock, &renew, &probe, &lock].map(Arc::clone));
         // Of the others something else is sent.
-        let instead = operation(Verb::Look);
+        let instead = operation(Verb::Probe);
         pending.trim(|operation| match operation.verb {
             Verb::Lock => None,
-            Verb::Look => Some(Arc::clone(&instead)),
+            Verb::Probe => Some(Arc::clone(&instead)),
             _ => Some(Arc::clone(operation)),
         });
         assert!(are(&pending.take_all(), &[&renew, &renew, &instead, &lock]));

@@ -44,7 +44,7 @@ pub(super) struct State {
     /// When the server may be asked for locks, if it may not yet.
     pub(super) ready_at: Option<Instant>,
     /// What is unanswered, oldest first, and since when.
-    pub(super) state: VecDeque<(Instant, Batch)>,
+    pub(super) in_flight: VecDeque<(Instant, Batch)>,
     pub(super) pending: Pending,
     /// Unlocks for the time the server is back.
     pub(super) late: VecDeque<Arc<Operation>>,
@@ -80,7 +80,7 @@ impl State {
             link: Err(DownReason::NotYet),
             epoch: 0,
             ready_at: None,
-            state: VecDeque::new(),
+            in_flight: VecDeque::new(),
             pending: Pending::default(),
             late: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -104,7 +104,7 @@ impl State {
         self.is_one_by_one = link.takes_one_by_one();
         self.link = Ok(link);
         self.epoch += 1;
-        self.state.clear();
+        self.in_flight.clear();
         self.heard = now;
         self.shortest_round_trip = Shortest::new(now);
         self.is_demoted = false;
@@ -142,7 +142,7 @@ impl State {
     /// Whether one more command may be sent. A large batch need not wait for another: it is cheap already, and the server
     /// has work while the answer to the first is read.
     pub(super) fn has_room_on_the_way(&self) -> bool {
-        let commands = self.state.len();
+        let commands = self.in_flight.len();
         if self.is_one_by_one {
             return commands < MOST_ONE_BY_ONE;
         }
@@ -151,7 +151,7 @@ impl State {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.link.is_err() || (self.pending.is_empty() && self.state.is_empty())
+        self.link.is_err() || (self.pending.is_empty() && self.in_flight.is_empty())
     }
 
     /// Whether too much waits for one more operation. New locks give way to what keeps a lock that somebody has, and both to
@@ -159,8 +159,8 @@ impl State {
     pub(super) fn is_full_for(&self, operation: &Operation) -> bool {
         match operation.verb {
             Verb::Unlock => self.pending.len() >= 3 * CAPACITY,
-            Verb::Renew | Verb::Restore | Verb::Raise => self.pending.urgent() >= CAPACITY,
-            Verb::Lock | Verb::Look => self.pending.len() >= CAPACITY,
+            Verb::Renew | Verb::ReSet | Verb::UpdateFence => self.pending.urgent() >= CAPACITY,
+            Verb::Lock | Verb::Probe => self.pending.len() >= CAPACITY,
         }
     }
 
@@ -185,7 +185,7 @@ impl State {
     /// unlock is not sent before the SET that it undoes was answered, and cannot overtake it on its way.
     fn next_one(&mut self, now: Instant) -> Option<Arc<Operation>> {
         self.pending.trim(|operation| operation.to_send(now));
-        let unanswered = self.state.iter().flat_map(|(_, batch)| batch.iter());
+        let unanswered = self.in_flight.iter().flat_map(|(_, batch)| batch.iter());
         let mut taken: HashSet<_> = unanswered
             .flat_map(|operation| operation.keys.as_slice())
             .cloned()
@@ -203,7 +203,7 @@ impl State {
 
     /// Since when nothing has been heard of what is unanswered; nothing if all is answered.
     pub(super) fn quiet_since(&self) -> Option<Instant> {
-        let (sent, _) = self.state.front()?;
+        let (sent, _) = self.in_flight.front()?;
         // Where commands go to several nodes, one answer says nothing of the others.
         Some(if self.is_one_by_one {
             *sent
@@ -228,12 +228,12 @@ impl State {
                 Verb::Unlock if is_back => self.pending.push(operation),
                 Verb::Unlock => self.keep_unlock(operation),
                 // A renewal of a server that was stopped may be carried out as late as a SET.
-                Verb::Lock | Verb::Restore | Verb::Renew if !is_back => keep(&mut self.unanswered, operation),
+                Verb::Lock | Verb::ReSet | Verb::Renew if !is_back => keep(&mut self.unanswered, operation),
                 // That its ttl is over is no reason here: a renewal may have counted this server since it is back.
-                Verb::Lock | Verb::Restore | Verb::Renew if operation.lock_state.is_released() => {
+                Verb::Lock | Verb::ReSet | Verb::Renew if operation.lock_state.is_released() => {
                     self.pending.push(&Arc::new(operation.undo()));
                 }
-                Verb::Lock | Verb::Restore | Verb::Renew | Verb::Raise | Verb::Look => {}
+                Verb::Lock | Verb::ReSet | Verb::Renew | Verb::UpdateFence | Verb::Probe => {}
             }
         }
     }

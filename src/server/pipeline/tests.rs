@@ -402,7 +402,7 @@ fn a_large_key_does_not_travel_with_others() {
 
 fn watching(number: usize) -> Arc<Operation> {
     let keys = Resources::One(number.to_string().into_bytes().into());
-    let look = operation_on(keys, Verb::Look, &Arc::default());
+    let look = operation_on(keys, Verb::Probe, &Arc::default());
     let mut look = Arc::into_inner(look).unwrap();
     look.watches = true;
     Arc::new(look)
@@ -475,7 +475,7 @@ fn new_locks_that_fill_the_queue_keep_no_renewal_out() {
         operation.votes_so_far()
     };
     assert_eq!(votes(Verb::Lock), [Vote::Unreachable(DownReason::Busy)]);
-    for verb in [Verb::Renew, Verb::Restore, Verb::Raise, Verb::Unlock] {
+    for verb in [Verb::Renew, Verb::ReSet, Verb::UpdateFence, Verb::Unlock] {
         assert_eq!(votes(verb), [Vote::Pending]);
     }
 }

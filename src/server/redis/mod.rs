@@ -201,7 +201,7 @@ impl Connector {
             peer.send_ahead(self.questions(peer)).await;
         }
         for peer in &peers {
-            facts.push(Box::pin(self.probe(peer)).await?);
+            facts.push(Box::pin(self.inspect(peer)).await?);
         }
         let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
         self.previous.retain(|run_id, _| is_there(run_id));
@@ -291,7 +291,7 @@ impl Connector {
         }
     }
 
-    /// What `probe` is going to ask whatever the answers are.
+    /// What `inspect` is going to ask whatever the answers are.
     fn questions(&self, peer: &Peer<'_>) -> Vec<(&'static str, Vec<Value>)> {
         let mut questions = vec![
             ("INFO", vec![]),
@@ -308,7 +308,7 @@ impl Connector {
         questions
     }
 
-    async fn probe(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
+    async fn inspect(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
         let mut info = String::new();
         let mut facts = match peer.command("INFO", vec![]).await? {
             Ok(frame) => {
@@ -414,7 +414,7 @@ fn feed(client: &Client) -> Feed {
     }))
 }
 
-/// Reads an error reply to a command of the probe.
+/// Reads an error reply to a command of the inspection.
 fn rejected(error: &str) -> DownReason {
     let words = Text::new(without_arguments(error));
     match Refusal::parse(error) {
@@ -489,7 +489,7 @@ enum NotOpened {
 struct Router {
     task: JoinHandle<Result<(), Error>>,
     relay: Option<Relay>,
-    /// How long each answer to a command of the probe may take.
+    /// How long each answer to a command of the inspection may take.
     limit: Duration,
 }
 

@@ -51,7 +51,7 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// Runs a command of the probe. The inner error is the server's reply.
+    /// Runs a command of the inspection. The inner error is the server's reply.
     pub(super) async fn command(
         &self,
         name: &'static str,

@@ -8,11 +8,11 @@
 --
 -- The verbs:
 --   lock     sets the keys unless any of them is there
---   restore  sets the keys that are missing, and the ttl of those of ours that would expire sooner, unless another has any
+--   re_set   sets the keys that are missing, and the ttl of those of ours that would expire sooner, unless another has any
 --   renew    sets the ttl of keys that would expire sooner, if all are ours
 --   shorten  sets the ttl, if all keys are ours
---   raise    changes no key, if all are ours
---   look     changes nothing
+--   update_fence  changes no key, if all are ours
+--   probe    changes nothing
 --   unlock   removes the keys that are ours
 --
 -- An operation with a token is fenced. If it was done, a lock stores a larger token than is stored for its keys, at least the
@@ -20,7 +20,7 @@
 -- token they were sent, unless a larger one is stored. If a token cannot be stored, no fence changes, and a lock sets no key.
 --
 -- The answer is a MessagePack list with one entry for each operation, in the same order:
---   1               it was done; to look: all keys are ours
+--   1               it was done; to probe: all keys are ours
 --   a larger number a fenced lock was granted, with this token
 --   0               a key is missing
 --   {pttl, value}   a key holds another value, and for how long (-1: it never expires); of several the one that stays longest
@@ -45,7 +45,7 @@ local function extend(key, verb, ttl)
     if type(left) == 'table' then
       return left.err
     end
-    if left >= tonumber(ttl) or (left == -1 and verb == 'restore') then
+    if left >= tonumber(ttl) or (left == -1 and verb == 're_set') then
       return
     end
   end
@@ -90,7 +90,7 @@ local function run_one(key, verb, value, ttl)
 
   local holder = redis.pcall('GET', key)
   if not holder then
-    if verb == 'restore' then
+    if verb == 're_set' then
       local reply = redis.pcall('SET', key, value, 'PX', ttl)
       return reply.err or 1
     end
@@ -102,7 +102,7 @@ local function run_one(key, verb, value, ttl)
   if holder ~= value or verb == 'lock' then
     return held(key, holder)
   end
-  if verb == 'look' or verb == 'raise' then
+  if verb == 'probe' or verb == 'update_fence' then
     return 1
   end
   if verb ~= 'unlock' then
@@ -156,7 +156,7 @@ local function run_all(keys, verb, value, ttl)
     end
   elseif blocked then
     return blocked
-  elseif verb == 'lock' or verb == 'restore' then
+  elseif verb == 'lock' or verb == 're_set' then
     failed = set_all(missing, value, ttl)
     if not failed then
       failed = extend_all(ours, verb, ttl)
@@ -311,7 +311,7 @@ local function run_fenced(run, keys, verb, value, ttl, token, expiry)
     return failed or token
   end
   -- A key that lives on is worth more than its token, which a majority has stored.
-  return verb == 'raise' and failed or 1
+  return verb == 'update_fence' and failed or 1
 end
 
 local operations = cmsgpack.unpack(ARGV[1])

@@ -118,9 +118,9 @@ fn what_is_no_token_refuses_a_fenced_lock_and_stays_as_it_is() {
             }
             // A key that is ours lives on without its token.
             connection.run(&[Arc::new(operation(Verb::Lock, &["a", "b"], "v", TTL))]);
-            fails(&server, &mut connection, fenced(Verb::Raise, &["a", "b"], "v", 2));
+            fails(&server, &mut connection, fenced(Verb::UpdateFence, &["a", "b"], "v", 2));
             let before = snapshot(&mut connection, &["a", "b", "c"]);
-            for verb in [Verb::Renew, Verb::Restore] {
+            for verb in [Verb::Renew, Verb::ReSet] {
                 assert_eq!(connection.run(&[fenced(verb, &["a", "b"], "v", 2)]), [Outcome::Done]);
             }
             let after = snapshot(&mut connection, &["a", "b", "c"]);
@@ -152,7 +152,7 @@ fn keys_that_cannot_all_be_changed_are_not_changed_at_all() {
     };
     let mut anyone = server.connect();
     let all = |verb| Arc::new(operation(verb, &["a", "b", "c"], "v", TTL));
-    for verb in [Verb::Lock, Verb::Restore] {
+    for verb in [Verb::Lock, Verb::ReSet] {
         fails(&server, &mut connection, all(verb));
     }
     for a in ["SET a v PX 5000", "SET a v"] {
@@ -160,7 +160,7 @@ fn keys_that_cannot_all_be_changed_are_not_changed_at_all() {
             for words in [a, b, "SET c v PX 5000"] {
                 anyone.say(words);
             }
-            fails(&server, &mut connection, all(Verb::Restore));
+            fails(&server, &mut connection, all(Verb::ReSet));
             if b != "DEL b" {
                 fails(&server, &mut connection, all(Verb::Renew));
             }
@@ -180,14 +180,14 @@ fn a_token_that_cannot_be_stored_for_all_keys_is_stored_for_none() {
     connection.say(&format!("PERSIST {}", fence_of("a")));
     fails(&server, &mut connection, fenced(Verb::Lock, &["a", "b", "c"], "v", 1));
     connection.say("SET c v PX 10000");
-    fails(&server, &mut connection, fenced(Verb::Raise, &["c"], "v", 7));
+    fails(&server, &mut connection, fenced(Verb::UpdateFence, &["c"], "v", 7));
 }
 
 #[test]
 fn a_key_that_is_put_back_never_ends_sooner_than_it_would_have() {
     let server = Server::start();
     let mut connection = server.connect();
-    let restore = |keys: &[&str], ttl| Arc::new(operation(Verb::Restore, keys, "v", ttl));
+    let re_set = |keys: &[&str], ttl| Arc::new(operation(Verb::ReSet, keys, "v", ttl));
     for keys in [&["a"][..], &["a", "b", "c"]] {
         for left in [None, Some(60_000)] {
             connection.say("FLUSHALL");
@@ -196,10 +196,10 @@ fn a_key_that_is_put_back_never_ends_sooner_than_it_would_have() {
                 connection.say(&format!("PEXPIRE a {left}"));
             }
             let before = snapshot(&mut connection, &["a"]);
-            assert_eq!(connection.run(&[restore(keys, TTL)]), [Outcome::Done]);
+            assert_eq!(connection.run(&[re_set(keys, TTL)]), [Outcome::Done]);
             assert_unchanged(&before, &snapshot(&mut connection, &["a"]));
         }
-        assert_eq!(connection.run(&[restore(keys, 10 * TTL)]), [Outcome::Done]);
+        assert_eq!(connection.run(&[re_set(keys, 10 * TTL)]), [Outcome::Done]);
         for key in keys {
             let left = snapshot(&mut connection, &[key])[*key].1;
             assert!((99_000..=100_000).contains(&left), "{left}");

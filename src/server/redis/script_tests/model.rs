@@ -72,7 +72,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let verb = prop_oneof![
         4 => Just(Verb::Lock),
-        2 => select(vec![Verb::Restore, Verb::Renew, Verb::Raise, Verb::Look]),
+        2 => select(vec![Verb::ReSet, Verb::Renew, Verb::UpdateFence, Verb::Probe]),
         2 => Just(Verb::Unlock),
     ];
     let proposal = prop_oneof![
@@ -89,7 +89,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         verb,
         keys,
         ttl,
-        fence: fence.filter(|_| !matches!(verb, Verb::Look | Verb::Unlock)),
+        fence: fence.filter(|_| !matches!(verb, Verb::Probe | Verb::Unlock)),
     });
     let step = prop_oneof![
         20 => run,
@@ -214,7 +214,7 @@ impl<'a> Case<'a> {
                 self.memory.run(&undo(keys), 0);
                 failed
             }
-            (Outcome::Done, Verb::Raise) => failed,
+            (Outcome::Done, Verb::UpdateFence) => failed,
             (outcome, _) => outcome,
         }
     }
@@ -274,7 +274,7 @@ impl<'a> Case<'a> {
 
     /// What the server within the process says of a key's ttl.
     fn left(&self, key: &str) -> i64 {
-        match self.memory.run(&operation(Verb::Look, &[key], "", Duration::ZERO), 0) {
+        match self.memory.run(&operation(Verb::Probe, &[key], "", Duration::ZERO), 0) {
             Outcome::Held { pttl, .. } => pttl,
             _ => -2,
         }

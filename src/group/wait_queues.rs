@@ -1,12 +1,15 @@
 //! The waiters of a handle: a queue for each set of resources, first in, first out. Only the waiter at the head of a queue
 //! talks to the servers.
 
-use super::{AttemptOptions, attempt::Attempt};
+use super::{
+    AttemptOptions,
+    ticket::{Ticket, Waiter},
+};
 use crate::{
     clock::micros,
     decision::{
         Holder, Vote, Waited,
-        head::{Conditions, Handover, Head, POLL_TRACKED, Step, Times},
+        head::{Handover, Head, POLL_TRACKED, Times},
         tally,
         turns::{KEPT, Seen, TICK, Turns},
     },
@@ -18,17 +21,13 @@ use crate::{
 use rand::{Rng, rngs::SmallRng};
 use std::{
     collections::{BTreeMap, HashMap},
-    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct WaitQueues {
@@ -46,50 +45,34 @@ pub(crate) struct WaitQueues {
     left_until: AtomicU64,
     created: Instant,
     /// How many queues there are, so that nobody takes the lock for nothing.
-    count: AtomicUsize,
+    pub(super) count: AtomicUsize,
 }
 
 #[derive(Debug)]
-struct Queues {
-    by_keys: HashMap<Resources, Queue>,
+pub(super) struct Queues {
+    pub(super) by_keys: HashMap<Resources, Queue>,
     /// Lines that nobody stands in any more, of resources that others want as well, and since when.
     empty: HashMap<Resources, (Head, Instant)>,
     /// When to look for those that can be forgotten.
     sweep_at: usize,
-    rng: SmallRng,
+    pub(super) rng: SmallRng,
     /// When all queues ask next. It moves on by [`POLL_TRACKED`].
     common_poll: Instant,
 }
 
 /// A queue, and who stands in it.
 #[derive(Debug)]
-struct Queue {
-    head: Head,
-    waiters: BTreeMap<u64, Arc<Waiter>>,
+pub(super) struct Queue {
+    pub(super) head: Head,
+    pub(super) waiters: BTreeMap<u64, Arc<Waiter>>,
     next_number: u64,
-    listening: Listening,
+    pub(super) listening: Listening,
     /// Why the head's last round failed; nothing since a waiter here was granted the resource.
-    votes: Vec<Vote>,
+    pub(super) votes: Vec<Vote>,
     /// With what the head asks, or asked last.
-    asked: Option<Arc<Operation>>,
+    pub(super) asked: Option<Arc<Operation>>,
     /// The servers that had not voted when the head's last round was decided.
-    late: Vec<usize>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    pub(crate) options: AttemptOptions,
-    slot: Mutex<Slot>,
-    woken: Notify,
-}
-
-#[derive(Debug)]
-enum Slot {
-    Empty,
-    /// Whoever unlocked has asked for this waiter.
-    HandedOver(Box<Attempt>),
-    /// The waiter does not wait any more.
-    Left,
+    pub(super) late: Vec<usize>,
 }
 
 /// What to do about the queue of keys that are unlocked here.
@@ -130,11 +113,7 @@ impl WaitQueues {
 
     /// Takes the last ticket in the queue for these keys.
     pub(crate) fn join(self: &Arc<Self>, keys: Resources, options: AttemptOptions) -> Ticket {
-        let waiter = Arc::new(Waiter {
-            options,
-            slot: Mutex::new(Slot::Empty),
-            woken: Notify::new(),
-        });
+        let waiter = Arc::new(Waiter::new(options));
         let (now, left_until) = (Instant::now(), self.left_until(&keys));
         let mut queues = self.queues();
         let Queues {
@@ -281,18 +260,18 @@ impl WaitQueues {
         u64::try_from(since.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns> {
+    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queues(&self) -> MutexGuard<'_, Queues> {
+    pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Queues {
     /// Keeps a queue that is empty now.
-    fn keep(&mut self, keys: Resources, head: Head) {
+    pub(super) fn keep(&mut self, keys: Resources, head: Head) {
         let now = Instant::now();
         if self.empty.len() >= self.sweep_at {
             let is_new = |since: Instant| now.saturating_duration_since(since) < KEPT;
@@ -302,7 +281,7 @@ impl Queues {
         self.empty.insert(keys, (head, now));
     }
 
-    fn times(&mut self, now: Instant, since: Instant) -> Times {
+    pub(super) fn times(&mut self, now: Instant, since: Instant) -> Times {
         let behind = (now + POLL_TRACKED / 2).saturating_duration_since(self.common_poll);
         if !behind.is_zero() {
             let steps = behind.as_millis() / POLL_TRACKED.as_millis() + 1;
@@ -316,33 +295,14 @@ impl Queues {
     }
 }
 
-impl Waiter {
-    /// Gives a waiter the round that was begun for it. If it has left meanwhile the round is undone.
-    pub(crate) fn hand_over(&self, attempt: Attempt) {
-        let mut slot = self.slot();
-        if matches!(*slot, Slot::Left) {
-            drop(slot);
-            drop(attempt);
-        } else {
-            *slot = Slot::HandedOver(Box::new(attempt));
-            drop(slot);
-            self.woken.notify_one();
-        }
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Queue {
     /// Takes in the votes that came after the head's last round was decided.
-    fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
+    pub(super) fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
         let Self { head, asked, late, .. } = self;
         let Some(asked) = asked.as_ref().filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
             return;
         };
-        asked.look_at_votes(|votes| {
+        asked.with_votes(|votes| {
             late.retain(|server| {
                 let vote = &votes[*server];
                 let is_open = is_open(vote);
@@ -356,209 +316,6 @@ impl Queue {
 }
 
 /// Whether a server may still vote.
-fn is_open(vote: &Vote) -> bool {
+pub(super) fn is_open(vote: &Vote) -> bool {
     matches!(vote, Vote::Pending | Vote::Silent)
-}
-
-/// Resolves at the next vote of one of these servers.
-async fn late_vote(late: Option<(Arc<Operation>, Vec<usize>)>) {
-    let Some((set, servers)) = late.filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
-        return std::future::pending().await;
-    };
-    let is_there = |votes: &[Vote]| servers.iter().any(|server| !is_open(&votes[*server]));
-    poll_fn(|cx| set.poll_votes(cx, |votes| is_there(votes).then_some(()))).await;
-}
-
-/// A ticket in a queue. Dropping it leaves the queue, and undoes what was begun for it.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    queues: Arc<WaitQueues>,
-    pub(crate) keys: Resources,
-    number: u64,
-    waiter: Arc<Waiter>,
-    pub(crate) listener: Arc<Listener>,
-}
-
-/// What a waiter does next.
-pub(crate) enum Next {
-    /// Wait for the votes of the round that was begun for it.
-    HandedOver(Attempt),
-    /// Begin a round.
-    Ask,
-    /// Look who holds the resource before that.
-    Look,
-}
-
-impl Ticket {
-    pub(crate) fn options(&self) -> AttemptOptions {
-        self.waiter.options
-    }
-
-    /// Waits until it is time to ask, or nothing if the handle is closed meanwhile.
-    pub(crate) async fn turn(&self, is_closed: impl Fn() -> bool) -> Option<Next> {
-        loop {
-            if is_closed() {
-                return None;
-            }
-            if let Slot::HandedOver(attempt) = std::mem::replace(&mut *self.waiter.slot(), Slot::Empty) {
-                return Some(Next::HandedOver(*attempt));
-            }
-            match self.step() {
-                None | Some(Step::Stay) => self.waiter.woken.notified().await,
-                Some(Step::Ask) => return Some(Next::Ask),
-                Some(Step::Look) => return Some(Next::Look),
-                // Boxed, because all others in the queue get by without it.
-                Some(Step::Wait(until)) => Box::pin(self.wait(until)).await,
-                Some(Step::Pause(until)) => Box::pin(self.pause(until)).await,
-            }
-        }
-    }
-
-    async fn wait(&self, until: Instant) {
-        let late = self.at_queue(|queues, _| {
-            let queue = queues.by_keys.get(&self.keys)?;
-            let asked = queue.asked.as_ref().filter(|_| !queue.late.is_empty())?;
-            Some((Arc::clone(asked), queue.late.clone()))
-        });
-        tokio::select! {
-            biased;
-            () = self.waiter.woken.notified() => {}
-            () = self.listener.told() => {}
-            () = late_vote(late) => {}
-            () = sleep_until(until) => {}
-        }
-    }
-
-    async fn pause(&self, until: Instant) {
-        tokio::select! {
-            biased;
-            () = self.waiter.woken.notified() => {}
-            () = sleep_until(until) => {}
-        }
-    }
-
-    /// What the head does now; nothing if this is not the head.
-    fn step(&self) -> Option<Step> {
-        self.at_queue(|queues, now| {
-            let Queues { by_keys, rng, .. } = queues;
-            let queue = by_keys.get_mut(&self.keys)?;
-            if queue.waiters.keys().next() != Some(&self.number) {
-                return None;
-            }
-            // These are older than any change that was told since.
-            queue.take_late(now, rng);
-            queue.listening.listener.take(|server| queue.head.changed(server));
-            Some(queue.head.step(now, rng))
-        })
-    }
-
-    /// Notes with what the head asks.
-    pub(crate) fn asks(&self, set: Arc<Operation>) {
-        self.at_queue(|queues, _| {
-            if let Some(queue) = queues.by_keys.get_mut(&self.keys) {
-                queue.asked = Some(set);
-                queue.late.clear();
-            }
-        });
-    }
-
-    /// Notes that the round was lost by these votes.
-    pub(crate) fn refused(&self, votes: &[Vote], conditions: Conditions) {
-        let was_left = self.queues.taken(&self.keys, votes);
-        self.at_queue(|queues, now| {
-            let times = queues.times(now, self.waiter.options.since);
-            let Queues { by_keys, rng, .. } = queues;
-            if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.head.refused(votes, was_left, times, conditions, rng);
-                queue.votes = votes.to_vec();
-                let open = votes.iter().enumerate().filter(|(_, vote)| is_open(vote));
-                queue.late = open.map(|(server, _)| server).collect();
-            }
-        });
-    }
-
-    /// Notes that the round is to be made again, after a pause of at most this.
-    pub(crate) fn ask_again(&self, pause: Duration) {
-        self.at_queue(|queues, now| {
-            let Queues { by_keys, rng, .. } = queues;
-            if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.head.ask_again(now + rng.gen_range(Duration::ZERO..=pause));
-            }
-        });
-    }
-
-    /// Whether others come first: they took the resource when this handle left it to them last, and have it perhaps.
-    pub(crate) fn gives_way(&self) -> bool {
-        self.queues.turns().gives_way(&self.keys, Instant::now())
-    }
-
-    /// Notes what the servers say of the resource, which report its changes from now on.
-    pub(crate) fn looked(&self, votes: &[Vote], conditions: Conditions) {
-        self.queues.taken(&self.keys, votes);
-        self.at_queue(|queues, now| {
-            let times = queues.times(now, self.waiter.options.since);
-            let Queues { by_keys, rng, .. } = queues;
-            if let Some(queue) = by_keys.get_mut(&self.keys) {
-                queue.head.looked(votes, times, conditions, rng);
-            }
-        });
-    }
-
-    /// Leaves the queue with what one stood there for.
-    pub(crate) fn won(self, expires: Instant, was_handed_over: bool, conditions: Conditions) {
-        self.at_queue(|queues, now| {
-            let times = queues.times(now, self.waiter.options.since);
-            if let Some(queue) = queues.by_keys.get_mut(&self.keys) {
-                queue.head.won(expires, was_handed_over, times, conditions);
-                // They tell of holders that are gone.
-                queue.votes.clear();
-                queue.asked = None;
-            }
-        });
-    }
-
-    /// What the servers told the head of the queue last; nothing if no round failed since this handle had the resource.
-    pub(crate) fn last_votes(&self) -> Vec<Vote> {
-        self.at_queue(|queues, _| queues.by_keys.get(&self.keys).map(|queue| queue.votes.clone()))
-            .unwrap_or_default()
-    }
-
-    fn at_queue<T>(&self, act: impl FnOnce(&mut Queues, Instant) -> T) -> T {
-        act(&mut self.queues.queues(), Instant::now())
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let called = std::mem::replace(&mut *self.waiter.slot(), Slot::Left);
-        // Its unlock goes out before the next in the queue is woken.
-        drop(called);
-        let mut queues = self.queues.queues();
-        let Some(queue) = queues.by_keys.get_mut(&self.keys) else {
-            return;
-        };
-        let was_first = queue.waiters.keys().next() == Some(&self.number);
-        queue.waiters.remove(&self.number);
-        match queue.waiters.values().next() {
-            Some(_) if Sabotage::NextNotWoken.is_on() => queue.head.left(),
-            Some(next) if was_first => {
-                queue.head.left();
-                let next = Arc::clone(next);
-                drop(queues);
-                next.woken.notify_one();
-            }
-            Some(_) => {}
-            None => {
-                let Some(Queue { head, listening, .. }) = queues.by_keys.remove(&self.keys) else {
-                    return;
-                };
-                if head.has_rivals() {
-                    queues.keep(self.keys.clone(), head);
-                }
-                self.queues.count.fetch_sub(1, Ordering::Release);
-                drop(queues);
-                drop(listening);
-            }
-        }
-    }
 }
