@@ -81,3 +81,84 @@ impl Drop for Running {
         self.lane.detach(&DownReason::Closed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::Vote,
+        monitor::ServerState,
+        resource::several::Sealed,
+        server::{Claim, Operation, Verb},
+        testing::MemoryServer,
+    };
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        time::Duration,
+    };
+    use tokio::time::Instant;
+
+    /// Two servers that are up, and what the supervisor of the first holds.
+    fn running() -> (Arc<Closing>, Arc<Lane>, Running) {
+        let addresses = [(); 2].map(|()| MemoryServer::new().server().address());
+        let monitor = Monitor::new(&[&addresses]);
+        monitor.up(0);
+        monitor.up(1);
+        let closing = Arc::new(Closing {
+            under_way: Arc::default(),
+            rooms: vec![Arc::new(Room::new(2, Arc::default()))],
+            monitor: Arc::new(monitor),
+        });
+        let lane = Arc::new(Lane::new(0, Arc::default()));
+        let running = Running::new(0, &lane, &closing);
+        (closing, lane, running)
+    }
+
+    fn states(closing: &Closing) -> Vec<ServerState> {
+        let servers = closing.monitor.servers([None, None].into_iter());
+        servers.into_iter().map(|server| server.state).collect()
+    }
+
+    /// Why the lane takes no operation.
+    fn reason(lane: &Arc<Lane>) -> Vote {
+        let (now, ttl) = (Instant::now(), Duration::from_secs(1));
+        let keys_and_value = ("r".into_resources(), "v".into());
+        let times = (now, now + ttl);
+        let lock = Operation::vote_by(times, Verb::Lock, keys_and_value, Arc::<Claim>::default(), ttl, 1);
+        let lock = Arc::new(lock);
+        lane.submit(&[&lock]);
+        lock.look_at_votes(|votes| votes[0].clone())
+    }
+
+    const CLOSED: ServerState = ServerState::Down(DownReason::Closed);
+
+    #[test]
+    fn a_supervisor_that_is_dropped_closes_the_handle() {
+        let (closing, lane, running) = running();
+        drop(running);
+        assert!(closing.under_way.is_closed());
+        assert_eq!(states(&closing), [CLOSED, CLOSED]);
+        assert_eq!(reason(&lane), Vote::Unreachable(DownReason::Closed));
+    }
+
+    #[test]
+    fn a_supervisor_that_panics_leaves_the_other_servers() {
+        let (closing, lane, running) = running();
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let _running = running;
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err() && !closing.under_way.is_closed());
+        assert_eq!(states(&closing), [CLOSED, ServerState::Up]);
+        assert_eq!(reason(&lane), Vote::Unreachable(DownReason::Closed));
+    }
+
+    #[test]
+    fn a_supervisor_that_ended_by_itself_closes_nothing() {
+        let (closing, lane, running) = running();
+        running.end();
+        assert!(!closing.under_way.is_closed());
+        assert_eq!(states(&closing), [ServerState::Up, ServerState::Up]);
+        assert_eq!(reason(&lane), Vote::Unreachable(DownReason::NotYet));
+    }
+}
