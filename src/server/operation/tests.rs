@@ -8,8 +8,12 @@ use crate::{
     server::{DownReason, Promise, Refusal},
 };
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Sender, channel},
+    },
     task::Wake,
+    thread,
 };
 use tokio::time::advance;
 
@@ -145,6 +149,11 @@ async fn a_token_is_raised_where_the_lock_was_granted_with_a_smaller_one_or_may_
         assert_eq!(raise.votes_so_far(), votes, "{number}");
         assert_eq!((raise.verb, raise.fence), (Verb::Raise, Some(fence)));
         assert_eq!((raise.until(), raise.ttl()), (lock.until(), lock.ttl()));
+        assert_eq!(
+            raise.vote(2, Vote::Granted),
+            None,
+            "a server that has not voted decides nothing"
+        );
     }
 }
 
@@ -165,6 +174,28 @@ async fn a_caller_is_woken_by_the_vote_that_decides_or_by_each_if_it_counts_them
         assert_eq!(counts, if counts_itself { [1, 2, 2] } else { [0, 1, 1] }, "{verb:?}");
         assert!(operation.poll_complete(&mut Context::from_waker(&waker)).is_ready());
     }
+}
+
+#[test]
+fn a_waker_may_look_at_the_votes_at_once() {
+    struct Looks(Mutex<Option<Arc<Operation>>>, Sender<Vec<Vote>>);
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let operation = self.0.lock().unwrap().take().unwrap();
+            self.1.send(operation.votes_so_far()).unwrap();
+        }
+    }
+    let (looked, saw) = channel();
+    let vote = move || {
+        let operation = Arc::new(operation(Verb::Look));
+        let waker = Arc::new(Looks(Mutex::new(Some(Arc::clone(&operation))), looked)).into();
+        assert!(operation.poll_decision(&mut Context::from_waker(&waker)).is_pending());
+        operation.vote(0, Vote::Granted);
+    };
+    let voting = thread::spawn(vote);
+    let votes = saw.recv_timeout(secs(30)).expect("it is woken, and not under a lock");
+    assert_eq!(votes, [Vote::Granted, Vote::Pending, Vote::Pending]);
+    voting.join().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
