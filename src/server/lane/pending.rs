@@ -201,7 +201,9 @@ mod tests {
 
     fn pending(operations: &[Arc<Operation>]) -> Pending {
         let mut pending = Pending::default();
-        operations.iter().for_each(|operation| pending.push(operation));
+        for operation in operations {
+            pending.push(operation);
+        }
         pending
     }
 
@@ -218,10 +220,10 @@ mod tests {
 
     #[test]
     fn what_keeps_a_lock_comes_first_and_what_watches_comes_last() {
-        let [watching, look, lock] = [watching(), operation(Verb::Look), operation(Verb::Lock)];
+        let [watching, look, set] = [watching(), operation(Verb::Look), operation(Verb::Lock)];
         let [renew, restore, raise] = [Verb::Renew, Verb::Restore, Verb::Raise].map(operation);
-        let waits = [&watching, &look, &renew, &lock, &restore, &raise].map(Arc::clone);
-        let order = [&renew, &restore, &raise, &look, &lock, &watching];
+        let waits = [&watching, &look, &renew, &set, &restore, &raise].map(Arc::clone);
+        let order = [&renew, &restore, &raise, &look, &set, &watching];
         assert_eq!((pending(&waits).len(), pending(&waits).urgent()), (6, 3));
         assert!(are(&pending(&waits).take_all(), &order));
         assert!(are(
@@ -255,8 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_of_no_use_is_dropped_at_the_front_of_each_class() {
-        let (renew, lock, look) = (operation(Verb::Renew), operation(Verb::Lock), operation(Verb::Look));
-        let mut pending = pending(&[&renew, &lock, &renew, &look, &lock].map(Arc::clone));
+        let (renew, set, look) = (operation(Verb::Renew), operation(Verb::Lock), operation(Verb::Look));
+        let mut pending = pending(&[&renew, &set, &renew, &look, &set].map(Arc::clone));
         // Of the others something else is sent.
         let instead = operation(Verb::Look);
         pending.trim(|operation| match operation.verb {
@@ -264,7 +266,7 @@ mod tests {
             Verb::Look => Some(Arc::clone(&instead)),
             _ => Some(Arc::clone(operation)),
         });
-        assert!(are(&pending.take_all(), &[&renew, &renew, &instead, &lock]));
+        assert!(are(&pending.take_all(), &[&renew, &renew, &instead, &set]));
     }
 
     #[test]

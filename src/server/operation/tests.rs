@@ -72,7 +72,7 @@ async fn an_operation_is_not_sent_when_it_is_over_or_its_claim_is_released_unles
         operation.claim.release();
         let is_asked_for = matches!(verb, Verb::Look | Verb::Unlock);
         assert_eq!(is_stale(secs(0)), !is_asked_for, "{verb:?}");
-        assert_eq!(operation.is_orphaned(now), true, "{verb:?}");
+        assert!(operation.is_orphaned(now), "{verb:?}");
     }
     assert!(!operation(Verb::Lock).is_orphaned(Instant::now() + secs(3_600)));
 }
@@ -80,22 +80,19 @@ async fn an_operation_is_not_sent_when_it_is_over_or_its_claim_is_released_unles
 #[tokio::test(start_paused = true)]
 async fn of_a_lost_lock_a_look_is_sent_as_long_as_its_waiter_wants_to_hear_of_changes() {
     let now = Instant::now();
-    let lock = |watches| {
-        let mut lock = operation(Verb::Lock);
-        lock.watches = watches;
-        lock.claim.release();
-        Arc::new(lock)
+    let set = |watches| {
+        let mut set = operation(Verb::Lock);
+        set.watches = watches;
+        set.claim.release();
+        Arc::new(set)
     };
-    assert!(lock(false).to_send(now).is_none());
-    assert!(lock(true).to_send(now + secs(10)).is_none());
-    let lock = lock(true);
-    let look = lock.to_send(now).unwrap();
-    assert_eq!(
-        (look.verb, look.watches, look.until()),
-        (Verb::Look, true, lock.until())
-    );
+    assert!(set(false).to_send(now).is_none());
+    assert!(set(true).to_send(now + secs(10)).is_none());
+    let set = set(true);
+    let look = set.to_send(now).unwrap();
+    assert_eq!((look.verb, look.watches, look.until()), (Verb::Look, true, set.until()));
     look.vote(1, held());
-    assert_eq!(lock.votes_so_far(), [Vote::Pending, held(), Vote::Pending]);
+    assert_eq!(set.votes_so_far(), [Vote::Pending, held(), Vote::Pending]);
     look.claim.release();
     assert!(look.to_send(now).is_some_and(|sent| Arc::ptr_eq(&sent, &look)));
 }
