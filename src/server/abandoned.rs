@@ -27,9 +27,7 @@ impl Closing {
 
     /// The same where no task is left that could say that the servers are down.
     fn abandon(&self) {
-        if self.under_way.is_closed() {
-            return;
-        }
+        // First, so that no round which begins now blames the servers.
         self.under_way.close();
         self.monitor.all_down(&DownReason::Closed);
         self.close();
@@ -139,6 +137,14 @@ mod tests {
         assert!(closing.under_way.is_closed());
         assert_eq!(states(&closing), [CLOSED, CLOSED]);
         assert_eq!(reason(&lane), Vote::Unreachable(DownReason::Closed));
+    }
+
+    #[test]
+    fn a_supervisor_that_is_dropped_while_the_handle_closes_reports_its_servers_as_down() {
+        let (closing, _, running) = running();
+        closing.close();
+        drop(running);
+        assert_eq!(states(&closing), [CLOSED, CLOSED]);
     }
 
     #[test]
