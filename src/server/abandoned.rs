@@ -24,7 +24,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(
+    pub(crate) fn new(
         server: usize,
         pipeline: &Arc<Pipeline>,
         monitor: &Arc<Monitor>,

@@ -16,6 +16,8 @@ mod time;
 mod under_way;
 
 pub(crate) use abandoned::Abandon;
+#[cfg(test)]
+pub(crate) use abandoned::Running;
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use held_up::{TimeIsUp, answer_within, was_held_up};
 pub(crate) use lock_state::{LockState, Promise};

@@ -268,6 +268,21 @@ async fn a_renewal_that_failed_is_tried_again_after_a_twentieth_of_the_ttl() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_forgets_the_key_whenever_it_is_put_back_is_not_asked_without_end() {
+    let servers = start(3);
+    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    servers[1].delay(ms(2));
+    for _ in 0..3_000 {
+        // Of this the server tells nothing.
+        servers[1].forget_all();
+        sleep(ms(1)).await;
+    }
+    // The look after 100 ms let it be renewed once.
+    assert!(guard.remaining() < ms(27_100), "{:?}", guard.remaining());
+    assert!(guard.remaining() > ms(26_950), "{:?}", guard.remaining());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_keeps_forgetting_the_key_delays_no_renewal() {
     let servers = start(3);
     let (_redlock, guard) = guard(&servers, ms(500)).await;

@@ -1,7 +1,7 @@
 //! A handle that outlives the runtime that it was built in.
 
 use crate::{connect, eventually, ms, secs, start};
-use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState};
+use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState, testing::MemoryServer};
 use std::future::IntoFuture;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -67,6 +67,22 @@ fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
     drop(first);
     let waited = second.block_on(async { timeout(secs(10), redlock.wait_connected()).await });
     assert_eq!(waited, Ok(false));
+}
+
+#[test]
+fn an_attempt_in_another_runtime_whose_answers_are_on_their_way_ends() {
+    let servers = start(3);
+    let (first, second) = (runtime(), runtime());
+    let redlock = first.block_on(connect(&servers));
+    servers.iter().for_each(MemoryServer::freeze);
+    second.block_on(async {
+        let request = redlock.lock("r", secs(600)).round_timeout(secs(300));
+        let locking = tokio::spawn(request.into_future());
+        tokio::task::yield_now().await;
+        tokio::task::spawn_blocking(move || drop(first)).await.unwrap();
+        let ended = timeout(secs(10), locking).await.expect("it does not hang").unwrap();
+        assert_eq!(ended.unwrap_err(), LockError::Closed);
+    });
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! less was carried out.
 
 use crate::{builder, connect, delay_all, ms, secs, start};
-use multiredlock::RenewError;
-use std::future::IntoFuture;
+use multiredlock::{Loss, RenewError, testing::MemoryServer};
+use std::future::{IntoFuture, pending};
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(start_paused = true)]
@@ -100,4 +100,39 @@ async fn a_guard_whose_lock_is_renewed_by_hand_for_less_ends_sooner() {
         .unwrap_err();
     let loss = timeout(ms(801), guard.lost()).await.expect("in time");
     assert!(guard.loss().is_some(), "{loss:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_renews_in_time_a_lock_that_was_renewed_by_hand_for_less() {
+    // The guard renews after 20 s, or a third of what is left after the renewal by hand if that is sooner.
+    for (held_for, ttl) in [(secs(5), secs(1)), (secs(19), secs(30))] {
+        let servers = start(3);
+        let redlock = connect(&servers).await;
+        let guard = redlock.acquire("r", secs(60)).await.unwrap();
+        sleep(held_for).await;
+        let lock = redlock.renew(&guard.lock(), ttl).await.unwrap();
+        assert_eq!(guard.remaining(), lock.validity());
+        sleep(secs(2)).await;
+        assert!(guard.remaining() > secs(57), "{guard:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_waits_for_a_loss_is_told_in_time_when_the_lock_was_renewed_by_hand_for_less() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    let guard = redlock.acquire("r", secs(60)).await.unwrap();
+    let lock = guard.lock();
+    let renewing = async {
+        sleep(secs(1)).await;
+        servers.iter().for_each(MemoryServer::freeze);
+        let renewal = redlock.renew(&lock, secs(1)).round_timeout(ms(100));
+        renewal.await.unwrap_err();
+        pending::<Loss>().await
+    };
+    let loss = tokio::select! {
+        loss = timeout(ms(1_902), guard.lost()) => loss.expect("in time"),
+        loss = renewing => loss,
+    };
+    assert!(matches!(loss, Loss::Expired { .. }), "{loss}");
 }

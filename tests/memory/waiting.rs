@@ -182,6 +182,21 @@ async fn the_front_is_woken_when_a_majority_can_be_reached_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiters_end_at_once_when_their_handle_is_closed_also_while_no_server_is_up() {
+    let servers = start(3);
+    let redlock = connect(&servers).await;
+    servers.iter().for_each(MemoryServer::crash);
+    up(&redlock, 0).await;
+    let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
+    sleep(secs(10)).await;
+    redlock.close().await;
+    for waiter in waiters {
+        let ended = timeout(ms(10), waiter).await.expect("at once").unwrap();
+        assert_eq!(ended.unwrap_err(), LockError::Closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_outlives_all_servers() {
     let servers = start(3);
     let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
