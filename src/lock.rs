@@ -4,7 +4,7 @@ use crate::{
     decision::Shortened,
     group::lease::{Lease, Locked},
     resource::{IntoResources, LONGEST, Resources},
-    server::LockState,
+    server::{LockState, Subject},
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -127,6 +127,15 @@ impl Lock {
 
     pub(crate) fn shared_value(&self) -> &Arc<str> {
         &self.value
+    }
+
+    /// The lock by these keys, which are its resources with a prefix.
+    pub(crate) fn subject(&self, keys: Resources) -> Subject {
+        Subject {
+            keys,
+            value: Arc::clone(&self.value),
+            lock_state: Arc::clone(&self.state),
+        }
     }
 
     pub(crate) fn lock_state(&self) -> &Arc<LockState> {

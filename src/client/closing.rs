@@ -50,7 +50,7 @@ mod tests {
         event::ServerState,
         group::wait_queues::WaitQueues,
         resource::several::Sealed,
-        server::{LockState, Operation, Pipeline, Running, Verb},
+        server::{Operation, Pipeline, Running, Subject, Verb},
         testing::MemoryServer,
     };
     use std::{
@@ -84,9 +84,8 @@ mod tests {
     /// Why the pipeline takes no operation.
     fn reason(pipeline: &Arc<Pipeline>) -> Vote {
         let (now, ttl) = (Instant::now(), Duration::from_secs(1));
-        let keys_and_value = ("r".into_resources(), "v".into());
-        let times = (now, now + ttl);
-        let lock = Operation::vote_by(times, Verb::Lock, keys_and_value, Arc::<LockState>::default(), ttl, 1);
+        let subject = Subject::new("r".into_resources(), "v");
+        let lock = Operation::new(Verb::Lock, subject, now, now + ttl, ttl, 1);
         let lock = Arc::new(lock);
         pipeline.submit(&[&lock]);
         lock.with_votes(|votes| votes[0].clone())

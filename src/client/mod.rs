@@ -151,15 +151,14 @@ impl Core {
         let now = Instant::now();
         let unknown = (!lock.is_of_known_age()).then_some(now + KEEP_UNLOCK);
         let expires = lock.lock_state().expires().max(unknown).unwrap_or(now);
-        let keys_and_value = (keys, Arc::clone(lock.shared_value()));
+        let subject = lock.subject(keys);
         match self.group_of_lock(lock) {
-            Ok(group) => self.groups[group].unlock(keys_and_value, lock.lock_state(), lock.since(), (now, expires)),
+            Ok(group) => self.groups[group].unlock(subject, lock.since(), now, expires),
             Err(error) => {
                 warn!(%error, "unlock");
                 lock.lock_state().release();
                 // No server votes on it, so that it is over at once.
-                let lock_state = Arc::clone(lock.lock_state());
-                Arc::new(Operation::unlock(keys_and_value, lock_state, (now, expires), 0))
+                Arc::new(Operation::unlock(subject, now, expires, 0))
             }
         }
     }

@@ -97,7 +97,8 @@ impl Turns {
     pub(crate) fn ended(
         &mut self,
         keys: &Resources,
-        (granted, now): (Instant, Instant),
+        granted: Instant,
+        now: Instant,
         again: bool,
         unit: impl Fn() -> Duration,
     ) -> Option<Instant> {
@@ -255,7 +256,7 @@ mod tests {
         fn turn(&mut self) -> Duration {
             let granted = self.now;
             self.now += self.hold;
-            self.turns.ended(&self.keys, (granted, self.now), true, || TICK);
+            self.turns.ended(&self.keys, granted, self.now, true, || TICK);
             let pause = self.turns.pause(&self.keys, self.now);
             let pause = pause.map_or(Duration::ZERO, |until| until - self.now);
             self.now += pause;
@@ -320,16 +321,13 @@ mod tests {
     fn what_had_no_turn_in_the_run_need_not_pause() {
         let mut turns = Turns::default();
         let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
-        let until = turns.ended(&a, (start, start + ms(10)), true, || TICK).unwrap();
+        let until = turns.ended(&a, start, start + ms(10), true, || TICK).unwrap();
         assert_eq!(until, start + ms(14));
         assert_eq!(turns.pause(&a, start + ms(11)), Some(until));
         assert_eq!(turns.pause(&both, start + ms(11)), None);
         assert_eq!(turns.pause(&a, until), None);
         // It has its turn, after which a run of its own begins.
-        assert_eq!(
-            turns.ended(&both, (start + ms(11), start + ms(12)), true, || TICK),
-            None
-        );
+        assert_eq!(turns.ended(&both, start + ms(11), start + ms(12), true, || TICK), None);
         assert_eq!(turns.pause(&a, start + ms(12)), None);
     }
 
@@ -338,7 +336,7 @@ mod tests {
         let (mut turns, keys, start) = (Turns::default(), "r".into_resources(), Instant::now());
         let far = || ms(20);
         for (granted, ended, pauses) in [(0, 30, false), (50, 75, false), (160, 230, false), (240, 241, true)] {
-            let until = turns.ended(&keys, (start + ms(granted), start + ms(ended)), true, far);
+            let until = turns.ended(&keys, start + ms(granted), start + ms(ended), true, far);
             assert_eq!(until.is_some(), pauses, "{granted}");
         }
     }
@@ -349,7 +347,7 @@ mod tests {
         let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
         assert!(turns.is_empty() && !turns.gives_way(&a, start) && !turns.is_in_run(&a, start));
         let ended = start + ms(10);
-        turns.ended(&a, (start, ended), true, || TICK);
+        turns.ended(&a, start, ended, true, || TICK);
         assert!(!turns.is_empty() && !turns.is_in_run(&a, ended), "it pauses");
         assert!(!turns.gives_way(&a, ended + ms(9)), "nobody used the pause yet");
 
@@ -366,9 +364,9 @@ mod tests {
         let mut turns = Turns::default();
         let (mut now, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
         for _ in 0..3 * MANY_PAUSES {
-            let until = turns.ended(&a, (now, now + ms(10)), true, || TICK);
+            let until = turns.ended(&a, now, now + ms(10), true, || TICK);
             assert_eq!(until, Some(now + ms(14)), "a run lasts 4 ms");
-            assert_eq!(turns.ended(&both, (now + ms(11), now + ms(12)), true, || TICK), None);
+            assert_eq!(turns.ended(&both, now + ms(11), now + ms(12), true, || TICK), None);
             now += ms(30);
         }
     }
@@ -390,12 +388,7 @@ mod tests {
         let (mut turns, start) = (Turns::default(), Instant::now());
         for number in 0..10_000_u64 {
             let now = start + ms(number);
-            turns.ended(
-                &number.to_string().into_resources(),
-                (now, now),
-                number % 2 == 0,
-                || TICK,
-            );
+            turns.ended(&number.to_string().into_resources(), now, now, number % 2 == 0, || TICK);
         }
         assert!(turns.runs.len() <= 500, "{}", turns.runs.len());
     }

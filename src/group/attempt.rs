@@ -11,7 +11,7 @@ use crate::{
     fault::Sabotage,
     fence::Fence,
     resource::Resources,
-    server::{Listener, Operation, Round, Verb},
+    server::{Listener, Operation, Round, Subject, Verb},
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
@@ -54,10 +54,8 @@ impl Attempt {
         let under_way = servers.under_way.begin()?;
         let start = Moment::now();
         let waited = Waited::new(start.instant().saturating_duration_since(options.since));
-        let value: Arc<str> = fresh(&servers.id, SystemTime::now(), waited).into();
-        let keys_and_value = (keys.clone(), value);
-        let times = (start, ttl.promised());
-        let mut set = servers.operation(Verb::Lock, keys_and_value, &Arc::default(), ttl.duration(), times);
+        let subject = Subject::new(keys.clone(), fresh(&servers.id, SystemTime::now(), waited));
+        let mut set = servers.operation(Verb::Lock, subject, ttl.duration(), start, ttl.promised());
         set.watches = watches;
         set.fence = fence_expiry.map(|expiry| Fence {
             token: servers.next_token(),
@@ -89,7 +87,7 @@ impl Attempt {
 
     /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Locked, Failed> {
-        let decided = match self.servers.decide(&self.set, (self.start, 0), self.options).await {
+        let decided = match self.servers.decide(&self.set, self.start, 0, self.options).await {
             Ok(lease) => self.fence(lease).await,
             Err(failed) => Err(failed),
         };
@@ -128,7 +126,7 @@ impl Attempt {
         {
             pipeline.submit(&[&update]);
         }
-        let lease = self.servers.decide(&update, (self.start, 0), self.options).await?;
+        let lease = self.servers.decide(&update, self.start, 0, self.options).await?;
         Ok((lease, Some(token)))
     }
 }

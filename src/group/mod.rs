@@ -20,7 +20,7 @@ use crate::{
     address::Address,
     decision::Vote,
     resource::Resources,
-    server::{KeysAndValue, LockState, Operation, UnderWay},
+    server::{Operation, Subject, UnderWay},
 };
 use lease::{Failed, Locked};
 use std::{sync::Arc, time::Duration};
@@ -67,23 +67,16 @@ impl Group {
     /// `expires`.
     ///
     /// An attempt for the next waiter here travels right behind it.
-    pub(crate) fn unlock(
-        &self,
-        keys_and_value: KeysAndValue,
-        lock_state: &Arc<LockState>,
-        since: Instant,
-        (now, expires): (Instant, Instant),
-    ) -> Arc<Operation> {
-        lock_state.release();
-        let keys = keys_and_value.0.clone();
-        let (lock_state, servers) = (Arc::clone(lock_state), self.servers.pipelines.len());
-        let unlock = Arc::new(Operation::unlock(keys_and_value, lock_state, (now, expires), servers));
+    pub(crate) fn unlock(&self, subject: Subject, since: Instant, now: Instant, expires: Instant) -> Arc<Operation> {
+        subject.lock_state.release();
+        let unlock = Arc::new(Operation::unlock(subject, now, expires, self.servers.pipelines.len()));
+        let keys = &unlock.keys;
         let listener = match self
             .queues
-            .unlocked(&keys, since, || self.servers.conditions().round_trip)
+            .unlocked(keys, since, || self.servers.conditions().round_trip)
         {
             AfterUnlock::HandOver(waiter, listener) => {
-                match Attempt::new(&self.servers, &keys, waiter.options, false, Some(&listener)) {
+                match Attempt::new(&self.servers, keys, waiter.options, false, Some(&listener)) {
                     Some(next) => {
                         next.send(Some(&unlock));
                         waiter.hand_over(next);
@@ -101,7 +94,7 @@ impl Group {
                 None
             }
         };
-        self.servers.changes.removed_here(&keys, listener.as_ref(), |_| true);
+        self.servers.changes.removed_here(keys, listener.as_ref(), |_| true);
         unlock
     }
 

@@ -6,7 +6,7 @@ use crate::{
     decision::{DownReason, Drift, Patience, Ttl},
     resource::Resources,
     server::{
-        LockState,
+        Subject,
         link::{Answer, Command, Link, Outcome, Task},
     },
 };
@@ -75,11 +75,11 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
         // A short way: one command at a time.
         pipeline.heard(Duration::ZERO);
     }
-    let (lock_state, start) = (Arc::<LockState>::default(), Barrier::new(2));
-    let keys = Resources::One(b"r"[..].into());
+    let start = Barrier::new(2);
+    let subject = Subject::new(Resources::One(b"r"[..].into()), "v");
     thread::scope(|scope| {
         for thread in [1, 2] {
-            let (servers, lock_state, keys, start) = (&servers, &lock_state, &keys, &start);
+            let (servers, subject, start) = (&servers, &subject, &start);
             scope.spawn(move || {
                 let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 let _entered = runtime.enter();
@@ -92,7 +92,7 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
                         fence_expiry: None,
                         since: Instant::now(),
                     };
-                    let mut renewal = pin!(servers.renew((keys.clone(), "v".into()), lock_state, None, options));
+                    let mut renewal = pin!(servers.renew(subject.clone(), None, options));
                     // It is submitted at the first poll.
                     let _ = renewal.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 }

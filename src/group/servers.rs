@@ -17,10 +17,7 @@ use crate::{
     fence::Fence,
     metrics,
     resource::Resources,
-    server::{
-        Changes, KeysAndValue, LockState, Operation, Pipeline, Promise, UnderWay, Verb, answer_within, later,
-        was_held_up,
-    },
+    server::{Changes, Operation, Pipeline, Promise, Subject, UnderWay, Verb, answer_within, later, was_held_up},
 };
 use std::{
     future::poll_fn,
@@ -69,31 +66,25 @@ impl Servers {
     /// Keys that were put back are not counted: their server may have granted the resource to another in between.
     pub(crate) async fn renew(
         &self,
-        keys_and_value: KeysAndValue,
-        lock_state: &Arc<LockState>,
+        subject: Subject,
         token: Option<u64>,
         options: AttemptOptions,
     ) -> Result<Lease, Failed> {
         let AttemptOptions { ttl, fence_expiry, .. } = options;
+        let lock_state = Arc::clone(&subject.lock_state);
         let (renewal, number, start) = {
             let _in_order = lock_state.order();
             let start = Moment::now();
             let counted = lock_state.begin(start, ttl.duration(), ttl.promised());
             let number = counted.number;
-            let renewal = self.operation(
-                Verb::Renew,
-                keys_and_value,
-                lock_state,
-                ttl.duration(),
-                (start, ttl.promised()),
-            );
+            let renewal = self.operation(Verb::Renew, subject, ttl.duration(), start, ttl.promised());
             let mut renewal = renewal.counted(counted);
             renewal.fence = token.zip(fence_expiry).map(|(token, expiry)| Fence { token, expiry });
             let renewal = Arc::new(renewal);
             self.submit(&[&renewal]);
             (renewal, number, start)
         };
-        let lease = self.decide(&renewal, (start, number), options).await?;
+        let lease = self.decide(&renewal, start, number, options).await?;
         lock_state.granted(number);
         self.re_set_missing(&renewal);
         Ok(lease)
@@ -110,9 +101,8 @@ impl Servers {
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
         let nobodys = || fresh(&self.id, SystemTime::now(), Waited::default()).into();
-        let our_value = value.map_or_else(nobodys, Arc::clone);
-        let times = (Moment::now(), limit);
-        let mut probe = self.operation(Verb::Probe, (keys, our_value), &Arc::default(), limit, times);
+        let subject = Subject::new(keys, value.map_or_else(nobodys, Arc::clone));
+        let mut probe = self.operation(Verb::Probe, subject, limit, Moment::now(), limit);
         probe.watches = watches;
         let probe = Arc::new(probe);
         self.submit(&[&probe]);
@@ -204,33 +194,28 @@ impl Servers {
         }
     }
 
+    /// An operation that begins at `start`, and is of no interest when `limit` is over.
     pub(super) fn operation(
         &self,
         verb: Verb,
-        keys_and_value: KeysAndValue,
-        lock_state: &Arc<LockState>,
+        subject: Subject,
         ttl: Duration,
-        (start, limit): (Moment, Duration),
+        start: Moment,
+        limit: Duration,
     ) -> Operation {
-        let until = later(start.instant(), limit);
-        let times = (start.instant(), until);
-        Operation::vote_by(
-            times,
-            verb,
-            keys_and_value,
-            Arc::clone(lock_state),
-            ttl,
-            self.pipelines.len(),
-        )
+        let now = start.instant();
+        Operation::new(verb, subject, now, later(now, limit), ttl, self.pipelines.len())
     }
 
     /// Waits for the vote that decides, or until so many servers are silent that none will.
     pub(super) async fn decide(
         &self,
         operation: &Operation,
-        (start, number): (Moment, u64),
-        AttemptOptions { ttl, patience, .. }: AttemptOptions,
+        start: Moment,
+        number: u64,
+        options: AttemptOptions,
     ) -> Result<Lease, Failed> {
+        let AttemptOptions { ttl, patience, .. } = options;
         let decision = self.decision(operation, patience).await;
         let start = if Sabotage::ClockReadLate.is_on() {
             Moment::now()

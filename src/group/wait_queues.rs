@@ -189,7 +189,7 @@ impl WaitQueues {
         let now = Instant::now();
         let unit = || self.unit(now, &unit);
         let mut turns = self.turns();
-        let until = turns.ended(keys, (since, now), again > 0, unit);
+        let until = turns.ended(keys, since, now, again > 0, unit);
         self.has_turns.store(!turns.is_empty(), Ordering::Release);
         drop(turns);
         if let Some(until) = until {

@@ -88,7 +88,6 @@ impl RenewRequest {
         if core.is_closed() {
             return Err(RenewError::Closed);
         }
-        let keys_and_value = (keys, Arc::clone(lock.shared_value()));
         let (lock_state, token) = (lock.lock_state(), lock.token());
         let failure = |votes| Box::new(servers.failure(resources, 1, votes));
         // Its unlock may still be on its way.
@@ -98,7 +97,7 @@ impl RenewRequest {
                 failure: failure(not_asked),
             });
         }
-        let failed = match servers.renew(keys_and_value, lock_state, token, options).await {
+        let failed = match servers.renew(lock.subject(keys), token, options).await {
             Ok(lease) => {
                 let locked = Locked {
                     value: Arc::clone(lock.shared_value()),

@@ -21,7 +21,7 @@ pub(crate) use abandoned::Running;
 pub(crate) use changes::{Changes, Listener, Listening};
 pub(crate) use held_up::{TimeIsUp, answer_within, was_held_up};
 pub(crate) use lock_state::{LockState, Promise};
-pub(crate) use operation::{KeysAndValue, Operation, Verb};
+pub(crate) use operation::{Operation, Subject, Verb};
 pub(crate) use pipeline::Pipeline;
 
 #[cfg(fuzzing)]

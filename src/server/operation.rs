@@ -57,8 +57,26 @@ impl Verb {
     }
 }
 
-/// The Redis keys, and the value that proves who owns them.
-pub(crate) type KeysAndValue = (Resources, Arc<str>);
+/// The lock that an operation is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// The Redis keys.
+    pub(crate) keys: Resources,
+    /// The value that proves who owns them.
+    pub(crate) value: Arc<str>,
+    pub(crate) lock_state: Arc<LockState>,
+}
+
+impl Subject {
+    /// A lock that has done nothing yet.
+    pub(crate) fn new(keys: Resources, value: impl Into<Arc<str>>) -> Self {
+        Self {
+            keys,
+            value: value.into(),
+            lock_state: Arc::default(),
+        }
+    }
+}
 
 /// An operation that is shared by the pipelines of all servers.
 pub(crate) struct Operation {
@@ -89,15 +107,20 @@ struct Votes {
 }
 
 impl Operation {
-    /// A vote on a key that lives for `ttl` from now, of which nobody wants to hear after `until`.
-    pub(crate) fn vote_by(
-        (now, until): (Instant, Instant),
+    /// An operation on keys that live for `ttl` from `now`. Its votes are of no interest after `until`.
+    pub(crate) fn new(
         verb: Verb,
-        (keys, value): KeysAndValue,
-        lock_state: Arc<LockState>,
+        subject: Subject,
+        now: Instant,
+        until: Instant,
         ttl: Duration,
         servers: usize,
     ) -> Self {
+        let Subject {
+            keys,
+            value,
+            lock_state,
+        } = subject;
         // What is only asked for lives for as long as its caller waits, and that may be for ever.
         let expires = later(now, ttl);
         if verb == Verb::Lock {
@@ -146,26 +169,15 @@ impl Operation {
     }
 
     /// An unlock, which is of use to a server that is away until the key has expired there.
-    pub(crate) fn unlock(
-        keys_and_value: KeysAndValue,
-        lock_state: Arc<LockState>,
-        (now, expires): (Instant, Instant),
-        servers: usize,
-    ) -> Self {
+    pub(crate) fn unlock(subject: Subject, now: Instant, expires: Instant, servers: usize) -> Self {
         let ttl = expires.saturating_duration_since(now);
-        Self::vote_by((now, expires), Verb::Unlock, keys_and_value, lock_state, ttl, servers)
+        Self::new(Verb::Unlock, subject, now, expires, ttl, servers)
     }
 
     /// The unlock that undoes this operation, whose key may appear only now.
     pub(crate) fn undo(&self) -> Self {
         let now = Instant::now();
-        let times = (now, now + self.ttl());
-        Self::unlock(
-            self.keys_and_value(),
-            Arc::clone(&self.lock_state),
-            times,
-            self.servers(),
-        )
+        Self::unlock(self.subject(), now, now + self.ttl(), self.servers())
     }
 
     /// What is sent of it at this moment: nothing, if sending it would be of no use or harm.
@@ -179,16 +191,11 @@ impl Operation {
     }
 
     fn probe(self: &Arc<Self>, now: Instant) -> Self {
-        let times = (now, self.until);
-        let servers = self.servers();
-        let mut probe = Self::vote_by(
-            times,
-            Verb::Probe,
-            self.keys_and_value(),
-            Arc::default(),
-            self.ttl(),
-            servers,
-        );
+        let subject = Subject {
+            lock_state: Arc::default(),
+            ..self.subject()
+        };
+        let mut probe = Self::new(Verb::Probe, subject, now, self.until, self.ttl(), self.servers());
         probe.watches = true;
         probe.stands_for = Some(Arc::clone(self));
         probe
@@ -201,15 +208,7 @@ impl Operation {
             .expires
             .saturating_duration_since(now)
             .max(Duration::from_millis(1));
-        let (times, lock_state) = ((now, self.expires), Arc::clone(&self.lock_state));
-        let mut re_set = Self::vote_by(
-            times,
-            Verb::ReSet,
-            self.keys_and_value(),
-            lock_state,
-            left,
-            self.servers(),
-        );
+        let mut re_set = Self::new(Verb::ReSet, self.subject(), now, self.expires, left, self.servers());
         re_set.fence = self.fence;
         re_set
     }
@@ -217,13 +216,11 @@ impl Operation {
     /// The operation that makes the servers store this token which have not, with the votes of those that have, and of those
     /// that did not grant the lock.
     pub(crate) fn update_fence(&self, fence: Fence, now: Instant) -> Self {
-        let times = (now, self.until);
-        let lock_state = Arc::clone(&self.lock_state);
-        let mut update = Self::vote_by(
-            times,
+        let mut update = Self::new(
             Verb::UpdateFence,
-            self.keys_and_value(),
-            lock_state,
+            self.subject(),
+            now,
+            self.until,
             self.ttl(),
             self.servers(),
         );
@@ -242,8 +239,12 @@ impl Operation {
         update
     }
 
-    fn keys_and_value(&self) -> KeysAndValue {
-        (self.keys.clone(), Arc::clone(&self.value))
+    fn subject(&self) -> Subject {
+        Subject {
+            keys: self.keys.clone(),
+            value: Arc::clone(&self.value),
+            lock_state: Arc::clone(&self.lock_state),
+        }
     }
 
     fn servers(&self) -> usize {

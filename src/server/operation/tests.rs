@@ -28,9 +28,9 @@ fn secs(secs: u64) -> Duration {
 
 /// An operation on three servers that matters for 10 s, on keys that live for 60.
 fn operation(verb: Verb) -> Operation {
-    let (now, lock_state) = (Instant::now(), Arc::<LockState>::default());
-    let keys_and_value = ("r".into_resources(), "secret".into());
-    Operation::vote_by((now, now + secs(10)), verb, keys_and_value, lock_state, secs(60), 3)
+    let now = Instant::now();
+    let subject = Subject::new("r".into_resources(), "secret");
+    Operation::new(verb, subject, now, now + secs(10), secs(60), 3)
 }
 
 fn held() -> Vote {
@@ -181,9 +181,12 @@ fn left_after(keys: Resources, votes: &[Vote]) -> Duration {
     let (lock_state, start) = (Arc::<LockState>::default(), Moment::now());
     lock_state.sets_until(start.instant() + secs(60));
     let renewal = lock_state.begin(start, secs(1), secs(1));
-    let times = (start.instant(), start.instant() + secs(10));
-    let keys_and_value = (keys, "secret".into());
-    let renew = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(&lock_state), secs(1), 3);
+    let (now, until) = (start.instant(), start.instant() + secs(10));
+    let subject = Subject {
+        lock_state: Arc::clone(&lock_state),
+        ..Subject::new(keys, "secret")
+    };
+    let renew = Operation::new(Verb::Renew, subject, now, until, secs(1), 3);
     let renew = renew.counted(renewal);
     for (server, vote) in votes.iter().enumerate() {
         renew.vote(server, vote.clone());

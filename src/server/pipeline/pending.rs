@@ -174,15 +174,14 @@ mod tests {
     use crate::{
         fence::Fence,
         resource::{Resources, several::Sealed},
-        server::LockState,
+        server::Subject,
     };
     use std::time::Duration;
     use tokio::time::Instant;
 
     fn operation_on(keys: Resources, value: &str, verb: Verb) -> Operation {
         let (now, ttl) = (Instant::now(), Duration::from_secs(60));
-        let lock_state = Arc::<LockState>::default();
-        Operation::vote_by((now, now + ttl), verb, (keys, value.into()), lock_state, ttl, 1)
+        Operation::new(verb, Subject::new(keys, value), now, now + ttl, ttl, 1)
     }
 
     fn operation(verb: Verb) -> Arc<Operation> {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     clock::Moment,
     resource::Resources,
-    server::{LockState, link::Task},
+    server::{LockState, Subject, link::Task},
 };
 use std::{collections::VecDeque, future::Future};
 
@@ -85,17 +85,12 @@ fn operation(verb: Verb, lock_state: &Arc<LockState>) -> Arc<Operation> {
 
 fn operation_on(keys: Resources, verb: Verb, lock_state: &Arc<LockState>) -> Arc<Operation> {
     let now = Instant::now();
-    let times = (now, now + Duration::from_secs(60));
-    let keys_and_value = (keys, "v".into());
     let ttl = Duration::from_secs(60);
-    Arc::new(Operation::vote_by(
-        times,
-        verb,
-        keys_and_value,
-        Arc::clone(lock_state),
-        ttl,
-        1,
-    ))
+    let subject = Subject {
+        lock_state: Arc::clone(lock_state),
+        ..Subject::new(keys, "v")
+    };
+    Arc::new(Operation::new(verb, subject, now, now + ttl, ttl, 1))
 }
 
 fn form(script: Script) -> Form {
@@ -342,16 +337,12 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         let lock_state = Arc::<LockState>::default();
         let now = Instant::now();
         // Its ttl is over already, but a renewal may have been granted by this server since.
-        let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
-        let times = (now, now + Duration::from_secs(60));
-        let set = Operation::vote_by(
-            times,
-            Verb::Lock,
-            keys_and_value,
-            Arc::clone(&lock_state),
-            Duration::ZERO,
-            1,
-        );
+        let subject = Subject {
+            lock_state: Arc::clone(&lock_state),
+            ..Subject::new(Resources::One(b"r"[..].into()), "v")
+        };
+        let until = now + Duration::from_secs(60);
+        let set = Operation::new(Verb::Lock, subject, now, until, Duration::ZERO, 1);
         pipeline.submit(&[&Arc::new(set)]);
         let lost = script.next();
         pipeline.detach(&DownReason::ConnectionLost);
@@ -387,9 +378,9 @@ fn a_large_key_does_not_travel_with_others() {
     let lock_state = Arc::default();
     pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
     let now = Instant::now();
-    let large = (Resources::One(vec![0; LARGEST_COMMAND].into()), "v".into());
-    let times = (now, now + Duration::from_secs(60));
-    let large = Operation::vote_by(times, Verb::Lock, large, Arc::default(), Duration::from_secs(60), 1);
+    let large = Subject::new(Resources::One(vec![0; LARGEST_COMMAND].into()), "v");
+    let ttl = Duration::from_secs(60);
+    let large = Operation::new(Verb::Lock, large, now, now + ttl, ttl, 1);
     pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
     pipeline.submit(&[&Arc::new(large)]);
     pipeline.submit(&[&operation(Verb::Unlock, &lock_state)]);
@@ -511,9 +502,12 @@ fn the_unlock_of_a_value_that_came_from_elsewhere_overtakes_no_set() {
 fn renewal(lock_state: &Arc<LockState>, secs: u64) -> Arc<Operation> {
     let (start, ttl) = (Moment::now(), Duration::from_secs(secs));
     let counted = lock_state.begin(start, ttl, ttl);
-    let times = (start.instant(), start.instant() + Duration::from_secs(60));
-    let keys_and_value = (Resources::One(b"r"[..].into()), "v".into());
-    let renewal = Operation::vote_by(times, Verb::Renew, keys_and_value, Arc::clone(lock_state), ttl, 1);
+    let (now, until) = (start.instant(), start.instant() + Duration::from_secs(60));
+    let subject = Subject {
+        lock_state: Arc::clone(lock_state),
+        ..Subject::new(Resources::One(b"r"[..].into()), "v")
+    };
+    let renewal = Operation::new(Verb::Renew, subject, now, until, ttl, 1);
     Arc::new(renewal.counted(counted))
 }
 

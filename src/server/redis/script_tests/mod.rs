@@ -6,7 +6,7 @@ mod server;
 use crate::{
     fence::{self, Fence},
     resource::several::Sealed,
-    server::{Operation, Verb, link::Outcome},
+    server::{Operation, Subject, Verb, link::Outcome},
 };
 use server::{Connection, Reply, Server};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -37,7 +37,7 @@ const EXPIRY: Duration = Duration::from_secs(604_800);
 fn operation(verb: Verb, keys: &[&str], value: &str, ttl: Duration) -> Operation {
     let now = Instant::now();
     let keys = keys.into_resources();
-    Operation::vote_by((now, now + ttl), verb, (keys, value.into()), Arc::default(), ttl, 1)
+    Operation::new(verb, Subject::new(keys, value), now, now + ttl, ttl, 1)
 }
 
 fn fenced(verb: Verb, keys: &[&str], value: &str, token: u64) -> Arc<Operation> {
