@@ -164,6 +164,8 @@ async fn a_caller_is_woken_by_the_vote_that_decides_or_by_each_if_it_counts_them
         let counts_itself = matches!(verb, Verb::Probe | Verb::Unlock);
         assert_eq!(counts, if counts_itself { [1, 2, 2] } else { [0, 1, 1] }, "{verb:?}");
         assert!(operation.poll_complete(&mut Context::from_waker(&waker)).is_ready());
+        let count = operation.poll_votes(&mut Context::from_waker(&waker), |votes| Some(votes.len()));
+        assert_eq!(count, Poll::Ready(3));
     }
 }
 
