@@ -99,7 +99,7 @@ pub mod testing;
 pub use address::{Address, AddressProblem};
 #[cfg(feature = "tls")]
 pub use config::Tls;
-pub use config::{Builder, ConfigError, Server};
+pub use config::{Builder, ConfigError, Location, Server, ServerParts};
 pub use decision::{DownReason, Drift, Failure, Holder, InvalidTtl, Owner, Quorum, Refusal, Retry, ServerVote, Vote};
 pub use event::{Event, ServerState, Warning};
 pub use guard::{AcquireRequest, EnsureError, Guard, Loss, UsingError};

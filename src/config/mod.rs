@@ -8,7 +8,7 @@ mod shown;
 mod tls;
 
 pub use error::ConfigError;
-pub use server::Server;
+pub use server::{Location, Server, ServerParts};
 #[cfg(feature = "tls")]
 pub(crate) use tls::Checks;
 #[cfg(feature = "tls")]

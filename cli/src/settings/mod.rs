@@ -205,15 +205,21 @@ impl Settings {
     }
 
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
-        let mut groups = self.groups.iter().map(|group| {
-            let servers = group.iter().map(|address| self.server(address));
-            servers.collect::<Result<Vec<Server>, ConfigError>>()
-        });
-        let mut builder = Redlock::builder().servers(groups.next().transpose()?.unwrap_or_default());
-        for group in groups {
-            builder = builder.group(group?);
-        }
-        builder = builder.drift(self.drift);
+        let mut groups = self.servers()?.into_iter();
+        let builder = Redlock::builder().servers(groups.next().unwrap_or_default());
+        let builder = groups.fold(builder, Builder::group);
+        Ok(self.set_up(builder))
+    }
+
+    /// The servers of each group.
+    pub(crate) fn servers(&self) -> Result<Vec<Vec<Server>>, ConfigError> {
+        let group = |group: &Vec<String>| group.iter().map(|address| self.server(address)).collect();
+        self.groups.iter().map(group).collect()
+    }
+
+    /// Sets all that does not concern single servers.
+    pub(crate) fn set_up(&self, builder: Builder) -> Builder {
+        let mut builder = builder.drift(self.drift);
         let Self {
             key_prefix,
             id,
@@ -230,17 +236,21 @@ impl Settings {
         builder = set(builder, *restart_guard, Builder::restart_guard);
         builder = set(builder, *fence_expiry, Builder::fence_expiry);
         builder = set(builder, *heartbeat_interval, Builder::heartbeat_interval);
-        Ok(set(builder, *heartbeat_timeout, Builder::heartbeat_timeout))
+        set(builder, *heartbeat_timeout, Builder::heartbeat_timeout)
     }
 
     fn server(&self, address: &str) -> Result<Server, ConfigError> {
         let mut server = Server::parse(address.trim())?;
-        if !has_credentials(address) {
+        let parts = server.parts();
+        let has_credentials = parts.username.or(parts.password).is_some();
+        #[cfg(feature = "tls")]
+        let is_encrypted = parts.is_encrypted;
+        if !has_credentials {
             server = set(server, self.username.as_ref(), Server::username);
             server = set(server, self.password.as_ref(), Server::password);
         }
         #[cfg(feature = "tls")]
-        if is_tls(address) {
+        if is_encrypted {
             let mut tls = set(Tls::new(), self.tls.ca.as_deref(), Tls::ca_pem);
             if let Some((cert, key)) = &self.tls.identity {
                 tls = tls.identity_pem(cert.clone(), key.clone());
@@ -264,18 +274,6 @@ fn set<B, V>(builder: B, value: Option<V>, with: impl FnOnce(B, V) -> B) -> B {
         Some(value) => with(builder, value),
         None => builder,
     }
-}
-
-pub(crate) fn is_tls(address: &str) -> bool {
-    let scheme = address.trim().split_once("://").map_or("", |(scheme, _)| scheme);
-    scheme.starts_with("rediss") || scheme.starts_with("valkeys")
-}
-
-pub(crate) fn has_credentials(address: &str) -> bool {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    rest.split(['/', '?'])
-        .next()
-        .is_some_and(|authority| authority.contains('@'))
 }
 
 /// Takes an empty text too, which a variable may have that was meant not to be there.

@@ -4,11 +4,11 @@ mod inspect;
 mod trial;
 
 use super::{
-    address::{Defaults, Way},
+    address::Way,
     facts::{Inspected, Missed, ServerFacts, Trial},
 };
 use crate::{connect::all_tried, exit::Failure, settings::Settings};
-use multiredlock::{DownReason, Event, Redlock, ServerState, ServerStatus, Warning};
+use multiredlock::{DownReason, Event, Redlock, Server, ServerState, ServerStatus, Warning};
 use std::{future::Future, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_stream::StreamExt;
@@ -22,19 +22,16 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Looks at every server, in the order in which they are configured, and closes the handle on them.
 pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec<ServerFacts>, Failure> {
-    let addresses: Vec<&String> = settings.groups.iter().flatten().collect();
-    let ways: Vec<Way> = addresses
-        .iter()
-        .map(|address| Way::new(address, &Defaults::from(settings)))
-        .collect();
+    let servers: Vec<Server> = settings.servers()?.concat();
+    let ways: Vec<Way> = servers.iter().map(|server| Way::new(server, &settings.tls)).collect();
     let mut looks = JoinSet::new();
-    for (server, (address, way)) in addresses.iter().zip(&ways).enumerate() {
-        let alone = Alone::new(settings, address)?;
+    for (number, (server, way)) in servers.into_iter().zip(&ways).enumerate() {
+        let alone = Alone::new(settings, server)?;
         let inspection = inspect::through(way.target.clone(), settings);
         looks.spawn(async move {
             let (trial, inspected) = look(&alone, inspection).await;
             alone.close().await;
-            (server, trial, inspected)
+            (number, trial, inspected)
         });
     }
     let mut told = Vec::new();
@@ -43,7 +40,7 @@ pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec
         looks.join_all().await
     };
     let mut looked = meanwhile(redlock, &mut told, looks).await;
-    looked.sort_by_key(|(server, ..)| *server);
+    looked.sort_by_key(|(number, ..)| *number);
     let statuses = redlock.servers();
     let _ = timeout(FAREWELL, redlock.close()).await;
     let all = statuses.into_iter().zip(ways).zip(looked);

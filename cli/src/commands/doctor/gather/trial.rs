@@ -7,7 +7,7 @@ use crate::{
     fence,
     settings::Settings,
 };
-use multiredlock::{DownReason, Drift, LockError, Redlock, Refusal, RenewError, Retry, ServerState, Vote};
+use multiredlock::{DownReason, Drift, LockError, Redlock, Refusal, RenewError, Retry, Server, ServerState, Vote};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -35,13 +35,13 @@ pub(super) struct Alone {
 
 impl Alone {
     /// Fails only on settings that make no sense.
-    pub(super) fn new(settings: &Settings, address: &str) -> Result<Self, Failure> {
+    pub(super) fn new(settings: &Settings, server: Server) -> Result<Self, Failure> {
         let mut alone = settings.clone();
-        alone.groups = vec![vec![address.into()]];
         // Nobody can have held what is locked here before the server was started.
         alone.restart_guard = None;
+        let builder = alone.set_up(Redlock::builder().servers([server]));
         Ok(Self {
-            redlock: alone.builder()?.fence_expiry(TTL).build()?,
+            redlock: builder.fence_expiry(TTL).build()?,
             prefix: settings.key_prefix.clone().unwrap_or_default(),
         })
     }
