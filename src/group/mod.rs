@@ -5,6 +5,7 @@ pub(crate) mod lease;
 mod options;
 #[cfg(test)]
 mod order;
+mod renewal;
 mod servers;
 mod ticket;
 mod wait;

@@ -14,7 +14,6 @@ use crate::{
         tally::{self, Decision},
     },
     fault::Sabotage,
-    fence::Fence,
     metrics,
     resource::Resources,
     server::{Changes, Operation, Pipeline, Promise, Subject, UnderWay, Verb, answer_within, later, was_held_up},
@@ -59,35 +58,6 @@ impl Servers {
             changes,
             addresses,
         }
-    }
-
-    /// Asks all servers to let our keys live on, and puts them back where they went missing if a majority still had them.
-    ///
-    /// Keys that were put back are not counted: their server may have granted the resource to another in between.
-    pub(crate) async fn renew(
-        &self,
-        subject: Subject,
-        token: Option<u64>,
-        options: AttemptOptions,
-    ) -> Result<Lease, Failed> {
-        let AttemptOptions { ttl, fence_expiry, .. } = options;
-        let lock_state = Arc::clone(&subject.lock_state);
-        let (renewal, number, start) = {
-            let _in_order = lock_state.order();
-            let start = Moment::now();
-            let counted = lock_state.begin(start, ttl.duration(), ttl.promised());
-            let number = counted.number;
-            let renewal = self.operation(Verb::Renew, subject, ttl.duration(), start, ttl.promised());
-            let mut renewal = renewal.counted(counted);
-            renewal.fence = token.zip(fence_expiry).map(|(token, expiry)| Fence { token, expiry });
-            let renewal = Arc::new(renewal);
-            self.submit(&[&renewal]);
-            (renewal, number, start)
-        };
-        let lease = self.decide(&renewal, start, number, options).await?;
-        lock_state.granted(number);
-        self.re_set_missing(&renewal);
-        Ok(lease)
     }
 
     /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. A value of ours is
@@ -285,14 +255,6 @@ impl Servers {
                 return Err(Undecided::Late(operation.votes_so_far()));
             }
             look_at = deadlines.into_iter().flatten().min().unwrap_or(operation.until());
-        }
-    }
-
-    fn re_set_missing(&self, renewal: &Operation) {
-        for (pipeline, vote) in self.pipelines.iter().zip(renewal.votes_so_far()) {
-            if vote == Vote::Missing {
-                pipeline.submit(&[&Arc::new(renewal.re_set())]);
-            }
         }
     }
 }
