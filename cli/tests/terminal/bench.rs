@@ -10,9 +10,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
-    fs,
-    path::Path,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -297,64 +295,4 @@ fn whoever_sits_at_the_terminal_is_asked() {
         assert!(!is_left, "the bar is there still: {screen}");
         assert_eq!(connections(&servers[0]) > before + 1, expected == 0, "{answer:?}");
     }
-}
-
-#[test]
-fn the_picture_replaces_what_was_there_and_tells_no_address() {
-    let (servers, folder) = (servers(3), Folder::new());
-    let picture = folder.path("a.svg");
-    fs::write(&picture, "x".repeat(100_000)).unwrap();
-    let (code, text, stderr) = run(multiredlock(&servers, &[&QUICK[..], &["--svg", &picture]].concat()));
-    assert_eq!((code, stderr.as_str()), (0, ""));
-    assert!(text.contains("p99.9"), "{text}");
-    let svg = fs::read_to_string(&picture).unwrap();
-    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
-    for part in [
-        "Latency of lock and unlock",
-        "16 callers · ",
-        "3 servers",
-        " UTC",
-        "99 %",
-    ] {
-        assert!(svg.contains(part), "{part}: {svg}");
-    }
-    for server in &servers {
-        let address = server.address();
-        assert!(!svg.contains(&address.port().to_string()) && !svg.contains(&address.ip().to_string()));
-    }
-}
-
-#[test]
-fn a_picture_that_cannot_be_written_is_told_before_anything_is_measured() {
-    let servers = servers(1);
-    let before = connections(&servers[0]);
-    let (code, stdout, stderr) = run(multiredlock(&servers, &["bench", "--svg", "/no/such/folder/a.svg"]));
-    assert_eq!((code, stdout.as_str()), (74, ""));
-    assert!(stderr.contains("/no/such/folder/a.svg: No such file"), "{stderr}");
-    assert_eq!(connections(&servers[0]), before + 1);
-}
-
-#[test]
-fn without_numbers_there_is_no_picture() {
-    let (servers, folder) = (servers(1), Folder::new());
-    let picture = folder.path("a.svg");
-    servers[0].crash();
-    let command = || multiredlock(&servers, &["bench", "--svg", &picture]);
-    assert_eq!(run(command()).0, 69);
-    assert!(!Path::new(&picture).exists());
-    fs::write(&picture, "before").unwrap();
-    assert_eq!(run(command()).0, 69);
-    assert_eq!(fs::read_to_string(&picture).unwrap(), "before");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn the_numbers_are_told_even_if_the_picture_finds_no_room() {
-    let servers = servers(1);
-    let (code, text, stderr) = run(multiredlock(&servers, &[&QUICK[..], &["--svg", "/dev/full"]].concat()));
-    assert_eq!(code, 74);
-    assert!(
-        text.contains("p99.9") && stderr.contains("/dev/full: No space left"),
-        "{text} {stderr}"
-    );
 }

@@ -5,10 +5,8 @@ mod histogram;
 mod measure;
 mod numbers;
 mod percentiles;
-mod picture;
 mod progress;
 mod report;
-mod svg_file;
 
 use crate::{
     connect,
@@ -25,11 +23,9 @@ use progress::Progress;
 use report::Report;
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
-    path::PathBuf,
     pin::{Pin, pin},
     time::{Duration, SystemTime},
 };
-use svg_file::SvgFile;
 
 const DURATIONS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
@@ -50,7 +46,7 @@ const SHORTEST_FENCE_EXPIRY: Duration = Duration::from_secs(2);
 #[command(after_help = "\
 Examples:
   multiredlock bench --callers 64 --duration 10s
-  multiredlock bench --yes --svg latency.svg --json | jq '.lock.p99_us'
+  multiredlock bench --yes --json | jq '.lock.p99_us'
 
 A lock is one round, which ends when a majority has granted it. An unlock ends when all servers
 have answered. A warm-up goes before it, of a fifth of the duration but at most 1s, which does not
@@ -58,8 +54,7 @@ count. Ctrl-C ends it early with the results so far. A server that does not answ
 has another token with --fenced, forgets what is left within the ttl, and tokens within 2s at least.
 
 Exit codes: 0 if it is measured, also if some locks failed; 64 if it had to ask and nobody agreed;
-69 if there is no majority, or every lock failed; 74 if the picture cannot be written; 128+n if
-signal n ended it.")]
+69 if there is no majority, or every lock failed; 128+n if signal n ended it.")]
 pub(crate) struct Bench {
     /// How long it is measured, 100ms to 1m
     #[arg(long, visible_alias = "seconds", value_parser = duration::parse, value_name = "DURATION", default_value = "5s")]
@@ -76,9 +71,6 @@ pub(crate) struct Bench {
     /// Does not ask, also if servers are on other machines
     #[arg(long)]
     yes: bool,
-    /// Draws the latencies by percentile into this file too
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
 }
 
 impl Bench {
@@ -95,7 +87,6 @@ impl Bench {
             let what = format!("bench {} callers for {}", self.callers, show(self.duration));
             consent::ask(&what, settings.groups.iter().flatten())?;
         }
-        let svg = self.svg.as_deref().map(SvgFile::open).transpose()?;
 
         let redlock = builder.build()?;
         let load = Load {
@@ -115,9 +106,6 @@ impl Bench {
             interrupted = interrupted() => return Err(interrupted),
             delivered = delivered => delivered?,
         };
-        if let Some(svg) = svg {
-            svg.write(&picture::draw(&report, &measured)?)?;
-        }
         match measured.ended {
             None => Ok(0),
             Some(failure) => Err(failure),

@@ -32,8 +32,6 @@ pub(super) struct Report {
     unlock: Percentiles,
     failed: Failed,
     unanswered_unlocks: u64,
-    #[serde(skip)]
-    pub(super) started: SystemTime,
     /// What it was measured on, in words.
     #[serde(skip)]
     pub(super) conditions: String,
@@ -49,7 +47,6 @@ impl Report {
         } = measured;
         Self {
             started_at: timestamp(started),
-            started,
             callers: load.callers,
             ttl_us: micros(load.ttl),
             fenced: load.fenced,
