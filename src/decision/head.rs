@@ -5,6 +5,7 @@ use super::{
     Vote,
     crowd::Crowd,
     majority,
+    prospects::Prospects,
     tally::{count, leading_holder},
     turns::TICK,
     value::Waited,
@@ -13,29 +14,32 @@ use rand::Rng;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the head asks anyway if the servers tell of changes. all queues of a client ask at the same moments, so that
-/// they share their commands.
+/// How often the head asks anyway, if the servers report changes. No report is lost but with its connection, and that is noticed
+/// sooner; so this only bounds the wait where a server breaks that rule. All queues of a client ask at the same moments, so that they
+/// share their commands: 1,000 waiters cost some 20 commands a second.
 pub(crate) const POLL_TRACKED: Duration = Duration::from_secs(5);
 
-/// The same if they do not, on the average.
+/// The same if they do not report changes, on average: a compromise between the servers' load and the wait.
 pub(crate) const POLL_UNTRACKED: Duration = Duration::from_millis(100);
 
-/// The most a pause after a split vote grows to, in powers of two of its unit.
+/// The longest pause after split votes in a row, in powers of two of the unit: 128 units separate some hundred clients.
 pub(crate) const LONGEST_SPLIT: u32 = 7;
 
-/// How many races a waiter that lost one stays careful for.
+/// For how many races a head that lost one stays careful. Each race that it wins without losing one takes one off, so that a client
+/// without rivals is soon as fast as before.
 const CAREFUL: u32 = 8;
 
-/// How many races are lost before a careful waiter lets no time pass when the resource becomes free.
+/// After how many lost races in a row a careful head asks at once when the resource becomes free, as it has waited for longer than most.
 const PATIENT: u32 = 2;
 
-/// The longest that a careful waiter lets pass between two questions, in units. Each race that it loses makes that shorter
-/// by one, so that everybody gets a turn.
+/// The longest pause of a careful head between two attempts, in units. Each lost race makes it one unit shorter, so that the client that
+/// lost most often comes first. [`PAUSE`](super::turns::PAUSE) has to be longer.
 pub(crate) const POLITE: u32 = 3;
 
+/// When the head asks. A unit is how long an attempt takes, at least [`TICK`].
 #[derive(Debug)]
 pub(crate) struct Head {
-    prospects: Vec<Prospect>,
+    prospects: Prospects,
     plan: Plan,
     /// Who held the resource when it was last asked for, by a fingerprint of the value.
     holder: Option<u64>,
@@ -50,17 +54,8 @@ pub(crate) struct Head {
     was_split_late: bool,
     /// Whether the head was woken rather than asked of its own accord.
     was_woken: bool,
-    /// What pauses are measured in: how long a round takes.
+    /// What pauses are measured in: how long an attempt takes.
     unit: Duration,
-}
-
-/// Whether a server could grant the resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Prospect {
-    Likely,
-    /// Its key will have expired then.
-    From(Instant),
-    Unlikely,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +64,7 @@ enum Plan {
     Ask,
     /// Ask then, whatever happens until then.
     Pause(Instant),
-    /// A round is under way.
+    /// An attempt is under way.
     Asking,
     /// Ask when enough servers could grant it, but not before the first moment, and at the second in any case.
     Listen(Instant, Instant),
@@ -85,7 +80,7 @@ pub(crate) enum Step {
     Wait(Instant),
     /// Wait until then.
     Pause(Instant),
-    /// Wait for the round that somebody else has begun for it.
+    /// Wait for the attempt that an unlock has begun for it.
     Stay,
 }
 
@@ -100,16 +95,16 @@ pub(crate) enum Handover {
     Asking,
 }
 
-/// What the servers were like in a round.
+/// What the servers were like in an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conditions {
-    /// How long a round takes.
+    /// How long an attempt takes.
     pub(crate) round_trip: Duration,
     /// Whether it is told when a majority may have become free.
     pub(crate) is_tracked: bool,
 }
 
-/// When a round ended, for how long the head has waited, and when all queues of the client ask next.
+/// When an attempt ended, for how long the head has waited, and when all queues of the client ask next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) now: Instant,
@@ -120,7 +115,7 @@ pub(crate) struct Times {
 impl Head {
     pub(crate) fn new(servers: usize) -> Self {
         Self {
-            prospects: vec![Prospect::Likely; servers],
+            prospects: Prospects::new(servers),
             plan: Plan::Ask,
             holder: None,
             careful: 0,
@@ -141,7 +136,7 @@ impl Head {
     /// Begins anew after nobody has stood in the queue for a while. If others want the resource as well, they come first unless
     /// this is a turn of a run.
     pub(crate) fn resume(&mut self, now: Instant, is_in_run: bool, rng: &mut impl Rng) {
-        self.prospects.fill(Prospect::Likely);
+        self.prospects.reset();
         self.was_woken = false;
         self.plan = if is_in_run {
             Plan::Ask
@@ -152,7 +147,7 @@ impl Head {
 
     /// Notes that a server could grant it now.
     pub(crate) fn changed(&mut self, server: usize) {
-        self.prospects[server] = Prospect::Likely;
+        self.prospects.changed(server);
     }
 
     /// Says what the head does now.
@@ -161,7 +156,7 @@ impl Head {
             Plan::Pause(until) if now < until => return Step::Pause(until),
             Plan::Ask | Plan::Pause(_) => {}
             Plan::Asking => return Step::Stay,
-            Plan::Listen(not_before, poll) => match self.free_at(now) {
+            Plan::Listen(not_before, poll) => match self.prospects.free_at(now) {
                 Some(free) if free <= now => {
                     let not_before = self.woken(not_before, now, rng);
                     if now < not_before {
@@ -224,7 +219,7 @@ impl Head {
         self.was_split_late = false;
         self.holder = None;
         self.was_woken = false;
-        self.prospects.fill(Prospect::From(expires));
+        self.prospects.expire(expires);
         self.plan = Plan::Listen(times.now, times.common_poll);
         self.unit = conditions.round_trip.max(TICK);
     }
@@ -241,14 +236,9 @@ impl Head {
         let now = times.now;
         self.unit = conditions.round_trip.max(TICK);
         let known = count(votes, |vote| matches!(vote, Vote::Granted | Vote::Held(_)));
-        let is_known = known >= majority(votes.len());
-        for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
-            *prospect = match vote {
-                // The round was lost without it, but none can be won without it.
-                Vote::Pending if !is_known => Prospect::Likely,
-                vote => Prospect::after(vote, now, rng),
-            };
-        }
+        // If the attempt was lost without a server, another may be won with it.
+        let may_open_votes_grant = known < majority(votes.len());
+        self.prospects.take(votes, may_open_votes_grant, now, rng);
         let (holder, named) = match leading_holder(votes) {
             Some((holder, named)) => (Some(holder.fingerprint()), named),
             None => (None, 0),
@@ -288,9 +278,9 @@ impl Head {
         }
     }
 
-    /// Notes a vote of the head's last round that came after the round was decided.
+    /// Notes a vote of the head's last attempt that came after this was decided.
     pub(crate) fn late(&mut self, server: usize, vote: &Vote, now: Instant, rng: &mut impl Rng) {
-        self.prospects[server] = Prospect::after(vote, now, rng);
+        self.prospects.vote(server, vote, now, rng);
         if let Plan::Listen(not_before, poll) = &mut self.plan {
             if !is_clear(vote) {
                 *poll = soon(now, rng).min(*poll);
@@ -306,12 +296,7 @@ impl Head {
 
     /// Notes what the servers said when they were asked to report changes.
     pub(crate) fn probed(&mut self, votes: &[Vote], times: Times, conditions: Conditions, rng: &mut impl Rng) {
-        for (prospect, vote) in self.prospects.iter_mut().zip(votes) {
-            *prospect = match vote {
-                Vote::Pending => Prospect::Likely,
-                vote => Prospect::after(vote, times.now, rng),
-            };
-        }
+        self.prospects.take(votes, true, times.now, rng);
         self.unit = conditions.round_trip.max(TICK);
         if count(votes, |vote| *vote == Vote::Missing) >= majority(votes.len()) {
             self.plan = Plan::Ask;
@@ -329,7 +314,7 @@ impl Head {
         self.crowd.compare(waited, winner, self.unit);
     }
 
-    /// Notes that the head asks again soon: its round took too long, or it is the turn of others.
+    /// Notes that the head asks again soon: its attempt took too long, or it is the turn of others.
     pub(crate) fn ask_again(&mut self, at: Instant) {
         self.plan = Plan::Pause(at);
     }
@@ -342,21 +327,6 @@ impl Head {
         }
     }
 
-    /// When enough servers could grant it, as far as is known.
-    fn free_at(&self, now: Instant) -> Option<Instant> {
-        let mut times: Vec<_> = self
-            .prospects
-            .iter()
-            .filter_map(|prospect| match prospect {
-                Prospect::Likely => Some(now),
-                Prospect::From(then) => Some(*then),
-                Prospect::Unlikely => None,
-            })
-            .collect();
-        times.sort_unstable();
-        times.get(majority(self.prospects.len()) - 1).copied()
-    }
-
     /// How long the head waits before it races others again.
     fn polite_pause(&self, rng: &mut impl Rng) -> Duration {
         if self.careful == 0 {
@@ -364,22 +334,6 @@ impl Head {
         }
         let longest = self.unit * POLITE.saturating_sub(self.lost_races).max(1);
         rng.gen_range(longest / 2..=longest)
-    }
-}
-
-impl Prospect {
-    /// What a vote says of its server.
-    fn after(vote: &Vote, now: Instant, rng: &mut impl Rng) -> Self {
-        match vote {
-            // It is undone, or was only looked at.
-            Vote::Granted | Vote::Missing => Self::Likely,
-            Vote::Held(holder) => match holder.remaining {
-                // A little later, so that not all who know the moment ask at once.
-                Some(left) => Self::From(now + left + TICK + rng.gen_range(Duration::ZERO..=2 * TICK)),
-                None => Self::Unlikely,
-            },
-            _ => Self::Unlikely,
-        }
     }
 }
 

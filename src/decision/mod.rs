@@ -4,6 +4,7 @@ pub(crate) mod crowd;
 pub(crate) mod grouping;
 pub(crate) mod head;
 mod patience;
+mod prospects;
 pub(crate) mod quorum;
 mod reason;
 mod retry;
