@@ -25,6 +25,8 @@ pub(super) struct Connection {
 pub(super) struct Previous {
     /// The process that was connected to last is at the back.
     processes: VecDeque<Process>,
+    /// Whether there was a connection to a process that may be any.
+    has_hidden: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,12 @@ impl Previous {
     /// Whether there may be a connection to this process that cannot be ended by its id.
     pub(super) fn has_unnamed(&self, run_id: Option<&str>) -> bool {
         let mut processes = self.processes.iter();
-        processes.any(|process| run_id == Some(&process.run_id) && process.has_unnamed)
+        self.has_hidden
+            || match run_id {
+                Some(run_id) => processes.any(|process| process.run_id == run_id && process.has_unnamed),
+                // It may be any of them.
+                None => processes.next().is_some(),
+            }
     }
 
     /// Forgets a connection that the process ended.
@@ -68,6 +75,7 @@ impl Previous {
 
     fn add_one(&mut self, connection: Connection) {
         let Some(run_id) = connection.run_id else {
+            self.has_hidden = true;
             return;
         };
         let place = self.processes.iter().position(|process| process.run_id == run_id);
@@ -149,5 +157,17 @@ mod tests {
         previous.ended(Some("a"), 1);
         assert!(previous.has_unnamed(Some("a")));
         assert!(!previous.has_unnamed(Some("b")));
+    }
+
+    #[test]
+    fn a_process_without_a_run_id_may_be_any_other() {
+        let mut previous = Previous::default();
+        assert!(!previous.has_unnamed(None), "there was no connection before the first");
+        previous.add(vec![connection("a", 1)]);
+        assert!(previous.has_unnamed(None));
+        assert!(!previous.has_unnamed(Some("b")));
+        let (run_id, id) = (None, Some(2));
+        previous.add(vec![Connection { run_id, id }]);
+        assert!(previous.has_unnamed(Some("b")));
     }
 }
