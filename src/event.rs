@@ -95,9 +95,11 @@ pub enum Warning {
     /// already, and our previous connection to it is not ended, as with [`OldConnectionLives`](Self::OldConnectionLives).
     #[error("INFO is denied or missing, so that it may be a replica, or vote twice")]
     Hidden,
-    /// The server did not end our previous connection: it denies or lacks `CLIENT KILL`. If it was stopped rather than
+    /// The server did not end our previous connection: it denies or lacks `CLIENT KILL`, `CLIENT ID` or `INFO`. If it was stopped rather than
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
-    #[error("CLIENT KILL is denied or missing, so that commands of our previous connection may still run")]
+    #[error(
+        "CLIENT KILL, CLIENT ID or INFO is denied or missing, so that commands of our previous connection may still run"
+    )]
     OldConnectionLives,
     /// The server denies or lacks `CLIENT TRACKING`, so it reports no change. Those who wait for a resource have to ask it ten
     /// times a second, and a guard learns later that its key is gone.

@@ -1,9 +1,11 @@
 //! Ways in: passwords, users, databases, sockets, certificates, and servers that may not vote.
 
+use std::time::Duration;
+
 use multiredlock::{DownReason, LockError, Redlock, Server};
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, quick, reason, up};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, reason, up};
 
 /// Locks, renews and unlocks on every server.
 pub(crate) async fn works(redlock: &Redlock, servers: usize) {
@@ -232,4 +234,23 @@ async fn a_server_that_loads_its_data_votes_when_it_is_done() {
     servers[2].finish_loading();
 
     works(&redlock, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_limit_is_too_long() {
+    const MAX: Duration = Duration::MAX;
+    let server = RedisServer::start();
+    for endpoint in [Server::unix(server.socket()), Server::parse(&server.url()).unwrap()] {
+        for endpoint in [endpoint.clone(), endpoint.distrusted()] {
+            let redlock = Redlock::builder()
+                .servers([endpoint])
+                .heartbeat_interval(MAX)
+                .heartbeat_timeout(MAX)
+                .reconnect(ms(10), MAX)
+                .build()
+                .unwrap();
+            works(&redlock, 1).await;
+            finishes("closing", redlock.close()).await;
+        }
+    }
 }

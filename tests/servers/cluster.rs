@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
 use crate::access::works;
+use crate::events::warnings;
 #[cfg(feature = "tls")]
 use crate::support::Certificates;
 use crate::support::{
@@ -413,6 +414,20 @@ async fn the_connection_before_is_ended_at_every_node() {
         .await;
         set_user(careless, &may_kill);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_before_is_not_ended_at_a_node_that_denies_info() {
+    let may = "on >secret ~* &* -@all +ping +time +client +eval +evalsha +set +get +pttl +pexpire +del +cluster";
+    let cluster = RedisCluster::start_with(2, |node| node.user("blind", may));
+    let url = cluster.url().replacen("://", "://blind:secret@", 1);
+    let (hidden, lives) = (Warning::Hidden, Warning::OldConnectionLives);
+    let reconnected = warnings(&cluster[0], url, RedisServer::kill_clients).await;
+    assert_eq!(
+        reconnected,
+        [hidden.clone(), hidden, lives],
+        "and none before the first"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The master that sentinels name is one server of a quorum, also when it becomes another.
 
-use multiredlock::{DownReason, Server};
+use multiredlock::{DownReason, Event, Server, Warning};
+use tokio_stream::StreamExt;
 
 use crate::access::works;
 use crate::support::{LONG, RedisServer, Reply, Servers, are_distrusted, eventually, finishes, quick, reason, up};
@@ -132,9 +133,26 @@ async fn a_sentinel_that_knows_better_than_another_is_believed() {
     let watched = Watched::start().await;
     // This one takes the replica for the master.
     let mistaken = RedisServer::builder().sentinel_of(SERVICE, &watched.replica).start();
-    let redlock = quick().servers([url(&[&mistaken, &watched.sentinel])]).build().unwrap();
+    let redlock = quick()
+        .id("us")
+        .servers([url(&[&mistaken, &watched.sentinel])])
+        .build()
+        .unwrap();
     works(&redlock, 1).await;
     assert!(watched.master.calls("set") > 0);
+
+    // The replica is inspected in between. The connection to the master that was lost has to be ended nevertheless.
+    let events = redlock.events();
+    for rule in ["-client", "+client|id", "+client|tracking"] {
+        watched.master.command(&["ACL", "SETUSER", "default", rule]);
+    }
+    watched.master.kill_clients_named("us");
+    let is_about_it = |event: &Event| {
+        let warning = Warning::OldConnectionLives;
+        matches!(event, Event::Warning { warning: found, .. } if *found == warning)
+    };
+    let mut warnings = events.filter(is_about_it);
+    finishes("the connection is not ended", warnings.next()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod introduce;
 mod needed;
 mod peer;
 mod preflight;
+mod previous;
 mod reach;
 #[cfg(unix)]
 mod relay;
@@ -57,9 +58,9 @@ use fred::{
 };
 use inline::Replies;
 use peer::Peer;
+use previous::{Connection, Previous};
 use relay::Relay;
 use std::{
-    collections::HashMap,
     fmt,
     future::{Future, poll_fn},
     net::SocketAddr,
@@ -103,8 +104,7 @@ pub(crate) struct Connector {
     key_prefix: Vec<u8>,
     /// What operators see as the name of the connections.
     name: String,
-    /// The connections before: the run id of each process, and the connection's id there, if the user may know it.
-    previous: HashMap<String, Option<i64>>,
+    previous: Previous,
 }
 
 impl Connector {
@@ -127,7 +127,7 @@ impl Connector {
             has_restart_guard: settings.restart_guard.is_some(),
             key_prefix: settings.key_prefix.clone(),
             name: introduce::connection_name(&settings.id),
-            previous: HashMap::new(),
+            previous: Previous::default(),
         })
     }
 
@@ -195,16 +195,18 @@ impl Connector {
     }
 
     async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
-        let mut facts = Vec::new();
+        let (mut facts, mut connections) = (Vec::new(), Vec::new());
         let peers = link.peers();
         for peer in &peers {
             peer.send_ahead(self.questions(peer)).await;
         }
         for peer in &peers {
-            facts.push(Box::pin(self.inspect(peer)).await?);
+            let (of_one, id) = Box::pin(self.inspect(peer)).await?;
+            let run_id = of_one.run_id.clone();
+            connections.push(Connection { run_id, id });
+            facts.push(of_one);
         }
-        let is_there = |run_id: &String| facts.iter().any(|facts| facts.run_id.as_ref() == Some(run_id));
-        self.previous.retain(|run_id, _| is_there(run_id));
+        self.previous.add(connections);
         if link.cluster.is_none() {
             return Ok(facts.swap_remove(0));
         }
@@ -308,7 +310,8 @@ impl Connector {
         questions
     }
 
-    async fn inspect(&mut self, peer: &Peer<'_>) -> Result<Facts, DownReason> {
+    /// Returns also the id of the connection, if the user may know it.
+    async fn inspect(&mut self, peer: &Peer<'_>) -> Result<(Facts, Option<i64>), DownReason> {
         let mut info = String::new();
         let mut facts = match peer.command("INFO", vec![]).await? {
             Ok(frame) => {
@@ -337,8 +340,7 @@ impl Connector {
         // Which changes nothing.
         let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
         facts.tells_nothing = untracked.is_err_and(|error| is_withheld(&error));
-        facts.old_connection_lives = !self.end_previous(peer, &facts).await?;
-        self.previous.extend(facts.run_id.clone().map(|run_id| (run_id, id)));
+        facts.old_connection_lives = !self.end_previous(peer, facts.run_id.as_deref()).await?;
         if !facts.is_replica && !facts.is_loading {
             let (name, args) = wire::command(&[], SOURCE, Keys::Watched);
             let answer = peer.command(name, args).await?.map_err(|error| rejected(&error))?;
@@ -352,24 +354,22 @@ impl Connector {
         if peer.is_node() {
             facts.is_hidden |= !cluster::may_be_checked(peer).await?;
         }
-        Ok(facts)
+        Ok((facts, id))
     }
 
-    /// Makes the server drop our previous connection, with all that it was sent and has not carried out yet.
+    /// Makes the server drop our previous connections, with all that they were sent and that it has not carried out yet.
     ///
     /// A server that was stopped still finds in its socket what was written to it. A SET among that could run after the
-    /// unlock that this connection is about to send.
-    async fn end_previous(&self, peer: &Peer<'_>, facts: &Facts) -> Result<bool, DownReason> {
-        match facts.run_id.as_ref().and_then(|run_id| self.previous.get(run_id)) {
-            // It cannot be named, and may still be open.
-            Some(None) => Ok(false),
-            Some(Some(id)) => {
-                let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
-                Ok(peer.command("CLIENT", kill).await?.is_ok())
+    /// unlock that this connection is about to send. A process that was started since has none of them.
+    async fn end_previous(&mut self, peer: &Peer<'_>, run_id: Option<&str>) -> Result<bool, DownReason> {
+        for id in self.previous.ids(run_id) {
+            let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
+            if peer.command("CLIENT", kill).await?.is_err() {
+                return Ok(false);
             }
-            // It was started again, so its connections ended, and the id may be another client's by now.
-            None => Ok(true),
+            self.previous.ended(run_id, id);
         }
+        Ok(!self.previous.has_unnamed(run_id))
     }
 
     fn reason(&self, error: &Error) -> DownReason {

@@ -100,8 +100,7 @@ impl Found {
 
     /// Why the server is of no use, if it is not.
     fn lacking(&self) -> Option<DownReason> {
-        // That this user may not access the key says nothing of other keys.
-        let is_lacking = |error: &str| is_withheld(error) && !error.contains("key");
+        let is_lacking = |error: &str| is_withheld(error) && !denies_a_key(error);
         let lacking: Vec<_> = self.commands.iter().filter(|(_, error)| is_lacking(error)).collect();
         if lacking.is_empty() {
             return None;
@@ -117,6 +116,23 @@ impl Found {
             DownReason::NoPermission(Text::new(format!("locking needs {names}")))
         })
     }
+}
+
+/// Whether an error says that this user may not access the key, which says nothing of other keys.
+///
+/// A server may name the user and the command in the denial of a command. Neither has a space in its name.
+fn denies_a_key(error: &str) -> bool {
+    const WORDS: [&str; 4] = [
+        // In a script, up to Redis 6.2.
+        "access at least one of the keys",
+        // Without a script, up to Redis 6.2.
+        "access one of the keys",
+        // Since Redis 7.0.
+        "access a key",
+        // The same if the server names the key.
+        "permissions to access the '",
+    ];
+    WORDS.iter().any(|words| error.contains(words))
 }
 
 #[cfg(test)]
@@ -141,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_denied_to_a_user_whatever_their_name() {
+        for error in [
+            "NOPERM User keycloak has no permissions to run the 'del' command",
+            "ACL failure in script: User keycloak has no permissions to run the 'del' command",
+        ] {
+            let reason = found(&[("DEL", error)]).lacking();
+            assert_eq!(
+                reason,
+                Some(DownReason::NoPermission(Text::new("locking needs DEL"))),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn other_errors_are_no_sign_that_a_command_is_lacking() {
         for error in [
             "",
@@ -148,6 +179,8 @@ mod tests {
             "NOSCRIPT No matching script. Please use EVAL.",
             "ACL failure in script: No permissions to access a key",
             "The user executing the script can't access at least one of the keys mentioned in the command arguments",
+            "NOPERM this user has no permissions to access one of the keys used as arguments",
+            "NOPERM User keycloak has no permissions to access the 'x' key",
             "OOM command not allowed when used memory > 'maxmemory'.",
             "ERR script tried accessing undeclared key, key: x",
         ] {

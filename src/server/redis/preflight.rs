@@ -36,7 +36,7 @@ pub(super) async fn check(
         Ok(None)
     };
     // Both the connection and the answer may take that long. If a proxy accepts the connection at once, the answer takes both.
-    answer_within(2 * limit, attempt)
+    answer_within(limit.saturating_mul(2), attempt)
         .await
         .unwrap_or(Err(DownReason::ConnectTimeout))
 }

@@ -44,7 +44,7 @@ impl Relay {
     /// Connects to the server of this configuration, and puts itself in its place there.
     pub(super) async fn to_server_of(config: &mut Config, limit: Duration) -> Result<Self, DownReason> {
         // The connection and the handshake of TLS take up to three round trips.
-        let connected = answer_within(3 * limit, connect(config, limit)).await;
+        let connected = answer_within(limit.saturating_mul(3), connect(config, limit)).await;
         let server = connected.unwrap_or(Err(DownReason::ConnectTimeout))?;
         let door = Door::open().map_err(|error| preflight::reason(&error))?;
         config.server = ServerConfig::Unix { path: door.socket() };

@@ -185,7 +185,17 @@ impl RedisServer {
 
     /// Closes the connections of everyone but the fixture.
     pub(crate) fn kill_clients(&self) {
-        for client in self.clients() {
+        self.kill(self.clients());
+    }
+
+    /// Closes the connections with this name.
+    pub(crate) fn kill_clients_named(&self, name: &str) {
+        let name = format!(" name={name} ");
+        self.kill(self.clients().into_iter().filter(|client| client.contains(&name)));
+    }
+
+    fn kill(&self, clients: impl IntoIterator<Item = String>) {
+        for client in clients {
             let id = client.split(' ').find_map(|field| field.strip_prefix("id="));
             self.command(&["CLIENT", "KILL", "ID", id.expect("each client has an id")]);
         }
