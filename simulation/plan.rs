@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) is_calm: bool,
     /// How long greedy clients hold what they lock again at once, if there are any.
     pub(super) greed: Option<Duration>,
+    /// Whether greedy clients use `lock` and `unlock` rather than guards.
+    pub(super) greedy_locks: bool,
     /// For how long things go wrong.
     pub(super) length: Duration,
     /// The longest quiet time between two strikes, in milliseconds.
@@ -143,6 +145,8 @@ impl Plan {
             greed: greed.map(ms),
             length: ms(rng.gen_range(500..3_500) + if is_calm { 2_000 } else { 0 }),
             quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
+            // What is drawn from here on is drawn last, so that it changes nothing else of a seed.
+            greedy_locks: greed.is_some() && rng.gen_bool(0.5),
         }
     }
 

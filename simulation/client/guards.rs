@@ -3,6 +3,7 @@
 use super::{
     choose_resources,
     holding::{Held, Holding},
+    is_greedy,
     locks::note_renewing,
     note_error, perhaps, while_held,
 };
@@ -17,9 +18,6 @@ use crate::{
 use rand::{Rng, seq::SliceRandom};
 use std::{future::IntoFuture, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
-
-/// For how long a client is greedy.
-const GREEDY: Duration = Duration::from_secs(2);
 
 pub(super) async fn acquire(client: Process, redlock: &Redlock) {
     let world = world();
@@ -47,7 +45,7 @@ pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold:
     let (names, resources) = choose_resources();
     let waits_for_release = world.dice(|rng| rng.gen_bool(0.5));
     let started = Instant::now();
-    while started.elapsed() < GREEDY && world.clients.borrow().contains_key(&client) {
+    while is_greedy(client, started) {
         let asked = world.asked(client, "acquire", resources, None);
         let guard = match redlock.acquire(&names, world.plan.ttl).await {
             Ok(guard) => guard,

@@ -3,7 +3,7 @@
 use super::{
     choose_resources,
     holding::{Held, Holding},
-    note_error, perhaps, while_held,
+    is_greedy, note_error, perhaps, while_held,
 };
 use crate::{
     Lock, LockRequest, Redlock, RenewError, Retry,
@@ -16,6 +16,10 @@ use crate::{
 };
 use rand::{Rng, seq::SliceRandom};
 use std::{future::IntoFuture, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// The longest wait of a greedy client before it tries again.
+const GREEDY_RETRY: Duration = Duration::from_millis(20);
 
 /// What one client gives another, so that it goes on with the lock.
 pub(in crate::simulation) struct Parts {
@@ -59,6 +63,32 @@ pub(super) async fn lock(client: Process, redlock: &Redlock) {
             } else {
                 hold(redlock, holding, &names, Limits::default()).await;
             }
+        }
+    }
+}
+
+/// Locks a resource again as soon as it is unlocked, for a while, though others wait for it.
+pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold: Duration) {
+    let world = world();
+    let (names, resources) = choose_resources();
+    let waits_for_unlock = world.dice(|rng| rng.gen_bool(0.5));
+    let started = Instant::now();
+    while is_greedy(client, started) {
+        let request = redlock.lock(&names, world.plan.ttl).retry(Retry::new(3, GREEDY_RETRY));
+        let asked = world.asked(client, "lock", resources, None);
+        let lock = match request.await {
+            Ok(lock) => lock,
+            Err(error) => {
+                note_error(asked, &error);
+                continue;
+            }
+        };
+        let holding = Holding::of_lock(client, asked, lock.clone());
+        sleep(hold).await;
+        holding.end(How::Unlocked);
+        let unlocking = redlock.unlock(&lock);
+        if waits_for_unlock {
+            unlocking.await;
         }
     }
 }
@@ -126,7 +156,7 @@ async fn hold(redlock: &Redlock, mut holding: Holding, names: &[String], limits:
         7.. if holding.valid_for() <= ttl => {
             let left = holding.valid_for();
             holding.end(How::Abandoned);
-            tokio::time::sleep(left).await;
+            sleep(left).await;
         }
         _ => {
             let Some(Held::Lock(lock)) = &holding.held else { return };

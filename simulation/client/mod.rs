@@ -19,8 +19,11 @@ use std::{
     future::{Future, IntoFuture},
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt;
+
+/// For how long a client is greedy.
+const GREEDY: Duration = Duration::from_secs(2);
 
 /// Starts a client with a handle and workers of its own.
 pub(super) fn start() {
@@ -111,8 +114,10 @@ async fn listen(client: Process, mut events: crate::Events) {
 
 async fn work(client: Process, redlock: Redlock, greed: Option<Duration>) {
     let _busy = Busy::new();
-    if let Some(hold) = greed {
-        guards::lock_again_at_once(client, &redlock, hold).await;
+    match greed {
+        Some(hold) if world().plan.greedy_locks => locks::lock_again_at_once(client, &redlock, hold).await,
+        Some(hold) => guards::lock_again_at_once(client, &redlock, hold).await,
+        None => {}
     }
     loop {
         let is_calm = world().plan.is_calm;
@@ -137,6 +142,11 @@ async fn work(client: Process, redlock: Redlock, greed: Option<Duration>) {
             },
         }
     }
+}
+
+/// Whether a client that has been greedy since then goes on so.
+fn is_greedy(client: Process, since: Instant) -> bool {
+    since.elapsed() < GREEDY && world().clients.borrow().contains_key(&client)
 }
 
 /// Counts the workers that are not done.
