@@ -11,6 +11,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const LONGEST_RESUMPTION: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 pub(super) struct Plan {
     pub(super) servers: Vec<ServerPlan>,
     pub(super) clients: usize,
@@ -39,6 +40,8 @@ pub(super) struct Plan {
     pub(super) greed: Option<Duration>,
     /// Whether greedy clients use `lock` and `unlock` rather than guards.
     pub(super) greedy_locks: bool,
+    /// Whether many clients want the only resource all the time.
+    pub(super) is_crowded: bool,
     /// For how long things go wrong.
     pub(super) length: Duration,
     /// The longest quiet time between two strikes, in milliseconds.
@@ -120,7 +123,7 @@ impl Plan {
             (None, true) => &[(0, 2), (0, 2), (1, 0), (1, 10)],
             (None, false) => &[(0, 2), (0, 2), (1, 0), (1, 10), (1, 10), (5, 60), (5, 60)],
         };
-        Self {
+        let mut plan = Self {
             littered: rng.gen_range(0..servers.len()),
             servers,
             clients: if is_calm && greed.is_none() {
@@ -147,7 +150,19 @@ impl Plan {
             quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
             // What is drawn from here on is drawn last, so that it changes nothing else of a seed.
             greedy_locks: greed.is_some() && rng.gen_bool(0.5),
+            is_crowded: is_calm && greed.is_none() && rng.gen_bool(0.12),
+        };
+        if plan.is_crowded {
+            plan.clients = rng.gen_range(8..=10);
+            plan.workers = 3;
+            plan.resources = 1;
         }
+        plan
+    }
+
+    /// How many tasks lock.
+    pub(super) fn tasks(&self) -> usize {
+        self.clients * self.workers
     }
 
     /// Whether no two may hold a resource at the same time.

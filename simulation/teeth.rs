@@ -12,7 +12,7 @@ use crate::sabotage::Sabotage;
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
-const FAULTS: [(Fault, &str); 27] = [
+const FAULTS: [(Fault, &str); 28] = [
     (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
         Fault::Library(Sabotage::UnansweredForgotten),
@@ -101,6 +101,10 @@ const FAULTS: [(Fault, &str); 27] = [
     (
         Fault::Library(Sabotage::LateGrantForgotten),
         "a late grant that is undone is forgotten",
+    ),
+    (
+        Fault::Library(Sabotage::OvertakenNotOverdue),
+        "a client that was overtaken in a crowd does not come first",
     ),
     (Fault::UnlocksAnything, "an unlock removes the key of another"),
 ];

@@ -47,6 +47,8 @@ pub(crate) enum Sabotage {
     RenewalNotCapped,
     /// A client forgets how long it has had a resource when nobody in it waits.
     TurnsForgotten,
+    /// A client that was overtaken in a crowd does not come before those that have waited for less.
+    OvertakenNotOverdue,
     /// A guard is renewed at a third of its TTL, whatever is left of its validity.
     RenewsAtThirdOfTtl,
     /// A grant that comes after the decision tells the waiter nothing.

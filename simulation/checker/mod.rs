@@ -1,5 +1,6 @@
 //! What must hold in every run. Pure: it reads a history and the plan that led to it.
 
+mod crowd;
 mod events;
 mod exclusion;
 mod keys;
@@ -99,6 +100,7 @@ pub(super) fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     leftovers::check(&facts, &mut found);
     renewals::check(&facts, &mut found);
     waiting::check(&facts, &mut found);
+    crowd::check(&facts, &mut found);
     events::check(&facts, &mut found);
     found
 }

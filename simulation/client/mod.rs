@@ -114,6 +114,10 @@ async fn listen(client: Process, mut events: crate::Events) {
 
 async fn work(client: Process, redlock: Redlock, greed: Option<Duration>) {
     let _busy = Busy::new();
+    if world().plan.is_crowded {
+        guards::take_turns(client, &redlock).await;
+        return;
+    }
     match greed {
         Some(hold) if world().plan.greedy_locks => locks::lock_again_at_once(client, &redlock, hold).await,
         Some(hold) => guards::lock_again_at_once(client, &redlock, hold).await,

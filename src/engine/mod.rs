@@ -1,7 +1,7 @@
 //! How a majority is asked. The pure parts decide; [`round`] does what they say.
 
 pub(crate) mod ballot;
-mod crowd;
+pub(crate) mod crowd;
 pub(crate) mod line;
 #[cfg(test)]
 mod order;
