@@ -40,6 +40,8 @@ pub(super) struct Plan {
     pub(super) greed: Option<Duration>,
     /// Whether greedy clients use `lock` and `unlock` rather than guards.
     pub(super) greedy_locks: bool,
+    /// The server that has a replica: a single one, as what a replica brings back may be held still where nobody knows of it.
+    pub(super) replicated: Option<usize>,
     /// Whether many clients want the only resource all the time.
     pub(super) is_crowded: bool,
     /// For how long things go wrong.
@@ -151,7 +153,12 @@ impl Plan {
             // What is drawn from here on is drawn last, so that it changes nothing else of a seed.
             greedy_locks: greed.is_some() && rng.gen_bool(0.5),
             is_crowded: is_calm && greed.is_none() && rng.gen_bool(0.12),
+            replicated: None,
         };
+        if memory == Memory::LostGuarded && rng.gen_bool(0.5) {
+            // Not the server on which others leave keys, which would come back.
+            plan.replicated = Some((plan.littered + 1) % plan.servers.len());
+        }
         if plan.is_crowded {
             plan.clients = rng.gen_range(8..=10);
             plan.workers = 3;
@@ -179,6 +186,11 @@ impl Plan {
         let ahead = furthest + Duration::from_secs(1);
         let is_guarded = self.restart_guard.is_some_and(|guard| ahead < guard);
         self.memory == Memory::Kept || is_guarded && self.clocks == Clocks::Alike
+    }
+
+    /// For how long a server does not vote after it was started again, at most: INFO rounds its uptime.
+    pub(super) fn longest_guard(&self) -> Option<Duration> {
+        self.restart_guard.map(|guard| guard + Duration::from_secs(2))
     }
 
     /// How long an attempt waits for the votes that would decide it: the library's default.

@@ -12,7 +12,7 @@ use crate::sabotage::Sabotage;
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
-const FAULTS: [(Fault, &str); 28] = [
+const FAULTS: [(Fault, &str); 29] = [
     (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
         Fault::Library(Sabotage::UnansweredForgotten),
@@ -105,6 +105,10 @@ const FAULTS: [(Fault, &str); 28] = [
     (
         Fault::Library(Sabotage::OvertakenNotOverdue),
         "a client that was overtaken in a crowd does not come first",
+    ),
+    (
+        Fault::Library(Sabotage::HistoryTrusted),
+        "a promoted replica whose history is unknown votes at once",
     ),
     (Fault::UnlocksAnything, "an unlock removes the key of another"),
 ];

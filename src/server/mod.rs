@@ -29,6 +29,8 @@ pub(crate) use operation::{KeysAndValue, Operation, Verb};
 pub(crate) use redis::fuzzing;
 
 pub use reason::{DownReason, Refusal, Text};
+#[cfg(test)]
+pub(crate) use redis::parse_info;
 pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};
 pub(crate) use under_way::{Round, UnderWay};

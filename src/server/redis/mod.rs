@@ -32,6 +32,9 @@ mod wire;
 mod withheld;
 mod words;
 
+#[cfg(test)]
+pub(crate) use info::parse as parse_info;
+
 use super::{
     DownReason, Refusal, Text,
     held_up::{TimeIsUp, answer_within},
