@@ -1,6 +1,6 @@
 //! What a seed stands for: the servers, the clients, what may go wrong, and so what may be expected.
 
-use crate::Drift;
+use crate::{Drift, server::fence::SHORTEST_EXPIRY};
 use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Plan {
     pub(super) greedy_locks: bool,
     /// The server that has a replica: a single one, as what a replica brings back may be held still where nobody knows of it.
     pub(super) replicated: Option<usize>,
+    /// Whether servers remember tokens for no longer than they must.
+    pub(super) forgets_tokens: bool,
     /// Whether many clients want the only resource all the time.
     pub(super) is_crowded: bool,
     /// For how long things go wrong.
@@ -154,6 +156,7 @@ impl Plan {
             greedy_locks: greed.is_some() && rng.gen_bool(0.5),
             is_crowded: is_calm && greed.is_none() && rng.gen_bool(0.12),
             replicated: None,
+            forgets_tokens: fenced && rng.gen_bool(0.3),
         };
         if memory == Memory::LostGuarded && rng.gen_bool(0.5) {
             // Not the server on which others leave keys, which would come back.
@@ -179,13 +182,16 @@ impl Plan {
 
     /// Whether a later lock has a larger token.
     ///
-    /// A server that forgets its tokens goes by its clock. When it votes again that must be ahead of every token that it has
-    /// forgotten, which may have come from the clock of another, and be a second ahead of that.
+    /// A server that forgets its tokens, or remembers them for a short time, goes by its clock. When it votes again that must be
+    /// ahead of every token that it has forgotten, which may have come from the clock of another, and be a second ahead of that.
     pub(super) fn orders_tokens(&self) -> bool {
         let furthest = self.servers.iter().map(|server| server.ahead).max().unwrap_or_default();
         let ahead = furthest + Duration::from_secs(1);
         let is_guarded = self.restart_guard.is_some_and(|guard| ahead < guard);
-        self.memory == Memory::Kept || is_guarded && self.clocks == Clocks::Alike
+        let is_remembered = !self.forgets_tokens || ahead < SHORTEST_EXPIRY.max(self.longest);
+        let forgets = self.memory != Memory::Kept || self.forgets_tokens;
+        let is_sure = (self.memory == Memory::Kept || is_guarded) && is_remembered;
+        is_sure && (self.clocks == Clocks::Alike || !forgets)
     }
 
     /// For how long a server does not vote after it was started again, at most: INFO rounds its uptime.

@@ -12,7 +12,7 @@ use crate::sabotage::Sabotage;
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
-const FAULTS: [(Fault, &str); 29] = [
+const FAULTS: [(Fault, &str); 30] = [
     (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
         Fault::Library(Sabotage::UnansweredForgotten),
@@ -109,6 +109,10 @@ const FAULTS: [(Fault, &str); 29] = [
     (
         Fault::Library(Sabotage::HistoryTrusted),
         "a promoted replica whose history is unknown votes at once",
+    ),
+    (
+        Fault::Library(Sabotage::FenceForgottenSoon),
+        "a fence expires while its token is ahead of the clock",
     ),
     (Fault::UnlocksAnything, "an unlock removes the key of another"),
 ];

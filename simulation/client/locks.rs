@@ -6,7 +6,7 @@ use super::{
     is_greedy, note_error, perhaps, while_held,
 };
 use crate::{
-    Lock, LockRequest, Redlock, RenewError, Retry,
+    InvalidResource, Lock, LockError, LockRequest, Redlock, RenewError, Retry,
     simulation::{
         history::{Bits, Happened, How, Request},
         nemesis,
@@ -90,6 +90,32 @@ pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold:
         if waits_for_unlock {
             unlocking.await;
         }
+    }
+}
+
+/// Asks for the key in which servers store the tokens of another lock. That must be refused and change nothing.
+pub(super) async fn lock_a_fence(redlock: &Redlock) {
+    const FENCE: &str = "r0:fence:{r0}";
+    let world = world();
+    let stored = || -> Vec<_> {
+        let network = world.network.borrow();
+        let servers = network.nodes.iter().map(|node| &node.server);
+        let stored = servers.map(|server| (server.len(), server.token("r0"), server.token(FENCE)));
+        stored.collect()
+    };
+    let before = stored();
+    let errors = [
+        redlock.lock(FENCE, world.plan.ttl).await.err(),
+        redlock.lock(["r0", FENCE], world.plan.ttl).fenced().await.err(),
+        redlock.acquire(FENCE, world.plan.ttl).await.err(),
+    ];
+    let is_refused =
+        |error: &Option<LockError>| matches!(error, Some(LockError::InvalidResource(InvalidResource::Fence { .. })));
+    if !errors.iter().all(is_refused) {
+        world.note(Happened::Wrong("a key in which tokens are stored can be locked"));
+    }
+    if stored() != before {
+        world.note(Happened::Wrong("a request that is refused changes something"));
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     tasks::Process,
     world,
 };
-use crate::{Event, LockError, Ownership, Redlock, ServerVote, Vote};
+use crate::{ConfigError, Event, LockError, Ownership, Redlock, ServerVote, Vote};
 use rand::{Rng, rngs::SmallRng};
 use std::{
     future::{Future, IntoFuture},
@@ -50,6 +50,9 @@ pub(super) fn start() {
     if plan.fenced {
         builder = builder.fenced();
     }
+    if plan.forgets_tokens {
+        builder = builder.fence_expiry(shortest_fence_expiry(plan.longest));
+    }
     if plan.remembers {
         builder = builder.remember(8);
     }
@@ -65,6 +68,14 @@ pub(super) fn start() {
         client.spawn(work(client, redlock.clone(), greed.filter(|_| number == 0)));
     }
     world.clients.borrow_mut().insert(client, redlock);
+}
+
+/// The shortest fence expiry that the builder accepts for locks of this TTL.
+fn shortest_fence_expiry(ttl: Duration) -> Duration {
+    match Redlock::builder().id("none").fence_expiry(ttl).check() {
+        Err(ConfigError::ShortFenceExpiry { shortest, .. }) => shortest.max(ttl),
+        _ => ttl,
+    }
 }
 
 /// Ends a process at once: nothing more is sent.
@@ -139,7 +150,10 @@ async fn work(client: Process, redlock: Redlock, greed: Option<Duration>) {
         match handed {
             Some(parts) => locks::take_over(client, &redlock, parts).await,
             None => match world().dice(|rng| rng.gen_range(0..20)) {
-                0 => look(&redlock).await,
+                0 => {
+                    locks::lock_a_fence(&redlock).await;
+                    look(&redlock).await;
+                }
                 1 => guards::use_it(client, &redlock).await,
                 2..=10 => locks::lock(client, &redlock).await,
                 _ => guards::acquire(client, &redlock).await,
