@@ -1,14 +1,12 @@
 //! A connection as the library sees it.
 
-use super::{
-    find_world,
-    network::{Life, Opened},
-    tasks::Process,
-    world,
-};
+use super::{find_world, network::Opened, tasks::Process, world};
 use crate::{
     decision::DownReason,
-    server::link::{Command, Connected, Ended, Facts, Link, Task},
+    server::{
+        link::{Command, Connected, Ended, Link, Task},
+        parse_info,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -33,7 +31,7 @@ pub(crate) async fn connect(client: Process, name: &str, limit: Duration) -> Res
         network.open(client, server)
     };
     let link = SimulatedLink { wire };
-    let Life { run_id, uptime } = match timeout(limit, welcome).await {
+    let life = match timeout(limit, welcome).await {
         Ok(Ok(welcome)) => welcome?,
         Ok(Err(_)) => return Err(DownReason::ConnectionLost),
         Err(_) => return Err(DownReason::ConnectTimeout),
@@ -41,12 +39,7 @@ pub(crate) async fn connect(client: Process, name: &str, limit: Duration) -> Res
     Ok(Connected {
         link: Arc::new(link),
         feed: Box::pin(UnboundedReceiverStream::new(feed)),
-        facts: Facts {
-            starts: Some(vec![run_id.clone()]),
-            uptime,
-            run_id: Some(run_id),
-            ..Facts::default()
-        },
+        facts: parse_info(&life.info()).expect("the server has a version"),
         ended: Ended::new(async move {
             let _ = ended.await;
             DownReason::ConnectionLost

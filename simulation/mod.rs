@@ -140,7 +140,7 @@ async fn direct() {
     nemesis::rage().await;
     let plan = &world.plan;
     // Each may have to wait for keys of clients that are gone, for servers to vote again, and for its turn to ask.
-    let forgotten = plan.restart_guard.unwrap_or_default();
+    let forgotten = plan.longest_guard().unwrap_or_default();
     let limit = Duration::from_secs(20) + 4 * (3 * plan.ttl + plan.longest) + 2 * forgotten;
     let healed = Instant::now();
     while (world.busy.get() > 0 || world.closing.get() > 0) && healed.elapsed() < limit {

@@ -15,6 +15,14 @@ pub(super) enum Strike {
     Restart {
         server: usize,
     },
+    /// The replica of a server gets nothing more from it.
+    FallBehind {
+        server: usize,
+    },
+    /// That replica takes the server's place.
+    Promote {
+        server: usize,
+    },
     Freeze {
         server: usize,
     },
@@ -163,6 +171,9 @@ fn choose() -> Option<(Strike, Option<Strike>)> {
     if world.plan.is_calm {
         return Some(leave());
     }
+    if let Some(server) = world.plan.replicated.filter(|_| world.dice(|rng| rng.gen_bool(0.1))) {
+        return Some((Strike::FallBehind { server }, Some(Strike::Promote { server })));
+    }
     Some(match world.dice(|rng| rng.gen_range(0..22)) {
         0..=3 => (Strike::Crash { server, forgets }, Some(Strike::Restart { server })),
         4..=6 => (Strike::Freeze { server }, Some(Strike::Thaw { server })),
@@ -203,7 +214,7 @@ pub(super) fn inflict(strike: Strike) {
         Strike::Cut { client, .. } | Strike::Kill { client } | Strike::Close { client } if !is_there(&client) => return,
         // It takes a server that runs.
         Strike::Remove { server, .. } if !world.network.borrow().is_well(server) => return,
-        Strike::Leave { .. } if world.is_healed.get() => return,
+        Strike::Leave { .. } | Strike::Promote { .. } if world.is_healed.get() => return,
         _ => {}
     }
     // A key is set as soon as nobody else has it.
@@ -214,6 +225,8 @@ pub(super) fn inflict(strike: Strike) {
     match strike {
         Strike::Crash { server, forgets } => network().crash(server, forgets),
         Strike::Restart { server } => network().restart(server),
+        Strike::FallBehind { server } => network().fall_behind(server),
+        Strike::Promote { server } => network().promote(server),
         Strike::Freeze { server } => network().freeze(server),
         Strike::Thaw { server } => network().thaw(server),
         Strike::Block {
@@ -253,6 +266,20 @@ pub(super) fn inflict(strike: Strike) {
         Strike::Remove { server, resource } => network().remove(server, resource, None),
     }
     note_reached();
+    if let Strike::Promote { .. } = strike {
+        start_another();
+    }
+}
+
+/// Now and then, kills a client and starts another, which knows nothing of how the servers were before.
+fn start_another() {
+    let world = world();
+    let clients: Vec<Process> = world.clients.borrow().keys().copied().collect();
+    let client = world.dice(|rng| clients.choose(rng).copied());
+    if let Some(client) = client.filter(|_| world.dice(|rng| rng.gen_bool(0.5))) {
+        inflict(Strike::Kill { client });
+        inflict(Strike::Start { client });
+    }
 }
 
 /// Notes which servers can be reached now, or no more.

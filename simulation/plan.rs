@@ -1,6 +1,6 @@
 //! What a seed stands for: the servers, the clients, what may go wrong, and so what may be expected.
 
-use crate::Drift;
+use crate::{Drift, fence::SHORTEST_EXPIRY};
 use rand::{Rng, rngs::SmallRng, seq::SliceRandom};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const LONGEST_RESUMPTION: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 pub(super) struct Plan {
     pub(super) servers: Vec<ServerPlan>,
     pub(super) clients: usize,
@@ -37,6 +38,14 @@ pub(super) struct Plan {
     pub(super) is_calm: bool,
     /// How long greedy clients hold what they lock again at once, if there are any.
     pub(super) greed: Option<Duration>,
+    /// Whether greedy clients use `lock` and `unlock` rather than guards.
+    pub(super) greedy_locks: bool,
+    /// The server that has a replica: a single one, as what a replica brings back may be held still where nobody knows of it.
+    pub(super) replicated: Option<usize>,
+    /// Whether servers remember tokens for no longer than they must.
+    pub(super) forgets_tokens: bool,
+    /// Whether many clients want the only resource all the time.
+    pub(super) is_crowded: bool,
     /// For how long things go wrong.
     pub(super) length: Duration,
     /// The longest quiet time between two strikes, in milliseconds.
@@ -118,7 +127,7 @@ impl Plan {
             (None, true) => &[(0, 2), (0, 2), (1, 0), (1, 10)],
             (None, false) => &[(0, 2), (0, 2), (1, 0), (1, 10), (1, 10), (5, 60), (5, 60)],
         };
-        Self {
+        let mut plan = Self {
             littered: rng.gen_range(0..servers.len()),
             servers,
             clients: if is_calm && greed.is_none() {
@@ -143,7 +152,27 @@ impl Plan {
             greed: greed.map(ms),
             length: ms(rng.gen_range(500..3_500) + if is_calm { 2_000 } else { 0 }),
             quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
+            // What is drawn from here on is drawn last, so that it changes nothing else of a seed.
+            greedy_locks: greed.is_some() && rng.gen_bool(0.5),
+            is_crowded: is_calm && greed.is_none() && rng.gen_bool(0.12),
+            replicated: None,
+            forgets_tokens: fenced && rng.gen_bool(0.3),
+        };
+        if memory == Memory::LostGuarded && rng.gen_bool(0.5) {
+            // Not the server on which others leave keys, which would come back.
+            plan.replicated = Some((plan.littered + 1) % plan.servers.len());
         }
+        if plan.is_crowded {
+            plan.clients = rng.gen_range(8..=10);
+            plan.workers = 3;
+            plan.resources = 1;
+        }
+        plan
+    }
+
+    /// How many tasks lock.
+    pub(super) fn tasks(&self) -> usize {
+        self.clients * self.workers
     }
 
     /// Whether no two may hold a resource at the same time.
@@ -153,13 +182,21 @@ impl Plan {
 
     /// Whether a later lock has a larger token.
     ///
-    /// A server that forgets its tokens goes by its clock. When it votes again that must be ahead of every token that it has
-    /// forgotten, which may have come from the clock of another, and be a second ahead of that.
+    /// A server that forgets its tokens, or remembers them for a short time, goes by its clock. When it votes again that must be
+    /// ahead of every token that it has forgotten, which may have come from the clock of another, and be a second ahead of that.
     pub(super) fn orders_tokens(&self) -> bool {
         let furthest = self.servers.iter().map(|server| server.ahead).max().unwrap_or_default();
         let ahead = furthest + Duration::from_secs(1);
         let is_guarded = self.restart_guard.is_some_and(|guard| ahead < guard);
-        self.memory == Memory::Kept || is_guarded && self.clocks == Clocks::Alike
+        let is_remembered = !self.forgets_tokens || ahead < SHORTEST_EXPIRY.max(self.longest);
+        let forgets = self.memory != Memory::Kept || self.forgets_tokens;
+        let is_sure = (self.memory == Memory::Kept || is_guarded) && is_remembered;
+        is_sure && (self.clocks == Clocks::Alike || !forgets)
+    }
+
+    /// For how long a server does not vote after it was started again, at most: INFO rounds its uptime.
+    pub(super) fn longest_guard(&self) -> Option<Duration> {
+        self.restart_guard.map(|guard| guard + Duration::from_secs(2))
     }
 
     /// How long an attempt waits for the votes that would decide it: the library's default.

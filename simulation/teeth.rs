@@ -2,6 +2,7 @@
 
 use super::{
     Rules,
+    plan::Plan,
     report::{number, on_all_cores},
     run,
 };
@@ -11,7 +12,7 @@ use crate::fault::Sabotage;
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
-const FAULTS: [(Fault, &str); 26] = [
+const FAULTS: [(Fault, &str); 30] = [
     (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
         Fault::Library(Sabotage::UnansweredForgotten),
@@ -90,6 +91,10 @@ const FAULTS: [(Fault, &str); 26] = [
         "turns in a row are forgotten with an empty queue",
     ),
     (
+        Fault::Where(Sabotage::TurnsForgotten, |plan| plan.greedy_locks),
+        "the same of clients that lock and unlock in a loop",
+    ),
+    (
         Fault::Library(Sabotage::RenewsAtThirdOfTtl),
         "a guard renews at a third of the TTL, not of its validity",
     ),
@@ -97,12 +102,26 @@ const FAULTS: [(Fault, &str); 26] = [
         Fault::Library(Sabotage::LateGrantForgotten),
         "a late grant that is undone is forgotten",
     ),
+    (
+        Fault::Library(Sabotage::OvertakenNotOverdue),
+        "a client that was overtaken in a crowd does not come first",
+    ),
+    (
+        Fault::Library(Sabotage::HistoryTrusted),
+        "a promoted replica whose history is unknown votes at once",
+    ),
+    (
+        Fault::Library(Sabotage::FenceForgottenSoon),
+        "a fence expires while its token is ahead of the clock",
+    ),
     (Fault::UnlocksAnything, "an unlock removes the key of another"),
 ];
 
 #[derive(Clone, Copy)]
 enum Fault {
     Library(Sabotage),
+    /// Of the library, to be found in such runs.
+    Where(Sabotage, fn(&Plan) -> bool),
     /// Of the servers, which do what the library asks them to prevent.
     OldConnectionLives,
     UnlocksAnything,
@@ -135,15 +154,20 @@ fn faults_on_purpose_are_found() {
 
 /// How many seeds it took to find a fault, and which rule it broke.
 fn find(fault: Fault, most: u64) -> Option<(u64, &'static str)> {
-    let mut rules = Rules::default();
+    let (mut rules, mut counts): (_, fn(&Plan) -> bool) = (Rules::default(), |_| true);
     match fault {
+        Fault::Where(sabotage, of) => {
+            Sabotage::commit(Some(sabotage));
+            counts = of;
+        }
         Fault::Library(sabotage) => Sabotage::commit(Some(sabotage)),
         Fault::OldConnectionLives => rules.old_connections_live = true,
         Fault::UnlocksAnything => rules.unlocks_anything = true,
     }
     let found = (0..most).find_map(|seed| {
-        let rule = run(seed, rules).violations.first()?.rule;
-        Some((seed + 1, rule))
+        let run = run(seed, rules);
+        let violation = run.violations.first().filter(|_| counts(&run.plan))?;
+        Some((seed + 1, violation.rule))
     });
     Sabotage::commit(None);
     found

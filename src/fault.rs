@@ -47,6 +47,12 @@ pub(crate) enum Sabotage {
     RenewalNotCapped,
     /// A client forgets how long it has had a resource when nobody in it waits.
     TurnsForgotten,
+    /// A client that was overtaken in a crowd does not come before those that have waited for less.
+    OvertakenNotOverdue,
+    /// The builder accepts a fence expiry within which a token may be ahead of the clock.
+    FenceForgottenSoon,
+    /// A server that was a replica, and no longer reports its history, counts as one that was always a master.
+    HistoryTrusted,
     /// A guard is renewed at a third of its TTL, whatever is left of its validity.
     RenewsAtThirdOfTtl,
     /// A grant that comes after the decision tells the waiter nothing.

@@ -1,5 +1,6 @@
 //! What must hold in every run. Pure: it reads a history and the plan that led to it.
 
+mod crowd;
 mod events;
 mod exclusion;
 mod keys;
@@ -99,6 +100,7 @@ pub(super) fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     leftovers::check(&facts, &mut found);
     renewals::check(&facts, &mut found);
     waiting::check(&facts, &mut found);
+    crowd::check(&facts, &mut found);
     events::check(&facts, &mut found);
     found
 }
@@ -211,7 +213,9 @@ impl<'a> Facts<'a> {
                     *until = (*until).min(at);
                 }
             }
-            Happened::Struck(Strike::Restart { server }) => self.restarts.push((at, server)),
+            Happened::Struck(Strike::Restart { server } | Strike::Promote { server }) => {
+                self.restarts.push((at, server));
+            }
             Happened::Struck(Strike::Kill { client } | Strike::Close { client }) => {
                 self.gone.insert(client, at);
             }
@@ -251,7 +255,7 @@ impl<'a> Facts<'a> {
     /// number of the stretch: before the first one, nothing held the two up.
     fn used(&self, client: Process, server: usize) -> impl Iterator<Item = (usize, (Millis, Millis))> {
         let recovery = millis(self.plan.longest_recovery());
-        let guard = self.plan.restart_guard.map_or(0, millis);
+        let guard = self.plan.longest_guard().map_or(0, millis);
         let stretches = self.reach.get(&(client, server)).into_iter().flatten().enumerate();
         stretches.filter_map(move |(number, (start, end))| {
             let was_restarted = self

@@ -3,6 +3,7 @@
 use super::{Asked, Facts, Millis, Process, Request, Violation, millis};
 use crate::{
     decision::{
+        crowd::WINDOWS,
         head::{LONGEST_SPLIT, POLITE, POLL_TRACKED, POLL_UNTRACKED},
         turns::{PAUSE, SHORTEST_RUN},
     },
@@ -80,7 +81,8 @@ fn unit(facts: &Facts<'_>) -> u64 {
 
 /// For how long a majority may be free before a waiter has it, at most:
 ///
-/// `attempt + 3/2 POLL_UNTRACKED + (2^LONGEST_SPLIT + POLITE + PAUSE + 6) · round trip + 20 ms`
+/// `attempt + 3/2 POLL_UNTRACKED + (2^LONGEST_SPLIT + POLITE + PAUSE + 6) · round trip + 20 ms`, in a crowd with the longest window
+/// instead of `LONGEST_SPLIT`
 ///
 /// An attempt whose servers do not answer may have to end first. If nobody reports the change, the waiter polls. A pause that has
 /// begun may last as long as pauses get. Then the waiter asks twice, the second time so that changes are reported from then on, and
@@ -91,7 +93,12 @@ fn longest_beside_free(facts: &Facts<'_>) -> u64 {
     } else {
         millis(facts.plan.attempt_timeout())
     };
-    let pauses = (1 << LONGEST_SPLIT) + POLITE + PAUSE;
+    let pause = if facts.plan.is_crowded {
+        *WINDOWS.end()
+    } else {
+        LONGEST_SPLIT
+    };
+    let pauses = (1 << pause) + POLITE + PAUSE;
     let poll = millis(POLL_UNTRACKED * 3 / 2);
     attempt + poll + (u64::from(pauses) + 6) * unit(facts) + 20
 }

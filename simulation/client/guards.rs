@@ -3,6 +3,7 @@
 use super::{
     choose_resources,
     holding::{Held, Holding},
+    is_greedy,
     locks::note_renewing,
     note_error, perhaps, while_held,
 };
@@ -18,8 +19,8 @@ use rand::{Rng, seq::SliceRandom};
 use std::{future::IntoFuture, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-/// For how long a client is greedy.
-const GREEDY: Duration = Duration::from_secs(2);
+/// The longest that one of a crowd holds the resource.
+const CROWD_TURN: Duration = Duration::from_millis(10);
 
 pub(super) async fn acquire(client: Process, redlock: &Redlock) {
     let world = world();
@@ -47,7 +48,7 @@ pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold:
     let (names, resources) = choose_resources();
     let waits_for_release = world.dice(|rng| rng.gen_bool(0.5));
     let started = Instant::now();
-    while started.elapsed() < GREEDY && world.clients.borrow().contains_key(&client) {
+    while is_greedy(client, started) {
         let asked = world.asked(client, "acquire", resources, None);
         let guard = match redlock.acquire(&names, world.plan.ttl).await {
             Ok(guard) => guard,
@@ -66,6 +67,30 @@ pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold:
         if waits_for_release {
             let _ = releasing.await;
         }
+    }
+}
+
+/// Wants the resource that all others want for as long as things go wrong, each time for a moment.
+pub(super) async fn take_turns(client: Process, redlock: &Redlock) {
+    let world = world();
+    let started = Instant::now();
+    sleep(Duration::from_millis(world.dice(|rng| rng.gen_range(0..50)))).await;
+    while started.elapsed() < world.plan.length {
+        let asked = world.asked(client, "acquire", Bits::of([0]), None);
+        let guard = match redlock.acquire("r0", world.plan.ttl).await {
+            Ok(guard) => guard,
+            Err(error) => {
+                note_error(asked, &error);
+                return;
+            }
+        };
+        let mut holding = Holding::of_guard(client, asked, guard);
+        sleep(CROWD_TURN.mul_f64(world.dice(|rng| rng.gen_range(0.0..1.0)))).await;
+        holding.note_end(How::Unlocked);
+        let Some(Held::Guard(guard)) = holding.held.take() else {
+            return;
+        };
+        let _ = guard.release().await;
     }
 }
 

@@ -3,10 +3,10 @@
 use super::{
     choose_resources,
     holding::{Held, Holding},
-    note_error, perhaps, while_held,
+    is_greedy, note_error, perhaps, while_held,
 };
 use crate::{
-    Lock, LockRequest, Redlock, RenewError, Retry,
+    InvalidResource, Lock, LockError, LockRequest, Redlock, RenewError, Retry,
     simulation::{
         history::{Bits, Happened, How, Request},
         nemesis,
@@ -16,6 +16,10 @@ use crate::{
 };
 use rand::{Rng, seq::SliceRandom};
 use std::{future::IntoFuture, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// The longest wait of a greedy client before it tries again.
+const GREEDY_RETRY: Duration = Duration::from_millis(20);
 
 /// What one client gives another, so that it goes on with the lock.
 pub(in crate::simulation) struct Parts {
@@ -60,6 +64,58 @@ pub(super) async fn lock(client: Process, redlock: &Redlock) {
                 hold(redlock, holding, &names, Limits::default()).await;
             }
         }
+    }
+}
+
+/// Locks a resource again as soon as it is unlocked, for a while, though others wait for it.
+pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold: Duration) {
+    let world = world();
+    let (names, resources) = choose_resources();
+    let waits_for_unlock = world.dice(|rng| rng.gen_bool(0.5));
+    let started = Instant::now();
+    while is_greedy(client, started) {
+        let request = redlock.lock(&names, world.plan.ttl).retry(Retry::new(3, GREEDY_RETRY));
+        let asked = world.asked(client, "lock", resources, None);
+        let lock = match request.await {
+            Ok(lock) => lock,
+            Err(error) => {
+                note_error(asked, &error);
+                continue;
+            }
+        };
+        let holding = Holding::of_lock(client, asked, lock.clone());
+        sleep(hold).await;
+        holding.end(How::Unlocked);
+        let unlocking = redlock.unlock(&lock);
+        if waits_for_unlock {
+            unlocking.await;
+        }
+    }
+}
+
+/// Asks for the key in which servers store the tokens of another lock. That must be refused and change nothing.
+pub(super) async fn lock_a_fence(redlock: &Redlock) {
+    const FENCE: &str = "r0:fence:{r0}";
+    let world = world();
+    let stored = || -> Vec<_> {
+        let network = world.network.borrow();
+        let servers = network.nodes.iter().map(|node| &node.server);
+        let stored = servers.map(|server| (server.len(), server.token("r0"), server.token(FENCE)));
+        stored.collect()
+    };
+    let before = stored();
+    let errors = [
+        redlock.lock(FENCE, world.plan.ttl).await.err(),
+        redlock.lock(["r0", FENCE], world.plan.ttl).fenced().await.err(),
+        redlock.acquire(FENCE, world.plan.ttl).await.err(),
+    ];
+    let is_refused =
+        |error: &Option<LockError>| matches!(error, Some(LockError::InvalidResource(InvalidResource::Fence { .. })));
+    if !errors.iter().all(is_refused) {
+        world.note(Happened::Wrong("a key in which tokens are stored can be locked"));
+    }
+    if stored() != before {
+        world.note(Happened::Wrong("a request that is refused changes something"));
     }
 }
 
@@ -126,7 +182,7 @@ async fn hold(redlock: &Redlock, mut holding: Holding, names: &[String], limits:
         7.. if holding.valid_for() <= ttl => {
             let left = holding.valid_for();
             holding.end(How::Abandoned);
-            tokio::time::sleep(left).await;
+            sleep(left).await;
         }
         _ => {
             let Some(Held::Lock(lock)) = &holding.held else { return };

@@ -13,14 +13,17 @@ use super::{
     tasks::Process,
     world,
 };
-use crate::{Event, LockError, Ownership, Redlock, ServerVote, Vote};
+use crate::{ConfigError, Event, LockError, Ownership, Redlock, ServerVote, Vote};
 use rand::{Rng, rngs::SmallRng};
 use std::{
     future::{Future, IntoFuture},
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt;
+
+/// For how long a client is greedy.
+const GREEDY: Duration = Duration::from_secs(2);
 
 /// Starts a client with a handle and workers of its own.
 pub(super) fn start() {
@@ -47,6 +50,9 @@ pub(super) fn start() {
     if plan.fenced {
         builder = builder.fenced();
     }
+    if plan.forgets_tokens {
+        builder = builder.fence_expiry(shortest_fence_expiry(plan.longest));
+    }
     if plan.remembers {
         builder = builder.remember(8);
     }
@@ -62,6 +68,14 @@ pub(super) fn start() {
         client.spawn(work(client, redlock.clone(), greed.filter(|_| number == 0)));
     }
     world.clients.borrow_mut().insert(client, redlock);
+}
+
+/// The shortest fence expiry that the builder accepts for locks of this TTL.
+fn shortest_fence_expiry(ttl: Duration) -> Duration {
+    match Redlock::builder().id("none").fence_expiry(ttl).check() {
+        Err(ConfigError::ShortFenceExpiry { shortest, .. }) => shortest.max(ttl),
+        _ => ttl,
+    }
 }
 
 /// Ends a process at once: nothing more is sent.
@@ -111,8 +125,14 @@ async fn listen(client: Process, mut events: crate::Events) {
 
 async fn work(client: Process, redlock: Redlock, greed: Option<Duration>) {
     let _busy = Busy::new();
-    if let Some(hold) = greed {
-        guards::lock_again_at_once(client, &redlock, hold).await;
+    if world().plan.is_crowded {
+        guards::take_turns(client, &redlock).await;
+        return;
+    }
+    match greed {
+        Some(hold) if world().plan.greedy_locks => locks::lock_again_at_once(client, &redlock, hold).await,
+        Some(hold) => guards::lock_again_at_once(client, &redlock, hold).await,
+        None => {}
     }
     loop {
         let is_calm = world().plan.is_calm;
@@ -130,13 +150,21 @@ async fn work(client: Process, redlock: Redlock, greed: Option<Duration>) {
         match handed {
             Some(parts) => locks::take_over(client, &redlock, parts).await,
             None => match world().dice(|rng| rng.gen_range(0..20)) {
-                0 => look(&redlock).await,
+                0 => {
+                    locks::lock_a_fence(&redlock).await;
+                    look(&redlock).await;
+                }
                 1 => guards::use_it(client, &redlock).await,
                 2..=10 => locks::lock(client, &redlock).await,
                 _ => guards::acquire(client, &redlock).await,
             },
         }
     }
+}
+
+/// Whether a client that has been greedy since then goes on so.
+fn is_greedy(client: Process, since: Instant) -> bool {
+    since.elapsed() < GREEDY && world().clients.borrow().contains_key(&client)
 }
 
 /// Counts the workers that are not done.

@@ -101,6 +101,7 @@ impl Network {
         let life = Life {
             run_id: format!("{server}-{}", node.life),
             uptime: node.started.elapsed(),
+            was_replica: node.was_replica,
         };
         self.wires[wire].life = node.life;
         self.send(wire, What::Back(Reply::Welcome(life)));

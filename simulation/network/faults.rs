@@ -1,6 +1,6 @@
 //! What happens to servers, to the ways to them and to clients.
 
-use super::{Gate, Message, Network, Reply, What};
+use super::{Gate, Message, Network, Reply, What, long_ago};
 use crate::simulation::{
     history::{Happened, History},
     nemesis::{FOREIGN, Strike},
@@ -40,8 +40,28 @@ impl Network {
             node.is_running = true;
             node.life += 1;
             node.started = Instant::now();
+            node.was_replica = false;
             self.note_reach();
         }
+    }
+
+    /// Lets a server's replica fall behind: it gets nothing from now on.
+    pub(crate) fn fall_behind(&mut self, server: usize) {
+        let node = &mut self.nodes[server];
+        node.replica = Some(node.server.replica());
+    }
+
+    /// Lets a server's replica take its place, whose process has run for long.
+    pub(crate) fn promote(&mut self, server: usize) {
+        let Some(replica) = self.nodes[server].replica.take() else {
+            return;
+        };
+        self.crash(server, false);
+        self.restart(server);
+        let node = &mut self.nodes[server];
+        node.server.promote(replica);
+        node.started = long_ago();
+        node.was_replica = true;
     }
 
     /// Whether a server carries out commands.

@@ -15,7 +15,7 @@ use crate::{
     server::{
         Operation,
         link::{Change, Command, Outcome},
-        memory::MemoryServer,
+        memory::{MemoryServer, Replica},
     },
     testing,
 };
@@ -62,6 +62,10 @@ pub(super) struct Node {
     is_frozen: bool,
     life: u64,
     started: Instant,
+    /// A replica that no longer follows.
+    replica: Option<Replica>,
+    /// Whether the process was a replica before.
+    was_replica: bool,
     /// The connections that are told of changes.
     tracked: Vec<usize>,
 }
@@ -102,6 +106,7 @@ struct Wire {
 pub(super) struct Life {
     pub(super) run_id: String,
     pub(super) uptime: Duration,
+    pub(super) was_replica: bool,
 }
 
 /// What a new connection is used by.
@@ -139,6 +144,29 @@ enum Reply {
     Lost(Command),
 }
 
+/// When processes were started that have run for long.
+fn long_ago() -> Instant {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_secs(86_400)).unwrap_or(now)
+}
+
+impl Life {
+    /// What the server answers to INFO.
+    ///
+    /// A replica that was promoted long enough ago, or whose backlog was freed at once, no longer reports the history before.
+    pub(super) fn info(&self) -> String {
+        format!(
+            "redis_version:7.0.15\r\nrun_id:{}\r\nuptime_in_seconds:{}\r\nrole:master\r\nmaster_replid:{}\r\n\
+             master_replid2:{:040}\r\ntotal_net_repl_input_bytes:{}\r\n",
+            self.run_id,
+            self.uptime.as_secs(),
+            self.run_id,
+            0,
+            if self.was_replica { 269 } else { 0 },
+        )
+    }
+}
+
 impl Network {
     pub(super) fn new(plan: &Plan, rng: SmallRng) -> Self {
         let nodes = plan.servers.iter().map(|plan| {
@@ -150,10 +178,10 @@ impl Network {
                 is_running: true,
                 is_frozen: false,
                 life: 1,
-                // Long ago, so that a restart guard lets them vote.
-                started: Instant::now()
-                    .checked_sub(Duration::from_secs(86_400))
-                    .unwrap_or_else(Instant::now),
+                // So that a restart guard lets them vote.
+                started: long_ago(),
+                replica: None,
+                was_replica: false,
                 tracked: Vec::new(),
             }
         });

@@ -5,6 +5,7 @@
 //! longest come first, as far as the values of the holders show it.
 
 use super::value::Waited;
+use crate::fault::Sabotage;
 use rand::Rng;
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -13,7 +14,7 @@ const CROWDED: u32 = 10;
 
 /// The first window and the longest one, in powers of two of the unit. With as many units as there are waiters, about one of them
 /// asks in each unit.
-const WINDOWS: RangeInclusive<u32> = 4..=10;
+pub(crate) const WINDOWS: RangeInclusive<u32> = 4..=10;
 
 /// The longest window as a time.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -71,7 +72,7 @@ impl Crowd {
     /// Compares how long the head has `waited` with the wait of a `winner`, if that one's value says it.
     pub(crate) fn compare(&mut self, waited: Waited, winner: Option<Waited>, unit: Duration) {
         self.rank = match winner {
-            Some(winner) if waited.above(winner) >= 1 => Rank::Overdue,
+            Some(winner) if waited.above(winner) >= 1 && !Sabotage::OvertakenNotOverdue.is_on() => Rank::Overdue,
             Some(winner) if waited.above(winner) <= -2 && winner.at_least() >= unit * LONG_WAIT => Rank::Early,
             _ => Rank::Equal,
         };

@@ -27,6 +27,8 @@ pub(crate) use pipeline::Pipeline;
 #[cfg(fuzzing)]
 pub(crate) use redis::fuzzing;
 
+#[cfg(test)]
+pub(crate) use redis::parse_info;
 pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};
 pub(crate) use under_way::{Round, UnderWay};

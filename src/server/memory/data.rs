@@ -48,7 +48,15 @@ struct Tracker {
     tell: broadcast::Sender<Arc<[u8]>>,
 }
 
+/// What a replica has of a server's data.
+#[cfg(test)]
 #[derive(Debug)]
+pub(crate) struct Replica {
+    keys: HashMap<Arc<[u8]>, Entry>,
+    fences: HashMap<Arc<[u8]>, (u64, Instant)>,
+}
+
+#[derive(Clone, Debug)]
 struct Entry {
     value: Arc<str>,
     expires: Instant,
@@ -89,6 +97,20 @@ impl Data {
     pub(super) fn forget_all(&mut self) {
         self.keys.clear();
         self.fences.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn replica(&self) -> Replica {
+        Replica {
+            keys: self.keys.clone(),
+            fences: self.fences.clone(),
+        }
+    }
+
+    /// Replaces the data by those of a replica.
+    #[cfg(test)]
+    pub(super) fn promote(&mut self, replica: Replica) {
+        (self.keys, self.fences) = (replica.keys, replica.fences);
     }
 
     pub(super) fn track(&mut self, connection: u64, tell: broadcast::Sender<Arc<[u8]>>) {

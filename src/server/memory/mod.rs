@@ -9,6 +9,8 @@ use super::{
 };
 use crate::{config::Server, decision::DownReason};
 use data::Data;
+#[cfg(test)]
+pub(crate) use data::Replica;
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
@@ -297,6 +299,18 @@ impl MemoryServer {
 
     pub(crate) fn time(&self) -> u64 {
         self.state().data.time(Instant::now())
+    }
+
+    /// Copies the data to a replica, which gets nothing more.
+    pub(crate) fn replica(&self) -> Replica {
+        self.state().data.replica()
+    }
+
+    /// Stops the server, and starts the replica in its place.
+    pub(crate) fn promote(&self, replica: Replica) {
+        self.crash();
+        self.state().data.promote(replica);
+        self.restart();
     }
 
     pub(crate) fn run(&self, operation: &Operation, connection: u64) -> Outcome {

@@ -33,6 +33,9 @@ mod wire;
 mod withheld;
 mod words;
 
+#[cfg(test)]
+pub(crate) use info::parse as parse_info;
+
 use super::{
     held_up::{TimeIsUp, answer_within},
     link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
