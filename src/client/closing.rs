@@ -49,6 +49,7 @@ mod tests {
         decision::Vote,
         event::ServerState,
         group::wait_queues::WaitQueues,
+        monitor::ServerId,
         resource::several::Sealed,
         server::{Operation, Pipeline, Running, Subject, Verb},
         testing::MemoryServer,
@@ -63,8 +64,8 @@ mod tests {
     fn running() -> (Arc<Closing>, Arc<Pipeline>, Running) {
         let addresses = [(); 2].map(|()| MemoryServer::new().server().address());
         let monitor = Monitor::new(&[&addresses]);
-        monitor.up(0);
-        monitor.up(1);
+        monitor.up(ServerId(0));
+        monitor.up(ServerId(1));
         let closing = Arc::new(Closing {
             under_way: Arc::default(),
             queues: vec![Arc::new(WaitQueues::new(2, Arc::default()))],
@@ -72,7 +73,7 @@ mod tests {
         });
         let pipeline = Arc::new(Pipeline::new(0, Arc::default()));
         let abandoned = Arc::clone(&closing) as Arc<dyn Abandon>;
-        let running = Running::new(0, &pipeline, &closing.monitor, &abandoned);
+        let running = Running::new(ServerId(0), &pipeline, &closing.monitor, &abandoned);
         (closing, pipeline, running)
     }
 

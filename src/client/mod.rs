@@ -12,7 +12,7 @@ use crate::{
     decision::{Drift, Retry, grouping::common_group},
     group::Group,
     lock::Lock,
-    monitor::Monitor,
+    monitor::{Monitor, ServerId},
     resource::{InvalidResource, LONGEST, Resources},
     runtime::Runtime,
     server::{Connector, Operation, Pipeline, RestartGuard, Supervisor, UnderWay},
@@ -68,7 +68,7 @@ impl Core {
         for (server, (connector, pipeline)) in connectors.into_iter().zip(core.pipelines()).enumerate() {
             let closing = Arc::clone(&core.closing);
             let supervisor = Supervisor {
-                server,
+                server: ServerId(server),
                 connector,
                 pipeline: Arc::clone(pipeline),
                 monitor: Arc::clone(&core.monitor),

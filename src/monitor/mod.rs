@@ -27,6 +27,11 @@ use tokio::{
 /// How many events a slow subscriber may be behind before it is given the current state in their place.
 const EVENTS_KEPT: usize = 256;
 
+/// A server's number among those of all groups, in the order in which they were configured. Within a group, a server's place says
+/// which votes are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerId(pub(crate) usize);
+
 /// What is known about one server at a moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -166,47 +171,52 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn address(&self, server: usize) -> &Address {
-        &self.addresses[server]
+    pub(crate) fn address(&self, server: ServerId) -> &Address {
+        &self.addresses[server.0]
     }
 
     /// Notes the identity of the server at this address, or returns the address that has it already.
-    pub(crate) fn identify(&self, server: usize, run_id: Option<&str>) -> Result<(), Address> {
+    pub(crate) fn identify(&self, server: ServerId, run_id: Option<&str>) -> Result<(), Address> {
         let mut state = self.state();
         if let Some(run_id) = run_id {
             let is_taken = |known: &Known| known.run_id.as_deref() == Some(run_id);
-            if let Some(other) = state.servers.iter().position(is_taken).filter(|other| *other != server) {
+            if let Some(other) = state
+                .servers
+                .iter()
+                .position(is_taken)
+                .filter(|other| *other != server.0)
+            {
                 return Err(self.addresses[other].clone());
             }
         }
-        state.servers[server].run_id = run_id.map(str::to_owned);
+        state.servers[server.0].run_id = run_id.map(str::to_owned);
         Ok(())
     }
 
-    pub(crate) fn up(&self, server: usize) {
+    pub(crate) fn up(&self, server: ServerId) {
         self.report(server, ServerState::Up);
     }
 
-    pub(crate) fn down(&self, server: usize, reason: DownReason) {
+    pub(crate) fn down(&self, server: ServerId, reason: DownReason) {
         self.report(server, ServerState::Down(reason));
     }
 
     /// Reports every server as down.
     pub(crate) fn all_down(&self, reason: &DownReason) {
         for server in 0..self.addresses.len() {
-            self.down(server, reason.clone());
+            self.down(ServerId(server), reason.clone());
         }
     }
 
-    pub(crate) fn warn(&self, server: usize, warning: Warning) {
-        let group = self.state().reachability.group_of(server);
-        let server = self.addresses[server].clone();
+    pub(crate) fn warn(&self, server: ServerId, warning: Warning) {
+        let group = self.state().reachability.group_of(server.0);
+        let server = self.addresses[server.0].clone();
         tracing::warn!(%server, group, %warning, "warning");
         self.state().tell(Some(Event::Warning { server, group, warning }));
         self.send();
     }
 
-    fn report(&self, server: usize, now: ServerState) {
+    fn report(&self, server: ServerId, now: ServerState) {
         let lasting = match &now {
             ServerState::Down(reason) if reason.is_lasting() => Some(reason.clone()),
             _ => None,
@@ -214,17 +224,17 @@ impl Monitor {
         let (group, is_news) = self.take_in(server, now);
         self.send();
         if let (true, Some(reason)) = (is_news, lasting) {
-            let server = &self.addresses[server];
+            let server = &self.addresses[server.0];
             tracing::warn!(%server, group, %reason, "down, which does not pass by itself");
         }
     }
 
     /// Takes in a server's state. Returns its group, and whether the log should have it.
-    fn take_in(&self, server: usize, now: ServerState) -> (usize, bool) {
+    fn take_in(&self, server: ServerId, now: ServerState) -> (usize, bool) {
         let mut state = self.state();
         let is_up = now == ServerState::Up;
-        let group = state.reachability.group_of(server);
-        let known = &mut state.servers[server];
+        let group = state.reachability.group_of(server.0);
+        let known = &mut state.servers[server.0];
         if !now.is_connected() {
             known.run_id = None;
         }
@@ -235,11 +245,11 @@ impl Monitor {
         known.state = now.clone();
         known.since = Instant::now();
         let is_news = known.is_worth_a_warning(&now);
-        state.tell(Event::of_server(self.addresses[server].clone(), group, now));
+        state.tell(Event::of_server(self.addresses[server.0].clone(), group, now));
         if was_up != is_up {
             metrics::server(group, is_up);
         }
-        let crossed = state.reachability.set(server, is_up);
+        let crossed = state.reachability.set(server.0, is_up);
         let quorum = state.reachability.quorum(group);
         if let Some(connection) = crossed.group {
             tracing::debug!(
@@ -440,7 +450,7 @@ mod tests {
             );
             drop(self.0.subscribe());
             // It reports, too.
-            self.0.warn(0, Warning::Hidden);
+            self.0.warn(ServerId(0), Warning::Hidden);
         }
     }
 
@@ -457,7 +467,7 @@ mod tests {
         assert!(connected.as_mut().poll(cx).is_pending());
         let reporting = Arc::clone(&monitor);
         thread::spawn(move || {
-            reporting.up(0);
+            reporting.up(ServerId(0));
             reporting.close();
             done.send(()).unwrap();
         });
@@ -496,7 +506,7 @@ mod tests {
         let poll = Pin::new(&mut events).poll_next(&mut Context::from_waker(&waker));
         assert!(poll.is_pending());
         let reporting = Arc::clone(&monitor);
-        assert!(thread::spawn(move || reporting.up(0)).join().is_err());
+        assert!(thread::spawn(move || reporting.up(ServerId(0))).join().is_err());
         monitor.close();
         let mut all = Vec::new();
         let cx = &mut Context::from_waker(Waker::noop());
@@ -516,10 +526,10 @@ mod tests {
         let monitor = Arc::new(Monitor::new(&[&[address]]));
         // Another caller is sending.
         monitor.state().is_sending = true;
-        monitor.up(0);
+        monitor.up(ServerId(0));
         let mut events = Events::new(Arc::clone(&monitor));
         monitor.state().is_sending = false;
-        monitor.down(0, DownReason::ConnectionLost);
+        monitor.down(ServerId(0), DownReason::ConnectionLost);
         monitor.close();
         let mut all = Vec::new();
         let cx = &mut Context::from_waker(Waker::noop());
@@ -543,19 +553,19 @@ mod tests {
             .into();
         let monitor = Monitor::new(&[&addresses]);
         let run_id = Some("of the server");
-        assert_eq!(monitor.identify(0, run_id), Ok(()));
-        assert_eq!(monitor.identify(0, run_id), Ok(()), "it is its own");
-        monitor.up(0);
-        assert_eq!(monitor.identify(1, run_id), Err(addresses[0].clone()));
+        assert_eq!(monitor.identify(ServerId(0), run_id), Ok(()));
+        assert_eq!(monitor.identify(ServerId(0), run_id), Ok(()), "it is its own");
+        monitor.up(ServerId(0));
+        assert_eq!(monitor.identify(ServerId(1), run_id), Err(addresses[0].clone()));
         // Locks are renewed there.
         let ready_in = Duration::from_secs(1);
-        monitor.down(0, DownReason::Restarted { ready_in });
-        assert_eq!(monitor.identify(1, run_id), Err(addresses[0].clone()));
+        monitor.down(ServerId(0), DownReason::Restarted { ready_in });
+        assert_eq!(monitor.identify(ServerId(1), run_id), Err(addresses[0].clone()));
 
-        monitor.down(0, DownReason::ConnectionLost);
-        assert_eq!(monitor.identify(1, run_id), Ok(()));
-        assert_eq!(monitor.identify(0, run_id), Err(addresses[1].clone()));
+        monitor.down(ServerId(0), DownReason::ConnectionLost);
+        assert_eq!(monitor.identify(ServerId(1), run_id), Ok(()));
+        assert_eq!(monitor.identify(ServerId(0), run_id), Err(addresses[1].clone()));
         // Who does not let us know is not mistaken for another.
-        assert_eq!(monitor.identify(0, None), Ok(()));
+        assert_eq!(monitor.identify(ServerId(0), None), Ok(()));
     }
 }

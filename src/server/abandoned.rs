@@ -4,7 +4,10 @@
 //! seem up, and waiters would wait for ever.
 
 use super::Pipeline;
-use crate::{decision::DownReason, monitor::Monitor};
+use crate::{
+    decision::DownReason,
+    monitor::{Monitor, ServerId},
+};
 use std::{fmt, sync::Arc, thread};
 
 /// Whatever is closed if its runtime ends first.
@@ -16,7 +19,7 @@ pub(crate) trait Abandon: fmt::Debug + Send + Sync {
 /// What a supervisor holds while it runs. If it is dropped before the supervisor has ended, so was the supervisor.
 #[derive(Debug)]
 pub(crate) struct Running {
-    server: usize,
+    server: ServerId,
     pipeline: Arc<Pipeline>,
     monitor: Arc<Monitor>,
     closing: Arc<dyn Abandon>,
@@ -25,7 +28,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
-        server: usize,
+        server: ServerId,
         pipeline: &Arc<Pipeline>,
         monitor: &Arc<Monitor>,
         closing: &Arc<dyn Abandon>,

@@ -12,7 +12,7 @@ use crate::{
     config::ConnectionConfig,
     decision::{DownReason, Drift},
     event::Warning,
-    monitor::Monitor,
+    monitor::{Monitor, ServerId},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 const CLOCK_INTERVALS: u32 = 10;
 
 pub(super) struct Heartbeat<'a> {
-    pub(super) server: usize,
+    pub(super) server: ServerId,
     pub(super) pipeline: &'a Arc<Pipeline>,
     pub(super) link: &'a dyn Link,
     pub(super) monitor: &'a Monitor,

@@ -14,7 +14,7 @@ use crate::{
     decision::{DownReason, Drift},
     event::Warning,
     fault::Sabotage,
-    monitor::Monitor,
+    monitor::{Monitor, ServerId},
     random,
 };
 use rand::{Rng, rngs::SmallRng};
@@ -55,7 +55,7 @@ impl Connector {
 
 #[derive(Debug)]
 pub(crate) struct Supervisor {
-    pub(crate) server: usize,
+    pub(crate) server: ServerId,
     pub(crate) connector: Connector,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) monitor: Arc<Monitor>,
@@ -192,7 +192,7 @@ impl Supervisor {
 }
 
 /// Lets the server vote on locks once it is ready, and then waits for ever.
-async fn open_votes(server: usize, ready_at: Option<Instant>, pipeline: &Pipeline, monitor: &Monitor) -> DownReason {
+async fn open_votes(server: ServerId, ready_at: Option<Instant>, pipeline: &Pipeline, monitor: &Monitor) -> DownReason {
     if let Some(ready_at) = ready_at {
         sleep_until(ready_at).await;
         pipeline.open_votes();

@@ -32,6 +32,7 @@ const SHORT_WAIT: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(crate) struct Pipeline {
+    /// The place of the server in its group, by which its votes are counted.
     server: usize,
     /// Who wants to hear of changes on this server.
     changes: Arc<Changes>,
