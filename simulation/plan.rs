@@ -154,7 +154,7 @@ impl Plan {
             quiet: *[100, 300, 800].choose(rng).unwrap_or(&400),
             // What is drawn from here on is drawn last, so that it changes nothing else of a seed.
             greedy_locks: greed.is_some() && rng.gen_bool(0.5),
-            is_crowded: is_calm && greed.is_none() && rng.gen_bool(0.12),
+            is_crowded: is_calm && greed.is_none() && rng.gen_bool(0.07),
             replicated: None,
             forgets_tokens: fenced && rng.gen_bool(0.3),
         };
