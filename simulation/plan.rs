@@ -164,7 +164,7 @@ impl Plan {
         }
         if plan.is_crowded {
             plan.clients = rng.gen_range(8..=10);
-            plan.workers = 3;
+            plan.workers = rng.gen_range(1..=3);
             plan.resources = 1;
         }
         plan

@@ -2,11 +2,11 @@
 //! passed in.
 
 use super::{
-    Vote,
+    Holder, Vote,
     crowd::Crowd,
     majority,
     prospects::Prospects,
-    tally::{count, leading_holder},
+    tally::{count, holders, leading, leading_holder},
     turns::TICK,
     value::Waited,
 };
@@ -41,8 +41,8 @@ pub(crate) const POLITE: u32 = 3;
 pub(crate) struct Head {
     prospects: Prospects,
     plan: Plan,
-    /// Who held the resource when it was last asked for, by a fingerprint of the value.
-    holder: Option<u64>,
+    /// Who held the resource or a part of its keys when it was last asked for, by fingerprints of the values.
+    holders: Vec<u64>,
     /// How many more races to be careful for.
     careful: u32,
     /// Races that were lost since the last turn.
@@ -117,7 +117,7 @@ impl Head {
         Self {
             prospects: Prospects::new(servers),
             plan: Plan::Ask,
-            holder: None,
+            holders: Vec::new(),
             careful: 0,
             lost_races: 0,
             crowd: Crowd::new(),
@@ -217,7 +217,7 @@ impl Head {
         self.lost_races = 0;
         self.splits = 0;
         self.was_split_late = false;
-        self.holder = None;
+        self.holders.clear();
         self.was_woken = false;
         self.prospects.expire(expires);
         self.plan = Plan::Listen(times.now, times.common_poll);
@@ -239,16 +239,16 @@ impl Head {
         // If the attempt was lost without a server, another may be won with it.
         let may_open_votes_grant = known < majority(votes.len());
         self.prospects.take(votes, may_open_votes_grant, now, rng);
-        let (holder, named) = match leading_holder(votes) {
-            Some((holder, named)) => (Some(holder.fingerprint()), named),
-            None => (None, 0),
-        };
-        let is_another = holder.is_some() && holder != std::mem::replace(&mut self.holder, holder);
+        let is_new = |holder: &&Holder| !self.holders.contains(&holder.fingerprint());
+        let new = holders(votes).filter(is_new);
+        let (is_another, winner) = (new.clone().next().is_some(), last_winner(new));
+        self.holders = holders(votes).map(Holder::fingerprint).collect();
+        let named = leading_holder(votes).map_or(0, |(_, named)| named);
         let is_split = named > 0 && named < majority(votes.len()) && count(votes, |vote| *vote == Vote::Granted) > 0;
         let was_woken = std::mem::take(&mut self.was_woken);
 
         if is_another {
-            self.compare(votes, times.waited);
+            self.crowd.compare(times.waited, winner, self.unit);
         }
         if (is_split || was_woken) && is_another && !was_left {
             self.crowd.lost();
@@ -303,15 +303,9 @@ impl Head {
             return;
         }
         self.was_woken = false;
-        self.compare(votes, times.waited);
+        self.crowd.compare(times.waited, last_winner(holders(votes)), self.unit);
         self.careful = self.careful.max(1);
         self.plan = Plan::Listen(times.now, Self::poll(votes, times, conditions, rng));
-    }
-
-    /// Compares how long the head has waited with the wait of the holder that these votes name.
-    fn compare(&mut self, votes: &[Vote], waited: Waited) {
-        let winner = leading_holder(votes).and_then(|(holder, _)| holder.waited());
-        self.crowd.compare(waited, winner, self.unit);
     }
 
     /// Notes that the head asks again soon: its attempt took too long, or it is the turn of others.
@@ -337,6 +331,12 @@ impl Head {
     }
 }
 
+/// How long the last winner among these holders had waited, as far as their values say.
+fn last_winner<'a>(holders: impl Iterator<Item = &'a Holder> + Clone) -> Option<Waited> {
+    let (winner, _) = leading(&holders.filter(|holder| holder.waited().is_some()))?;
+    winner.waited()
+}
+
 /// Whether the server tells of a change, or is heard of when it is back.
 fn is_clear(vote: &Vote) -> bool {
     matches!(
@@ -353,7 +353,7 @@ fn soon(now: Instant, rng: &mut impl Rng) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{DownReason, Holder, Refusal, fresh};
+    use crate::decision::{DownReason, Refusal, fresh};
     use proptest::prelude::*;
     use rand::{SeedableRng, rngs::SmallRng};
 
@@ -658,7 +658,42 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_the_head_looks_before_it_asks() {
+    fn votes_are_split_also_beside_a_key_that_was_left_behind() {
+        let now = Instant::now();
+        let left_behind = held("left behind", None);
+        for place in 0..3 {
+            let mut head = Head::new(3);
+            for split in 0..20 {
+                head.step(now + LATER * split, &mut rng());
+                let mut votes = vec![Vote::Granted, held(&format!("a {split}"), None)];
+                votes.insert(place, left_behind.clone());
+                head.refused(&votes, false, times(now), TRACKED, &mut rng());
+                assert!(matches!(head.step(now, &mut rng()), Step::Pause(_)), "{votes:?}");
+            }
+            assert!(head.crowd.probes_first());
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_left_behind_does_not_hide_how_long_the_winner_had_waited() {
+        let now = Instant::now();
+        let winner = fresh("other", std::time::SystemTime::now(), Waited::new(ms(10)));
+        for place in 0..3 {
+            let mut head = crowded(now);
+            let times = Times {
+                waited: Waited::new(ms(100)),
+                ..times(now)
+            };
+            let mut votes = vec![Vote::Pending, held(&winner, None)];
+            votes.insert(place, held("left behind", None));
+            head.probed(&votes, times, TRACKED, &mut rng());
+            head.ask_again(now);
+            assert_eq!(head.step(now, &mut rng()), Step::Ask, "the head was overtaken");
+        }
+    }
+
+    #[test]
+    fn in_a_crowd_the_head_probes_before_it_asks() {
         let now = Instant::now();
         let mut head = crowded(now);
         head.changed(0);

@@ -117,23 +117,30 @@ pub(crate) fn is_lost(votes: &[Vote]) -> bool {
     gone > votes.len() - majority(votes.len())
 }
 
+/// The holders that the servers name, one for each server.
+pub(crate) fn holders(votes: &[Vote]) -> impl Iterator<Item = &Holder> + Clone {
+    votes.iter().filter_map(|vote| match vote {
+        Vote::Held(holder) => Some(holder),
+        _ => None,
+    })
+}
+
 /// The holder that most of the servers name, and how many do.
 pub(crate) fn leading_holder(votes: &[Vote]) -> Option<(&Holder, usize)> {
-    let holders = || {
-        votes.iter().filter_map(|vote| match vote {
-            Vote::Held(holder) => Some(holder),
-            _ => None,
-        })
+    leading(&holders(votes))
+}
+
+/// The holder that is named most often, and how often.
+pub(crate) fn leading<'a>(holders: &(impl Iterator<Item = &'a Holder> + Clone)) -> Option<(&'a Holder, usize)> {
+    let count = |holder: &Holder| {
+        let same = holders
+            .clone()
+            .filter(|other| other.fingerprint() == holder.fingerprint());
+        same.count()
     };
-    holders()
-        .map(|holder| {
-            (
-                holder,
-                holders()
-                    .filter(|other| other.fingerprint() == holder.fingerprint())
-                    .count(),
-            )
-        })
+    holders
+        .clone()
+        .map(|holder| (holder, count(holder)))
         .max_by_key(|(_, count)| *count)
 }
 
