@@ -47,7 +47,7 @@ use cluster::Cluster;
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike, Resp3Frame, TrackingInterface},
+    interfaces::{ClientLike, EventInterface, Resp3Frame, TrackingInterface},
     types::{
         ClusterHash, CustomCommand, RespVersion, Value,
         config::{
@@ -245,6 +245,8 @@ impl Connector {
             Some(connection),
             None,
         );
+        // Without a receiver fred logs the error, in which a server may repeat the password.
+        let _errors = client.error_rx();
         let (result, mut router) = {
             let mut connected = pin!(client.wait_for_connect());
             // It listens from its first poll on, which must come before there is anything to hear.
