@@ -583,6 +583,24 @@ async fn all_nodes_prove_the_one_name_that_is_given() {
         matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
     })
     .await;
+
+    // Since Redis 7.0 they may tell of each other by names.
+    for node in cluster.iter() {
+        node.command(&["CONFIG", "SET", "cluster-announce-hostname", "localhost"]);
+        node.command(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "hostname"]);
+    }
+    eventually("each node knows the other's name, if it has one", async || {
+        let slots = cluster.iter().map(|node| node.command(&["CLUSTER", "SLOTS"]));
+        let mut slots = slots.map(|slots| format!("{slots:?}").matches("localhost").count());
+        slots.all(|names| names == 0 || names == 2)
+    })
+    .await;
+    works(&with(trusting().server_name("locks.example.com")), 1).await;
+    let refused = with(trusting().server_name("redis.example.com"));
+    eventually("the name is not theirs", async || {
+        matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
