@@ -604,6 +604,33 @@ async fn all_nodes_prove_the_one_name_that_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_does_not_vote_while_a_slot_has_no_node() {
+    let cluster = RedisCluster::start_with(2, |node| node.line("cluster-require-full-coverage no"));
+    let lone = RedisCluster::start_with(1, |node| without_address(node).line("cluster-require-full-coverage no"));
+    for cluster in [cluster, lone] {
+        let redlock = alone(&cluster).await;
+        for slot in ["0", "1", "16383"] {
+            for node in cluster.iter() {
+                node.command(&["CLUSTER", "DELSLOTS", slot]);
+            }
+            cluster[0].kill_clients();
+            eventually("a slot has no node", async || {
+                let words = "the cluster is not whole: slots without a node";
+                reason(&redlock, 0).is_some_and(|reason| reason.to_string() == words)
+            })
+            .await;
+            let owner = if slot == "16383" {
+                cluster.last()
+            } else {
+                cluster.first()
+            };
+            owner.unwrap().command(&["CLUSTER", "ADDSLOTS", slot]);
+            works(&redlock, 1).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn waiters_hear_of_changes_from_every_node() {
     let cluster = RedisCluster::start(2);
     let (first, second) = (alone(&cluster).await, alone(&cluster).await);

@@ -62,7 +62,8 @@ async fn a_server_that_cannot_write_to_its_disk_refuses_until_it_can() {
 
     std::fs::remove_dir_all(in_the_way).unwrap();
     saved("ok").await;
-    redlock.lock("console", LONG).await.unwrap();
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    assert_eq!(server.get("console").as_deref(), Some(lock.value()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,9 @@ use tokio::{
     task::AbortHandle,
 };
 
+/// How many slots a cluster has.
+const SLOTS: u16 = 16_384;
+
 impl Connector {
     /// Connects to all nodes of the cluster that have slots, of which this one tells.
     pub(super) async fn connect_to_cluster(&mut self, node: &Node) -> Result<Connected, DownReason> {
@@ -70,8 +73,12 @@ impl Connector {
         self.config.server = self.target(&node.endpoint(), reached);
         let (mut link, router) = self.open().await.ok()?;
         let slots = link.peers()[0].command("CLUSTER", vec!["SLOTS".into()]).await;
-        if !names_no_host(&slots.ok()?.ok()?) {
+        let slots = slots.ok()?.ok()?;
+        if !names_no_host(&slots) {
             return None;
+        }
+        if !is_whole(ranges(&slots)) {
+            return Some(Err(slots_without_a_node()));
         }
         let cluster = Cluster::lone(link.client.clone(), router.handle());
         link.cluster = Some(Arc::new(cluster));
@@ -79,18 +86,49 @@ impl Connector {
     }
 }
 
+fn items(frame: &Resp3Frame) -> &[Resp3Frame] {
+    match frame {
+        Resp3Frame::Array { data, .. } => data,
+        _ => &[],
+    }
+}
+
 /// Whether no node that has slots has an address.
 fn names_no_host(slots: &Resp3Frame) -> bool {
-    let items = |frame: &Resp3Frame| match frame {
-        Resp3Frame::Array { data, .. } => data.clone(),
-        _ => Vec::new(),
-    };
     let ranges = items(slots);
     let is_nameless = |range: &Resp3Frame| {
-        let node = items(range).get(2).map(items).unwrap_or_default();
-        node.first().is_some_and(|host| wire::text(host).is_empty())
+        let node = items(range).get(2).map(items);
+        node.and_then(<[_]>::first)
+            .is_some_and(|host| wire::text(host).is_empty())
     };
     !ranges.is_empty() && ranges.iter().all(is_nameless)
+}
+
+/// The first and the last slot of each range.
+fn ranges(slots: &Resp3Frame) -> Vec<(u16, u16)> {
+    let slot = |frame: &Resp3Frame| match frame {
+        Resp3Frame::Number { data, .. } => u16::try_from(*data).ok(),
+        _ => None,
+    };
+    let range = |range: &Resp3Frame| match items(range) {
+        [first, last, ..] => slot(first).zip(slot(last)),
+        _ => None,
+    };
+    items(slots).iter().filter_map(range).collect()
+}
+
+/// Whether these ranges have every slot. A cluster may work without (`cluster-require-full-coverage no`), and would refuse some
+/// locks for as long as that lasts. fred ends the connection at such a refusal, and cannot look for a slot before the first.
+fn is_whole(mut ranges: Vec<(u16, u16)>) -> bool {
+    ranges.sort_unstable();
+    let next = ranges.into_iter().try_fold(0, |next, (first, last)| {
+        (first <= next).then(|| next.max(last.saturating_add(1)))
+    });
+    next.is_some_and(|next| next >= SLOTS)
+}
+
+fn slots_without_a_node() -> DownReason {
+    DownReason::Cluster(Text::new("slots without a node"))
 }
 
 /// This one answered a moment ago, so what could not be reached is another.
@@ -123,6 +161,9 @@ impl Cluster {
         let nodes = slots.unique_primary_nodes();
         if nodes.is_empty() {
             return Err(DownReason::Cluster(Text::new("no node has slots")));
+        }
+        if !is_whole(ranges_of(&slots)) {
+            return Err(slots_without_a_node());
         }
         Ok(Self {
             client,
@@ -186,7 +227,7 @@ impl Cluster {
             return Answer::Lost;
         }
         let now = self.client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
-        if now.unique_primary_nodes() != self.nodes || self.has_new_connection() {
+        if now.unique_primary_nodes() != self.nodes || self.has_new_connection() || !is_whole(ranges_of(&now)) {
             // Each has to be looked at before it is used.
             self.router.abort();
             return Answer::Rejected(Refusal::Moving);
@@ -209,6 +250,10 @@ impl Cluster {
         // It is only ever replaced as a whole.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn ranges_of(slots: &ClusterRouting) -> Vec<(u16, u16)> {
+    slots.slots().iter().map(|range| (range.start, range.end)).collect()
 }
 
 /// Where a command goes.
@@ -295,6 +340,22 @@ mod tests {
         assert_eq!(smallest_id(&format!("{} x y", "a".repeat(1_000))).unwrap().len(), 64);
         for nothing in ["", "\n", "a", "a b", "OK"] {
             assert_eq!(smallest_id(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_whole_if_every_slot_has_a_node() {
+        for (ranges, expected) in [
+            (vec![(0, 16_383)], true),
+            (vec![(8_192, 16_383), (0, 8_191)], true),
+            (vec![(0, 9_000), (5, 10), (8_192, 16_383)], true),
+            (vec![(0, u16::MAX)], true),
+            (vec![], false),
+            (vec![(1, 16_383)], false),
+            (vec![(0, 16_382)], false),
+            (vec![(0, 8_190), (8_192, 16_383)], false),
+        ] {
+            assert_eq!(is_whole(ranges.clone()), expected, "{ranges:?}");
         }
     }
 
