@@ -296,6 +296,28 @@ async fn a_node_that_joined_is_looked_at_before_it_is_used() {
     assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
 }
 
+/// fred connects to the new node and may send it what was queued, before the client knows of the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_never_inspected_is_ended_as_well() {
+    let mut cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    cluster.join();
+    for rule in ["-client", "+client|id", "+client|tracking"] {
+        cluster[2].command(&["ACL", "SETUSER", "default", rule]);
+    }
+    let events = redlock.events();
+    let lock = redlock.lock(cluster.resource_at(0), LONG).await.unwrap();
+    cluster.move_slot(cluster.slot(&cluster.resource_at(0)), 0, 2);
+    redlock.unlock(&lock);
+    let is_about_it = |event: &Event| {
+        let warning = Warning::OldConnectionLives;
+        matches!(event, Event::Warning { warning: found, .. } if *found == warning)
+    };
+    let mut warnings = events.filter(is_about_it);
+    finishes("the new node does not end it", warnings.next()).await.unwrap();
+    cluster.empty().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_crashes_costs_one_server_until_it_is_back() {
     let (cluster, servers, redlock) = three().await;

@@ -27,6 +27,7 @@ mod sentinel;
 mod speech;
 #[cfg(feature = "tls")]
 mod tls;
+mod uninspected;
 #[cfg(feature = "tls")]
 mod verify;
 mod wire;
@@ -81,6 +82,7 @@ use tokio_stream::{
     StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
+use uninspected::Uninspected;
 use wire::Keys;
 use withheld::{is_withheld, without_arguments};
 
@@ -105,6 +107,7 @@ pub(crate) struct Connector {
     /// What operators see as the name of the connections.
     name: String,
     previous: Previous,
+    uninspected: Arc<Uninspected>,
 }
 
 impl Connector {
@@ -128,6 +131,7 @@ impl Connector {
             key_prefix: settings.key_prefix.clone(),
             name: introduce::connection_name(&settings.id),
             previous: Previous::default(),
+            uninspected: Arc::default(),
         })
     }
 
@@ -342,6 +346,12 @@ impl Connector {
         // Which changes nothing.
         let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
         facts.tells_nothing = untracked.is_err_and(|error| is_withheld(&error));
+        if let To::Node(node) = &peer.to {
+            let uninspected = self
+                .uninspected
+                .take(node, facts.run_id.as_deref(), info::uptime(&info));
+            self.previous.add(uninspected);
+        }
         facts.old_connection_lives = !self.end_previous(peer, facts.run_id.as_deref()).await?;
         if !facts.is_replica && !facts.is_loading {
             let (name, args) = wire::command(&[], SOURCE, Keys::Watched);
@@ -578,7 +588,7 @@ impl RedisLink {
         args: Vec<Value>,
     ) -> impl Future<Output = Result<Resp3Frame, Error>> + Send + use<> {
         let client = self.client.clone();
-        let ended = self.router.is_finished();
+        let ended = self.router.is_finished() || self.cluster.as_ref().is_some_and(|cluster| cluster.has_ended());
         async move {
             if ended {
                 // fred would keep the command for ever.
@@ -660,6 +670,7 @@ impl Link for RedisLink {
         let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
+                (_, Some((cluster, _))) if cluster.has_ended() => Answer::Lost,
                 (Some(Ok(frame)), Some((cluster, _))) if cluster.has_ended_for(&frame) => {
                     Answer::Rejected(Refusal::Moving)
                 }
