@@ -120,4 +120,7 @@ pub enum AddressProblem {
     /// The address asks for TLS, which this build does not have. It is never replaced by plaintext.
     #[error("TLS is asked for, but the crate was built without its feature `tls`")]
     NoTls,
+    /// A Unix socket and an in-memory server have no TLS.
+    #[error("neither a Unix socket nor an in-memory server can use TLS")]
+    NotOverTls,
 }

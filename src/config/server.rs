@@ -242,7 +242,7 @@ impl Server {
         self
     }
 
-    /// Connects over TLS.
+    /// Connects over TLS. It is an error for a Unix socket and for an in-memory server.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -359,6 +359,8 @@ impl Server {
                 nodes.iter().find_map(Node::problem)
             }
             Endpoint::Memory(name) if name.is_empty() => missing("the name"),
+            #[cfg(feature = "tls")]
+            Endpoint::Unix(_) | Endpoint::Memory(_) if self.tls.is_some() => Some(AddressProblem::NotOverTls),
             Endpoint::Unix(_) | Endpoint::Memory(_) => None,
         }
     }
@@ -451,6 +453,21 @@ mod tests {
             "a&b=c",
         ] {
             assert!(Server::new(host).check().is_err(), "{host}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_is_refused_where_it_would_not_be_used() {
+        for server in [
+            Server::unix("/run/redis.sock"),
+            Server::unix("/run/redis.sock").distrusted(),
+            Server::memory("a"),
+        ] {
+            assert_eq!(server.check(), Ok(()));
+            let built = crate::Redlock::builder().servers([server.tls(Tls::new())]).build();
+            let problem = AddressProblem::NotOverTls;
+            assert!(matches!(built, Err(ConfigError::Address { problem: found, .. }) if found == problem));
         }
     }
 

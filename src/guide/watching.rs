@@ -26,6 +26,10 @@
 //! that stays down until a setting changes, such as a wrong password, a certificate that is not accepted, or a host without an address.
 //! It is logged once, until the server is up or has another reason.
 //!
+//! The client `fred` below this library logs through the crate `log`, under the target `fred`. At `trace` it prints each error of a
+//! server as it is, and a server may repeat the password in one; at `warn` it does so if a node that joins a cluster refuses the
+//! password. If your logs are not as secret as the password, turn that target off: `RUST_LOG=multiredlock=debug,fred=off`.
+//!
 //! ```
 //! use multiredlock::{Redlock, ServerState, testing::MemoryServer};
 //! use std::time::Duration;

@@ -296,6 +296,28 @@ async fn a_node_that_joined_is_looked_at_before_it_is_used() {
     assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
 }
 
+/// fred connects to the new node and may send it what was queued, before the client knows of the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_never_inspected_is_ended_as_well() {
+    let mut cluster = RedisCluster::start(2);
+    let redlock = alone(&cluster).await;
+    cluster.join();
+    for rule in ["-client", "+client|id", "+client|tracking"] {
+        cluster[2].command(&["ACL", "SETUSER", "default", rule]);
+    }
+    let events = redlock.events();
+    let lock = redlock.lock(cluster.resource_at(0), LONG).await.unwrap();
+    cluster.move_slot(cluster.slot(&cluster.resource_at(0)), 0, 2);
+    redlock.unlock(&lock);
+    let is_about_it = |event: &Event| {
+        let warning = Warning::OldConnectionLives;
+        matches!(event, Event::Warning { warning: found, .. } if *found == warning)
+    };
+    let mut warnings = events.filter(is_about_it);
+    finishes("the new node does not end it", warnings.next()).await.unwrap();
+    cluster.empty().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_crashes_costs_one_server_until_it_is_back() {
     let (cluster, servers, redlock) = three().await;
@@ -583,6 +605,51 @@ async fn all_nodes_prove_the_one_name_that_is_given() {
         matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
     })
     .await;
+
+    // Since Redis 7.0 they may tell of each other by names.
+    for node in cluster.iter() {
+        node.command(&["CONFIG", "SET", "cluster-announce-hostname", "localhost"]);
+        node.command(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "hostname"]);
+    }
+    eventually("each node knows the other's name, if it has one", async || {
+        let slots = cluster.iter().map(|node| node.command(&["CLUSTER", "SLOTS"]));
+        let mut slots = slots.map(|slots| format!("{slots:?}").matches("localhost").count());
+        slots.all(|names| names == 0 || names == 2)
+    })
+    .await;
+    works(&with(trusting().server_name("locks.example.com")), 1).await;
+    let refused = with(trusting().server_name("redis.example.com"));
+    eventually("the name is not theirs", async || {
+        matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_does_not_vote_while_a_slot_has_no_node() {
+    let cluster = RedisCluster::start_with(2, |node| node.line("cluster-require-full-coverage no"));
+    let lone = RedisCluster::start_with(1, |node| without_address(node).line("cluster-require-full-coverage no"));
+    for cluster in [cluster, lone] {
+        let redlock = alone(&cluster).await;
+        for slot in ["0", "1", "16383"] {
+            for node in cluster.iter() {
+                node.command(&["CLUSTER", "DELSLOTS", slot]);
+            }
+            cluster[0].kill_clients();
+            eventually("a slot has no node", async || {
+                let words = "the cluster is not whole: slots without a node";
+                reason(&redlock, 0).is_some_and(|reason| reason.to_string() == words)
+            })
+            .await;
+            let owner = if slot == "16383" {
+                cluster.last()
+            } else {
+                cluster.first()
+            };
+            owner.unwrap().command(&["CLUSTER", "ADDSLOTS", slot]);
+            works(&redlock, 1).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

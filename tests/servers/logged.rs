@@ -7,7 +7,7 @@ use multiredlock::{DownReason, Redlock, Server};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 
-use crate::support::{FakeServer, Manner, RedisServer, eventually, ms, quick, reason, up};
+use crate::support::{FakeServer, Manner, Proxy, RedisServer, Ruling, alone, eventually, ms, name, quick, reason, up};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -114,4 +114,54 @@ async fn a_host_without_an_address_is_logged_by_its_name() {
         lines[0].contains("no address for the host `nowhere.invalid`"),
         "{lines:?}"
     );
+}
+
+/// Takes in all that fred logs in this process, for which it uses `log`.
+struct Details(Log);
+
+impl log::Log for Details {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {}: {}\n", record.level(), record.target(), record.args());
+        self.0.0.lock().unwrap().extend(line.bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_a_server_repeats_is_not_logged() {
+    alone(async || {
+        let log = Log::default();
+        log::set_boxed_logger(Box::new(Details(log.clone()))).unwrap();
+        // At `trace` fred logs each error as it is.
+        log::set_max_level(log::LevelFilter::Debug);
+        let server = RedisServer::start();
+        for scheme in ["redis", "redis-cluster", "redis-sentinel"] {
+            let proxy = Proxy::start(&server, |asked| match &*name(asked) {
+                words @ ("HELLO" | "AUTH") => Ruling::Says(format!(
+                    "-ERR unknown command '{words}', with args beginning with: 'hunter2' \r\n"
+                )),
+                _ => Ruling::Pass,
+            })
+            .await;
+            let url = proxy.url().replacen("redis://", &format!("{scheme}://:hunter2@"), 1);
+            let (url, _) = url.split_once('?').unwrap();
+            let url = match scheme {
+                "redis-sentinel" => format!("{url}?sentinelServiceName=s&sentinelPassword=hunter2"),
+                _ => url.to_owned(),
+            };
+            let redlock = quick().servers([url]).build().unwrap();
+            is_down(&redlock, |reason| *reason != DownReason::NotYet).await;
+            redlock.close().await;
+        }
+        let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(lines.contains("HELLO"), "fred logs what it does");
+        let told: Vec<_> = lines.lines().filter(|line| line.contains("hunter")).collect();
+        assert!(told.is_empty(), "{told:?}");
+    })
+    .await;
 }

@@ -34,6 +34,39 @@ async fn a_key_that_is_no_lock_refuses_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_write_to_its_disk_refuses_until_it_can() {
+    let server = RedisServer::builder()
+        .line("dbfilename in-the-way")
+        .line("save 3600 1000000")
+        .start();
+    let directory = server.command(&["CONFIG", "GET", "dir"]).texts().remove(1);
+    let in_the_way = std::path::Path::new(&directory).join("in-the-way");
+    std::fs::create_dir_all(in_the_way.join("not-empty")).unwrap();
+    let saved = async |status: &str| {
+        let field = format!("rdb_last_bgsave_status:{status}");
+        eventually("it tried to save its data", async || {
+            server.command(&["BGSAVE"]);
+            server.command(&["INFO", "persistence"]).text().contains(&field)
+        })
+        .await;
+    };
+    saved("err").await;
+    assert!(matches!(server.command(&["PING"]), Reply::Error(words) if words.starts_with("MISCONF")));
+
+    let redlock = quick().servers([server.url()]).build().unwrap();
+    all_up(&redlock).await;
+    let [Refusal::Other(words)] = &refusals(redlock.lock("console", LONG).await)[..] else {
+        panic!("the server refuses in its own words");
+    };
+    assert!(words.as_str().contains("MISCONF"), "{words}");
+
+    std::fs::remove_dir_all(in_the_way).unwrap();
+    saved("ok").await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    assert_eq!(server.get("console").as_deref(), Some(lock.value()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_out_of_memory_refuses_and_still_unlocks() {
     let servers = Servers::start(3);
     let redlock = servers.connected().await;

@@ -120,6 +120,7 @@ async fn certificates_that_cannot_be_read_are_a_wrong_configuration() {
         Tls::new()
             .ca_pem(authority)
             .identity_pem(client.certificate.as_str(), "no key"),
+        Tls::new().ca_pem(authority).server_name("no name"),
     ] {
         let server = Server::new("localhost").tls(tls);
         let error = quick().servers([server]).build().unwrap_err();

@@ -7,7 +7,7 @@
 //! A node that has met no other does not know its own address, and names an empty host for its slots, which fred cannot connect
 //! to. It has all of them, so one connection to the address that was asked is enough.
 
-use super::{Connector, Peer, fred_server, preflight, rejected, wire, withheld::is_withheld};
+use super::{Connector, Peer, fred_server, preflight, rejected, uninspected::Uninspected, wire, withheld::is_withheld};
 use crate::{
     address::Node,
     decision::{DownReason, Refusal},
@@ -20,7 +20,7 @@ use crate::{
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClusterInterface, EventInterface, Resp3Frame},
+    interfaces::{ClientInterface, ClusterInterface, EventInterface, Resp3Frame},
     types::{
         cluster::ClusterRouting,
         config::{ClusterDiscoveryPolicy, Server as FredServer, ServerConfig},
@@ -28,12 +28,18 @@ use fred::{
 };
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{
     sync::broadcast::{self, error::TryRecvError},
     task::AbortHandle,
 };
+
+/// How many slots a cluster has.
+const SLOTS: u16 = 16_384;
 
 impl Connector {
     /// Connects to all nodes of the cluster that have slots, of which this one tells.
@@ -70,27 +76,62 @@ impl Connector {
         self.config.server = self.target(&node.endpoint(), reached);
         let (mut link, router) = self.open().await.ok()?;
         let slots = link.peers()[0].command("CLUSTER", vec!["SLOTS".into()]).await;
-        if !names_no_host(&slots.ok()?.ok()?) {
+        let slots = slots.ok()?.ok()?;
+        if !names_no_host(&slots) {
             return None;
         }
-        let cluster = Cluster::lone(link.client.clone(), router.handle());
+        if !is_whole(ranges(&slots)) {
+            return Some(Err(slots_without_a_node()));
+        }
+        let cluster = Cluster::lone(link.client.clone(), router.handle(), Arc::clone(&self.uninspected));
         link.cluster = Some(Arc::new(cluster));
         Some(self.connected(link, router).await)
     }
 }
 
+fn items(frame: &Resp3Frame) -> &[Resp3Frame] {
+    match frame {
+        Resp3Frame::Array { data, .. } => data,
+        _ => &[],
+    }
+}
+
 /// Whether no node that has slots has an address.
 fn names_no_host(slots: &Resp3Frame) -> bool {
-    let items = |frame: &Resp3Frame| match frame {
-        Resp3Frame::Array { data, .. } => data.clone(),
-        _ => Vec::new(),
-    };
     let ranges = items(slots);
     let is_nameless = |range: &Resp3Frame| {
-        let node = items(range).get(2).map(items).unwrap_or_default();
-        node.first().is_some_and(|host| wire::text(host).is_empty())
+        let node = items(range).get(2).map(items);
+        node.and_then(<[_]>::first)
+            .is_some_and(|host| wire::text(host).is_empty())
     };
     !ranges.is_empty() && ranges.iter().all(is_nameless)
+}
+
+/// The first and the last slot of each range.
+fn ranges(slots: &Resp3Frame) -> Vec<(u16, u16)> {
+    let slot = |frame: &Resp3Frame| match frame {
+        Resp3Frame::Number { data, .. } => u16::try_from(*data).ok(),
+        _ => None,
+    };
+    let range = |range: &Resp3Frame| match items(range) {
+        [first, last, ..] => slot(first).zip(slot(last)),
+        _ => None,
+    };
+    items(slots).iter().filter_map(range).collect()
+}
+
+/// Whether these ranges have every slot. A cluster may work without (`cluster-require-full-coverage no`), and would refuse some
+/// locks for as long as that lasts. fred ends the connection at such a refusal, and cannot look for a slot before the first.
+fn is_whole(mut ranges: Vec<(u16, u16)>) -> bool {
+    ranges.sort_unstable();
+    let next = ranges.into_iter().try_fold(0, |next, (first, last)| {
+        (first <= next).then(|| next.max(last.saturating_add(1)))
+    });
+    next.is_some_and(|next| next >= SLOTS)
+}
+
+fn slots_without_a_node() -> DownReason {
+    DownReason::Cluster(Text::new("slots without a node"))
 }
 
 /// This one answered a moment ago, so what could not be reached is another.
@@ -114,15 +155,22 @@ pub(super) struct Cluster {
     slots: Mutex<ClusterRouting>,
     /// Tells of each connection that is made after these.
     made: Mutex<broadcast::Receiver<FredServer>>,
+    /// Keeps those of them that were not inspected.
+    uninspected: Arc<Uninspected>,
+    /// Whether the connections were ended. fred notices that only when it waits for something.
+    has_ended: AtomicBool,
 }
 
 impl Cluster {
-    pub(super) fn new(client: Client, router: AbortHandle) -> Result<Self, DownReason> {
+    pub(super) fn new(client: Client, router: AbortHandle, uninspected: Arc<Uninspected>) -> Result<Self, DownReason> {
         let made = client.reconnect_rx();
         let slots = client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
         let nodes = slots.unique_primary_nodes();
         if nodes.is_empty() {
             return Err(DownReason::Cluster(Text::new("no node has slots")));
+        }
+        if !is_whole(ranges_of(&slots)) {
+            return Err(slots_without_a_node());
         }
         Ok(Self {
             client,
@@ -130,17 +178,38 @@ impl Cluster {
             nodes,
             slots: Mutex::new(slots),
             made: Mutex::new(made),
+            uninspected,
+            has_ended: AtomicBool::new(false),
         })
     }
 
     /// One node that has all slots and does not know its address.
-    fn lone(client: Client, router: AbortHandle) -> Self {
+    fn lone(client: Client, router: AbortHandle, uninspected: Arc<Uninspected>) -> Self {
         Self {
             made: Mutex::new(client.reconnect_rx()),
             client,
             router,
             nodes: Vec::new(),
             slots: Mutex::new(ClusterRouting::new()),
+            uninspected,
+            has_ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the connections were ended, so that nothing may be sent and no answer counts: it may be that of a node that was not
+    /// inspected.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Ends all connections, and keeps those that fred made meanwhile. The next inspection has to end them at their nodes.
+    fn end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.router.abort();
+        let ids = self.client.connection_ids();
+        for node in self.new_connections() {
+            let id = ids.get(&node).copied();
+            self.uninspected.add(node, id);
         }
     }
 
@@ -154,7 +223,7 @@ impl Cluster {
         let names_another = |error: String| ["MOVED ", "ASK "].iter().any(|code| error.starts_with(code));
         let has_ended = self.is_lone() && wire::error(answer).is_some_and(names_another);
         if has_ended {
-            self.router.abort();
+            self.end();
         }
         has_ended
     }
@@ -181,14 +250,17 @@ impl Cluster {
     /// refused: the slot is being moved, or the nodes do not agree yet. Any other error ends all connections: fred could go on
     /// over a new connection to a node that still has commands to carry out from the old one.
     pub(super) fn given_up(&self, error: &Error, place: &Place, form: Form) -> Answer {
+        if self.has_ended() {
+            return Answer::Lost;
+        }
         if !is_redirection(error) {
-            self.router.abort();
+            self.end();
             return Answer::Lost;
         }
         let now = self.client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
-        if now.unique_primary_nodes() != self.nodes || self.has_new_connection() {
+        if now.unique_primary_nodes() != self.nodes || self.has_new_connection() || !is_whole(ranges_of(&now)) {
             // Each has to be looked at before it is used.
-            self.router.abort();
+            self.end();
             return Answer::Rejected(Refusal::Moving);
         }
         let has_moved = now.get_server(place.slot) != place.node.as_ref();
@@ -201,14 +273,33 @@ impl Cluster {
     }
 
     fn has_new_connection(&self) -> bool {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        !matches!(made.try_recv(), Err(TryRecvError::Empty))
+        !self.made().is_empty()
+    }
+
+    /// The nodes to which there are new connections.
+    fn new_connections(&self) -> Vec<FredServer> {
+        let (mut made, mut nodes) = (self.made(), Vec::new());
+        loop {
+            match made.try_recv() {
+                Ok(node) => nodes.push(node),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return nodes,
+            }
+        }
+    }
+
+    fn made(&self) -> MutexGuard<'_, broadcast::Receiver<FredServer>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(&self) -> MutexGuard<'_, ClusterRouting> {
         // It is only ever replaced as a whole.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn ranges_of(slots: &ClusterRouting) -> Vec<(u16, u16)> {
+    slots.slots().iter().map(|range| (range.start, range.end)).collect()
 }
 
 /// Where a command goes.
@@ -283,8 +374,13 @@ fn starts(nodes: &[Facts]) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{RedisLink, Router, To},
+        *,
+    };
+    use fred::types::config::Config;
     use std::time::Duration;
+    use tokio::time::timeout;
 
     #[test]
     fn a_cluster_is_known_by_its_smallest_node_id() {
@@ -295,6 +391,22 @@ mod tests {
         assert_eq!(smallest_id(&format!("{} x y", "a".repeat(1_000))).unwrap().len(), 64);
         for nothing in ["", "\n", "a", "a b", "OK"] {
             assert_eq!(smallest_id(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_whole_if_every_slot_has_a_node() {
+        for (ranges, expected) in [
+            (vec![(0, 16_383)], true),
+            (vec![(8_192, 16_383), (0, 8_191)], true),
+            (vec![(0, 9_000), (5, 10), (8_192, 16_383)], true),
+            (vec![(0, u16::MAX)], true),
+            (vec![], false),
+            (vec![(1, 16_383)], false),
+            (vec![(0, 16_382)], false),
+            (vec![(0, 8_190), (8_192, 16_383)], false),
+        ] {
+            assert_eq!(is_whole(ranges.clone()), expected, "{ranges:?}");
         }
     }
 
@@ -335,5 +447,34 @@ mod tests {
             super::facts(&[node()], None).is_hidden,
             "it may be another address of the same"
         );
+    }
+
+    /// Aborting a task that is being polled lets it go on until it waits.
+    #[tokio::test]
+    async fn nothing_is_sent_and_no_answer_counts_once_the_connections_were_ended() {
+        let config = Config {
+            server: ServerConfig::new_clustered(vec![("localhost", 1)]),
+            ..Config::default()
+        };
+        let router = Router {
+            task: tokio::spawn(std::future::pending()),
+            relay: None,
+            limit: Duration::from_secs(1),
+        };
+        let client = Client::new(config, None, None, None);
+        let cluster = Cluster::lone(client.clone(), router.handle(), Arc::default());
+        let link = RedisLink::new(client, &router, Some(cluster));
+        let cluster = link.cluster.as_ref().unwrap();
+        let redirected = Error::new(ErrorKind::Routing, "Too many redirections.");
+        let given_up = |error: &Error| {
+            let place = Place { slot: 0, node: None };
+            cluster.given_up(error, &place, super::super::SOURCE)
+        };
+        let sent = || timeout(Duration::from_millis(10), link.start(To::Only, "PING", Vec::new()));
+
+        assert!(sent().await.is_err(), "it waits for an answer");
+        assert!(matches!(given_up(&redirected), Answer::Rejected(Refusal::Moving)));
+        assert!(sent().await.is_ok_and(|answer| answer.is_err()), "it is not sent");
+        assert!(matches!(given_up(&redirected), Answer::Lost));
     }
 }

@@ -64,7 +64,8 @@ fn remembers_history(info: &str) -> bool {
     field(info, "master_replid2").is_some_and(|before| before.bytes().any(|digit| digit != b'0'))
 }
 
-fn uptime(info: &str) -> Duration {
+/// For how long a process has been running at least.
+pub(super) fn uptime(info: &str) -> Duration {
     let seconds = field(info, "uptime_in_seconds").and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(0)).saturating_sub(ROUNDING)
 }

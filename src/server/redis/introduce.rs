@@ -10,7 +10,7 @@ use fred::{
     interfaces::ClientLike,
     types::{RespVersion, config::Config},
 };
-use std::{borrow::Cow, fmt::Write};
+use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 /// How many characters of a client's id are part of the name of its connections.
 const LONGEST_NAME: usize = 100;
@@ -67,7 +67,8 @@ impl Connector {
         let (client, mut router) = opened.map_err(|failed| self.why(failed))?;
         let tells_version = client.server_version().is_some();
         let cluster = if client.is_clustered() {
-            Some(Cluster::new(client.clone(), router.handle())?)
+            let uninspected = Arc::clone(&self.uninspected);
+            Some(Cluster::new(client.clone(), router.handle(), uninspected)?)
         } else {
             None
         };

@@ -27,6 +27,7 @@ mod sentinel;
 mod speech;
 #[cfg(feature = "tls")]
 mod tls;
+mod uninspected;
 #[cfg(feature = "tls")]
 mod verify;
 mod wire;
@@ -50,7 +51,7 @@ use cluster::Cluster;
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike, Resp3Frame, TrackingInterface},
+    interfaces::{ClientLike, EventInterface, Resp3Frame, TrackingInterface},
     types::{
         ClusterHash, CustomCommand, RespVersion, Value,
         config::{
@@ -84,6 +85,7 @@ use tokio_stream::{
     StreamExt,
     wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
 };
+use uninspected::Uninspected;
 use wire::Keys;
 use withheld::{is_withheld, without_arguments};
 
@@ -108,6 +110,7 @@ pub(crate) struct Connector {
     /// What operators see as the name of the connections.
     name: String,
     previous: Previous,
+    uninspected: Arc<Uninspected>,
 }
 
 impl Connector {
@@ -131,6 +134,7 @@ impl Connector {
             key_prefix: settings.key_prefix.clone(),
             name: introduce::connection_name(&settings.id),
             previous: Previous::default(),
+            uninspected: Arc::default(),
         })
     }
 
@@ -248,6 +252,8 @@ impl Connector {
             Some(connection),
             None,
         );
+        // Without a receiver fred logs the error, in which a server may repeat the password.
+        let _errors = client.error_rx();
         let (result, mut router) = {
             let mut connected = pin!(client.wait_for_connect());
             // It listens from its first poll on, which must come before there is anything to hear.
@@ -343,6 +349,12 @@ impl Connector {
         // Which changes nothing.
         let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
         facts.tells_nothing = untracked.is_err_and(|error| is_withheld(&error));
+        if let To::Node(node) = &peer.to {
+            let uninspected = self
+                .uninspected
+                .take(node, facts.run_id.as_deref(), info::uptime(&info));
+            self.previous.add(uninspected);
+        }
         facts.old_connection_lives = !self.end_previous(peer, facts.run_id.as_deref()).await?;
         if !facts.is_replica && !facts.is_loading {
             let (name, args) = wire::command(&[], SOURCE, Keys::Watched);
@@ -579,7 +591,7 @@ impl RedisLink {
         args: Vec<Value>,
     ) -> impl Future<Output = Result<Resp3Frame, Error>> + Send + use<> {
         let client = self.client.clone();
-        let ended = self.router.is_finished();
+        let ended = self.router.is_finished() || self.cluster.as_ref().is_some_and(|cluster| cluster.has_ended());
         async move {
             if ended {
                 // fred would keep the command for ever.
@@ -661,6 +673,7 @@ impl Link for RedisLink {
         let reply = self.start(to, name, args);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
+                (_, Some((cluster, _))) if cluster.has_ended() => Answer::Lost,
                 (Some(Ok(frame)), Some((cluster, _))) if cluster.has_ended_for(&frame) => {
                     Answer::Rejected(Refusal::Moving)
                 }

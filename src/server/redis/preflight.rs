@@ -82,7 +82,7 @@ fn read(line: &str) -> Result<(), DownReason> {
         "+PONG" if complete => Ok(()),
         // What these ask for comes with the real connection, whose errors say more.
         _ if complete
-            && ["-NOAUTH", "-NOPERM", "-LOADING", "-MASTERDOWN", "-BUSY"]
+            && ["-NOAUTH", "-NOPERM", "-LOADING", "-MASTERDOWN", "-MISCONF", "-BUSY"]
                 .iter()
                 .any(|code| text.starts_with(code)) =>
         {
@@ -127,6 +127,7 @@ mod tests {
             "+PONG\r\n",
             "-NOAUTH Authentication required.\r\n",
             "-LOADING Redis is loading\r\n",
+            "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.\r\n",
             "-ERR unknown command 'PING', with args beginning with: \r\n",
         ] {
             assert_eq!(answered(answer.as_bytes()).await, Ok(()), "{answer}");

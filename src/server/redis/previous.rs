@@ -118,12 +118,8 @@ mod tests {
         previous.add(vec![connection("first", 1)]);
         previous.add(vec![connection("second", 2)]);
         previous.add(vec![connection("first", 3)]);
-        previous.add(
-            (2..)
-                .take(PROCESSES_KEPT - 2)
-                .map(|n| connection(&n.to_string(), n))
-                .collect(),
-        );
+        let others = (2..PROCESSES_KEPT).map(|n| connection(&n.to_string(), 0));
+        previous.add(others.collect());
         assert_eq!(previous.ids(Some("second")), [2]);
         previous.add(vec![connection("one more", 1)]);
         assert!(previous.ids(Some("second")).is_empty());

@@ -10,7 +10,7 @@ use fred::{
         ClientConfig, RootCertStore,
         client::WebPkiServerVerifier,
         crypto::{CryptoProvider, ring},
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     },
     rustls_native_certs,
     types::config::{HostMapping, TlsConfig, TlsConnector, TlsHostMapping},
@@ -27,7 +27,8 @@ pub(super) fn config(tls: &Tls) -> Result<TlsConfig, String> {
     })
 }
 
-/// The name that all nodes of a cluster prove, where they tell of each other by their IP addresses.
+/// The name that all nodes of a cluster are asked for, where they tell of each other by their IP addresses. fred asks a node that
+/// tells a name of its own for that one, so the verifier has the name that is expected.
 #[derive(Debug)]
 struct OneName(String);
 
@@ -42,6 +43,7 @@ fn connector(tls: &Tls) -> Result<TlsConnector, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier {
         trust: trust(tls, &provider)?,
+        name: tls.server_name.as_deref().map(name).transpose()?,
         provider: Arc::clone(&provider),
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -59,6 +61,10 @@ fn connector(tls: &Tls) -> Result<TlsConnector, String> {
         }
     };
     Ok(config.into())
+}
+
+fn name(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned()).map_err(|_| format!("`{name}` is no name of a server"))
 }
 
 fn trust(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Trust, String> {

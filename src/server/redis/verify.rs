@@ -16,6 +16,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Verifier {
     pub(super) trust: Trust,
+    /// What the certificate has to be for, in place of the name that the server was asked for.
+    pub(super) name: Option<ServerName<'static>>,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
@@ -43,6 +45,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let name = self.name.as_ref().unwrap_or(name);
         let accepted = Ok(ServerCertVerified::assertion());
         match &self.trust {
             Trust::Anything => accepted,

@@ -12,7 +12,7 @@ pub(super) fn is_missing(error: &str) -> bool {
         "not found",
         "disabled",
     ];
-    let error = error.to_ascii_lowercase();
+    let error = without_place(error).to_ascii_lowercase();
     // Other codes than ERR have other reasons, such as a disk to which nothing can be written.
     let has_other_code = ["misconf", "oom", "denied"].iter().any(|code| error.starts_with(code));
     !has_other_code && error.contains("command") && WORDS.iter().any(|word| error.contains(word))
@@ -21,6 +21,12 @@ pub(super) fn is_missing(error: &str) -> bool {
 /// Whether the server lacks the command or does not let this user run it. For us there is no difference.
 pub(super) fn is_withheld(error: &str) -> bool {
     is_missing(error) || Refusal::parse(error) == Refusal::NoPermission
+}
+
+/// The words of an error without the place in the script, which Redis puts before the code up to 6.2.
+fn without_place(error: &str) -> &str {
+    let placed = error.strip_prefix('@').and_then(|error| error.split_once(": -"));
+    placed.map_or(error, |(_, words)| words)
 }
 
 /// The words of an error without the arguments of the command, which Redis repeats if it does not know the command.
@@ -65,6 +71,8 @@ mod tests {
             "NOAUTH Authentication required.",
             "OOM command not allowed when used memory > 'maxmemory'.",
             "MISCONF Commands that may modify the data set are disabled, because this instance is configured to report errors",
+            "@user_script: 12: -MISCONF Commands that may modify the data set are disabled, because this instance is configured to",
+            "@user_script: 12: -OOM command not allowed when used memory > 'maxmemory', which is not supported.",
             "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
             "NOREPLICAS Not enough good replicas to write.",
             "CLUSTERDOWN The cluster is down",
