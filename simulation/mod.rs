@@ -10,12 +10,12 @@ mod checker;
 mod client;
 mod history;
 mod link;
+mod mutation_check;
 mod nemesis;
 mod network;
 mod plan;
 mod report;
 mod tasks;
-mod teeth;
 
 pub(crate) use link::connect;
 pub(crate) use tasks::{Process, Task};

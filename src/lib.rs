@@ -54,7 +54,7 @@
 // Each module imports only from those above it.
 
 mod clock;
-mod fault;
+mod fault_injection;
 mod fence;
 #[cfg(feature = "metrics")]
 pub mod metrics;

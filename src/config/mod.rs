@@ -16,7 +16,7 @@ pub use tls::Tls;
 
 use crate::{
     decision::{Drift, LONGEST_TTL, Retry},
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     fence,
 };
 use std::{collections::HashSet, num::NonZeroUsize, time::Duration};
@@ -323,7 +323,7 @@ impl Builder {
         if fence_expiry > longest {
             return Err(ConfigError::FenceExpiry { fence_expiry, longest });
         }
-        if fence_expiry < shortest && !Sabotage::FenceForgottenSoon.is_on() {
+        if fence_expiry < shortest && !InjectedFault::FenceForgottenSoon.is_on() {
             return Err(ConfigError::ShortFenceExpiry { fence_expiry, shortest });
         }
         let remember = match self.remember {

@@ -5,7 +5,7 @@
 //! longest come first, as far as the values of the holders show it.
 
 use super::value::Waited;
-use crate::fault::Sabotage;
+use crate::fault_injection::InjectedFault;
 use rand::Rng;
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -72,7 +72,7 @@ impl Crowd {
     /// Compares how long the head has `waited` with the wait of a `winner`, if that one's value says it.
     pub(crate) fn compare(&mut self, waited: Waited, winner: Option<Waited>, unit: Duration) {
         self.rank = match winner {
-            Some(winner) if waited.above(winner) >= 1 && !Sabotage::OvertakenNotOverdue.is_on() => Rank::Overdue,
+            Some(winner) if waited.above(winner) >= 1 && !InjectedFault::OvertakenNotOverdue.is_on() => Rank::Overdue,
             Some(winner) if waited.above(winner) <= -2 && winner.at_least() >= unit * LONG_WAIT => Rank::Early,
             _ => Rank::Equal,
         };

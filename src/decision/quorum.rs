@@ -1,6 +1,6 @@
 //! Majority arithmetic, and the set of servers that are up in each group.
 
-use crate::fault::Sabotage;
+use crate::fault_injection::InjectedFault;
 
 /// How many of `servers` are a majority: ⌊N/2⌋ + 1.
 pub(crate) fn majority(servers: usize) -> usize {
@@ -43,7 +43,7 @@ impl Connection {
     fn crossing(self, reached: bool) -> Option<Self> {
         match (reached, self) {
             (true, Self::Connecting | Self::Disconnected) => Some(Self::Connected),
-            (true, Self::Connected) if Sabotage::CrossingRepeated.is_on() => Some(Self::Connected),
+            (true, Self::Connected) if InjectedFault::CrossingRepeated.is_on() => Some(Self::Connected),
             (false, Self::Connected) => Some(Self::Disconnected),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! The votes of one round, and what they decide.
 
 use super::{Vote, majority, value::Holder};
-use crate::fault::Sabotage;
+use crate::fault_injection::InjectedFault;
 use std::time::Duration;
 
 /// What the votes of a round decide.
@@ -54,8 +54,8 @@ impl Tally {
     /// Decides at the earliest vote that settles it: the quorum-th grant, or the (N − quorum + 1)-th of anything else.
     pub(crate) fn decision(&self) -> Option<Decision> {
         let servers = self.votes.len();
-        let quorum = majority(servers) - usize::from(Sabotage::QuorumTooSmall.is_on());
-        if Sabotage::WaitsForAll.is_on() && !self.is_complete() {
+        let quorum = majority(servers) - usize::from(InjectedFault::QuorumTooSmall.is_on());
+        if InjectedFault::WaitsForAll.is_on() && !self.is_complete() {
             None
         } else if self.granted >= quorum {
             Some(Decision::Won)
@@ -103,7 +103,7 @@ pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
 pub(crate) fn is_held(votes: &[Vote]) -> bool {
     let refused = count(votes, |vote| matches!(vote, Vote::Refused(_)));
     let could_vote = reachable(votes) - refused;
-    let could_vote = if Sabotage::UnreachableIsHeld.is_on() {
+    let could_vote = if InjectedFault::UnreachableIsHeld.is_on() {
         votes.len()
     } else {
         could_vote

@@ -4,7 +4,7 @@
 //! the time pauses now and then: after a run of turns without a gap, those that had a turn let some time pass. If nobody takes a
 //! turn meanwhile, again and again, the runs grow, so that a client without rivals loses little.
 
-use crate::{fault::Sabotage, resource::Resources};
+use crate::{fault_injection::InjectedFault, resource::Resources};
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
@@ -102,7 +102,7 @@ impl Turns {
         again: bool,
         unit: impl Fn() -> Duration,
     ) -> Option<Instant> {
-        if Sabotage::TurnsForgotten.is_on() {
+        if InjectedFault::TurnsForgotten.is_on() {
             return None;
         }
         self.sweep(now);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     clock::Moment,
     decision::{Vote, Waited, fresh, majority},
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     fence::Fence,
     resource::Resources,
     server::{Listener, Operation, Round, Subject, Verb},
@@ -112,7 +112,7 @@ impl Attempt {
         let tokens = self.set.tokens();
         let token = tokens.iter().map(|(_, token)| *token).max().unwrap_or(fence.token);
         let have_it = tokens.iter().filter(|(_, stored)| *stored == token).count();
-        if have_it >= majority(self.servers.pipelines.len()) || Sabotage::PlainMaximum.is_on() {
+        if have_it >= majority(self.servers.pipelines.len()) || InjectedFault::PlainMaximum.is_on() {
             return Ok((lease, Some(token)));
         }
         let update = Arc::new(self.set.update_fence(Fence { token, ..fence }, Instant::now()));
@@ -133,7 +133,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.outcome == Outcome::Won || Sabotage::NoUndo.is_on() {
+        if self.outcome == Outcome::Won || InjectedFault::NoUndo.is_on() {
             return;
         }
         self.set.lock_state.release();

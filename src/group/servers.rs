@@ -13,7 +13,7 @@ use crate::{
         majority,
         tally::{self, Decision},
     },
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     metrics,
     resource::Resources,
     server::{Changes, Operation, Pipeline, Promise, Subject, UnderWay, Verb, answer_within, later, was_held_up},
@@ -154,7 +154,7 @@ impl Servers {
     /// Sends operations to all servers, each with the one before it.
     pub(super) fn submit(&self, operations: &[&Arc<Operation>]) {
         let needed = majority(self.pipelines.len());
-        let asked = if Sabotage::AsksNoMoreThanNeeded.is_on() {
+        let asked = if InjectedFault::AsksNoMoreThanNeeded.is_on() {
             needed
         } else {
             self.pipelines.len()
@@ -187,7 +187,7 @@ impl Servers {
     ) -> Result<Lease, Failed> {
         let AttemptOptions { ttl, patience, .. } = options;
         let decision = self.decision(operation, patience).await;
-        let start = if Sabotage::ClockReadLate.is_on() {
+        let start = if InjectedFault::ClockReadLate.is_on() {
             Moment::now()
         } else {
             start
@@ -198,7 +198,7 @@ impl Servers {
             .lock_state
             .overhang()
             .map_or(ttl, |overhang| ttl.at_most(overhang));
-        let is_in_time = ttl.validity(elapsed).is_some() || Sabotage::NoLastCheck.is_on();
+        let is_in_time = ttl.validity(elapsed).is_some() || InjectedFault::NoLastCheck.is_on();
         let outcome = match decision {
             Ok(Decision::Won) if is_in_time => "won",
             Ok(Decision::Won) | Err(Undecided::Late(_)) => "expired",

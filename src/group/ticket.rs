@@ -10,7 +10,7 @@ use crate::{
         Vote,
         head::{Conditions, Step},
     },
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     resource::Resources,
     server::{Listener, Operation},
 };
@@ -43,7 +43,7 @@ enum Slot {
 
 /// Resolves at the next vote of one of these servers.
 async fn late_vote(late: Option<(Arc<Operation>, Vec<usize>)>) {
-    let Some((set, servers)) = late.filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
+    let Some((set, servers)) = late.filter(|_| !InjectedFault::LateGrantForgotten.is_on()) else {
         return std::future::pending().await;
     };
     let is_there = |votes: &[Vote]| servers.iter().any(|server| !is_open(&votes[*server]));
@@ -221,7 +221,7 @@ impl Drop for Ticket {
         let was_first = queue.waiters.keys().next() == Some(&self.number);
         queue.waiters.remove(&self.number);
         match queue.waiters.values().next() {
-            Some(_) if Sabotage::NextNotWoken.is_on() => queue.head.left(),
+            Some(_) if InjectedFault::NextNotWoken.is_on() => queue.head.left(),
             Some(next) if was_first => {
                 queue.head.left();
                 let next = Arc::clone(next);

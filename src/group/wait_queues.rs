@@ -13,7 +13,7 @@ use crate::{
         tally,
         turns::{KEPT, Seen, TICK, Turns},
     },
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     random,
     resource::Resources,
     server::{Changes, Listener, Listening, Operation},
@@ -299,7 +299,7 @@ impl Queue {
     /// Takes in the votes that came after the head's last round was decided.
     pub(super) fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
         let Self { head, asked, late, .. } = self;
-        let Some(asked) = asked.as_ref().filter(|_| !Sabotage::LateGrantForgotten.is_on()) else {
+        let Some(asked) = asked.as_ref().filter(|_| !InjectedFault::LateGrantForgotten.is_on()) else {
             return;
         };
         asked.with_votes(|votes| {

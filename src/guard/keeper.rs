@@ -3,7 +3,7 @@
 use super::{Loss, Settings, held::Held};
 use crate::{
     decision::{Vote, tally::is_lost},
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     request::{RenewError, RenewRequest},
     server::Listening,
 };
@@ -96,7 +96,7 @@ impl Keeper<'_> {
 
     /// A third of what is left from now: two more can be tried if one fails.
     fn next_renewal(&self) -> Instant {
-        let left = if Sabotage::RenewsAtThirdOfTtl.is_on() {
+        let left = if InjectedFault::RenewsAtThirdOfTtl.is_on() {
             self.held.settings.options.ttl
         } else {
             self.held.remaining()

@@ -1,7 +1,7 @@
 //! What all operations and all copies of one lock share: whether its keys may still be set, and how much of its validity a
 //! renewal may have taken away.
 
-use crate::{clock::Moment, fault::Sabotage};
+use crate::{clock::Moment, fault_injection::InjectedFault};
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -84,7 +84,9 @@ impl LockState {
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire) && !Sabotage::ClaimIgnored.is_on() && !Sabotage::UnlockOvertakes.is_on()
+        self.released.load(Ordering::Acquire)
+            && !InjectedFault::SetAfterUnlock.is_on()
+            && !InjectedFault::UnlockOvertakes.is_on()
     }
 
     /// Notes that keys are set for it here.
@@ -122,7 +124,7 @@ impl LockState {
         let shortens = state
             .expires
             .is_none_or(|expires| start.instant().checked_add(ttl).is_some_and(|end| end < expires));
-        if shortens && !Sabotage::RenewalNotCapped.is_on() {
+        if shortens && !InjectedFault::RenewalNotCapped.is_on() {
             state.promise(Promise { number, start, lasts });
             drop(state);
             self.shortened.notify_waiters();

@@ -12,7 +12,7 @@ use crate::{
         Vote,
         tally::{Decision, Tally},
     },
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     fence::Fence,
     resource::Resources,
 };
@@ -354,7 +354,7 @@ impl Operation {
 
     /// Whether a key that it sets or renews belongs to nobody.
     pub(crate) fn is_orphaned(&self, now: Instant) -> bool {
-        let is_old = Sabotage::OldSetsUndone.is_on() && now >= self.expires && self.verb != Verb::Renew;
+        let is_old = InjectedFault::OldSetsUndone.is_on() && now >= self.expires && self.verb != Verb::Renew;
         self.lock_state.is_released() || is_old
     }
 

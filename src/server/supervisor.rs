@@ -13,7 +13,7 @@ use crate::{
     config::{Config, ConnectionConfig, Server},
     decision::{DownReason, Drift},
     event::Warning,
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     monitor::{Monitor, ServerId},
     random,
 };
@@ -211,7 +211,7 @@ async fn pass_on(feed: &mut Feed, pipeline: &Pipeline) -> DownReason {
 
 /// Resolves once the handle was closed or dropped.
 async fn is_closed(closed: &mut watch::Receiver<bool>) {
-    if Sabotage::CloseUnheard.is_on() {
+    if InjectedFault::CloseUnheard.is_on() {
         std::future::pending::<()>().await;
     }
     // An error means that the sender is gone, and with it the handle.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::micros,
     decision::{DownReason, Holder, Refusal, Vote, tally::Decision},
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     metrics,
 };
 use state::{Batch, State, says_replica};
@@ -64,7 +64,7 @@ impl Pipeline {
                     Ok(_)
                         if state.ready_at.is_some()
                             && operation.verb == Verb::Lock
-                            && !Sabotage::RestartUnguarded.is_on() =>
+                            && !InjectedFault::RestartUnguarded.is_on() =>
                     {
                         state.restarted()
                     }
@@ -379,7 +379,7 @@ fn vote(operation: &Operation, server: usize, outcome: Outcome) -> Vote {
             Vote::Granted
         }
         Outcome::Done | Outcome::Fenced(_) => Vote::Refused(Refusal::parse("the answer is none of those expected")),
-        Outcome::Missing if operation.verb == Verb::Renew && Sabotage::HealedCounted.is_on() => Vote::Granted,
+        Outcome::Missing if operation.verb == Verb::Renew && InjectedFault::HealedCounted.is_on() => Vote::Granted,
         Outcome::Missing => Vote::Missing,
         Outcome::Held { value, pttl } => {
             let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);

@@ -1,7 +1,7 @@
 //! What waits to be sent to one server: in the order of submission, but for what may overtake the rest.
 
 use crate::{
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     server::operation::{Operation, Verb},
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -47,7 +47,7 @@ impl Pending {
         } else {
             &mut self.plain
         };
-        if Sabotage::UnlockOvertakes.is_on() && operation.verb == Verb::Unlock {
+        if InjectedFault::UnlockOvertakes.is_on() && operation.verb == Verb::Unlock {
             class.push_front(Arc::clone(operation));
         } else {
             class.push_back(Arc::clone(operation));

@@ -3,7 +3,7 @@
 use super::pending::Pending;
 use crate::{
     decision::{DownReason, Refusal},
-    fault::Sabotage,
+    fault_injection::InjectedFault,
     server::{
         link::{Answer, Link, Outcome},
         operation::{Operation, Verb},
@@ -112,12 +112,12 @@ impl State {
         self.tracking.is_on = false;
         self.tracking.may_declare = true;
         let unanswered = std::mem::take(&mut self.unanswered);
-        let unanswered = if Sabotage::UnansweredForgotten.is_on() {
+        let unanswered = if InjectedFault::UnansweredForgotten.is_on() {
             VecDeque::new()
         } else {
             unanswered
         };
-        if Sabotage::SetsReplayed.is_on() {
+        if InjectedFault::SetsReplayed.is_on() {
             for set in &unanswered {
                 self.pending.push(set);
             }
@@ -260,7 +260,7 @@ impl State {
 
     /// Keeps an unlock for when the server is back.
     pub(super) fn keep_unlock(&mut self, operation: &Arc<Operation>) {
-        if Sabotage::LateUnlocksDropped.is_on() {
+        if InjectedFault::LateUnlocksDropped.is_on() {
             return;
         }
         if operation.verb == Verb::Unlock && !matches!(self.link, Err(DownReason::Closed)) {

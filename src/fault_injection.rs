@@ -2,7 +2,7 @@
 
 /// Something that the library gets wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sabotage {
+pub(crate) enum InjectedFault {
     /// A round that failed leaves its keys.
     NoUndo,
     /// A SET whose answer was lost with its connection is forgotten.
@@ -10,7 +10,7 @@ pub(crate) enum Sabotage {
     /// An unlock is sent before the SETs that wait.
     UnlockOvertakes,
     /// A key may be set after it was unlocked.
-    ClaimIgnored,
+    SetAfterUnlock,
     /// SETs whose answer was lost are sent once more.
     SetsReplayed,
     /// Unlocks for a server that is down are forgotten.
@@ -61,10 +61,10 @@ pub(crate) enum Sabotage {
 
 #[cfg(test)]
 thread_local! {
-    static COMMITTED: std::cell::Cell<Option<Sabotage>> = const { std::cell::Cell::new(None) };
+    static COMMITTED: std::cell::Cell<Option<InjectedFault>> = const { std::cell::Cell::new(None) };
 }
 
-impl Sabotage {
+impl InjectedFault {
     /// Whether the library gets this wrong at present.
     #[cfg(not(test))]
     #[expect(clippy::unused_self, reason = "in tests it matters which")]
@@ -79,7 +79,7 @@ impl Sabotage {
 
     /// Makes the library get something wrong on this thread, or all right.
     #[cfg(test)]
-    pub(crate) fn commit(sabotage: Option<Self>) {
-        COMMITTED.set(sabotage);
+    pub(crate) fn commit(fault: Option<Self>) {
+        COMMITTED.set(fault);
     }
 }

@@ -6,112 +6,124 @@ use super::{
     report::{number, on_all_cores},
     run,
 };
-use crate::fault::Sabotage;
+use crate::fault_injection::InjectedFault;
 
 /// How many seeds are tried for each fault unless more are allowed. Most are found by then.
 const FEW: u64 = 20;
 
 /// Each fault, and which invariant of the library it breaks.
 const FAULTS: [(Fault, &str); 30] = [
-    (Fault::Library(Sabotage::NoUndo), "a round that failed leaves its keys"),
     (
-        Fault::Library(Sabotage::UnansweredForgotten),
+        Fault::Library(InjectedFault::NoUndo),
+        "a round that failed leaves its keys",
+    ),
+    (
+        Fault::Library(InjectedFault::UnansweredForgotten),
         "a SET whose answer was lost is forgotten",
     ),
     (Fault::OldConnectionLives, "the connection before is not ended"),
     (
-        Fault::Library(Sabotage::UnlockOvertakes),
+        Fault::Library(InjectedFault::UnlockOvertakes),
         "an unlock overtakes the SETs that wait",
     ),
-    (Fault::Library(Sabotage::ClaimIgnored), "a key is set after its unlock"),
     (
-        Fault::Library(Sabotage::SetsReplayed),
+        Fault::Library(InjectedFault::SetAfterUnlock),
+        "a key is set after its unlock",
+    ),
+    (
+        Fault::Library(InjectedFault::SetsReplayed),
         "SETs are sent again after a reconnection",
     ),
     (
-        Fault::Library(Sabotage::LateUnlocksDropped),
+        Fault::Library(InjectedFault::LateUnlocksDropped),
         "unlocks for a server that is down are dropped",
     ),
-    (Fault::Library(Sabotage::WaitsForAll), "a round waits for every server"),
     (
-        Fault::Library(Sabotage::AsksNoMoreThanNeeded),
+        Fault::Library(InjectedFault::WaitsForAll),
+        "a round waits for every server",
+    ),
+    (
+        Fault::Library(InjectedFault::AsksNoMoreThanNeeded),
         "no more servers are asked than are needed",
     ),
     (
-        Fault::Library(Sabotage::DriftIgnored),
+        Fault::Library(InjectedFault::DriftIgnored),
         "the drift is not taken off the validity",
     ),
     (
-        Fault::Library(Sabotage::ClockReadLate),
+        Fault::Library(InjectedFault::ClockReadLate),
         "time is read when the votes are there",
     ),
     (
-        Fault::Library(Sabotage::NoLastCheck),
+        Fault::Library(InjectedFault::NoLastCheck),
         "the validity is not checked at the end",
     ),
     (
-        Fault::Library(Sabotage::HealedCounted),
+        Fault::Library(InjectedFault::HealedCounted),
         "a renewal counts the keys that it puts back",
     ),
     (
-        Fault::Library(Sabotage::QuorumTooSmall),
+        Fault::Library(InjectedFault::QuorumTooSmall),
         "one vote less than a majority is enough",
     ),
     (
-        Fault::Library(Sabotage::UnreachableIsHeld),
+        Fault::Library(InjectedFault::UnreachableIsHeld),
         "unreachable is called held",
     ),
-    (Fault::Library(Sabotage::CrossingRepeated), "a majority is told twice"),
     (
-        Fault::Library(Sabotage::CloseUnheard),
+        Fault::Library(InjectedFault::CrossingRepeated),
+        "a majority is told twice",
+    ),
+    (
+        Fault::Library(InjectedFault::CloseUnheard),
         "the supervisors do not hear the close",
     ),
     (
-        Fault::Library(Sabotage::NextNotWoken),
+        Fault::Library(InjectedFault::NextNotWoken),
         "a waiter that leaves wakes nobody",
     ),
     (
-        Fault::Library(Sabotage::RestartUnguarded),
+        Fault::Library(InjectedFault::RestartUnguarded),
         "a server that forgot votes at once",
     ),
     (
-        Fault::Library(Sabotage::PlainMaximum),
+        Fault::Library(InjectedFault::PlainMaximum),
         "the largest token without a second round",
     ),
     (
-        Fault::Library(Sabotage::OldSetsUndone),
+        Fault::Library(InjectedFault::OldSetsUndone),
         "a SET of a lock that was handed over is undone",
     ),
     (
-        Fault::Library(Sabotage::RenewalNotCapped),
+        Fault::Library(InjectedFault::RenewalNotCapped),
         "a renewal for less leaves the longer validity",
     ),
     (
-        Fault::Library(Sabotage::TurnsForgotten),
+        Fault::Library(InjectedFault::TurnsForgotten),
         "turns in a row are forgotten with an empty queue",
     ),
     (
-        Fault::Where(Sabotage::TurnsForgotten, |plan| plan.greedy_locks),
+        Fault::Where(InjectedFault::TurnsForgotten, |plan| plan.greedy_locks),
         "the same of clients that lock and unlock in a loop",
     ),
     (
-        Fault::Library(Sabotage::RenewsAtThirdOfTtl),
+        Fault::Library(InjectedFault::RenewsAtThirdOfTtl),
         "a guard renews at a third of the TTL, not of its validity",
     ),
     (
-        Fault::Library(Sabotage::LateGrantForgotten),
+        Fault::Library(InjectedFault::LateGrantForgotten),
         "a late grant that is undone is forgotten",
     ),
     (
-        Fault::Library(Sabotage::OvertakenNotOverdue),
+        Fault::Library(InjectedFault::OvertakenNotOverdue),
         "a client that was overtaken in a crowd does not come first",
     ),
     (
-        Fault::Library(Sabotage::HistoryTrusted),
+        Fault::Library(InjectedFault::HistoryTrusted),
         "a promoted replica whose history is unknown votes at once",
     ),
     (
-        Fault::Library(Sabotage::FenceForgottenSoon),
+        Fault::Library(InjectedFault::FenceForgottenSoon),
         "a fence expires while its token is ahead of the clock",
     ),
     (Fault::UnlocksAnything, "an unlock removes the key of another"),
@@ -119,18 +131,18 @@ const FAULTS: [(Fault, &str); 30] = [
 
 #[derive(Clone, Copy)]
 enum Fault {
-    Library(Sabotage),
+    Library(InjectedFault),
     /// Of the library, to be found in such runs.
-    Where(Sabotage, fn(&Plan) -> bool),
+    Where(InjectedFault, fn(&Plan) -> bool),
     /// Of the servers, which do what the library asks them to prevent.
     OldConnectionLives,
     UnlocksAnything,
 }
 
-/// With as many seeds as `scripts/simulate --teeth` allows every fault is found, with those of the other tests most are.
+/// With as many seeds as `scripts/simulate --mutation-check` allows every fault is found, with those of the other tests most are.
 #[test]
 fn faults_on_purpose_are_found() {
-    let allowed = number("SIMULATE_TEETH");
+    let allowed = number("SIMULATE_MUTATION_CHECK");
     let most = allowed.unwrap_or(FEW);
     let found = on_all_cores(0..FAULTS.len() as u64, |number| {
         let (fault, what) = FAULTS[usize::try_from(number).unwrap()];
@@ -156,11 +168,11 @@ fn faults_on_purpose_are_found() {
 fn find(fault: Fault, most: u64) -> Option<(u64, &'static str)> {
     let (mut rules, mut counts): (_, fn(&Plan) -> bool) = (Rules::default(), |_| true);
     match fault {
-        Fault::Where(sabotage, of) => {
-            Sabotage::commit(Some(sabotage));
+        Fault::Where(fault, of) => {
+            InjectedFault::commit(Some(fault));
             counts = of;
         }
-        Fault::Library(sabotage) => Sabotage::commit(Some(sabotage)),
+        Fault::Library(fault) => InjectedFault::commit(Some(fault)),
         Fault::OldConnectionLives => rules.old_connections_live = true,
         Fault::UnlocksAnything => rules.unlocks_anything = true,
     }
@@ -169,6 +181,6 @@ fn find(fault: Fault, most: u64) -> Option<(u64, &'static str)> {
         let violation = run.violations.first().filter(|_| counts(&run.plan))?;
         Some((seed + 1, violation.rule))
     });
-    Sabotage::commit(None);
+    InjectedFault::commit(None);
     found
 }
