@@ -133,8 +133,19 @@ async fn several_resources_have_to_be_in_one_slot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_moved_since_is_followed() {
-    let cluster = RedisCluster::start(3);
-    let redlock = alone(&cluster).await;
+    slots_are_followed(&RedisCluster::start(3)).await;
+}
+
+/// A redirection names such an address without brackets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_moved_to_an_ipv6_address_is_followed() {
+    if let Some(cluster) = RedisCluster::start_if_there_is_ipv6(3) {
+        slots_are_followed(&cluster).await;
+    }
+}
+
+async fn slots_are_followed(cluster: &RedisCluster) {
+    let redlock = alone(cluster).await;
     let start = Instant::now();
     let console = cluster.resource_at(0);
     let mut home = 0;

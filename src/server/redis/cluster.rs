@@ -7,7 +7,10 @@
 //! A node that has met no other does not know its own address, and names an empty host for its slots, which fred cannot connect
 //! to. It has all of them, so one connection to the address that was asked is enough.
 
-use super::{Connector, Peer, fred_server, preflight, rejected, uninspected::Uninspected, wire, withheld::is_withheld};
+use super::{
+    Connector, Peer, fred_server, inline::Replies, preflight, rejected, uninspected::Uninspected, wire,
+    withheld::is_withheld,
+};
 use crate::{
     address::Node,
     decision::{DownReason, Refusal},
@@ -244,19 +247,41 @@ impl Cluster {
         }
     }
 
-    /// Reads why fred gave a command up.
+    /// Reads why fred gave a command up, and hands `then` what became of it.
     ///
     /// A command that was redirected did nothing. It is sent again if its slot has another node by now, and otherwise is
     /// refused: the slot is being moved, or the nodes do not agree yet. Any other error ends all connections: fred could go on
     /// over a new connection to a node that still has commands to carry out from the old one.
-    pub(super) fn given_up(&self, error: &Error, place: &Place, form: Form) -> Answer {
+    pub(super) fn given_up(
+        self: &Arc<Self>,
+        error: &Error,
+        (place, form): (Place, Form),
+        replies: &Replies,
+        then: impl FnOnce(Answer) + Send + 'static,
+    ) {
         if self.has_ended() {
-            return Answer::Lost;
+            return then(Answer::Lost);
         }
-        if !is_redirection(error) {
+        if is_redirection(error) {
+            return then(self.redirected(&place, form));
+        }
+        if !is_unread_redirection(error) {
             self.end();
-            return Answer::Lost;
+            return then(Answer::Lost);
         }
+        let (client, cluster) = (self.client.clone(), Arc::clone(self));
+        let read = async move { client.sync_cluster().await };
+        replies.when_ready(read, move |read| {
+            if read.is_some_and(|read| read.is_ok()) && !cluster.has_ended() {
+                return then(cluster.redirected(&place, form));
+            }
+            cluster.end();
+            then(Answer::Lost);
+        });
+    }
+
+    /// What becomes of a command that was redirected. The slots have been read anew since.
+    fn redirected(&self, place: &Place, form: Form) -> Answer {
         let now = self.client.cached_cluster_state().unwrap_or_else(ClusterRouting::new);
         if now.unique_primary_nodes() != self.nodes || self.has_new_connection() || !is_whole(ranges_of(&now)) {
             // Each has to be looked at before it is used.
@@ -310,6 +335,12 @@ pub(super) struct Place {
 
 fn is_redirection(error: &Error) -> bool {
     *error.kind() == ErrorKind::Routing && error.details().contains("redirections")
+}
+
+/// Whether a command was redirected to an address that fred cannot read, and for which it does not read the slots anew: in a
+/// redirection an IPv6 address stands without brackets.
+fn is_unread_redirection(error: &Error) -> bool {
+    *error.kind() == ErrorKind::Protocol && error.details().contains("cluster redirection")
 }
 
 /// Fails if the node says that the cluster does not work, and returns whether it lets us know.
@@ -468,7 +499,10 @@ mod tests {
         let redirected = Error::new(ErrorKind::Routing, "Too many redirections.");
         let given_up = |error: &Error| {
             let place = Place { slot: 0, node: None };
-            cluster.given_up(error, &place, super::super::SOURCE)
+            let (answered, answer) = std::sync::mpsc::channel();
+            let then = move |answer| answered.send(answer).unwrap();
+            cluster.given_up(error, (place, super::super::SOURCE), &link.replies, then);
+            answer.recv().unwrap()
         };
         let sent = || timeout(Duration::from_millis(10), link.start(To::Only, "PING", Vec::new()));
 

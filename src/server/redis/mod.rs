@@ -546,7 +546,7 @@ struct RedisLink {
     client: Client,
     router: AbortHandle,
     limit: Duration,
-    replies: Replies,
+    replies: Arc<Replies>,
     cluster: Option<Arc<Cluster>>,
     /// Whether scripts have to declare all their keys, as if the server was a cluster.
     must_declare: AtomicBool,
@@ -577,7 +577,7 @@ impl RedisLink {
             client,
             router: router.handle(),
             limit: router.limit,
-            replies: Replies::new(runtime::Handle::current()),
+            replies: Arc::new(Replies::new(runtime::Handle::current())),
             cluster: cluster.map(Arc::new),
             must_declare: AtomicBool::new(false),
         }
@@ -671,6 +671,7 @@ impl Link for RedisLink {
         };
         let (name, args) = wire::command(operations, form, keys);
         let reply = self.start(to, name, args);
+        let replies = Arc::clone(&self.replies);
         self.replies.when_ready(reply, move |reply| {
             let answer = match (reply, way) {
                 (_, Some((cluster, _))) if cluster.has_ended() => Answer::Lost,
@@ -678,7 +679,10 @@ impl Link for RedisLink {
                     Answer::Rejected(Refusal::Moving)
                 }
                 (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
-                (Some(Err(error)), Some((cluster, place))) => cluster.given_up(&error, &place, form),
+                (Some(Err(error)), Some((cluster, place))) => {
+                    let then = move |answer| command.answer(answer);
+                    return cluster.given_up(&error, (place, form), &replies, then);
+                }
                 (Some(Err(_)) | None, _) => Answer::Lost,
             };
             command.answer(answer);

@@ -63,6 +63,13 @@ impl RedisCluster {
         cluster
     }
 
+    /// Nodes that tell of each other by an IPv6 address, or none if this machine has no such addresses.
+    pub(crate) fn start_if_there_is_ipv6(count: u16) -> Option<Self> {
+        std::net::TcpListener::bind("[::1]:0").ok()?;
+        let node = |node: RedisServerBuilder| node.line("bind 127.0.0.1 ::1").line("cluster-announce-ip ::1");
+        Some(Self::start_with(count, node))
+    }
+
     /// A node that belongs to nobody.
     pub(crate) fn without_slots() -> RedisServer {
         RedisServerBuilder::node_of_a_cluster().start()
