@@ -159,7 +159,15 @@ impl Refusal {
     /// Reads an error reply. Redis 6 puts the place in the script before the code, Redis 7 does not.
     pub(crate) fn parse(error: &str) -> Self {
         let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
-        if says(&["WRONGTYPE"]) {
+        // A denial names the user, who may be called anything.
+        if says(&[
+            "NOPERM",
+            "ACL failure",
+            "can't run this command",
+            "can't access at least one of the keys",
+        ]) {
+            Self::NoPermission
+        } else if says(&["WRONGTYPE"]) {
             Self::WrongType
         } else if says(&["OOM "]) {
             Self::OutOfMemory
@@ -169,13 +177,6 @@ impl Refusal {
             Self::Loading
         } else if says(&["TRYAGAIN"]) {
             Self::Moving
-        } else if says(&[
-            "NOPERM",
-            "ACL failure",
-            "can't run this command",
-            "can't access at least one of the keys",
-        ]) {
-            Self::NoPermission
         } else {
             Self::Other(Text::new(error))
         }
@@ -222,6 +223,10 @@ mod tests {
             ),
             (
                 "NOPERM User a has no permissions to run the 'set' command",
+                Refusal::NoPermission,
+            ),
+            (
+                "NOPERM User READONLY-LOADING has no permissions to run the 'set' command",
                 Refusal::NoPermission,
             ),
             (

@@ -99,8 +99,8 @@ async fn a_user_without_a_password_is_named_to_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_may_run_nothing_cannot_vote() {
-    let server = RedisServer::builder().user("guest", "on >secret ~* -@all").start();
-    let redlock = quick().servers([server.url_as("guest:secret")]).build().unwrap();
+    let server = RedisServer::builder().user("AUTHOR", "on >secret ~* -@all").start();
+    let redlock = quick().servers([server.url_as("AUTHOR:secret")]).build().unwrap();
     eventually("the server says so", async || {
         matches!(reason(&redlock, 0), Some(DownReason::NoPermission(_)))
     })

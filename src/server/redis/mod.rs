@@ -396,9 +396,10 @@ impl Connector {
                 .iter()
                 .any(|word| has(word));
         match error.kind() {
+            // First, since a denial names the user, who may be called anything.
+            _ if has("NOPERM") => DownReason::NoPermission(Text::new(details)),
             _ if is_auth => DownReason::Auth(Text::new(details)),
             _ if has("LOADING") => DownReason::Loading,
-            _ if has("NOPERM") => DownReason::NoPermission(Text::new(details)),
             _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(words()),
             ErrorKind::Timeout => DownReason::ConnectTimeout,
             ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(words()),
