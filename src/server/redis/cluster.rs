@@ -8,7 +8,7 @@
 //! to. It has all of them, so one connection to the address that was asked is enough.
 
 use super::{
-    Connector, Peer, fred_server, inline::Replies, preflight, rejected, uninspected::Uninspected, wire,
+    Connector, Peer, failure::rejected, fred_server, inline::Replies, preflight, uninspected::Uninspected, wire,
     withheld::is_withheld,
 };
 use crate::{
@@ -406,7 +406,10 @@ fn starts(nodes: &[Facts]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{RedisLink, Router, To},
+        super::{
+            link::{RedisLink, To},
+            router::Router,
+        },
         *,
     };
     use fred::types::config::Config;

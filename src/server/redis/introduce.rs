@@ -4,7 +4,7 @@
 //! password would break the line or begin another command, so such a word is quoted as Redis reads it. In RESP2 fred sends
 //! `AUTH`, whose arguments may be any bytes.
 
-use super::{Connector, RedisLink, Router, cluster::Cluster, withheld::without_arguments};
+use super::{Connector, cluster::Cluster, link::RedisLink, router::Router, withheld::without_arguments};
 use crate::{address::Endpoint, decision::DownReason};
 use fred::{
     interfaces::ClientLike,

@@ -6,11 +6,14 @@
 #[cfg(unix)]
 mod bounds;
 mod cluster;
+mod failure;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod info;
 mod inline;
+mod inspect;
 mod introduce;
+mod link;
 mod needed;
 mod peer;
 mod preflight;
@@ -21,6 +24,7 @@ mod relay;
 #[cfg(not(unix))]
 #[path = "no_relay.rs"]
 mod relay;
+mod router;
 #[cfg(all(test, unix))]
 mod script_tests;
 mod sentinel;
@@ -39,55 +43,40 @@ pub(crate) use info::parse as parse_info;
 
 use super::{
     held_up::{TimeIsUp, answer_within},
-    link::{Answer, Change, Command, Connected, Ended, Facts, Feed, Form, Link, Script, Task},
+    link::{Connected, Ended, Form, Script},
 };
 use crate::{
     address::Endpoint,
     config::{self, Server},
-    decision::{DownReason, Refusal},
-    text::Text,
+    decision::DownReason,
 };
-use cluster::Cluster;
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::{ClientLike, EventInterface, Resp3Frame, TrackingInterface},
+    interfaces::{ClientLike, EventInterface},
     types::{
-        ClusterHash, CustomCommand, RespVersion, Value,
+        RespVersion,
         config::{
             Config, ConnectionConfig as FredConnection, PerformanceConfig, Server as FredServer, ServerConfig,
             TcpConfig,
         },
     },
 };
-use inline::Replies;
+use link::{RedisLink, feed};
 use peer::Peer;
-use previous::{Connection, Previous};
+use previous::Previous;
 use relay::Relay;
+use router::Router;
 use std::{
     fmt,
     future::{Future, poll_fn},
     net::SocketAddr,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::pin,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
-use tokio::{
-    runtime,
-    task::{AbortHandle, JoinHandle},
-    time::timeout,
-};
-use tokio_stream::{
-    StreamExt,
-    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
-};
 use uninspected::Uninspected;
-use wire::Keys;
-use withheld::{is_withheld, without_arguments};
 
 const SOURCE: Form = Form {
     script: Script::Source,
@@ -201,26 +190,6 @@ impl Connector {
         })
     }
 
-    async fn facts(&mut self, link: &RedisLink) -> Result<Facts, DownReason> {
-        let (mut facts, mut connections) = (Vec::new(), Vec::new());
-        let peers = link.peers();
-        for peer in &peers {
-            peer.send_ahead(self.questions(peer)).await;
-        }
-        for peer in &peers {
-            let (of_one, id) = Box::pin(self.inspect(peer)).await?;
-            let run_id = of_one.run_id.clone();
-            connections.push(Connection { run_id, id });
-            facts.push(of_one);
-        }
-        self.previous.add(connections);
-        if link.cluster.is_none() {
-            return Ok(facts.swap_remove(0));
-        }
-        let id = cluster::id(&link.peers()[0]).await?;
-        Ok(cluster::facts(&facts, id))
-    }
-
     async fn open_once(&self, config: &Config) -> Result<(Client, Router), NotOpened> {
         let mut config = config.clone();
         let mut relay = None;
@@ -301,115 +270,6 @@ impl Connector {
             NotOpened::ByRelay(reason) => reason,
         }
     }
-
-    /// What `inspect` is going to ask whatever the answers are.
-    fn questions(&self, peer: &Peer<'_>) -> Vec<(&'static str, Vec<Value>)> {
-        let mut questions = vec![
-            ("INFO", vec![]),
-            ("CLIENT", vec!["ID".into()]),
-            ("CLIENT", vec!["TRACKING".into(), "OFF".into()]),
-            wire::command(&[], SOURCE, Keys::Watched),
-        ];
-        if self.has_restart_guard {
-            questions.push(("CONFIG", vec!["GET".into(), "repl-backlog-ttl".into()]));
-        }
-        if peer.is_node() {
-            questions.push(("CLUSTER", vec!["INFO".into()]));
-        }
-        questions
-    }
-
-    /// Returns also the id of the connection, if the user may know it.
-    async fn inspect(&mut self, peer: &Peer<'_>) -> Result<(Facts, Option<i64>), DownReason> {
-        let mut info = String::new();
-        let mut facts = match peer.command("INFO", vec![]).await? {
-            Ok(frame) => {
-                info = wire::text(&frame);
-                info::parse(&info).ok_or_else(|| not_redis("INFO tells no version"))?
-            }
-            Err(error) if is_withheld(&error) => Facts {
-                is_hidden: true,
-                ..Facts::default()
-            },
-            Err(error) => return Err(rejected(&error)),
-        };
-        if self.has_restart_guard {
-            let config = vec!["GET".into(), "repl-backlog-ttl".into()];
-            facts.backlog_ttl = peer
-                .command("CONFIG", config)
-                .await?
-                .ok()
-                .and_then(|frame| wire::seconds(&frame));
-            facts.uptime = facts.uptime.max(info::time_as_master(&info, facts.backlog_ttl));
-        }
-        let id = match peer.command("CLIENT", vec!["ID".into()]).await? {
-            Ok(Resp3Frame::Number { data, .. }) => Some(data),
-            _ => None,
-        };
-        // Which changes nothing.
-        let untracked = peer.command("CLIENT", vec!["TRACKING".into(), "OFF".into()]).await?;
-        facts.tells_nothing = untracked.is_err_and(|error| is_withheld(&error));
-        if let To::Node(node) = &peer.to {
-            let uninspected = self
-                .uninspected
-                .take(node, facts.run_id.as_deref(), info::uptime(&info));
-            self.previous.add(uninspected);
-        }
-        facts.old_connection_lives = !self.end_previous(peer, facts.run_id.as_deref()).await?;
-        if !facts.is_replica && !facts.is_loading {
-            let (name, args) = wire::command(&[], SOURCE, Keys::Watched);
-            let answer = peer.command(name, args).await?.map_err(|error| rejected(&error))?;
-            if !wire::is_empty_answer(&answer) {
-                return Err(not_redis("it does not run scripts"));
-            }
-            if needed::check(peer, &self.key_prefix).await? {
-                peer.link.must_declare.store(true, Ordering::Relaxed);
-            }
-        }
-        if peer.is_node() {
-            facts.is_hidden |= !cluster::may_be_checked(peer).await?;
-        }
-        Ok((facts, id))
-    }
-
-    /// Makes the server drop our previous connections, with all that they were sent and that it has not carried out yet.
-    ///
-    /// A server that was stopped still finds in its socket what was written to it. A SET among that could run after the
-    /// unlock that this connection is about to send. A process that was started since has none of them.
-    async fn end_previous(&mut self, peer: &Peer<'_>, run_id: Option<&str>) -> Result<bool, DownReason> {
-        for id in self.previous.ids(run_id) {
-            let kill = vec!["KILL".into(), "ID".into(), id.to_string().into()];
-            if peer.command("CLIENT", kill).await?.is_err() {
-                return Ok(false);
-            }
-            self.previous.ended(run_id, id);
-        }
-        Ok(!self.previous.has_unnamed(run_id))
-    }
-
-    fn reason(&self, error: &Error) -> DownReason {
-        let details = &*self.without_secrets(error.details());
-        let has = |word: &str| details.contains(word);
-        let words = || Text::new(words::plain(details));
-        let is_auth = *error.kind() == ErrorKind::Auth
-            || ["WRONGPASS", "NOAUTH", "invalid password", "AUTH"]
-                .iter()
-                .any(|word| has(word));
-        match error.kind() {
-            // First, since a denial names the user, who may be called anything.
-            _ if has("NOPERM") => DownReason::NoPermission(Text::new(details)),
-            _ if is_auth => DownReason::Auth(Text::new(details)),
-            _ if has("LOADING") => DownReason::Loading,
-            _ if self.speaks_tls && is_about_tls(details) => DownReason::Tls(words()),
-            ErrorKind::Timeout => DownReason::ConnectTimeout,
-            ErrorKind::Protocol | ErrorKind::Parse => DownReason::NotRedis(words()),
-            ErrorKind::IO if has("refused") => DownReason::ConnectionRefused,
-            ErrorKind::IO if has("closed") => DownReason::ConnectionLost,
-            ErrorKind::IO => DownReason::Io(words()),
-            ErrorKind::Canceled => DownReason::ConnectionLost,
-            _ => DownReason::Refused(words()),
-        }
-    }
 }
 
 /// fred's own `Debug` of the settings shows the password.
@@ -419,45 +279,6 @@ impl fmt::Debug for Connector {
             .field("endpoint", &self.server.endpoint)
             .finish_non_exhaustive()
     }
-}
-
-/// What the server tells of changed keys.
-fn feed(client: &Client) -> Feed {
-    let told = BroadcastStream::new(client.invalidation_rx());
-    Box::pin(told.map(|told| match told {
-        Ok(invalidation) => Change::Keys(invalidation.keys.iter().map(|key| key.as_bytes().into()).collect()),
-        Err(BroadcastStreamRecvError::Lagged(_)) => Change::Anything,
-    }))
-}
-
-/// Reads an error reply to a command of the inspection.
-fn rejected(error: &str) -> DownReason {
-    let words = Text::new(without_arguments(error));
-    match Refusal::parse(error) {
-        Refusal::Loading => DownReason::Loading,
-        Refusal::NoPermission => DownReason::NoPermission(words),
-        _ => DownReason::Refused(words),
-    }
-}
-
-/// fred passes rustls' errors on in words only.
-fn is_about_tls(details: &str) -> bool {
-    let details = details.to_ascii_lowercase();
-    let words = [
-        "certificate",
-        "alertreceived",
-        "received fatal alert",
-        "invalidmessage",
-        "invaliddata",
-        "invaliddnsname",
-        "handshake",
-        "tls",
-    ];
-    words.iter().any(|word| details.contains(word))
-}
-
-fn not_redis(problem: &str) -> DownReason {
-    DownReason::NotRedis(Text::new(problem))
 }
 
 /// fred names the user to the server only beside a password, and we would be the default user. A user without a password
@@ -498,228 +319,4 @@ fn set_tls(_: &mut Config, _: &Server) -> Result<bool, String> {
 enum NotOpened {
     ByFred(Error),
     ByRelay(DownReason),
-}
-
-/// fred's task that owns the socket, and what it goes through to a server that is distrusted. Both end when this is dropped.
-#[derive(Debug)]
-struct Router {
-    task: JoinHandle<Result<(), Error>>,
-    relay: Option<Relay>,
-    /// How long each answer to a command of the inspection may take.
-    limit: Duration,
-}
-
-impl Router {
-    fn handle(&self) -> AbortHandle {
-        self.task.abort_handle()
-    }
-
-    async fn ended(&mut self) -> DownReason {
-        let result = (&mut self.task).await;
-        match (self.hung_up().await, result) {
-            (Some(reason), _) => reason,
-            (None, Ok(Err(error))) if matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Parse) => {
-                DownReason::NotRedis(Text::new(error.details()))
-            }
-            (None, _) => DownReason::ConnectionLost,
-        }
-    }
-
-    /// The same of one that has lost its connection.
-    async fn ended_within(&mut self, limit: Duration) -> DownReason {
-        timeout(limit, self.ended()).await.unwrap_or(DownReason::ConnectionLost)
-    }
-
-    /// Why the relay hung up, if there is one and it did.
-    async fn hung_up(&mut self) -> Option<DownReason> {
-        self.relay.as_mut()?.ended().await
-    }
-}
-
-impl Drop for Router {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// One connection, or one to each node of a cluster.
-struct RedisLink {
-    client: Client,
-    router: AbortHandle,
-    limit: Duration,
-    replies: Arc<Replies>,
-    cluster: Option<Arc<Cluster>>,
-    /// Whether scripts have to declare all their keys, as if the server was a cluster.
-    must_declare: AtomicBool,
-    /// Whether the server can tell something that is no reply.
-    has_pushes: bool,
-}
-
-impl fmt::Debug for RedisLink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLink").finish_non_exhaustive()
-    }
-}
-
-/// Who a command is for.
-#[derive(Clone)]
-enum To {
-    /// The only process there is.
-    Only,
-    /// The node of a cluster that has this slot.
-    Slot(u16),
-    Node(FredServer),
-}
-
-impl RedisLink {
-    fn new(client: Client, router: &Router, cluster: Option<Cluster>) -> Self {
-        Self {
-            has_pushes: client.protocol_version() == RespVersion::RESP3,
-            client,
-            router: router.handle(),
-            limit: router.limit,
-            replies: Arc::new(Replies::new(runtime::Handle::current())),
-            cluster: cluster.map(Arc::new),
-            must_declare: AtomicBool::new(false),
-        }
-    }
-
-    /// The command is queued on the connection at the first poll.
-    fn start(
-        &self,
-        to: To,
-        name: &'static str,
-        args: Vec<Value>,
-    ) -> impl Future<Output = Result<Resp3Frame, Error>> + Send + use<> {
-        let client = self.client.clone();
-        let ended = self.router.is_finished() || self.cluster.as_ref().is_some_and(|cluster| cluster.has_ended());
-        async move {
-            if ended {
-                // fred would keep the command for ever.
-                return Err(Error::new(ErrorKind::Canceled, "connection lost"));
-            }
-            let command = |hash| CustomCommand::new_static(name, hash, false);
-            match to {
-                To::Only => client.custom_raw(command(ClusterHash::FirstKey), args).await,
-                To::Slot(slot) => client.custom_raw(command(ClusterHash::Custom(slot)), args).await,
-                To::Node(node) => {
-                    let node = client.with_cluster_node(node);
-                    node.custom_raw(command(ClusterHash::Random), args).await
-                }
-            }
-        }
-    }
-
-    /// What is read from the answer of each process, or nothing as soon as one gives none. All are asked at the first poll.
-    fn ask_all<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        args: fn() -> Vec<Value>,
-        read: fn(&Resp3Frame) -> T,
-    ) -> impl Future<Output = Option<Vec<T>>> + Send + use<T> {
-        let replies = self.destinations().into_iter().map(|to| self.start(to, name, args()));
-        let mut replies: Vec<Pin<Box<_>>> = replies.map(Box::pin).collect();
-        let mut answers: Vec<Option<T>> = replies.iter().map(|_| None).collect();
-        poll_fn(move |cx| {
-            for (reply, answer) in replies
-                .iter_mut()
-                .zip(&mut answers)
-                .filter(|(_, answer)| answer.is_none())
-            {
-                match reply.as_mut().poll(cx) {
-                    Poll::Ready(Ok(frame)) => *answer = Some(read(&frame)),
-                    Poll::Ready(Err(_)) => return Poll::Ready(None),
-                    Poll::Pending => {}
-                }
-            }
-            if answers.iter().any(Option::is_none) {
-                Poll::Pending
-            } else {
-                Poll::Ready(answers.drain(..).collect())
-            }
-        })
-    }
-
-    fn must_declare(&self) -> bool {
-        self.must_declare.load(Ordering::Relaxed)
-    }
-
-    /// The processes that it leads to.
-    fn peers(&self) -> Vec<Peer<'_>> {
-        self.destinations().into_iter().map(|to| Peer::new(self, to)).collect()
-    }
-
-    fn destinations(&self) -> Vec<To> {
-        match &self.cluster {
-            None => vec![To::Only],
-            Some(cluster) if cluster.is_lone() => vec![To::Only],
-            Some(cluster) => cluster.nodes().iter().cloned().map(To::Node).collect(),
-        }
-    }
-}
-
-impl Link for RedisLink {
-    fn send(&self, command: Command) {
-        let (operations, form) = (&command.operations, command.form);
-        let way = self.cluster.clone().map(|cluster| {
-            let place = cluster.place(operations);
-            (cluster, place)
-        });
-        let (to, keys) = match &way {
-            None if self.must_declare() => (To::Only, Keys::All),
-            None => (To::Only, Keys::Watched),
-            Some((_, place)) => (To::Slot(place.slot), Keys::All),
-        };
-        let (name, args) = wire::command(operations, form, keys);
-        let reply = self.start(to, name, args);
-        let replies = Arc::clone(&self.replies);
-        self.replies.when_ready(reply, move |reply| {
-            let answer = match (reply, way) {
-                (_, Some((cluster, _))) if cluster.has_ended() => Answer::Lost,
-                (Some(Ok(frame)), Some((cluster, _))) if cluster.has_ended_for(&frame) => {
-                    Answer::Rejected(Refusal::Moving)
-                }
-                (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
-                (Some(Err(error)), Some((cluster, place))) => {
-                    let then = move |answer| command.answer(answer);
-                    return cluster.given_up(&error, (place, form), &replies, then);
-                }
-                (Some(Err(_)) | None, _) => Answer::Lost,
-            };
-            command.answer(answer);
-        });
-    }
-
-    fn takes_one_by_one(&self) -> bool {
-        self.cluster.is_some() || self.must_declare()
-    }
-
-    fn track(&self, done: Box<dyn FnOnce(bool) + Send>) -> bool {
-        if !self.has_pushes {
-            return false;
-        }
-        // A change that we made ourselves is known here.
-        let args = || vec!["TRACKING".into(), "ON".into(), "NOLOOP".into()];
-        let tracked = self.ask_all("CLIENT", args, |frame| wire::error(frame).is_none());
-        self.replies.when_ready(tracked, |tracked| {
-            let by_all = |tracked: Vec<bool>| !tracked.contains(&false);
-            done(tracked.flatten().is_some_and(by_all));
-        });
-        true
-    }
-
-    fn ping(&self, asks_time: bool) -> Task<Result<Vec<u64>, DownReason>> {
-        let command = if asks_time { "TIME" } else { "PING" };
-        // That it may not tell the time is a sign of life, too.
-        let answers = self.ask_all(command, Vec::new, wire::time);
-        Box::pin(async move {
-            let times = answers.await.ok_or(DownReason::ConnectionLost)?;
-            Ok(times.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default())
-        })
-    }
-
-    fn end(&self) {
-        self.router.abort();
-        self.replies.cancel();
-    }
 }

@@ -3,7 +3,8 @@
 //! Without this a server that lacks `DEL` would be up, grant locks, and never unlock any of them.
 
 use super::{
-    Peer, rejected,
+    Peer,
+    failure::rejected,
     wire::{self, EVAL, EVALSHA},
     withheld::{is_missing, is_withheld},
 };
@@ -72,7 +73,7 @@ impl Found {
         match answer {
             Ok(frame) => Self::read(&frame)
                 .map(Ok)
-                .ok_or_else(|| super::not_redis("it does not run scripts")),
+                .ok_or_else(|| super::failure::not_redis("it does not run scripts")),
             Err(error) => Ok(Err(error)),
         }
     }

@@ -1,6 +1,9 @@
 //! A process that a connection leads to, and what is asked of it before it is used.
 
-use super::{RedisLink, To, wire};
+use super::{
+    link::{RedisLink, To},
+    wire,
+};
 use crate::{decision::DownReason, server::held_up::answer_within};
 use fred::{error::Error, interfaces::Resp3Frame, types::Value};
 use std::{

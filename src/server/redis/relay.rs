@@ -4,7 +4,7 @@
 //! a depth nor a length to stop at. So the connection to the server, with its TLS, is made here. fred connects to a Unix socket
 //! that nobody else can reach.
 
-use super::{bounds::Bounds, is_about_tls, preflight, reach, words};
+use super::{bounds::Bounds, failure::is_about_tls, preflight, reach, words};
 use crate::{decision::DownReason, server::held_up::answer_within, text::Text};
 use fred::types::{
     RespVersion,

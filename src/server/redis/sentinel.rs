@@ -1,6 +1,6 @@
 //! The master that sentinels name. They are asked anew for each connection, so that a failover is found out.
 
-use super::{Connector, RedisLink, password, preflight, wire};
+use super::{Connector, link::RedisLink, password, preflight, wire};
 use crate::{
     address::{Node, Sentinels},
     decision::DownReason,
@@ -51,7 +51,7 @@ impl Connector {
                 let problem = format!("it knows no service `{}`", sentinels.service);
                 DownReason::Refused(Text::new(problem))
             }),
-            Err(error) => Err(super::rejected(&error)),
+            Err(error) => Err(super::failure::rejected(&error)),
         }
     }
 }
