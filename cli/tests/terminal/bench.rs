@@ -3,7 +3,6 @@
 use crate::{
     common::{Folder, addresses, bare, code_of, json, multiredlock, run, servers, start},
     pty::Person,
-    support::RedisServer,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,6 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use test_support::RedisServer;
 
 const QUICK: [&str; 3] = ["bench", "--duration", "100ms"];
 

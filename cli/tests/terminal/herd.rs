@@ -1,9 +1,6 @@
 //! Many processes of one machine that want the same resource: their queue, and what happens without it.
 
-use crate::{
-    common::{Folder, code_of, multiredlock, run, servers, start},
-    support::RedisServer,
-};
+use crate::common::{Folder, code_of, multiredlock, run, servers, start};
 use nix::{
     fcntl::{Flock, FlockArg},
     sys::signal::{Signal, kill},
@@ -18,6 +15,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+use test_support::RedisServer;
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);

@@ -1,9 +1,6 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
-use crate::{
-    common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start},
-    support::RedisServer,
-};
+use crate::common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -15,6 +12,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use test_support::RedisServer;
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
