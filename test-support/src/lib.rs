@@ -29,4 +29,4 @@ pub use server::{RedisServer, are_distrusted};
 pub use settings::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, ClientCertificate, Identity};
-pub use wait::{block_until, eventually, finishes};
+pub use wait::{block_until, block_until_some, eventually, finishes};

@@ -125,3 +125,47 @@ async fn pass(
     };
     tokio::try_join!(read, write).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::finishes;
+
+    /// A connection through a network to a server that says again what it hears.
+    async fn echo(mode: Mode) -> (Listener, Network, TcpStream) {
+        let echo = Listener::start(async |mut client: TcpStream| {
+            let (mut from, mut to) = client.split();
+            tokio::io::copy(&mut from, &mut to).await.map(drop)
+        });
+        let echo = echo.await;
+        let network = Network::to(echo.address()).await;
+        network.set(mode);
+        let client = TcpStream::connect(network.address()).await.unwrap();
+        (echo, network, client)
+    }
+
+    #[tokio::test]
+    async fn bytes_take_a_round_trip_after_the_connection_took_one() {
+        let delay = Duration::from_millis(40);
+        let start = Instant::now();
+        let (_echo, _network, mut client) = echo(Mode::Delay(delay)).await;
+        client.write_all(b"a").await.unwrap();
+        assert_eq!(finishes("the echo", client.read_u8()).await.unwrap(), b'a');
+        assert!(start.elapsed() >= 4 * delay, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_held_back_arrive_later_and_a_cut_ends_the_connection() {
+        for (requests, replies) in [(true, false), (false, true), (true, true)] {
+            let (_echo, network, mut client) = echo(Mode::Hold { requests, replies }).await;
+            client.write_all(b"a").await.unwrap();
+            timeout(Duration::from_millis(50), client.read_u8()).await.unwrap_err();
+            network.set(Mode::Pass);
+            assert_eq!(finishes("the echo", client.read_u8()).await.unwrap(), b'a');
+            network.set(Mode::Cut);
+            assert_eq!(finishes("the end", client.read(&mut [0])).await.unwrap(), 0);
+        }
+    }
+}

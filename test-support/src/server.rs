@@ -15,7 +15,7 @@ use crate::place::{Directory, Port};
 use crate::process::{CONFIGURATION, Process};
 use crate::resp::Reply;
 use crate::settings::RedisServerBuilder;
-use crate::wait::{block_until, comes_true};
+use crate::wait::{PATIENCE, block_until, within};
 
 /// The fixture's own way in, which no password, port or certificate bars.
 pub(crate) const SOCKET: &str = "redis.sock";
@@ -173,7 +173,8 @@ impl RedisServer {
         self.statistic("tracking_clients")
     }
 
-    fn statistic(&self, name: &str) -> usize {
+    /// A number that the server reports about itself, or zero if it does not know the name.
+    pub fn statistic(&self, name: &str) -> usize {
         let statistics = self.command(&["INFO"]).text();
         let mut fields = statistics.lines().filter_map(|line| line.split_once(':'));
         let found = fields.find(|(field, _)| *field == name);
@@ -223,20 +224,15 @@ impl RedisServer {
 
     /// Waits until the answer to a PING is as it should be, while the process lives.
     fn wait_for(&self, fault: &str, is_ready: impl Fn(&Reply) -> bool) -> io::Result<()> {
-        let mut ended = None;
-        let mut is_over = || {
-            ended = self
-                .process()
-                .as_mut()
-                .and_then(|process| process.last_words(&self.directory));
-            ended.is_some() || self.try_command(&["PING"]).is_ok_and(|reply| is_ready(&reply))
-        };
-        let is_in_time = comes_true(&mut is_over);
-        match ended {
-            Some(words) => Err(io::Error::other(format!("the server did not start:\n{words}"))),
-            None if is_in_time => Ok(()),
-            None => Err(io::Error::other(format!("the server at {} {fault}", self.address()))),
-        }
+        let started = within(PATIENCE, || {
+            if let Some(words) = self.process().as_mut()?.last_words(&self.directory) {
+                return Some(Err(format!("the server did not start:\n{words}")));
+            }
+            let answers = self.try_command(&["PING"]).is_ok_and(|reply| is_ready(&reply));
+            answers.then_some(Ok(()))
+        });
+        let started = started.unwrap_or_else(|| Err(format!("the server at {} {fault}", self.address())));
+        started.map_err(io::Error::other)
     }
 
     fn append(&self, line: &str) {
@@ -247,5 +243,48 @@ impl RedisServer {
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn a_test_that_panics_leaves_neither_a_process_nor_a_directory() {
+        let place = Mutex::new(None);
+        let panicked = catch_unwind(|| {
+            let server = RedisServer::start();
+            server.freeze();
+            *place.lock().unwrap() = Some((server.address(), server.socket()));
+            panic!("as a test does");
+        });
+        assert!(panicked.is_err());
+        let (address, socket) = place.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap();
+        assert!(!socket.parent().unwrap().exists());
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn a_server_that_does_not_start_is_an_error_with_its_words() {
+        let error = RedisServer::builder().line("nonsense yes").try_start().unwrap_err();
+        assert!(error.to_string().contains("Bad directive"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_keeps_its_memory_has_it_after_a_crash_on_the_same_port() {
+        let servers = [RedisServer::start(), RedisServer::builder().keep_memory().start()];
+        let values = servers.each_ref().map(|server| {
+            let before = server.address();
+            server.command(&["SET", "key", "value"]);
+            server.crash();
+            assert!(!server.is_running());
+            server.restart();
+            assert_eq!(server.address(), before);
+            server.get("key")
+        });
+        assert_eq!(values, [None, Some("value".to_owned())]);
     }
 }

@@ -3,7 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks again and again whether `holds`, and panics with the description when it has not come true in ten seconds.
@@ -19,21 +19,25 @@ pub fn eventually(description: &str, mut holds: impl AsyncFnMut() -> bool) -> im
     }
 }
 
-/// The same for a fixture, which blocks.
+/// Blocks until `holds`, and panics with the description when it has not come true in thirty seconds.
 #[track_caller]
 pub fn block_until(description: &str, mut holds: impl FnMut() -> bool) {
-    assert!(comes_true(&mut holds), "never came true: {description}");
+    block_until_some(description, || holds().then_some(()));
 }
 
-/// Asks again and again whether `holds`, and returns whether it came true in ten seconds.
-pub(crate) fn comes_true(mut holds: impl FnMut() -> bool) -> bool {
+/// The same until there is something to return.
+#[track_caller]
+pub fn block_until_some<T>(description: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(3 * PATIENCE, look).unwrap_or_else(|| panic!("never came true: {description}"))
+}
+
+/// Blocks until there is something to return, for so long at most.
+pub(crate) fn within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if holds() {
-            return true;
-        }
-        if start.elapsed() > PATIENCE {
-            return false;
+        let found = look();
+        if found.is_some() || start.elapsed() > patience {
+            return found;
         }
         std::thread::sleep(PAUSE);
     }
