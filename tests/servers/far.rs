@@ -3,7 +3,7 @@
 use multiredlock::{Redlock, Retry};
 use tokio::time::timeout;
 
-use crate::support::{LONG, Mode, Network, Servers, all_up, finishes, ms};
+use crate::support::{LONG, Mode, Network, Servers, connect, finishes, ms};
 
 /// Connects, locks, renews, guards and unlocks at this round trip.
 async fn works_at(round_trip: u64) {
@@ -14,11 +14,7 @@ async fn works_at(round_trip: u64) {
         way.set(Mode::Delay(ms(round_trip) / 2));
         ways.push(way);
     }
-    let redlock = Redlock::builder()
-        .servers(ways.iter().map(|way| way.url()))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(Redlock::builder().servers(ways.iter().map(|way| way.url()))).await;
 
     let lock = redlock.lock("console", LONG).retry(Retry::none());
     let lock = finishes("the lock", lock).await.unwrap();

@@ -60,8 +60,7 @@ impl Servers {
 
     /// A handle that has reached every server.
     pub(crate) async fn connected(&self) -> Redlock {
-        let redlock = self.redlock();
-        all_up(&redlock).await;
+        let redlock = connect(self.builder()).await;
         self.forget_calls();
         redlock
     }
@@ -164,6 +163,20 @@ pub(crate) fn up(redlock: &Redlock) -> usize {
 
 pub(crate) async fn all_up(redlock: &Redlock) {
     eventually("every server is up", async || up(redlock) == redlock.servers().len()).await;
+}
+
+/// So many servers, and a client that has reached them.
+pub(crate) async fn servers_and_client(count: usize) -> (Servers, Redlock) {
+    let servers = Servers::start(count);
+    let redlock = servers.connected().await;
+    (servers, redlock)
+}
+
+/// A client that has reached every server.
+pub(crate) async fn connect(settings: Builder) -> Redlock {
+    let redlock = settings.build().expect("the settings are valid");
+    all_up(&redlock).await;
+    redlock
 }
 
 /// Why a server is down, if it is.
