@@ -5,7 +5,9 @@ use std::time::Duration;
 use multiredlock::{DownReason, LockError, Redlock, Server};
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, quick, reason, up};
+use crate::support::{
+    LONG, RedisServer, Servers, all_up, connect, eventually, finishes, ms, quick, reason, servers_and_client, up,
+};
 
 /// Locks, renews and unlocks on every server.
 pub(crate) async fn works(redlock: &Redlock, servers: usize) {
@@ -89,8 +91,7 @@ async fn a_user_needs_few_permissions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_a_password_is_named_to_the_server() {
     let server = RedisServer::builder().user("open", "on nopass ~open:* +@all").start();
-    let redlock = quick().servers([server.url_as("open")]).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers([server.url_as("open")])).await;
     let refused = redlock.try_lock("closed:console", LONG).await.unwrap_err();
     assert!(matches!(refused, LockError::Refused { .. }), "{refused}");
     let lock = redlock.try_lock("open:console", LONG).await.unwrap();
@@ -111,8 +112,7 @@ async fn a_user_who_may_run_nothing_cannot_vote() {
 async fn locks_live_in_the_database_named() {
     let server = RedisServer::start();
     let third = Server::parse(&server.url()).unwrap().database(3);
-    let redlock = quick().servers([third]).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers([third])).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     let keyspace = server.command(&["INFO", "keyspace"]).text();
     assert!(keyspace.contains("db3:") && !keyspace.contains("db0:"), "{keyspace}");
@@ -122,8 +122,7 @@ async fn locks_live_in_the_database_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_have_the_prefix_named() {
     let servers = Servers::start(1);
-    let redlock = servers.builder().key_prefix("locks:").build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().key_prefix("locks:")).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     assert_eq!(servers[0].keys(), ["locks:console"]);
     assert_eq!(lock.resource(), b"console");
@@ -133,8 +132,7 @@ async fn keys_have_the_prefix_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_may_be_any_bytes() {
-    let servers = Servers::start(1);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(1).await;
     let lock = redlock.lock(b"\x00\xff\r\n$5 \"'", LONG).await.unwrap();
     assert_eq!(servers[0].command(&["DBSIZE"]).integer(), 1);
     redlock.unlock(&lock);

@@ -6,7 +6,7 @@ use multiredlock::{LockError, Redlock, RenewError};
 use tokio::runtime::{Builder, Handle};
 use tokio_stream::StreamExt;
 
-use crate::support::{FakeServer, LONG, Manner, RedisServer, Servers, eventually, finishes, quick};
+use crate::support::{FakeServer, LONG, Manner, RedisServer, Servers, eventually, finishes, quick, servers_and_client};
 
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
@@ -119,8 +119,7 @@ fn a_handle_may_outlive_its_runtime() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_sent_just_before_the_handle_is_dropped_arrives() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     redlock.unlock(&lock);
     drop(redlock);
@@ -129,8 +128,7 @@ async fn an_unlock_sent_just_before_the_handle_is_dropped_arrives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_sent_just_before_closing_arrives() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     redlock.unlock(&lock);
     finishes("closing", redlock.close()).await;
@@ -139,8 +137,7 @@ async fn an_unlock_sent_just_before_closing_arrives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_handle_says_so() {
-    let servers = Servers::start(1);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(1).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     finishes("closing", redlock.close()).await;
 

@@ -14,25 +14,19 @@ use crate::events::warnings;
 #[cfg(feature = "tls")]
 use crate::support::Certificates;
 use crate::support::{
-    LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, all_up, eventually, finishes, ms, patient, quick,
-    reason, up,
+    LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, all_up, connect, eventually, finishes, ms, patient,
+    quick, reason, up,
 };
 
 /// A cluster and two servers, and a handle that has reached them all.
 async fn three() -> (RedisCluster, Servers, Redlock) {
     let (cluster, servers) = (RedisCluster::start(3), Servers::start(2));
-    let redlock = quick()
-        .servers([cluster.url(), servers[0].url(), servers[1].url()])
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers([cluster.url(), servers[0].url(), servers[1].url()])).await;
     (cluster, servers, redlock)
 }
 
 async fn alone(cluster: &RedisCluster) -> Redlock {
-    let redlock = quick().servers([cluster.url()]).build().unwrap();
-    all_up(&redlock).await;
-    redlock
+    connect(quick().servers([cluster.url()])).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -427,8 +421,7 @@ async fn the_connection_before_is_ended_at_every_node() {
             cluster[node].command(&words.collect::<Vec<_>>());
         };
         set_user(careless, may);
-        let redlock = quick().servers([url.as_str()]).build().unwrap();
-        all_up(&redlock).await;
+        let redlock = connect(quick().servers([url.as_str()])).await;
         let mut events = redlock.events();
         cluster[1 - careless].kill_clients();
         finishes("the node that does not let us is told of", async {

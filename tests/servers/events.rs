@@ -9,7 +9,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 
-use crate::support::{FakeServer, Manner, RedisServer, Servers, all_up, eventually, finishes, quick, reason, up};
+use crate::support::{
+    FakeServer, Manner, RedisServer, Servers, all_up, eventually, finishes, quick, reason, servers_and_client, up,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_crosses_the_majority_once_each_way() {
@@ -122,8 +124,7 @@ fn sort(events: Vec<Event>) -> (Vec<&'static str>, BTreeMap<String, Vec<Option<D
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_subscriber_is_told_the_current_state_first() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
 
     let told = finishes("the current state", redlock.connected().next()).await.unwrap();
     assert!(told.is_reached());
@@ -144,8 +145,7 @@ async fn a_late_subscriber_is_told_the_current_state_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_server_is_down_until_it_thaws() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let told = Arc::new(Mutex::new(Vec::new()));
     let mut events = redlock.events();
     let log = told.clone();
@@ -175,8 +175,7 @@ async fn a_frozen_server_is_down_until_it_thaws() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_majority_disconnects_until_it_thaws() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let mut disconnected = redlock.disconnected();
     servers[0].freeze();
     servers[2].freeze();
@@ -208,8 +207,7 @@ async fn waiting_to_be_connected_ends_with_the_majority() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_server_is_listed_with_its_state_in_the_order_given() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[1].crash();
     eventually("it refuses connections", async || {
         reason(&redlock, 1) == Some(DownReason::ConnectionRefused)
@@ -231,8 +229,7 @@ async fn each_server_is_listed_with_its_state_in_the_order_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_answers_has_a_round_trip_time() {
-    let servers = Servers::start(1);
-    let redlock = servers.connected().await;
+    let (_servers, redlock) = servers_and_client(1).await;
     eventually("it is measured", async || redlock.servers()[0].round_trip.is_some()).await;
 }
 

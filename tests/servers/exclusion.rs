@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use multiredlock::{Lock, LockError, Redlock, RenewError, Retry, Vote};
 use tokio::task::JoinSet;
 
-use crate::support::{LONG, RedisServer, Reply, SecondProcess, Servers, all_up, eventually, finishes, ms, quick, up};
+use crate::support::{
+    LONG, RedisServer, Reply, SecondProcess, Servers, all_up, connect, eventually, finishes, ms, quick,
+    servers_and_client, up,
+};
 
 /// Rounds for as long as others have the lock.
 fn in_a_crowd() -> Retry {
@@ -46,8 +49,7 @@ async fn count_alone(redlock: Redlock, inside: Arc<AtomicBool>, counter: Arc<Ato
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_resources_are_locked_at_once() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let requests = (0..2_000).map(|number| redlock.lock(format!("resource {number}"), LONG).into_future());
     let tasks: JoinSet<_> = requests.collect();
 
@@ -98,8 +100,7 @@ async fn one_process_counts_under_the_lock() {
     let (Ok(urls), Ok(file)) = (std::env::var(SERVERS), std::env::var(FILE)) else {
         return;
     };
-    let redlock = quick().servers(urls.split(',')).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers(urls.split(','))).await;
     for _ in 0..TURNS {
         let lock = redlock.lock("counter", LONG).retry(in_a_crowd()).await.unwrap();
         let before: u32 = fs::read_to_string(&file).unwrap().parse().unwrap();
@@ -112,8 +113,7 @@ async fn one_process_counts_under_the_lock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_librarys_key_excludes_us() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for server in servers.iter() {
         server.command(&["SET", "console", "1f0c9a", "NX", "PX", "30000"]);
     }
@@ -141,8 +141,7 @@ async fn another_librarys_key_excludes_us() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_key_excludes_another_library_and_is_one_it_could_unlock() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
 
@@ -186,8 +185,7 @@ async fn a_refusal_tells_who_holds_the_lock_and_for_how_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_is_not_the_owners_neither_renews_nor_unlocks() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
     let forged = Lock::from_parts("console", "somebody_else_entirely");
@@ -236,8 +234,7 @@ async fn four_servers_need_three() {
 
 /// Half of an even number is no majority, neither of what is up nor of what grants.
 async fn needs_more_than_half(count: usize) {
-    let servers = Servers::start(count);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(count).await;
     let half = &servers[..count / 2];
 
     for server in half {

@@ -3,20 +3,18 @@
 use multiredlock::{Redlock, Retry};
 use tokio::time::timeout;
 
-use crate::support::{Distance, LONG, Servers, all_up, finishes, ms};
+use crate::support::{LONG, Mode, Network, Servers, connect, finishes, ms};
 
 /// Connects, locks, renews, guards and unlocks at this round trip.
 async fn works_at(round_trip: u64) {
     let servers = Servers::start(3);
-    let mut distances = Vec::new();
+    let mut ways = Vec::new();
     for server in servers.iter() {
-        distances.push(Distance::to(server, ms(round_trip)).await);
+        let way = Network::to(server.address()).await;
+        way.set(Mode::Delay(ms(round_trip) / 2));
+        ways.push(way);
     }
-    let redlock = Redlock::builder()
-        .servers(distances.iter().map(Distance::url))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(Redlock::builder().servers(ways.iter().map(|way| way.url()))).await;
 
     let lock = redlock.lock("console", LONG).retry(Retry::none());
     let lock = finishes("the lock", lock).await.unwrap();

@@ -8,7 +8,10 @@ use multiredlock::{LockError, Redlock, RenewError};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, quick, unhurried, up};
+use crate::support::{
+    LONG, RedisServer, Servers, all_up, connect, eventually, finishes, ms, patient, quick, servers_and_client,
+    unhurried, up,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_minority_does_not_slow_a_lock_down() {
@@ -46,19 +49,14 @@ async fn a_frozen_minority_does_not_slow_a_refusal_down() {
 
 async fn five_with_two_frozen() -> (Servers, Redlock) {
     let servers = Servers::start(5);
-    let redlock = unhurried()
-        .servers(servers.iter().map(RedisServer::url))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
     servers[..2].iter().for_each(RedisServer::freeze);
     (servers, redlock)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushing_the_scripts_costs_nothing() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for _ in 0..10 {
         servers.iter().for_each(|server| {
             server.command(&["SCRIPT", "FLUSH"]);
@@ -81,8 +79,7 @@ async fn flushing_the_scripts_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flushing_the_scripts_all_the_time_leaves_no_key() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let mut tasks = JoinSet::new();
     for task in 0..16 {
         let redlock = redlock.clone();
@@ -108,8 +105,7 @@ async fn flushing_the_scripts_all_the_time_leaves_no_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_lock_outlives_its_connections() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let mut disconnected = redlock.disconnected();
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
@@ -127,8 +123,7 @@ async fn a_held_lock_outlives_its_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_whose_keys_were_flushed_is_lost() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
 
@@ -146,8 +141,7 @@ async fn a_lock_whose_keys_were_flushed_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_puts_back_the_key_that_a_minority_lost() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     for server in servers.iter() {
         eventually("every server has the key", async || servers.holding(&lock) == 3).await;
@@ -160,8 +154,7 @@ async fn a_renewal_puts_back_the_key_that_a_minority_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_not_put_back_behind_its_unlock() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for server in servers.iter().cycle().take(30) {
         let lock = redlock.lock("console", LONG).await.unwrap();
         eventually("every server has the key", async || servers.holding(&lock) == 3).await;
@@ -176,11 +169,7 @@ async fn a_key_is_not_put_back_behind_its_unlock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_majority_that_grants_too_late_grants_nothing() {
     let servers = Servers::start(3);
-    let redlock = unhurried()
-        .servers(servers.iter().map(RedisServer::url))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
     servers.forget_calls();
     servers[1..].iter().for_each(RedisServer::freeze);
     let late = redlock.clone();
@@ -200,8 +189,7 @@ async fn a_majority_that_grants_too_late_grants_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_without_a_majority_is_unknown_and_leaves_the_keys() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
     servers[..2].iter().for_each(RedisServer::crash);
@@ -218,8 +206,7 @@ async fn a_renewal_without_a_majority_is_unknown_and_leaves_the_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let mut forgotten: Vec<_> = (0..20)
         .map(|number| redlock.lock(format!("forgotten {number}"), LONG).into_future())
         .collect();
@@ -245,8 +232,7 @@ async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_lock_outlives_the_crash_of_every_server() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let first = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&first) == 3).await;
     let waiting = redlock.clone();
@@ -267,8 +253,7 @@ async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_ser
         .iter()
         .map(|server| format!("redis://{}?distrusted=true", server.address()));
     let builder = quick().servers(urls).heartbeat_timeout(ms(400));
-    let redlock = builder.build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(builder).await;
     let mut events = redlock.events();
     for _ in 0..3 {
         for server in servers.iter() {

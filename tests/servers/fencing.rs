@@ -2,7 +2,9 @@
 
 use multiredlock::{InvalidResource, LockError, Redlock, Refusal, Vote};
 
-use crate::support::{LONG, RedisCluster, RedisServer, Reply, Servers, all_up, eventually, finishes, ms, quick, up};
+use crate::support::{
+    LONG, RedisCluster, RedisServer, Reply, Servers, all_up, connect, eventually, finishes, ms, quick, up,
+};
 
 /// Where the token of a resource is.
 fn fence(resource: &str) -> String {
@@ -20,9 +22,7 @@ fn stored(server: &RedisServer, resource: &str) -> Option<u64> {
 }
 
 async fn fenced(servers: &Servers) -> Redlock {
-    let redlock = servers.builder().fenced().build().unwrap();
-    all_up(&redlock).await;
-    redlock
+    connect(servers.builder().fenced()).await
 }
 
 /// Locks and unlocks, and returns the token.
@@ -202,8 +202,7 @@ async fn a_renewal_brings_the_token_to_a_server_that_forgot_it() {
 async fn a_server_of_the_quorum_may_be_a_cluster() {
     let (cluster, servers) = (RedisCluster::start(3), Servers::start(2));
     let urls = [cluster.url(), servers[0].url(), servers[1].url()];
-    let redlock = quick().servers(urls).fenced().build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers(urls).fenced()).await;
     servers[1].crash();
     eventually("two are left", async || up(&redlock) == 2).await;
     for resource in ["a", "b", "c", "{tag}d", "e{tag}f", "x}y"] {
@@ -231,8 +230,7 @@ async fn without_permission_for_the_fence_the_lock_is_refused_and_none_is_left()
     ] {
         let server = RedisServer::builder().user("locker", rules).start();
         let builder = quick().servers([server.url_as("locker:pw")]).key_prefix("lock:");
-        let redlock = builder.build().unwrap();
-        all_up(&redlock).await;
+        let redlock = connect(builder).await;
         let lock = redlock.lock("a", LONG).await.unwrap();
         finishes("the unlock", redlock.unlock(&lock)).await;
         let error = redlock.try_lock("a", LONG).fenced().await.unwrap_err();
@@ -241,8 +239,7 @@ async fn without_permission_for_the_fence_the_lock_is_refused_and_none_is_left()
     }
     let server = RedisServer::builder().user("locker", "on >pw ~lock:* +@all").start();
     let builder = quick().servers([server.url_as("locker:pw")]).key_prefix("lock:");
-    let redlock = builder.fenced().build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(builder.fenced()).await;
     token(&redlock, "a").await;
 }
 

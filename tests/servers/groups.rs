@@ -3,18 +3,17 @@
 use multiredlock::{Event, InvalidResource, LockError, Redlock};
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, quick};
+use crate::support::{LONG, RedisServer, Servers, all_up, connect, eventually, finishes, quick};
 
 /// A handle that has reached every server of both groups.
 async fn connected(groups: &[Servers; 2]) -> Redlock {
     let [first, second] = groups;
-    let redlock = quick()
-        .group(first.iter().map(RedisServer::url))
-        .group(second.iter().map(RedisServer::url))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
-    redlock
+    connect(
+        quick()
+            .group(first.iter().map(RedisServer::url))
+            .group(second.iter().map(RedisServer::url)),
+    )
+    .await
 }
 
 fn start() -> [Servers; 2] {

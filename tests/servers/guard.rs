@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use multiredlock::{Drift, Guard, Loss, ReleaseError};
 use tokio::time::sleep;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, soon, up, watched};
+use crate::support::{
+    LONG, RedisServer, Servers, all_up, answers, connect, eventually, finishes, ms, servers_and_client, soon, up,
+    watched,
+};
 
 const TTL: Duration = ms(1_200);
 
@@ -29,8 +32,7 @@ async fn renewed(guard: &Guard, server: &RedisServer, times: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_outlives_its_ttl_many_times() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", TTL).await.unwrap();
     renewed(&guard, &servers[0], 9).await;
     guard.ensure(ms(100)).unwrap();
@@ -41,8 +43,7 @@ async fn a_guard_outlives_its_ttl_many_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_told_when_its_key_is_deleted_on_a_majority() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
     watched(&servers, 1).await;
     for server in &servers[..2] {
@@ -57,8 +58,7 @@ async fn a_guard_is_told_when_its_key_is_deleted_on_a_majority() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_puts_back_a_key_that_is_deleted_on_a_minority() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
     watched(&servers, 1).await;
     servers[1].command(&["DEL", "r"]);
@@ -70,8 +70,7 @@ async fn a_guard_puts_back_a_key_that_is_deleted_on_a_minority() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_deleted_on_one_server_after_another_is_put_back_each_time() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     // A renewal is due every 4 s, should a change not be reported.
     let guard = redlock.acquire("r", ms(12_000)).await.unwrap();
     for server in servers.iter().cycle().take(6) {
@@ -86,8 +85,7 @@ async fn a_key_that_is_deleted_on_one_server_after_another_is_put_back_each_time
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_notices_a_flush_at_its_next_renewal() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", TTL).await.unwrap();
     for server in servers.iter() {
         server.command(&["FLUSHALL"]);
@@ -137,8 +135,7 @@ async fn a_guard_without_a_majority_is_lost_at_the_end_of_its_validity() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
     let servers = Servers::start(3);
-    let redlock = servers.builder().heartbeat_timeout(LONG).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().heartbeat_timeout(LONG)).await;
     // The keys live on for long after the validity is over, so that the renewal, which comes too late, finds them.
     let ttl = 10 * TTL;
     let request = redlock.acquire("r", ttl).drift(Drift::factor(0.8)).round_timeout(LONG);
@@ -164,8 +161,7 @@ async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_a_majority_that_is_away_for_less_than_the_ttl() {
     let servers = Servers::start(3);
-    let redlock = servers.builder().heartbeat_timeout(LONG).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().heartbeat_timeout(LONG)).await;
     let guard = redlock.acquire("r", 3 * TTL).await.unwrap();
     servers[..2].iter().for_each(RedisServer::freeze);
     eventually("half of the validity is over", async || guard.remaining() < TTL * 3 / 2).await;
@@ -177,8 +173,7 @@ async fn a_guard_survives_a_majority_that_is_away_for_less_than_the_ttl() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_the_loss_of_its_connections() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", TTL).await.unwrap();
     for _ in 0..3 {
         servers.iter().for_each(RedisServer::kill_clients);
@@ -190,8 +185,7 @@ async fn a_guard_survives_the_loss_of_its_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_on_a_server_that_was_frozen_during_the_release() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
     eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
     servers[2].freeze();
@@ -202,8 +196,7 @@ async fn nothing_is_left_on_a_server_that_was_frozen_during_the_release() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_or_renewed_on_a_server_that_was_given_up_before_the_release() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", 5 * TTL).await.unwrap();
     eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
     servers[2].freeze();
@@ -221,8 +214,7 @@ async fn nothing_is_left_or_renewed_on_a_server_that_was_given_up_before_the_rel
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_guard_leaves_nothing_and_renews_no_more() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for i in 0..50 {
         let guard = redlock.acquire("r", ms(150)).await.unwrap();
         // Often just while a renewal is under way.
@@ -236,8 +228,7 @@ async fn a_dropped_guard_leaves_nothing_and_renews_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_still_told_after_it_was_renewed() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", LONG).await.unwrap();
     watched(&servers, 1).await;
     // It is renewed at once, to put the key back.
@@ -256,8 +247,7 @@ async fn a_guard_is_still_told_after_it_was_renewed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_minority_keeps_no_guard_from_being_renewed_in_time() {
     let servers = Servers::start(3);
-    let redlock = servers.builder().heartbeat_timeout(LONG).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().heartbeat_timeout(LONG)).await;
     servers[0].freeze();
     // All of its validity is shorter than it would wait for the frozen server.
     let guard = redlock.acquire("r", ms(1_000)).await.unwrap();

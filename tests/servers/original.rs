@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use multiredlock::{LockError, Retry};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, up};
+use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, servers_and_client, up};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retrying_acquires_a_lock_once_the_first_has_expired() {
@@ -100,8 +100,7 @@ async fn five_servers_lock_with_two_of_them_crashed() {
 }
 
 async fn locks_without(count: usize, crashed: usize) {
-    let servers = Servers::start(count);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(count).await;
     servers[..crashed].iter().for_each(RedisServer::crash);
 
     let lock = redlock.lock("console", LONG).await.unwrap();
@@ -131,8 +130,7 @@ async fn five_servers_do_not_lock_with_three_of_them_crashed() {
 }
 
 async fn does_not_lock_without(count: usize, crashed: usize) {
-    let servers = Servers::start(count);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(count).await;
     servers[..crashed].iter().for_each(RedisServer::crash);
     eventually("they are down", async || up(&redlock) == count - crashed).await;
 
@@ -154,8 +152,7 @@ async fn does_not_lock_without(count: usize, crashed: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_lock_is_refused_although_one_server_crashed() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
     servers[0].crash();

@@ -4,13 +4,14 @@ use std::time::SystemTime;
 
 use multiredlock::Ownership;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, unhurried, up};
+use crate::support::{
+    LONG, RedisServer, Servers, connect, eventually, finishes, ms, servers_and_client, unhurried, up,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_majority_tells_who_holds_it_since_when_and_for_how_long() {
     let servers = Servers::start(3);
-    let redlock = servers.builder().id("web-3").build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().id("web-3")).await;
     assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
 
     let before = SystemTime::now();
@@ -34,8 +35,7 @@ async fn a_majority_tells_who_holds_it_since_when_and_for_how_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_of_one_mind_it_is_unclear() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for (server, value) in servers.iter().zip(["a_1_x", "b_2_y", "c_3_z"]) {
         server.command(&["SET", "r", value]);
     }
@@ -61,8 +61,7 @@ async fn a_majority_is_enough_while_one_server_is_frozen_and_another_killed() {
     let servers = Servers::start(5);
     // Nothing but answers ends a look.
     let urls = servers.iter().map(RedisServer::url);
-    let redlock = unhurried().id("web-3").servers(urls).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(unhurried().id("web-3").servers(urls)).await;
     let _lock = redlock.lock("held", LONG).await.unwrap();
     servers[0].crash();
     servers[1].freeze();

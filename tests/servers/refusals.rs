@@ -6,12 +6,13 @@ use multiredlock::{DownReason, Event, Lock, LockError, Refusal, Vote};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Reply, Servers, all_up, eventually, finishes, quick, reason};
+use crate::support::{
+    LONG, RedisServer, Reply, Servers, all_up, connect, eventually, finishes, quick, reason, servers_and_client,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_no_lock_refuses_and_stays() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[0].command(&["RPUSH", "console", "an item"]);
     let lock = redlock.lock("console", LONG).await.unwrap();
     redlock.unlock(&lock);
@@ -68,8 +69,7 @@ async fn a_server_that_cannot_write_to_its_disk_refuses_until_it_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_out_of_memory_refuses_and_still_unlocks() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let held = redlock.lock("held", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&held) == 3).await;
 
@@ -98,8 +98,7 @@ async fn a_user_without_access_to_a_key_is_refused_and_other_keys_are_not() {
         .map(|_| RedisServer::builder().user("locker", rules).start())
         .collect();
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
-    let redlock = quick().servers(urls).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers(urls)).await;
 
     let refusals = refusals(redlock.lock("forbidden", LONG).await);
     assert!(refusals.len() >= 2 && refusals.iter().all(|refusal| *refusal == Refusal::NoPermission));
@@ -120,8 +119,7 @@ async fn a_user_without_access_to_a_key_is_refused_and_other_keys_are_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_that_was_refused_is_sent_again() {
-    let servers = Servers::start(1);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(1).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     servers[0].command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
     assert_eq!(redlock.unlock(&lock).await.unreachable, 1);

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-use crate::support::{RedisServer, Servers, all_up, eventually, finishes, ms, reason};
+use crate::support::{RedisServer, Servers, all_up, connect, eventually, finishes, ms, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
@@ -43,8 +43,7 @@ async fn a_process_that_was_not_there_before_the_restart_waits_long_enough() {
     let max_ttl = ms(3_000);
     let servers = Servers::start(3);
     let builder = || servers.builder().restart_guard(max_ttl);
-    let redlock = builder().build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(builder()).await;
     // Servers count their uptime in whole seconds of the clock, so that it is the longer the later in one they started.
     eventually("a second is nearly over", async || (700..720).contains(&ms_of_second())).await;
     let lock = redlock.lock("r", max_ttl).await.unwrap();
@@ -251,8 +250,7 @@ async fn a_server_that_waits_renews_and_unlocks_what_it_kept() {
     let servers: Servers = (0..3)
         .map(|_| crate::support::RedisServer::builder().keep_memory().start())
         .collect();
-    let redlock = servers.builder().restart_guard(max_ttl).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().restart_guard(max_ttl)).await;
     let guard = redlock.acquire("r", max_ttl).await.unwrap();
     for server in &servers[..2] {
         server.restart();

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use multiredlock::{LockError, RenewError};
 use tokio::task::JoinSet;
 
-use crate::support::{LONG, RedisServer, Reply, Servers, all_up, eventually, finishes, ms, quick};
+use crate::support::{LONG, RedisServer, Reply, Servers, connect, eventually, finishes, ms, quick, servers_and_client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_resources_are_locked_renewed_and_unlocked_together() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let names: Vec<_> = (0..128).map(|i| format!("r{i}")).collect();
     let lock = redlock.lock(&names, LONG).await.unwrap();
     eventually("every key is set", async || {
@@ -74,8 +73,7 @@ async fn whoever_names_them_in_another_order_does_not_wait_for_ever() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_one_of_them_is_served_when_all_are_unlocked() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let both = redlock.acquire(["a", "b"], LONG).await.unwrap();
     let (other, same) = (servers.connected().await, redlock.clone());
     let waiters = [other, same].map(|redlock| {
@@ -93,8 +91,7 @@ async fn who_waits_for_one_of_them_is_served_when_all_are_unlocked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_set_if_one_of_them_is_no_lock() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for server in servers.iter() {
         server.command(&["RPUSH", "b", "x"]);
     }
@@ -109,8 +106,7 @@ async fn nothing_is_left_if_one_of_them_may_not_be_accessed() {
         .map(|_| RedisServer::builder().user("locker", "on >secret ~a +@all").start())
         .collect();
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
-    let redlock = quick().servers(urls).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers(urls)).await;
     let refused = redlock.try_lock(["a", "b"], LONG).await;
     assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
     servers.empty().await;
@@ -118,8 +114,7 @@ async fn nothing_is_left_if_one_of_them_may_not_be_accessed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_if_the_memory_is_full() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for server in servers.iter() {
         server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     }
@@ -130,8 +125,7 @@ async fn nothing_is_left_if_the_memory_is_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_holder_that_stays_longest_says_when_to_come_back() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let _short = redlock.lock("a", ms(5_000)).await.unwrap();
     let _long = redlock.lock("b", LONG).await.unwrap();
     match redlock.try_lock(["a", "b"], LONG).await {
@@ -142,8 +136,7 @@ async fn the_holder_that_stays_longest_says_when_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majority() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b"], LONG).await.unwrap();
     eventually("every server has both", async || {
         servers.iter().all(|server| server.keys().len() == 2)
@@ -166,8 +159,7 @@ async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_removes_what_is_ours_although_one_of_them_is_no_lock_any_more() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b", "c"], LONG).await.unwrap();
     eventually("every server has all of them", async || {
         servers.iter().all(|server| server.keys().len() == 3)

@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, ms, quick, reason};
+use crate::support::{LONG, RedisServer, Servers, all_up, connect, eventually, ms, quick, reason};
 
 /// The settings of a client on these servers, trusted or not.
 fn settings(servers: &Servers, is_distrusted: bool) -> multiredlock::Builder {
@@ -45,8 +45,7 @@ async fn starve(times: u32, turns: u32) {
 async fn a_server_whose_answer_was_not_read_in_time_is_not_called_unresponsive() {
     for is_distrusted in [false, true] {
         let servers = Servers::start(3);
-        let redlock = settings(&servers, is_distrusted).build().unwrap();
-        all_up(&redlock).await;
+        let redlock = connect(settings(&servers, is_distrusted)).await;
         let mut events = redlock.events();
         for _ in 0..3 {
             servers.iter().for_each(RedisServer::freeze);
@@ -63,11 +62,7 @@ async fn a_server_whose_answer_was_not_read_in_time_is_not_called_unresponsive()
 async fn an_unlock_whose_answers_were_not_read_in_time_is_not_called_unknown() {
     for is_distrusted in [false, true] {
         let servers = Servers::start(3);
-        let redlock = settings(&servers, is_distrusted)
-            .round_timeout(ms(500))
-            .build()
-            .unwrap();
-        all_up(&redlock).await;
+        let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
         let lock = redlock.lock("console", LONG).await.unwrap();
         eventually("every server has the key", async || servers.holding(&lock) == 3).await;
         let unlocking = tokio::spawn(redlock.unlock(&lock));
@@ -82,11 +77,7 @@ async fn an_unlock_whose_answers_were_not_read_in_time_is_not_called_unknown() {
 async fn a_look_whose_answers_were_not_read_in_time_is_not_called_unclear() {
     for is_distrusted in [false, true] {
         let servers = Servers::start(3);
-        let redlock = settings(&servers, is_distrusted)
-            .round_timeout(ms(500))
-            .build()
-            .unwrap();
-        all_up(&redlock).await;
+        let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
         let looking = tokio::spawn(redlock.owner("console").into_future());
         yield_now().await;
         thread::sleep(ms(700));

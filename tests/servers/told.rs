@@ -9,7 +9,7 @@ use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, Server, ServerVote,
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{
-    LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, quick, soon, unhurried, up, watched,
+    LONG, RedisServer, Servers, answers, connect, eventually, finishes, ms, quick, soon, unhurried, up, watched,
 };
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
@@ -81,9 +81,7 @@ async fn a_waiter_is_told_of_any_bytes_with_a_prefix_in_another_database() {
     let connected = async || {
         let third = |server: &RedisServer| Server::parse(&server.url()).unwrap().database(3);
         let servers = servers.iter().map(third);
-        let redlock = quick().key_prefix("locks:").servers(servers).build().unwrap();
-        all_up(&redlock).await;
-        redlock
+        connect(quick().key_prefix("locks:").servers(servers)).await
     };
     let (one, other) = (connected().await, connected().await);
     let held = one.lock(resource, LONG).await.unwrap();
@@ -219,8 +217,7 @@ async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     let user = || RedisServer::builder().user("locker", "on >secret ~* &* +@all");
     let servers: Servers = (0..3).map(|_| user().start()).collect();
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
-    let redlock = quick().servers(urls).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(quick().servers(urls)).await;
     let names = (0..20).flat_map(|number| [format!("allowed {number}"), format!("forbidden {number}")]);
     let names: Vec<_> = names.collect();
     let mut keys = vec!["MSET", "allowed last", "somebody else"];
@@ -260,9 +257,7 @@ async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
 /// A handle that has reached every server, and then learns only from answers and broken connections.
 async fn all_up_and_unhurried(servers: &Servers) -> Redlock {
     let redlock = unhurried().servers(servers.iter().map(RedisServer::url));
-    let redlock = redlock.build().unwrap();
-    all_up(&redlock).await;
-    redlock
+    connect(redlock).await
 }
 
 /// So many commands are never unanswered: to a server that is frozen nothing more is sent.

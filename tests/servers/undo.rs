@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use multiredlock::{DownReason, Lock, LockError, Redlock};
 
 use crate::support::{
-    LONG, RedisServer, Reply, Servers, all_up, eventually, finishes, ms, patient, reason, unhurried, up,
+    LONG, RedisServer, Reply, Servers, all_up, connect, eventually, finishes, ms, patient, reason, servers_and_client,
+    unhurried, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_dropped_after_any_poll_leaves_no_key() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for (attempt, polls) in (0..4).cycle().take(100).enumerate() {
         let request = redlock.lock(format!("attempt {attempt}"), LONG).into_future();
         if let Some(outcome) = drop_after(polls, request).await {
@@ -26,8 +26,7 @@ async fn a_lock_dropped_after_any_poll_leaves_no_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_dropped_after_any_time_leaves_no_key() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for microseconds in (0..3_000).step_by(20) {
         let task = tokio::spawn(redlock.lock(format!("after {microseconds} µs"), LONG).into_future());
         let start = Instant::now();
@@ -44,8 +43,7 @@ async fn a_lock_dropped_after_any_time_leaves_no_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_dropped_while_it_retries_leaves_no_key_on_the_servers_that_granted_it() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for server in &servers[..2] {
         server.command(&["SET", "console", "somebody else", "PX", "60000"]);
     }
@@ -62,11 +60,7 @@ async fn a_lock_dropped_while_it_retries_leaves_no_key_on_the_servers_that_grant
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_dropped_while_its_servers_are_frozen_is_undone_when_they_thaw() {
     let servers = Servers::start(3);
-    let redlock = unhurried()
-        .servers(servers.iter().map(RedisServer::url))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
     servers.iter().for_each(RedisServer::freeze);
 
     let request = redlock.lock("console", LONG).into_future();
@@ -80,11 +74,7 @@ async fn a_lock_dropped_while_its_servers_are_frozen_is_undone_when_they_thaw() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_lands_after_its_round_is_undone() {
     let servers = Servers::start(3);
-    let redlock = unhurried()
-        .servers(servers.iter().map(RedisServer::url))
-        .build()
-        .unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
     servers[1..].iter().for_each(RedisServer::freeze);
 
     let refused = finishes("the round", redlock.try_lock("console", LONG).round_timeout(ms(100))).await;
@@ -96,8 +86,7 @@ async fn a_set_that_lands_after_its_round_is_undone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_lands_after_its_connection_was_given_up_is_undone_over_the_next() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[1..].iter().for_each(RedisServer::freeze);
 
     let refused = finishes("the round", redlock.try_lock("console", LONG).round_timeout(ms(100))).await;
@@ -111,8 +100,7 @@ async fn a_set_that_lands_after_its_connection_was_given_up_is_undone_over_the_n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_a_paused_server_holds_back_is_undone_when_it_goes_on() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     for server in &servers[1..] {
         server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
     }
@@ -140,8 +128,7 @@ async fn lands_and_is_undone(servers: &Servers) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_reaches_a_server_that_was_frozen_when_it_was_sent() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     eventually("every server has the key", async || servers.holding(&lock) == 3).await;
     servers[2].freeze();
@@ -174,8 +161,7 @@ async fn an_unlock_reaches_a_server_that_was_down_when_it_was_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_sends_nothing_to_a_server_that_is_down_not_even_later() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[2].crash();
     eventually("it is down", async || up(&redlock) == 2).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
@@ -226,8 +212,7 @@ async fn lock_and_unlock(redlock: Redlock, task: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_that_is_too_late_to_matter_removes_nobody_elses_key() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     servers[2].freeze();
     eventually("it is down", async || up(&redlock) == 2).await;

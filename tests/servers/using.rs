@@ -5,12 +5,11 @@ use std::thread;
 use multiredlock::{Loss, UsingError};
 use tokio::sync::oneshot;
 
-use crate::support::{LONG, Servers, all_up, eventually, finishes, ms};
+use crate::support::{LONG, Servers, connect, eventually, finishes, ms, servers_and_client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_done_under_the_lock_and_what_it_returns_comes_back() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let result = redlock
         .using("r", LONG, async |guard| {
             eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
@@ -23,8 +22,7 @@ async fn work_is_done_under_the_lock_and_what_it_returns_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_stopped_when_the_key_is_deleted_by_hand() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let (begun, has_begun) = oneshot::channel();
     let work = tokio::spawn(async move {
         redlock
@@ -49,8 +47,7 @@ async fn work_is_stopped_when_the_key_is_deleted_by_hand() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_sees_that_its_servers_were_killed() {
-    let servers = Servers::start(3);
-    let redlock = servers.connected().await;
+    let (servers, redlock) = servers_and_client(3).await;
     let result = redlock
         .acquire("r", ms(800))
         .using_blocking(move |guard| {
@@ -70,8 +67,7 @@ async fn a_thread_sees_that_its_servers_were_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_is_unlocked_by_its_name() {
     let servers = Servers::start(3);
-    let redlock = servers.builder().remember(100).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connect(servers.builder().remember(100)).await;
     let _lock = redlock.lock("r", LONG).await.unwrap();
     let held = redlock.held("r").unwrap();
     redlock.unlock(&held);

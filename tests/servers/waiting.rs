@@ -11,7 +11,9 @@ use rand::{Rng, SeedableRng};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::support::{self, LONG, RedisServer, Servers, all_up, answers, eventually, finishes, ms, quick, up, watched};
+use crate::support::{
+    self, LONG, RedisServer, Servers, all_up, answers, connect, eventually, finishes, ms, quick, up, watched,
+};
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
@@ -159,14 +161,7 @@ async fn a_flush_that_no_message_tells_of_is_noticed_by_the_poll() {
 
 /// Without tracking a waiter asks again and again.
 async fn is_served_without_tracking(servers: &Servers, user: &str) {
-    let connected = async || {
-        let redlock = quick()
-            .servers(servers.iter().map(|server| server.url_as(user)))
-            .build()
-            .unwrap();
-        all_up(&redlock).await;
-        redlock
-    };
+    let connected = async || connect(quick().servers(servers.iter().map(|server| server.url_as(user)))).await;
     let (holder, other) = (connected().await, connected().await);
     let lock = holder.lock("r", LONG).await.unwrap();
     let waiting = waits(&other);

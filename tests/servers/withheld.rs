@@ -119,7 +119,11 @@ async fn a_server_that_wants_to_know_all_keys_is_told_all_keys() {
     for server in servers.iter() {
         strict.push(declares(server).await);
     }
-    let redlock = quick().servers(strict.iter().map(Proxy::url)).fenced().build().unwrap();
+    let redlock = quick()
+        .servers(strict.iter().map(|proxy| proxy.url()))
+        .fenced()
+        .build()
+        .unwrap();
     works(&redlock, 3).await;
     let several = redlock.lock(["{a}1", "{a}2"], LONG).await.unwrap();
     let several = redlock.renew(&several, LONG).await.unwrap();

@@ -118,7 +118,7 @@ async fn measure<C: Contender>(plan: &Plan, demand: Demand, frozen: usize) -> Re
     let lengths = [plan.window, JUST_FROZEN, NOTICING, plan.window];
     for (phase, length) in lengths.into_iter().enumerate() {
         if phase == 1 {
-            servers.freeze(frozen)?;
+            servers[frozen].freeze();
         }
         started[phase] = Instant::now();
         recorder.enter(phase);
@@ -128,7 +128,7 @@ async fn measure<C: Contender>(plan: &Plan, demand: Demand, frozen: usize) -> Re
     running.stop().await?;
     started[4] = Instant::now();
     recorder.pause();
-    servers.thaw(frozen)?;
+    servers[frozen].thaw();
     if let Some(contender) = Arc::into_inner(contender) {
         contender.close().await;
     }

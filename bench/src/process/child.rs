@@ -22,16 +22,7 @@ pub struct Process {
 impl Process {
     /// Returns when the process is connected and can start.
     pub async fn start(child: &args::Child) -> Result<Self> {
-        let mut process = Command::new(env::current_exe()?)
-            .args(child.arguments())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .spawn()?;
-        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err("a process was started without its pipes".into());
-        };
+        let (process, input, output) = spawn(child)?;
         let mut started = Self {
             what: format!("{}, {:?}", child.contender, child.role),
             child: process,
@@ -91,6 +82,20 @@ impl Process {
             Err(format!("it failed, {status}: {what}").into())
         }
     }
+}
+
+/// Starts a process, which is killed when dropped, and returns its standard input and output.
+pub fn spawn(child: &args::Child) -> Result<(Child, ChildStdin, ChildStdout)> {
+    let mut process = Command::new(env::current_exe()?)
+        .args(child.arguments())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
+        return Err("a process was started without its pipes".into());
+    };
+    Ok((process, input, output))
 }
 
 /// A process that has nothing to say for this long has a fault.

@@ -4,7 +4,10 @@
 mod child;
 mod parent;
 
-pub use self::{child::Process, parent::Parent};
+pub use self::{
+    child::{Process, spawn},
+    parent::Parent,
+};
 
 /// What a process says when it is connected and can start.
 pub const READY: &str = "ready";

@@ -13,7 +13,6 @@
 mod check;
 mod client;
 mod nemesis;
-mod proxy;
 mod record;
 mod report;
 mod scale;
@@ -21,8 +20,6 @@ mod server;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,27 +28,27 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use test_support::{Mode, Network, RedisServer};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdin, Command},
+    process::{Child, ChildStdin},
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
 use self::{
     check::Checker,
-    proxy::Proxy,
     record::Record,
     report::{Leaks, Report},
     scale::Scale,
-    server::Redis,
+    server::restart_if_down,
 };
 use crate::{
     Result,
     args::{self, Role},
     clock,
     contenders::Name,
-    process::READY,
+    process::{self, READY},
 };
 
 /// The longest ttl of a lock, and what the restart guard is for.
@@ -72,9 +69,10 @@ pub struct Plan {
 
 /// What both nemeses and the end of the run use.
 struct World {
-    servers: Vec<Redis>,
+    servers: Vec<RedisServer>,
+    has_faketime: bool,
     /// Of each client to each server.
-    proxies: Vec<Vec<Proxy>>,
+    proxies: Vec<Vec<Network>>,
     state: Mutex<State>,
 }
 
@@ -150,7 +148,7 @@ pub async fn run(plan: Plan) -> Result<bool> {
         leaks: &state.leaks,
         guards: &guards,
         herd: &herd,
-        has_faketime: world.servers.iter().any(Redis::has_faketime),
+        has_faketime: world.has_faketime,
     };
     print!("{report}");
     Ok(report.is_clean())
@@ -159,19 +157,22 @@ pub async fn run(plan: Plan) -> Result<bool> {
 impl World {
     async fn start() -> Result<Self> {
         let faketime = server::faketime();
-        let servers = (0..SERVERS).map(|server| Redis::start(server < 2, faketime.as_deref().filter(|_| server == 1)));
-        let servers = servers.collect::<Result<Vec<_>>>()?;
+        let started = (0..SERVERS).map(|server| server::start(server < 2, faketime.as_deref().filter(|_| server == 1)));
+        let started = started.collect::<Result<Vec<_>>>()?;
+        let has_faketime = started.iter().any(|(_, is_fast)| *is_fast);
+        let servers: Vec<_> = started.into_iter().map(|(server, _)| server).collect();
         let mut proxies = Vec::new();
         for _ in 0..CLIENTS {
             let mut own = Vec::new();
             for server in &servers {
-                own.push(Proxy::start(server.address()).await?);
+                own.push(Network::to(server.address()).await);
             }
             proxies.push(own);
         }
         let clients = (0..CLIENTS).map(|_| None).collect();
         Ok(Self {
             servers,
+            has_faketime,
             proxies,
             state: Mutex::new(State {
                 clients,
@@ -187,21 +188,10 @@ impl World {
         let generation = state.generation;
         let child = args::Child {
             contender: Name::Multiredlock,
-            addresses: self.proxies[client]
-                .iter()
-                .map(Proxy::address)
-                .collect::<Vec<SocketAddr>>(),
+            addresses: self.proxies[client].iter().map(|proxy| proxy.address()).collect(),
             role: Role::Soak { generation, seed },
         };
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(child.arguments())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err("a process was started without its pipes".into());
-        };
+        let (process, input, output) = process::spawn(&child)?;
         let world = Arc::clone(self);
         let reader = tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
@@ -235,12 +225,14 @@ impl World {
     /// Ends every disturbance.
     fn heal(&self) -> Result<()> {
         for proxy in self.proxies.iter().flatten() {
-            proxy.set(proxy::Mode::Pass);
+            proxy.set(Mode::Pass);
         }
         for server in &self.servers {
-            server.thaw()?;
-            server.restart_if_down()?;
-            server.command(&["CONFIG", "SET", "maxmemory", "0"])?;
+            if server.is_running() {
+                server.thaw();
+            }
+            restart_if_down(server)?;
+            server.try_command(&["CONFIG", "SET", "maxmemory", "0"])?;
         }
         for client in self.state().clients.iter().flatten() {
             client.signal(Signal::SIGCONT);
@@ -272,7 +264,7 @@ impl World {
         }
         sleep(MAX_TTL + Duration::from_secs(1)).await;
         for (number, server) in self.servers.iter().enumerate() {
-            let (keys, connections) = (server.locks()?, server.connections()?);
+            let (keys, connections) = (server::locks(server), server.clients().len());
             self.state().leaks.note_server(number, keys, connections);
         }
         Ok(())

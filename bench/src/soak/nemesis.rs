@@ -6,7 +6,9 @@ use fastrand::Rng;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use super::{CLIENTS, SERVERS, World, now, proxy::Mode};
+use test_support::Mode;
+
+use super::{CLIENTS, SERVERS, World, now, server::restart_if_down};
 use crate::Result;
 
 #[derive(Clone, Copy)]
@@ -64,14 +66,15 @@ async fn begin(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> 
         OfServer::Kill => {
             world.count("server killed, and started again");
             return blocking(world, move |world| {
-                world.servers[number].kill();
+                world.servers[number].crash();
                 Ok(())
             })
             .await;
         }
         OfServer::Stop => {
             world.count("server stopped (SIGSTOP)");
-            return world.servers[number].freeze();
+            world.servers[number].freeze();
+            return Ok(());
         }
         OfServer::KillClients => {
             world.count("CLIENT KILL");
@@ -96,15 +99,22 @@ async fn begin(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> 
 
 async fn end(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> {
     match kind {
-        OfServer::Kill => blocking(world, move |world| world.servers[number].restart_if_down()).await,
-        OfServer::Stop => world.servers[number].thaw(),
+        OfServer::Kill => blocking(world, move |world| restart_if_down(&world.servers[number])).await,
+        OfServer::Stop => {
+            world.servers[number].thaw();
+            Ok(())
+        }
         OfServer::OutOfMemory => run(world, number, &["CONFIG", "SET", "maxmemory", "0"]).await,
         OfServer::KillClients | OfServer::FlushScripts | OfServer::FlushAll => Ok(()),
     }
 }
 
 async fn run(world: &Arc<World>, number: usize, command: &'static [&'static str]) -> Result<()> {
-    blocking(world, move |world| world.servers[number].command(command).map(drop)).await
+    blocking(world, move |world| {
+        world.servers[number].try_command(command)?;
+        Ok(())
+    })
+    .await
 }
 
 async fn blocking(world: &Arc<World>, act: impl FnOnce(&World) -> Result<()> + Send + 'static) -> Result<()> {

@@ -1,10 +1,8 @@
 //! Who may speak to the servers: users and passwords, from the arguments or a file.
 
-use crate::{
-    common::{Folder, bare, run},
-    support::RedisServer,
-};
+use crate::common::{Folder, bare, run};
 use std::fs;
+use test_support::RedisServer;
 
 #[test]
 fn a_user_and_a_password_of_the_file_are_for_servers_that_name_none() {

@@ -3,41 +3,23 @@
 use crate::{
     common::{Folder, addresses, bare, code_of, json, multiredlock, run, servers, start},
     pty::Person,
-    support::RedisServer,
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::fs;
+use test_support::{RedisServer, block_until};
 
 const QUICK: [&str; 3] = ["bench", "--duration", "100ms"];
-
-fn wait_until(description: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "never came true: {description}"
-        );
-        thread::sleep(Duration::from_millis(5));
-    }
-}
 
 fn are_empty(servers: &[RedisServer]) -> bool {
     servers.iter().all(|server| server.keys().is_empty())
 }
 
 /// How many connections were made to a server, this one included.
-fn connections(server: &RedisServer) -> u64 {
-    let statistics = server.command(&["INFO", "stats"]).text();
-    let count = statistics
-        .lines()
-        .find_map(|line| line.strip_prefix("total_connections_received:"));
-    count.expect("the server counts").parse().expect("it is a number")
+fn connections(server: &RedisServer) -> usize {
+    server.statistic("total_connections_received")
 }
 
 #[test]
@@ -123,7 +105,7 @@ fn every_key_has_a_prefix_of_its_own_and_outlives_the_ttl_in_no_case() {
     ];
     let mut child = start(&multiredlock(&servers, &arguments));
     let mut keys = Vec::new();
-    wait_until("it has tokens", || {
+    block_until("it has tokens", || {
         keys = servers[0].keys();
         keys.iter().any(|key| key.contains(":fence:"))
     });
@@ -170,7 +152,7 @@ fn locks_that_are_all_refused_are_no_measurement() {
 fn a_majority_that_goes_away_ends_it() {
     let servers = servers(3);
     let child = start(&multiredlock(&servers, &["bench", "--duration", "1m"]));
-    wait_until("it locks", || !servers[2].keys().is_empty());
+    block_until("it locks", || !servers[2].keys().is_empty());
     servers[0].crash();
     servers[1].crash();
     let output = child.wait_with_output().unwrap();
@@ -180,7 +162,7 @@ fn a_majority_that_goes_away_ends_it() {
         stderr.contains("no majority of the servers can be reached ("),
         "{stderr}"
     );
-    wait_until("the last server has no key", || servers[2].keys().is_empty());
+    block_until("the last server has no key", || servers[2].keys().is_empty());
 }
 
 #[test]
@@ -191,7 +173,7 @@ fn whoever_ends_it_finds_nothing_left() {
             &servers,
             &["bench", "--duration", "1m", "--callers", "64"],
         ));
-        wait_until("it locks", || !servers[0].keys().is_empty());
+        block_until("it locks", || !servers[0].keys().is_empty());
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(code_of(output.status), 128 + signal as i32);

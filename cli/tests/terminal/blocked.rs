@@ -4,7 +4,6 @@ use crate::{
     common::{code_of, full_pipe, multiredlock, plain, run, servers},
     pty::Person,
     run::{ends, forget_all, signal, start_with_blocked_stderr},
-    support::RedisServer,
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -13,6 +12,7 @@ use std::{
     thread::sleep,
     time::Duration,
 };
+use test_support::RedisServer;
 
 /// So long that it has got to where it writes.
 const SETTLED: Duration = Duration::from_millis(1_500);

@@ -1,6 +1,5 @@
 //! What the tests share: a quorum, and the command to run on it.
 
-use crate::support::RedisServer;
 use assert_cmd::Command;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -8,14 +7,12 @@ use nix::{
 };
 use serde_json::Value;
 use std::{
-    fs,
     io::{PipeReader, PipeWriter},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::PathBuf,
     process::{Child, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
+use test_support::{Directory, RedisServer};
 
 /// Independent servers that are up.
 pub(crate) fn servers(count: usize) -> Vec<RedisServer> {
@@ -127,24 +124,14 @@ pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) 
 }
 
 /// A folder for files, which is gone in the end.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(Directory);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("multiredlock-test-{}-{count}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(Directory::create())
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().into()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.0.file(name).to_str().unwrap().into()
     }
 }

@@ -1,9 +1,6 @@
 //! `doctor`, on servers with whatever it is to find.
 
-use crate::{
-    common::{Folder, bare, multiredlock, run},
-    support::{RedisServer, RedisServerBuilder},
-};
+use crate::common::{Folder, bare, multiredlock, run};
 use assert_cmd::Command;
 use insta::{
     dynamic_redaction,
@@ -17,6 +14,7 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
+use test_support::{RedisServer, RedisServerBuilder};
 
 /// A server with which nothing is wrong.
 fn healthy() -> RedisServerBuilder {
@@ -589,7 +587,7 @@ fn nothing_is_encrypted_where_nobody_answers_or_tls_is_not_spoken() {
 #[cfg(feature = "tls")]
 #[test]
 fn an_encrypted_server_is_looked_into_with_the_authority_of_the_settings() {
-    use crate::support::{Certificates, ClientCertificate};
+    use test_support::{Certificates, ClientCertificate};
 
     let certificates = Certificates::new();
     let start = || {

@@ -1,10 +1,8 @@
 //! Certificates, from the arguments or a file.
 
-use crate::{
-    common::{Folder, bare, run},
-    support::{Certificates, ClientCertificate, RedisServer},
-};
+use crate::common::{Folder, bare, run};
 use std::fs;
+use test_support::{Certificates, ClientCertificate, RedisServer};
 
 #[test]
 fn certificates_are_taken_from_files() {

@@ -2,12 +2,11 @@
 
 use crate::{
     common::{Folder, code_of, multiredlock, run, servers, start},
-    support::RedisServer,
+    run::{ends, signal},
 };
 use nix::{
     fcntl::{Flock, FlockArg},
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::signal::Signal,
 };
 use std::{
     fs::{self, File, Permissions},
@@ -15,12 +14,8 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::PathBuf,
     process::Child,
-    thread::sleep,
-    time::{Duration, Instant},
 };
-
-/// Longer than anything here takes.
-const LONG: Duration = Duration::from_secs(30);
+use test_support::{RedisServer, block_until};
 
 /// A machine: its processes queue in a folder of its own.
 struct Machine<'a> {
@@ -103,28 +98,12 @@ fn first_line(child: &mut Child) -> String {
 }
 
 fn code(mut child: Child) -> i32 {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return code_of(status);
-        }
-        assert!(start.elapsed() < LONG, "it does not end");
-        sleep(Duration::from_millis(5));
-    }
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+    code_of(ends(&mut child))
 }
 
 /// How many commands the servers were given, with those that scripts call.
-fn processed(servers: &[RedisServer]) -> u64 {
-    let one = |server: &RedisServer| -> u64 {
-        let text = server.command(&["INFO", "stats"]).text();
-        let mut lines = text.lines();
-        let count = lines.find_map(|line| line.strip_prefix("total_commands_processed:"));
-        count.unwrap().trim().parse().unwrap()
-    };
+fn processed(servers: &[RedisServer]) -> usize {
+    let one = |server: &RedisServer| server.statistic("total_commands_processed");
     servers.iter().map(one).sum()
 }
 
@@ -146,7 +125,7 @@ fn a_herd_is_served_in_order_with_few_commands() {
     for child in herd {
         assert_eq!(code(child), 0);
     }
-    let each = (processed(&servers) - before) / PROCESSES as u64;
+    let each = (processed(&servers) - before) / PROCESSES;
     let order = fs::read_to_string(&log).unwrap();
     let order: Vec<usize> = order.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(order, (0..PROCESSES).collect::<Vec<_>>());
@@ -159,11 +138,7 @@ fn a_queued_process_says_who_holds_the_resource_and_asks_no_server() {
     let servers = servers(3);
     let machine = Machine::new(&servers);
     let mut holder = start(&machine.command(&["--id", "web-3", "run", "r", "--", "cat"]));
-    let started = Instant::now();
-    while servers[0].get("r").is_none() {
-        assert!(started.elapsed() < LONG, "it is not locked");
-        sleep(Duration::from_millis(5));
-    }
+    block_until("it is locked", || servers[0].get("r").is_some());
     let before: usize = servers.iter().map(|server| server.clients().len()).sum();
     let (child, line) = machine.start_waiting(&["run", "r", "--", "true"]);
     assert!(line.contains("held by web-3 since "), "{line}");
@@ -179,11 +154,7 @@ fn a_process_that_has_its_turn_for_long_is_not_taken_for_stopped() {
     let servers = servers(3);
     let machine = Machine::new(&servers);
     let holder = start(&machine.command(&["run", "r", "--", "sleep", "8"]));
-    let started = Instant::now();
-    while servers[0].get("r").is_none() {
-        assert!(started.elapsed() < LONG, "it is not locked");
-        sleep(Duration::from_millis(5));
-    }
+    block_until("it is locked", || servers[0].get("r").is_some());
     let (next, _) = machine.start_waiting(&["run", "r", "--", "true"]);
     let queue = machine.queue();
     assert_eq!((code(holder), code(next)), (0, 0));

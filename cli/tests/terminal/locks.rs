@@ -1,9 +1,7 @@
 //! `lock`, `renew`, `unlock` and `status`, as a script uses them.
+use test_support::RedisServer;
 
-use crate::{
-    common::{json, multiredlock, run, servers},
-    support::RedisServer,
-};
+use crate::common::{json, multiredlock, run, servers};
 use serde_json::json;
 
 #[test]

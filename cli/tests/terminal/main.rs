@@ -18,7 +18,3 @@ mod stdout;
 mod usage;
 mod waiting;
 mod watch;
-
-#[path = "../../../tests/servers/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests of the library use the rest")]
-mod support;

@@ -1,7 +1,6 @@
 //! On a terminal: the full-screen view, the line of who waits, and whose keys they are.
 
 use crate::common::{addresses, command_path, multiredlock, run, servers};
-use crate::support::RedisServer;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -16,6 +15,7 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
+use test_support::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,9 +1,6 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
-use crate::{
-    common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start},
-    support::RedisServer,
-};
+use crate::common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -15,6 +12,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use test_support::{RedisServer, block_until, block_until_some};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
@@ -49,14 +47,7 @@ impl Written for Folder {
 }
 
 pub(crate) fn ends(child: &mut Child) -> ExitStatus {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(start.elapsed() < LONG, "it does not end");
-        sleep(Duration::from_millis(5));
-    }
+    block_until_some("it ends", || child.try_wait().unwrap())
 }
 
 pub(crate) fn is_gone(id: Pid) -> bool {
@@ -71,11 +62,7 @@ pub(crate) fn is_gone(id: Pid) -> bool {
 }
 
 pub(crate) fn eventually_gone(ids: &[Pid]) {
-    let start = Instant::now();
-    while !ids.iter().all(|id| is_gone(*id)) {
-        assert!(start.elapsed() < LONG, "{ids:?} are still there");
-        sleep(Duration::from_millis(5));
-    }
+    block_until(&format!("{ids:?} are gone"), || ids.iter().all(|id| is_gone(*id)));
 }
 
 pub(crate) fn signal(child: &Child, signal: Signal) {
@@ -376,18 +363,15 @@ fn who_left_the_process_group_is_ended_as_well() {
 
 /// The process that watches over a command.
 fn watchdog_of(child: &Child) -> Pid {
-    let start = Instant::now();
-    loop {
-        for entry in fs::read_dir("/proc").unwrap() {
-            let path = entry.unwrap().path();
+    let parent = format!("PPid:\t{}\n", child.id());
+    block_until_some("there is one", || {
+        let mut processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        let watchdog = processes.find(|path| {
             let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
-            let parent = format!("PPid:\t{}\n", child.id());
-            if read("cmdline").contains("--watchdog--") && read("status").contains(&parent) {
-                return Pid::from_raw(path.file_name().unwrap().to_str().unwrap().parse().unwrap());
-            }
-        }
-        assert!(start.elapsed() < LONG, "there is none");
-    }
+            read("cmdline").contains("--watchdog--") && read("status").contains(&parent)
+        });
+        Some(Pid::from_raw(watchdog?.file_name()?.to_str()?.parse().unwrap()))
+    })
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Where the settings come from when several places have them: arguments, the environment, a file.
 
-use crate::{
-    common::{Folder, bare, multiredlock, run},
-    support::RedisServer,
-};
+use crate::common::{Folder, bare, multiredlock, run};
 use std::fs;
+use test_support::RedisServer;
 
 /// A server with a user that other servers do not know, so that these are down for a client with the user's credentials.
 fn with_a_user() -> RedisServer {

@@ -1,10 +1,8 @@
 //! A standard output that is closed, refuses what is written, or whose reader left.
 
-use crate::{
-    common::{code_of, multiredlock, plain, servers},
-    support::RedisServer,
-};
+use crate::common::{code_of, multiredlock, plain, servers};
 use std::process::Stdio;
+use test_support::RedisServer;
 
 /// Runs a script of the shell, in which `$M` is the command: the exit code, and standard error.
 fn shell(servers: &[RedisServer], script: &str) -> (i32, String) {

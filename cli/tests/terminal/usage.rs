@@ -1,12 +1,10 @@
 //! Bad input: one clear line, the documented exit code, nothing locked.
 
-use crate::{
-    common::{Folder, bare, multiredlock, run, servers},
-    support::RedisServer,
-};
+use crate::common::{Folder, bare, multiredlock, run, servers};
 use assert_cmd::Command;
 use serde_json::Value;
 use std::fs;
+use test_support::RedisServer;
 
 fn refused(command: Command) -> (i32, String) {
     let (code, stdout, stderr) = run(command);

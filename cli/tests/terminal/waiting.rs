@@ -3,7 +3,6 @@
 use crate::{
     common::{bare, multiredlock, run, servers, start},
     run::{ends, signal},
-    support::RedisServer,
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -13,6 +12,7 @@ use std::{
     thread::{sleep, spawn},
     time::{Duration, Instant},
 };
+use test_support::RedisServer;
 
 /// How often a line may be written at the most.
 const PACE: Duration = Duration::from_secs(10);

@@ -1,15 +1,13 @@
 //! `watch` without a terminal: a line for each event.
 
-use crate::{
-    common::{multiredlock, servers, start},
-    support::RedisServer,
-};
+use crate::common::{multiredlock, servers, start};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use test_support::RedisServer;
 
 #[test]
 fn each_event_is_a_line_until_it_is_interrupted() {

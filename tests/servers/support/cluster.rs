@@ -5,12 +5,9 @@ use std::ops::Deref;
 
 use multiredlock::Lock;
 
-use super::redis::RedisServer;
-use super::resp::Reply;
-use super::setup::RedisServerBuilder;
 #[cfg(feature = "tls")]
-use super::tls::{Certificates, ClientCertificate};
-use super::wait::{block_until, eventually};
+use test_support::{Certificates, ClientCertificate};
+use test_support::{RedisServer, RedisServerBuilder, Reply, block_until, eventually};
 
 const SLOTS: u16 = 16384;
 
@@ -87,7 +84,7 @@ impl RedisCluster {
     pub(crate) fn join_as_replica_of(&mut self, master: usize) {
         self.join();
         let replica = self.last().expect("it has just joined");
-        ok(&replica.command(&["CLUSTER", "REPLICATE", &self[master].node_id()]));
+        ok(&replica.command(&["CLUSTER", "REPLICATE", &node_id(&self[master])]));
         block_until("the replica has caught up", || {
             let role = replica.command(&["INFO", "replication"]).text();
             role.contains("master_link_status:up")
@@ -103,10 +100,10 @@ impl RedisCluster {
     pub(crate) fn block_until_whole(&self) {
         block_until("the cluster is whole", || {
             self.iter().all(|node| {
-                node.cluster_info("cluster_state") == "ok"
-                    && node.cluster_info("cluster_known_nodes") == self.len().to_string()
-                    && node.cluster_info("cluster_slots_ok") == SLOTS.to_string()
-                    && !node.is_being_met()
+                cluster_info(node, "cluster_state") == "ok"
+                    && cluster_info(node, "cluster_known_nodes") == self.len().to_string()
+                    && cluster_info(node, "cluster_slots_ok") == SLOTS.to_string()
+                    && !is_being_met(node)
             })
         });
     }
@@ -162,8 +159,8 @@ impl RedisCluster {
     /// Moves the keys of a slot, and leaves the slot on its way.
     pub(crate) fn begin_to_move_slot(&self, slot: u16, from: usize, to: usize) {
         let (slot, source, target) = (slot.to_string(), &self[from], &self[to]);
-        ok(&target.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source.node_id()]));
-        ok(&source.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target.node_id()]));
+        ok(&target.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &node_id(source)]));
+        ok(&source.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &node_id(target)]));
         let port = target.address().port().to_string();
         for key in source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).texts() {
             let moved = source.command(&["MIGRATE", "127.0.0.1", &port, &key, "0", "5000"]);
@@ -173,14 +170,14 @@ impl RedisCluster {
     }
 
     pub(crate) fn finish_to_move_slot(&self, slot: u16, to: usize) {
-        let (slot, target) = (slot.to_string(), self[to].node_id());
+        let (slot, target) = (slot.to_string(), node_id(&self[to]));
         // The target has to know first, so that no key is asked for where nobody answers for it.
         for node in [&self[to]].into_iter().chain(self.iter()) {
             ok(&node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &target]));
         }
         // Until the nodes agree on the time of this move, the next one may count as older and be taken back.
         block_until("the nodes agree", || {
-            let epochs = self.iter().map(|node| node.cluster_info("cluster_current_epoch"));
+            let epochs = self.iter().map(|node| cluster_info(node, "cluster_current_epoch"));
             epochs.collect::<HashSet<_>>().len() == 1
         });
     }
@@ -194,21 +191,19 @@ impl Deref for RedisCluster {
     }
 }
 
-impl RedisServer {
-    fn node_id(&self) -> String {
-        self.command(&["CLUSTER", "MYID"]).text()
-    }
+fn node_id(node: &RedisServer) -> String {
+    node.command(&["CLUSTER", "MYID"]).text()
+}
 
-    fn cluster_info(&self, field: &str) -> String {
-        let info = self.command(&["CLUSTER", "INFO"]).text();
-        let mut fields = info.lines().filter_map(|line| line.trim_end().split_once(':'));
-        let found = fields.find(|(name, _)| *name == field);
-        found.map(|(_, value)| value.to_owned()).unwrap_or_default()
-    }
+fn cluster_info(node: &RedisServer, field: &str) -> String {
+    let info = node.command(&["CLUSTER", "INFO"]).text();
+    let mut fields = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+    let found = fields.find(|(name, _)| *name == field);
+    found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+}
 
-    fn is_being_met(&self) -> bool {
-        self.command(&["CLUSTER", "NODES"]).text().contains("handshake")
-    }
+fn is_being_met(node: &RedisServer) -> bool {
+    node.command(&["CLUSTER", "NODES"]).text().contains("handshake")
 }
 
 /// The slots of one node among several.

@@ -1,39 +1,26 @@
 //! What all tests share: servers, handles on them, and waiting.
 
 mod cluster;
-mod daemon;
-mod distance;
-mod fake;
-mod place;
 mod process;
-mod proxy;
-mod redis;
-mod resp;
 mod scene;
-mod setup;
-#[cfg(feature = "tls")]
-mod tls;
 mod turncoat;
-mod wait;
 
+use std::future::{Future, IntoFuture};
 use std::ops::Deref;
 use std::time::Duration;
 
 use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerState};
 
 pub(crate) use cluster::RedisCluster;
-pub(crate) use distance::Distance;
-pub(crate) use fake::{FakeServer, Manner};
 pub(crate) use process::{SecondProcess, alone, memory};
-pub(crate) use proxy::{Proxy, Ruling, name};
-pub(crate) use redis::{RedisServer, are_distrusted};
-pub(crate) use resp::Reply;
 pub(crate) use scene::Scene;
-pub(crate) use setup::RedisServerBuilder;
 #[cfg(feature = "tls")]
-pub(crate) use tls::{Certificates, ClientCertificate};
+pub(crate) use test_support::{Certificates, ClientCertificate};
+pub(crate) use test_support::{
+    FakeServer, Manner, Mode, Network, Proxy, RedisServer, RedisServerBuilder, Reply, Ruling, are_distrusted,
+    eventually, finishes, name,
+};
 pub(crate) use turncoat::{Door, Malice, Then, Turncoat};
-pub(crate) use wait::{eventually, finishes, soon};
 
 /// A ttl that outlasts every test, so that no key goes away by itself.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -73,8 +60,7 @@ impl Servers {
 
     /// A handle that has reached every server.
     pub(crate) async fn connected(&self) -> Redlock {
-        let redlock = self.redlock();
-        all_up(&redlock).await;
+        let redlock = connect(self.builder()).await;
         self.forget_calls();
         redlock
     }
@@ -139,6 +125,18 @@ pub(crate) fn unhurried() -> Builder {
         .reconnect(ms(10), ms(50))
 }
 
+/// The outcome of a future that comes as soon as a server tells of a change.
+///
+/// Whoever was asking shortly before asks of its own accord no sooner than after two and a half seconds.
+#[track_caller]
+pub(crate) fn soon<F: IntoFuture>(description: &str, future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let outcome = tokio::time::timeout(ms(2_000), future.into_future()).await;
+        outcome.unwrap_or_else(|_| panic!("not told of in time: {description} ({caller})"))
+    }
+}
+
 /// Waits until each of the servers is going to tell somebody when one of so many keys changes.
 pub(crate) async fn watched(servers: &[RedisServer], keys: usize) {
     eventually("each of them is asked to tell", async || {
@@ -165,6 +163,20 @@ pub(crate) fn up(redlock: &Redlock) -> usize {
 
 pub(crate) async fn all_up(redlock: &Redlock) {
     eventually("every server is up", async || up(redlock) == redlock.servers().len()).await;
+}
+
+/// So many servers, and a client that has reached them.
+pub(crate) async fn servers_and_client(count: usize) -> (Servers, Redlock) {
+    let servers = Servers::start(count);
+    let redlock = servers.connected().await;
+    (servers, redlock)
+}
+
+/// A client that has reached every server.
+pub(crate) async fn connect(settings: Builder) -> Redlock {
+    let redlock = settings.build().expect("the settings are valid");
+    all_up(&redlock).await;
+    redlock
 }
 
 /// Why a server is down, if it is.

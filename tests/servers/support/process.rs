@@ -2,8 +2,7 @@
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::ms;
-use super::wait::finishes;
+use super::{finishes, ms};
 
 /// This program once more, running a single test, and killed on drop.
 #[derive(Debug)]

@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use multiredlock::Server;
 #[cfg(feature = "tls")]
 use multiredlock::Tls;
+use test_support::{RedisServer, Visits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::ms;
-use super::redis::RedisServer;
 
 /// What a server says in place of its answer to a lock, and what it does then.
 #[derive(Debug, Clone)]
@@ -61,7 +60,7 @@ pub(crate) struct Turncoat {
     address: Server,
     malice: watch::Sender<Option<Malice>>,
     strikes: Arc<AtomicUsize>,
-    listener: AbortHandle,
+    _visits: Visits,
     // Killed on drop.
     _behind: RedisServer,
 }
@@ -76,12 +75,12 @@ impl Turncoat {
             malice: told,
             strikes: strikes.clone(),
         };
-        let (address, listener) = open(door, &server, way).await.expect("there is room for a listener");
+        let (address, visits) = open(door, &server, way).await.expect("there is room for a listener");
         Self {
             address,
             malice,
             strikes,
-            listener,
+            _visits: visits,
             _behind: server,
         }
     }
@@ -105,23 +104,11 @@ impl Turncoat {
     }
 }
 
-impl Drop for Turncoat {
-    fn drop(&mut self) {
-        self.listener.abort();
-    }
-}
-
-async fn open(door: Door, server: &RedisServer, way: Way) -> io::Result<(Server, AbortHandle)> {
+async fn open(door: Door, server: &RedisServer, way: Way) -> io::Result<(Server, Visits)> {
     if let Door::Unix = door {
         let path = server.socket().with_file_name("turncoat.sock");
-        let listener = UnixListener::bind(&path)?;
-        let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
-            while let Ok((visitor, _)) = listener.accept().await {
-                open.spawn(way.clone().receive(visitor));
-            }
-        });
-        return Ok((Server::unix(path), task.abort_handle()));
+        let visits = Visits::receive(UnixListener::bind(&path)?, move |visitor| way.clone().receive(visitor));
+        return Ok((Server::unix(path), visits));
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = Server::new("127.0.0.1").port(listener.local_addr()?.port());
@@ -129,22 +116,16 @@ async fn open(door: Door, server: &RedisServer, way: Way) -> io::Result<(Server,
     if let Door::Tls(certificates) = door {
         let address = address.tls(Tls::new().ca_pem(certificates.authority.as_str()));
         let lock = certificates.lock();
-        let task = tokio::spawn(async move {
-            let mut open = JoinSet::new();
-            while let Ok((visitor, _)) = listener.accept().await {
-                let (way, lock) = (way.clone(), lock.clone());
-                open.spawn(async move { way.receive(lock.accept(visitor).await?).await });
-            }
+        let visits = Visits::receive(listener, move |visitor| {
+            let (way, lock) = (way.clone(), lock.clone());
+            async move { way.receive(lock.accept(visitor).await?).await }
         });
-        return Ok((address, task.abort_handle()));
+        return Ok((address, visits));
     }
-    let task = tokio::spawn(async move {
-        let mut open = JoinSet::new();
-        while let Ok((visitor, _)) = listener.accept().await {
-            open.spawn(way.clone().receive(visitor));
-        }
-    });
-    Ok((address, task.abort_handle()))
+    Ok((
+        address,
+        Visits::receive(listener, move |visitor| way.clone().receive(visitor)),
+    ))
 }
 
 /// The way of one visitor to the real server.

@@ -9,11 +9,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Checker, TTL, builder, child, connect, keys_left, start_servers};
+use super::{Checker, TTL, builder, child, connect, keys_left};
 use crate::{
     Result,
     args::{Child, Role},
     process::{Parent, Process},
+    servers::Servers,
+    soak::SERVERS,
 };
 
 /// A guard is renewed about every second, so this is two renewals before the stopped server and three after it.
@@ -39,15 +41,15 @@ pub struct Outcome {
 }
 
 pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
-    let servers = start_servers()?;
+    let servers = Servers::start(SERVERS)?;
     let mut process = Process::start(&child(&servers, Role::Guards { guards })).await?;
     process.say("acquire").await?;
     let [not_granted, granted_within] = numbers(&process.line().await?)?;
     let started = Instant::now();
     sleep(BEFORE_STOP).await;
-    servers[0].freeze()?;
+    servers[0].freeze();
     sleep(STOPPED).await;
-    servers[0].thaw()?;
+    servers[0].thaw();
     sleep(AFTER_STOP).await;
     process.say("release").await?;
     let held = started.elapsed();
@@ -62,7 +64,7 @@ pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
         not_granted: usize::try_from(not_granted)?,
         lost: usize::try_from(lost)?,
         shortest: Duration::from_millis(shortest),
-        keys_left: keys_left(&servers, checker).await?,
+        keys_left: keys_left(&servers, checker).await,
     };
     outcome.check(reason, checker);
     Ok(outcome)

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use multiredlock::{Guard, LockError};
 
-use super::{Checker, TTL, builder, child, connect, keys_left, start_servers};
+use super::{Checker, TTL, builder, child, connect, keys_left};
 use crate::{
     Result,
     args::{Child, Role},
     process::{Parent, Process},
-    soak::{client, now, record::Record},
+    servers::Servers,
+    soak::{SERVERS, client, now, record::Record},
 };
 
 const HOLD: Duration = Duration::from_millis(6);
@@ -44,7 +45,7 @@ impl Outcome {
 }
 
 pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
-    let servers = start_servers()?;
+    let servers = Servers::start(SERVERS)?;
     let before = Instant::now();
     let starting = (0..count).map(|process| {
         let child = child(&servers, Role::Herd { process });
@@ -73,8 +74,8 @@ pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
         ));
     }
     let (mut commands, mut scripts) = (0, 0);
-    for server in &servers {
-        let calls = calls(&server.command(&["INFO", "commandstats"])?);
+    for server in servers.iter() {
+        let calls = calls(&server.command(&["INFO", "commandstats"]).text());
         commands += calls.0;
         scripts += calls.1;
     }
@@ -85,7 +86,7 @@ pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
         served: checker.served,
         commands,
         scripts,
-        keys_left: keys_left(&servers, checker).await?,
+        keys_left: keys_left(&servers, checker).await,
     })
 }
 
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn calls_of_all_commands_are_added_up() {
-        let info = "$9\r\n# Commandstats\r\ncmdstat_ping:calls=2,usec=9\r\ncmdstat_evalsha:calls=30,usec=1\r\n\
+        let info = "# Commandstats\r\ncmdstat_ping:calls=2,usec=9\r\ncmdstat_evalsha:calls=30,usec=1\r\n\
                     cmdstat_client|setinfo:calls=400,usec=1";
         assert_eq!(calls(info), (432, 30));
         assert_eq!(calls("# Commandstats"), (0, 0));

@@ -11,15 +11,17 @@ use std::{
 
 use multiredlock::{Builder, Redlock, ServerState};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use test_support::RedisServer;
 use tokio::time::sleep;
 
-use super::{Plan, SERVERS, check::Checker, server::Redis};
+use super::{Plan, check::Checker, server::locks};
 use crate::{
     Result,
     args::{Child, Role},
     contenders::Name,
     measure::eventually,
     process::Parent,
+    servers::Servers,
 };
 
 /// Of every lock of both phases. A guard that keeps it is renewed about once a second.
@@ -64,14 +66,10 @@ fn allow_files() -> Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
-fn start_servers() -> Result<Vec<Redis>> {
-    (0..SERVERS).map(|_| Redis::start(false, None)).collect()
-}
-
-fn child(servers: &[Redis], role: Role) -> Child {
+fn child(servers: &Servers, role: Role) -> Child {
     Child {
         contender: Name::Multiredlock,
-        addresses: servers.iter().map(Redis::address).collect(),
+        addresses: servers.addresses(),
         role,
     }
 }
@@ -91,11 +89,10 @@ async fn connect(builder: Builder) -> Result<Redlock> {
 }
 
 /// Counts the keys that no unlock removes in time.
-async fn keys_left(servers: &[Redis], checker: &mut Checker) -> Result<usize> {
+async fn keys_left(servers: &[RedisServer], checker: &mut Checker) -> usize {
     let started = Instant::now();
     loop {
-        let keys = servers.iter().map(Redis::locks).collect::<Result<Vec<_>>>()?;
-        let left = keys.iter().map(Vec::len).sum();
+        let left = servers.iter().map(|server| locks(server).len()).sum();
         if left > 0 && started.elapsed() < GONE_WITHIN {
             sleep(Duration::from_millis(20)).await;
             continue;
@@ -103,6 +100,6 @@ async fn keys_left(servers: &[Redis], checker: &mut Checker) -> Result<usize> {
         if left > 0 {
             checker.violation(format!("{left} keys of released locks are left"));
         }
-        return Ok(left);
+        return left;
     }
 }

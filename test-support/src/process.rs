@@ -1,6 +1,8 @@
 //! The process of a server.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,51 +10,56 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use super::place::Directory;
+use crate::place::Directory;
 
 /// The file that a server reads its settings from.
-pub(super) const CONFIGURATION: &str = "redis.conf";
+pub(crate) const CONFIGURATION: &str = "redis.conf";
 const LOG: &str = "redis.log";
 
 /// A running server, killed and waited for on drop.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
-    pub(super) fn spawn(directory: &Directory, arguments: &[&str]) -> Self {
+    pub(crate) fn spawn(
+        directory: &Directory,
+        arguments: &[&str],
+        environment: &[(&str, OsString)],
+    ) -> io::Result<Self> {
         let log = File::create(directory.file(LOG)).expect("the directory is writable");
-        let program = absolute(&program());
-        let child = Command::new(&program)
+        let program = program();
+        let child = Command::new(absolute(&program))
             .arg(CONFIGURATION)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("an open file can be shared"))
             .stdout(log)
             .spawn();
-        match child {
-            Ok(child) => Self { child },
-            Err(error) => panic!(
-                "these tests need a Redis or Valkey server and `{}` could not be started ({error}): \
-                 run them with `scripts/test`, or name a program in REDIS_SERVER",
+        let child = child.map_err(|error| {
+            io::Error::other(format!(
+                "could not start the Redis or Valkey server `{}` ({error}): install one with \
+                 `scripts/install-redis`, or name a program in REDIS_SERVER",
                 program.display()
-            ),
-        }
+            ))
+        })?;
+        Ok(Self { child })
     }
 
-    pub(super) fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         kill(self.pid(), Signal::SIGSTOP).expect("the process is our child");
         waitpid(self.pid(), Some(WaitPidFlag::WUNTRACED)).expect("the process is our child");
     }
 
-    pub(super) fn thaw(&mut self) {
+    pub(crate) fn thaw(&mut self) {
         kill(self.pid(), Signal::SIGCONT).expect("the process is our child");
     }
 
     /// What the server said before it ended by itself, if it did.
-    pub(super) fn last_words(&mut self, directory: &Directory) -> Option<String> {
+    pub(crate) fn last_words(&mut self, directory: &Directory) -> Option<String> {
         self.child.try_wait().ok().flatten()?;
         Some(fs::read_to_string(directory.file(LOG)).unwrap_or_default())
     }
@@ -71,7 +78,7 @@ impl Drop for Process {
 }
 
 /// The program under which the server runs, from `REDIS_SERVER` or the search path.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     std::env::var_os("REDIS_SERVER").map_or_else(|| "redis-server".into(), PathBuf::from)
 }
 

@@ -1,24 +1,28 @@
 //! Something that listens where a server should be.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::net::TcpStream;
 
-use super::are_distrusted;
+use crate::listener::Listener;
 
 /// How a fake server treats whoever connects.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// It hangs up at once.
     HangsUp,
     /// It listens and says nothing.
     Silent,
     /// It says this to each request, and hangs up where it is told to.
-    Says { words: &'static [u8], hangs_up: bool },
+    Says {
+        /// The bytes that it sends.
+        words: &'static [u8],
+        /// Whether it hangs up after them.
+        hangs_up: bool,
+    },
     /// It answers a PING as a server does, and says this to any other request.
     Pongs(&'static [u8]),
     /// It sends this again and again without being asked.
@@ -29,48 +33,37 @@ pub(crate) enum Manner {
 
 /// A listener on a port of its own, gone on drop.
 #[derive(Debug)]
-pub(crate) struct FakeServer {
-    address: SocketAddr,
+pub struct FakeServer {
+    listener: Listener,
     visits: Arc<AtomicUsize>,
-    listener: AbortHandle,
 }
 
 impl FakeServer {
-    pub(crate) async fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("the loopback has a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+    /// Treats each visitor in this manner.
+    pub async fn start(manner: Manner) -> Self {
         let visits = Arc::new(AtomicUsize::new(0));
         let counter = visits.clone();
-        let task = tokio::spawn(async move {
-            // Dropped with the listener's task, which ends every visit.
-            let mut open = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::Relaxed);
-                open.spawn(receive(stream, manner));
-            }
+        let listener = Listener::start(move |visitor| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            receive(visitor, manner)
         });
         Self {
-            address,
+            listener: listener.await,
             visits,
-            listener: task.abort_handle(),
         }
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("redis://{}?distrusted={}", self.address, are_distrusted())
-    }
-
     /// How often somebody has connected.
-    pub(crate) fn visits(&self) -> usize {
+    pub fn visits(&self) -> usize {
         self.visits.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for FakeServer {
-    fn drop(&mut self) {
-        self.listener.abort();
+impl Deref for FakeServer {
+    type Target = Listener;
+
+    fn deref(&self) -> &Listener {
+        &self.listener
     }
 }
 

@@ -3,116 +3,124 @@
 //! The fixture blocks, on purpose: the body of a test runs on a thread of its own and not on one of the runtime's
 //! workers, so nothing of the library waits while a server starts.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::daemon::{CONFIGURATION, Process};
-use super::place::{Directory, Port};
-use super::resp::{Connection, Reply};
-use super::setup::RedisServerBuilder;
-use super::wait::block_until;
+use crate::client::Connection;
+use crate::place::{Directory, Port};
+use crate::process::{CONFIGURATION, Process};
+use crate::resp::Reply;
+use crate::settings::RedisServerBuilder;
+use crate::wait::{PATIENCE, block_until, within};
 
 /// The fixture's own way in, which no password, port or certificate bars.
-pub(super) const SOCKET: &str = "redis.sock";
-pub(super) const ADMIN: &str = "the-fixture";
+pub(crate) const SOCKET: &str = "redis.sock";
+pub(crate) const ADMIN: &str = "the-fixture";
 
 /// Whether all tests that name servers one by one are run through the relay, which `MULTIREDLOCK_TEST_DISTRUST` asks for.
-pub(crate) fn are_distrusted() -> bool {
+pub fn are_distrusted() -> bool {
     std::env::var_os("MULTIREDLOCK_TEST_DISTRUST").is_some()
 }
 
 /// A Redis or Valkey server on a port and in a directory of its own, killed on drop.
 #[derive(Debug)]
-pub(crate) struct RedisServer {
-    port: Port,
-    tls: bool,
-    arguments: &'static [&'static str],
-    process: Mutex<Option<Process>>,
+pub struct RedisServer {
+    pub(crate) port: Port,
+    pub(crate) tls: bool,
+    pub(crate) arguments: &'static [&'static str],
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+    pub(crate) process: Mutex<Option<Process>>,
     // Last, since fields drop in order: the process ends before its directory goes.
-    directory: Directory,
+    pub(crate) directory: Directory,
 }
 
 impl RedisServer {
-    pub(crate) fn start() -> Self {
+    /// A server with an empty memory and no settings of its own.
+    pub fn start() -> Self {
         Self::builder().start()
     }
 
-    pub(crate) fn builder() -> RedisServerBuilder {
+    /// The settings of a server that is not started yet.
+    pub fn builder() -> RedisServerBuilder {
         RedisServerBuilder::new()
     }
 
-    pub(super) fn new(port: Port, directory: Directory, tls: bool, arguments: &'static [&'static str]) -> Self {
-        Self {
-            port,
-            tls,
-            arguments,
-            process: Mutex::new(None),
-            directory,
-        }
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// The host and port that clients connect to.
+    pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The address as a client of the library takes it.
+    pub fn url(&self) -> String {
         let scheme = if self.tls { "rediss" } else { "redis" };
         format!("{scheme}://{}?distrusted={}", self.address(), are_distrusted())
     }
 
     /// The address with something between the scheme and the host: `user:password`.
-    pub(crate) fn url_as(&self, credentials: &str) -> String {
+    pub fn url_as(&self, credentials: &str) -> String {
         self.url().replacen("://", &format!("://{credentials}@"), 1)
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
+    /// The path of its Unix socket.
+    pub fn socket(&self) -> PathBuf {
         self.directory.file(SOCKET)
     }
 
     /// Kills the process as a power cut would.
-    pub(crate) fn crash(&self) {
+    pub fn crash(&self) {
         self.process().take();
     }
 
     /// Starts the process again on the same port: with an empty memory, unless the server was built to keep it.
-    pub(crate) fn restart(&self) {
-        self.spawn();
-        block_until("the server is ready", || {
-            self.ping() == Some(Reply::Text("PONG".to_owned()))
-        });
+    pub fn restart(&self) {
+        self.try_restart().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same, or why the server does not answer.
+    pub fn try_restart(&self) -> io::Result<()> {
+        self.try_spawn()?;
+        self.wait_for("is not ready", |reply| *reply == Reply::Text("PONG".to_owned()))
+    }
+
+    /// Whether a process was started and not crashed since.
+    pub fn is_running(&self) -> bool {
+        self.process().is_some()
     }
 
     /// Starts the process again and returns while it is still reading its data, until `finish_loading`.
     ///
     /// Needs a server that keeps its memory.
-    pub(crate) fn restart_loading(&self) {
+    pub fn restart_loading(&self) {
         // While it loads, a server looks after its clients once in about a thousand commands.
         let many = "for i = 1, 30000 do redis.call('SET', KEYS[1], i) end redis.call('DEL', KEYS[1])";
         self.command(&["EVAL", many, "1", "ballast"]);
         self.append("key-load-delay 50");
-        self.spawn();
-        block_until(
-            "the server is loading",
-            || matches!(self.ping(), Some(Reply::Error(error)) if error.starts_with("LOADING")),
-        );
+        let is_loading = |reply: &Reply| matches!(reply, Reply::Error(error) if error.starts_with("LOADING"));
+        let loads = self
+            .try_spawn()
+            .and_then(|()| self.wait_for("is not loading", is_loading));
+        loads.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    pub(crate) fn finish_loading(&self) {
+    /// Lets the server read the rest of its data at full speed.
+    pub fn finish_loading(&self) {
         self.command(&["CONFIG", "SET", "key-load-delay", "0"]);
     }
 
     /// Stops the process where it stands. Its connections stay open and nothing answers.
-    pub(crate) fn freeze(&self) {
+    pub fn freeze(&self) {
         self.process()
             .as_mut()
             .expect("only a running server can be frozen")
             .freeze();
     }
 
-    pub(crate) fn thaw(&self) {
+    /// Lets the process go on.
+    pub fn thaw(&self) {
         self.process()
             .as_mut()
             .expect("only a frozen server can be thawed")
@@ -120,7 +128,7 @@ impl RedisServer {
     }
 
     /// Runs one command as a user who may do everything, on a connection of its own.
-    pub(crate) fn command(&self, words: &[&str]) -> Reply {
+    pub fn command(&self, words: &[&str]) -> Reply {
         match self.try_command(words) {
             Ok(reply) => reply,
             Err(error) => panic!("{words:?} failed on {}: {error}", self.address()),
@@ -128,11 +136,12 @@ impl RedisServer {
     }
 
     /// All keys in the database that a client sees by default.
-    pub(crate) fn keys(&self) -> Vec<String> {
+    pub fn keys(&self) -> Vec<String> {
         self.command(&["KEYS", "*"]).texts()
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<String> {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<String> {
         match self.command(&["GET", key]) {
             Reply::Nil => None,
             reply => Some(reply.text()),
@@ -140,12 +149,12 @@ impl RedisServer {
     }
 
     /// What is left of the key's time to live in milliseconds; negative when there is no such key or no expiry.
-    pub(crate) fn pttl(&self, key: &str) -> i64 {
+    pub fn pttl(&self, key: &str) -> i64 {
         self.command(&["PTTL", key]).integer()
     }
 
     /// How often the server has run a command, inside of scripts too.
-    pub(crate) fn calls(&self, command: &str) -> u64 {
+    pub fn calls(&self, command: &str) -> u64 {
         let statistics = self.command(&["INFO", "commandstats"]).text();
         let start = format!("cmdstat_{command}:calls=");
         let counted = statistics
@@ -155,16 +164,17 @@ impl RedisServer {
     }
 
     /// Of how many keys the server is going to tell somebody when they change, who may be gone.
-    pub(crate) fn watched(&self) -> usize {
+    pub fn watched(&self) -> usize {
         self.statistic("tracking_total_keys")
     }
 
     /// How many connections want to be told when a key changes.
-    pub(crate) fn listeners(&self) -> usize {
+    pub fn listeners(&self) -> usize {
         self.statistic("tracking_clients")
     }
 
-    fn statistic(&self, name: &str) -> usize {
+    /// A number that the server reports about itself, or zero if it does not know the name.
+    pub fn statistic(&self, name: &str) -> usize {
         let statistics = self.command(&["INFO"]).text();
         let mut fields = statistics.lines().filter_map(|line| line.split_once(':'));
         let found = fields.find(|(field, _)| *field == name);
@@ -174,7 +184,7 @@ impl RedisServer {
     }
 
     /// The connections of everyone but the fixture, one line each.
-    pub(crate) fn clients(&self) -> Vec<String> {
+    pub fn clients(&self) -> Vec<String> {
         let ours = format!("user={ADMIN} ");
         let list = self.command(&["CLIENT", "LIST"]).text();
         list.lines()
@@ -184,12 +194,12 @@ impl RedisServer {
     }
 
     /// Closes the connections of everyone but the fixture.
-    pub(crate) fn kill_clients(&self) {
+    pub fn kill_clients(&self) {
         self.kill(self.clients());
     }
 
     /// Closes the connections with this name.
-    pub(crate) fn kill_clients_named(&self, name: &str) {
+    pub fn kill_clients_named(&self, name: &str) {
         let name = format!(" name={name} ");
         self.kill(self.clients().into_iter().filter(|client| client.contains(&name)));
     }
@@ -201,23 +211,38 @@ impl RedisServer {
         }
     }
 
-    pub(super) fn try_command(&self, words: &[&str]) -> io::Result<Reply> {
+    /// The same, or why there is no answer.
+    pub fn try_command(&self, words: &[&str]) -> io::Result<Reply> {
         let mut connection = Connection::open(&self.socket())?;
         connection.command(&["AUTH", ADMIN, "any"])?;
         connection.command(words)
     }
 
     /// Starts a process that cannot be asked whether it is ready.
-    pub(crate) fn spawn_unasked(&self) {
-        self.spawn();
+    pub fn spawn_unasked(&self) {
+        self.try_spawn().unwrap_or_else(|error| panic!("{error}"));
         block_until("the socket is there", || self.socket().exists());
     }
 
-    pub(super) fn spawn(&self) {
+    fn try_spawn(&self) -> io::Result<()> {
         let mut process = self.process();
         // The old process must be gone before its successor asks for the port.
         process.take();
-        *process = Some(Process::spawn(&self.directory, self.arguments));
+        *process = Some(Process::spawn(&self.directory, self.arguments, &self.environment)?);
+        Ok(())
+    }
+
+    /// Waits until the answer to a PING is as it should be, while the process lives.
+    fn wait_for(&self, fault: &str, is_ready: impl Fn(&Reply) -> bool) -> io::Result<()> {
+        let started = within(PATIENCE, || {
+            if let Some(words) = self.process().as_mut()?.last_words(&self.directory) {
+                return Some(Err(format!("the server did not start:\n{words}")));
+            }
+            let answers = self.try_command(&["PING"]).is_ok_and(|reply| is_ready(&reply));
+            answers.then_some(Ok(()))
+        });
+        let started = started.unwrap_or_else(|| Err(format!("the server at {} {fault}", self.address())));
+        started.map_err(io::Error::other)
     }
 
     fn append(&self, line: &str) {
@@ -226,19 +251,50 @@ impl RedisServer {
         fs::write(file, format!("{lines}\n{line}\n")).expect("the directory is writable");
     }
 
-    fn ping(&self) -> Option<Reply> {
-        if let Some(words) = self.last_words() {
-            panic!("the server did not start:\n{words}");
-        }
-        self.try_command(&["PING"]).ok()
-    }
-
-    /// What the server said before it ended by itself, if it did.
-    pub(super) fn last_words(&self) -> Option<String> {
-        self.process().as_mut()?.last_words(&self.directory)
-    }
-
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn a_test_that_panics_leaves_neither_a_process_nor_a_directory() {
+        let place = Mutex::new(None);
+        let panicked = catch_unwind(|| {
+            let server = RedisServer::start();
+            server.freeze();
+            *place.lock().unwrap() = Some((server.address(), server.socket()));
+            panic!("as a test does");
+        });
+        assert!(panicked.is_err());
+        let (address, socket) = place.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap();
+        assert!(!socket.parent().unwrap().exists());
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn a_server_that_does_not_start_is_an_error_with_its_words() {
+        let error = RedisServer::builder().line("nonsense yes").try_start().unwrap_err();
+        assert!(error.to_string().contains("Bad directive"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_keeps_its_memory_has_it_after_a_crash_on_the_same_port() {
+        let servers = [RedisServer::start(), RedisServer::builder().keep_memory().start()];
+        let values = servers.each_ref().map(|server| {
+            let before = server.address();
+            server.command(&["SET", "key", "value"]);
+            server.crash();
+            assert!(!server.is_running());
+            server.restart();
+            assert_eq!(server.address(), before);
+            server.get("key")
+        });
+        assert_eq!(values, [None, Some("value".to_owned())]);
     }
 }

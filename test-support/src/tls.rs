@@ -12,20 +12,21 @@ use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::redis::RedisServer;
-use super::setup::RedisServerBuilder;
-use super::wait::block_until;
+use crate::server::RedisServer;
+use crate::settings::RedisServerBuilder;
 
 /// Whether a server with TLS asks its clients for a certificate.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum ClientCertificate {
+pub enum ClientCertificate {
+    /// It refuses clients without one.
     Needed,
+    /// It takes any client.
     Ignored,
 }
 
 impl RedisServerBuilder {
     /// Only encrypted connections, and only from clients with a certificate when `clients` says so.
-    pub(crate) fn tls(mut self, certificates: &Certificates, clients: ClientCertificate) -> Self {
+    pub fn tls(mut self, certificates: &Certificates, clients: ClientCertificate) -> Self {
         self.tls = true;
         let directory = self.directory.path();
         certificates.write_to(directory);
@@ -40,46 +41,44 @@ impl RedisServerBuilder {
     }
 
     /// The server, or none if this program was built without TLS.
-    pub(crate) fn start_if_built_with_tls(self) -> Option<RedisServer> {
-        let server = self.prepare();
-        server.spawn();
-        let mut words = None;
-        block_until("the server is ready or has ended", || {
-            words = server.last_words();
-            words.is_some() || server.try_command(&["PING"]).is_ok()
-        });
-        let Some(words) = words else { return Some(server) };
-        let signs = ["Bad directive", "Failed finding TLS support"];
-        assert!(
-            signs.iter().any(|sign| words.contains(sign)),
-            "the server did not start:\n{words}"
-        );
-        None
+    pub fn start_if_built_with_tls(self) -> Option<RedisServer> {
+        const SIGNS: [&str; 2] = ["Bad directive", "Failed finding TLS support"];
+        match self.try_start() {
+            Err(error) if SIGNS.iter().any(|sign| error.to_string().contains(sign)) => None,
+            started => Some(started.unwrap_or_else(|error| panic!("{error}"))),
+        }
     }
 }
 
 /// An authority, and what it signed for a server on the loopback and for one client.
 #[derive(Debug)]
-pub(crate) struct Certificates {
-    pub(crate) authority: String,
-    pub(crate) server: Identity,
-    pub(crate) client: Identity,
+pub struct Certificates {
+    /// The certificate of the authority, in PEM.
+    pub authority: String,
+    /// What the server shows.
+    pub server: Identity,
+    /// What the client shows.
+    pub client: Identity,
 }
 
 /// A certificate and its private key, both in PEM.
 #[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
 }
 
 impl Certificates {
-    pub(crate) fn new() -> Self {
+    /// Those of a server on the loopback.
+    #[expect(clippy::new_without_default, reason = "each call makes other keys")]
+    pub fn new() -> Self {
         Self::of(&["localhost", "127.0.0.1"])
     }
 
     /// Those of a server that goes by these names.
-    pub(crate) fn of(names: &[&str]) -> Self {
+    pub fn of(names: &[&str]) -> Self {
         let mut params = named("multiredlock test authority", &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -99,7 +98,7 @@ impl Certificates {
     }
 
     /// Those of a server that signed its own, as an authority or as nobody in particular.
-    pub(crate) fn self_signed(names: &[&str], is_authority: bool) -> Self {
+    pub fn self_signed(names: &[&str], is_authority: bool) -> Self {
         let mut params = named("self-signed server", names);
         if is_authority {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -110,7 +109,7 @@ impl Certificates {
     }
 
     /// Those of a server whose certificate was made elsewhere, and is its own authority.
-    pub(crate) fn of_server(self, certificate: &str, key: &str) -> Self {
+    pub fn of_server(self, certificate: &str, key: &str) -> Self {
         Self {
             authority: certificate.to_owned(),
             server: Identity {
@@ -122,7 +121,7 @@ impl Certificates {
     }
 
     /// What a listener of our own asks for TLS with, and shows the server's certificate.
-    pub(crate) fn lock(&self) -> TlsAcceptor {
+    pub fn lock(&self) -> TlsAcceptor {
         let certificate = CertificateDer::from_pem_slice(self.server.certificate.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(self.server.key.as_bytes());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
