@@ -63,9 +63,9 @@ impl Crowd {
     pub(crate) fn pause(&self, unit: Duration, rng: &mut impl Rng) -> Option<Duration> {
         match self.rank {
             Rank::Early => Some(rng.gen_range(unit * DEFER / 2..=unit * DEFER)),
-            _ if self.window == 0 => None,
-            Rank::Equal => Some(rng.gen_range(Duration::ZERO..=LONGEST.min(unit * (1 << self.window)))),
             Rank::Overdue => Some(Duration::ZERO),
+            Rank::Equal if self.window == 0 => None,
+            Rank::Equal => Some(rng.gen_range(Duration::ZERO..=LONGEST.min(unit * (1 << self.window)))),
         }
     }
 
@@ -178,6 +178,9 @@ mod tests {
     #[test]
     fn a_client_that_waited_for_longer_than_the_last_winner_asks_at_once() {
         for own in [16, 100, 60_000] {
+            let mut few = Crowd::new();
+            few.compare(waited(own), Some(waited(15)), UNIT);
+            assert_eq!(pauses(&few), (Duration::ZERO, Duration::ZERO), "without a crowd");
             let mut crowd = crowded();
             crowd.compare(waited(own), Some(waited(15)), UNIT);
             assert_eq!(pauses(&crowd), (Duration::ZERO, Duration::ZERO), "{own} ms, and 15");

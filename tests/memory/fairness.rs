@@ -132,7 +132,7 @@ async fn none_of_several_that_want_it_all_the_time_waits_for_longer_than_the_run
         sleep(secs(1)).await;
         let longest = longest_wait(&one, &["r"], 100, secs(5)).await;
         // A run is as long as its shortest limit and one turn. More clients are a crowd, in which chance has a larger part.
-        let runs = if clients <= 8 { 3 } else { 10 };
+        let runs = if clients <= 8 { 3 } else { 7 };
         let bound = ms(runs * clients * (4 + hold) + 20);
         assert!(
             longest <= bound,
