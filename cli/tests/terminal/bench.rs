@@ -1,7 +1,7 @@
 //! `bench`, on servers that are there for it, and how it keeps its hands off others.
 
 use crate::{
-    common::{Folder, addresses, bare, code_of, json, multiredlock, run, servers, start},
+    common::{Folder, addresses, bare, code_of, json, multiredlock, run, run_on, servers, start_on},
     pty::Person,
 };
 use nix::{
@@ -60,7 +60,7 @@ fn all_numbers_are_told_as_json_and_nothing_is_left() {
 #[test]
 fn people_see_a_table_and_where_the_latencies_lie_in_lines_that_fit() {
     let servers = servers(1);
-    let (code, text, stderr) = run(multiredlock(&servers, &QUICK));
+    let (code, text, stderr) = run_on(&servers, &QUICK);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(
         text.lines()
@@ -103,7 +103,7 @@ fn every_key_has_a_prefix_of_its_own_and_outlives_the_ttl_in_no_case() {
         "--key-prefix",
         "lock:",
     ];
-    let mut child = start(&multiredlock(&servers, &arguments));
+    let mut child = start_on(&servers, &arguments);
     let mut keys = Vec::new();
     block_until("it has tokens", || {
         keys = servers[0].keys();
@@ -134,7 +134,7 @@ fn without_a_majority_there_is_nothing_to_measure() {
     let servers = servers(3);
     servers[0].crash();
     servers[1].crash();
-    let (code, stdout, stderr) = run(multiredlock(&servers, &QUICK));
+    let (code, stdout, stderr) = run_on(&servers, &QUICK);
     assert_eq!((code, stdout.as_str()), (69, ""));
     assert!(stderr.contains("connection refused"), "{stderr}");
 }
@@ -143,7 +143,7 @@ fn without_a_majority_there_is_nothing_to_measure() {
 fn locks_that_are_all_refused_are_no_measurement() {
     let servers = servers(1);
     servers[0].command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let (code, stdout, stderr) = run(multiredlock(&servers, &QUICK));
+    let (code, stdout, stderr) = run_on(&servers, &QUICK);
     assert_eq!((code, stdout.as_str()), (69, ""));
     assert!(stderr.contains("out of memory"), "{stderr}");
 }
@@ -151,7 +151,7 @@ fn locks_that_are_all_refused_are_no_measurement() {
 #[test]
 fn a_majority_that_goes_away_ends_it() {
     let servers = servers(3);
-    let child = start(&multiredlock(&servers, &["bench", "--duration", "1m"]));
+    let child = start_on(&servers, &["bench", "--duration", "1m"]);
     block_until("it locks", || !servers[2].keys().is_empty());
     servers[0].crash();
     servers[1].crash();
@@ -169,10 +169,7 @@ fn a_majority_that_goes_away_ends_it() {
 fn whoever_ends_it_finds_nothing_left() {
     let servers = servers(3);
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let child = start(&multiredlock(
-            &servers,
-            &["bench", "--duration", "1m", "--callers", "64"],
-        ));
+        let child = start_on(&servers, &["bench", "--duration", "1m", "--callers", "64"]);
         block_until("it locks", || !servers[0].keys().is_empty());
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -219,7 +216,7 @@ fn what_is_out_of_bounds_is_told_with_the_bound_and_nobody_is_connected_to() {
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
     assert_eq!(connections(&servers[0]), before + 1);
-    let (code, _, stderr) = run(multiredlock(&servers, &["bench", "--ttl", "50ms"]));
+    let (code, _, stderr) = run_on(&servers, &["bench", "--ttl", "50ms"]);
     assert_eq!(code, 64);
     assert!(stderr.contains("must exceed the drift"), "{stderr}");
 }

@@ -1,7 +1,7 @@
 //! Standard streams that nobody reads.
 
 use crate::{
-    common::{code_of, full_pipe, multiredlock, plain, run, servers},
+    common::{code_of, full_pipe, multiredlock, plain, run_on, servers},
     pty::Person,
     run::{ends, forget_all, signal, start_with_blocked_stderr},
 };
@@ -12,7 +12,7 @@ use std::{
     thread::sleep,
     time::Duration,
 };
-use test_support::RedisServer;
+use test_support::{RedisServer, block_until};
 
 /// So long that it has got to where it writes.
 const SETTLED: Duration = Duration::from_millis(1_500);
@@ -27,7 +27,7 @@ fn start_with_blocked_stdout(servers: &[RedisServer], arguments: &[&str]) -> (Ch
 #[test]
 fn whoever_waits_ends_in_time_and_by_signals() {
     let servers = servers(3);
-    let (code, ..) = run(multiredlock(&servers, &["lock", "r", "--ttl", "60s"]));
+    let (code, ..) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
     assert_eq!(code, 0);
     for arguments in [
         &["run", "r", "--wait", "1s", "--", "true"][..],
@@ -51,9 +51,8 @@ fn a_command_whose_lock_was_lost_ends_with_that_code() {
     for arguments in [&["run", "r"][..], &["--json", "run", "r"]] {
         let script = ["--ttl", "3s", "--", "sleep", "1000"];
         let (mut child, _stderr) = start_with_blocked_stderr(&servers, &[arguments, &script].concat());
-        while servers.iter().any(|server| server.keys().is_empty()) {
-            sleep(Duration::from_millis(10));
-        }
+        let holds = |server: &RedisServer| !server.keys().is_empty();
+        block_until("each server holds the lock", || servers.iter().all(holds));
         sleep(SETTLED);
         forget_all(&servers);
         assert_eq!(ends(&mut child).code(), Some(79), "{arguments:?}");
@@ -63,7 +62,7 @@ fn a_command_whose_lock_was_lost_ends_with_that_code() {
 #[test]
 fn a_terminal_that_nobody_reads_holds_up_no_one_who_waits() {
     let servers = servers(3);
-    let (code, ..) = run(multiredlock(&servers, &["lock", "r", "--ttl", "60s"]));
+    let (code, ..) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
     assert_eq!(code, 0);
     let script = "yes > /dev/tty & sleep 0.5; exec $M run r --wait 3s -- true";
     for ends in [|_: &Person| {}, |person: &Person| person.signal(Signal::SIGTERM)] {

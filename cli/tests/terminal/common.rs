@@ -50,6 +50,11 @@ pub(crate) fn run(mut command: Command) -> (i32, String, String) {
     (status.code().expect("it is not killed"), text(stdout), text(stderr))
 }
 
+/// Runs it on these servers to its end.
+pub(crate) fn run_on(servers: &[RedisServer], arguments: &[&str]) -> (i32, String, String) {
+    run(multiredlock(servers, arguments))
+}
+
 /// The same command, as the standard library starts it.
 pub(crate) fn plain(command: &Command) -> std::process::Command {
     let mut start = std::process::Command::new(command.get_program());
@@ -81,6 +86,11 @@ pub(crate) fn start(command: &Command) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     start.spawn().expect("it starts")
+}
+
+/// Starts it on these servers.
+pub(crate) fn start_on(servers: &[RedisServer], arguments: &[&str]) -> Child {
+    start(&multiredlock(servers, arguments))
 }
 
 /// Whoever runs the tests in the background may have had signals ignored, which the command would respect.

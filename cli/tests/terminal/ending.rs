@@ -1,7 +1,7 @@
 //! How `run` ends a command whose lock is lost.
 
 use crate::{
-    common::{Folder, multiredlock, plain, servers, start},
+    common::{Folder, multiredlock, plain, servers, start, start_on},
     run::{Written, ends, eventually_gone, forget_all, is_gone, signal, text},
 };
 use nix::{
@@ -14,6 +14,7 @@ use std::{
     thread::sleep,
     time::Duration,
 };
+use test_support::{RedisServer, block_until};
 
 #[test]
 fn each_process_is_asked_to_end_once() {
@@ -28,7 +29,7 @@ fn each_process_is_asked_to_end_once() {
     let arguments = [
         "run", "r", "--ttl", "6s", "--grace", "1s", "--", "sh", "-c", &script, "sh", "5",
     ];
-    let mut child = start(&multiredlock(&servers, &arguments));
+    let mut child = start_on(&servers, &arguments);
     folder.lines("log", 5);
     forget_all(&servers);
     assert_eq!(ends(&mut child).code(), Some(79), "{}", text(child.stderr.take()));
@@ -168,10 +169,10 @@ fn a_command_that_ended_by_itself_and_whose_lock_is_gone_says_both() {
     let folder = Folder::new();
     let (ids, go) = (folder.path("ids"), folder.path("go"));
     let script = format!("echo $$ >> {ids}; while [ ! -e {go} ]; do sleep 0.01; done; exit 5");
-    let mut child = start(&multiredlock(
+    let mut child = start_on(
         &servers,
         &["--json", "run", "r", "--ttl", "60s", "--", "sh", "-c", &script],
-    ));
+    );
     let ids = folder.ids("ids", 1);
     // So that the servers tell of its removal.
     sleep(Duration::from_millis(300));
@@ -196,10 +197,10 @@ fn a_command_that_ended_by_itself_before_its_lock_did_was_not_ended() {
     let children: Vec<Child> = (0..8)
         .map(|i| {
             let resource = format!("r{i}");
-            start(&multiredlock(
+            start_on(
                 &servers,
                 &["--json", "run", &resource, "--ttl", "1s", "--", "sh", "-c", &script],
-            ))
+            )
         })
         .collect();
     let ids = folder.ids("ids", children.len());
@@ -229,13 +230,9 @@ fn says_both(child: &mut Child, why: &str) {
 #[test]
 fn servers_that_let_no_lock_be_renewed_are_named() {
     let servers = servers(3);
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "my-job", "--ttl", "9s", "--", "sleep", "1000"],
-    ));
-    while servers.iter().any(|server| server.keys().is_empty()) {
-        sleep(Duration::from_millis(10));
-    }
+    let mut child = start_on(&servers, &["run", "my-job", "--ttl", "9s", "--", "sleep", "1000"]);
+    let holds = |server: &RedisServer| !server.keys().is_empty();
+    block_until("each server holds the lock", || servers.iter().all(holds));
     servers[1].freeze();
     servers[2].freeze();
     let status = ends(&mut child);

@@ -1,25 +1,22 @@
 //! `lock`, `renew`, `unlock` and `status`, as a script uses them.
 use test_support::RedisServer;
 
-use crate::common::{json, multiredlock, run, servers};
+use crate::common::{json, multiredlock, run, run_on, servers};
 use serde_json::json;
 
 #[test]
 fn a_script_locks_renews_and_unlocks_by_the_value() {
     let servers = servers(3);
-    let (code, value, stderr) = run(multiredlock(&servers, &["lock", "r", "--ttl", "60s"]));
+    let (code, value, stderr) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let value = value.trim();
     assert!(servers.iter().all(|server| server.get("r").as_deref() == Some(value)));
 
-    let (code, ..) = run(multiredlock(&servers, &["lock", "r", "--no-wait"]));
+    let (code, ..) = run_on(&servers, &["lock", "r", "--no-wait"]);
     assert_eq!(code, 75);
-    let (code, ..) = run(multiredlock(
-        &servers,
-        &["lock", "r", "--no-wait", "--conflict-exit-code", "9"],
-    ));
+    let (code, ..) = run_on(&servers, &["lock", "r", "--no-wait", "--conflict-exit-code", "9"]);
     assert_eq!(code, 9);
-    let (code, _, stderr) = run(multiredlock(&servers, &["lock", "r", "--wait", "1s"]));
+    let (code, _, stderr) = run_on(&servers, &["lock", "r", "--wait", "1s"]);
     assert_eq!(code, 75);
     assert!(
         stderr.lines().next().unwrap().contains("waiting for `r`: held by "),
@@ -30,25 +27,25 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
         "{stderr}"
     );
 
-    let (code, renewed, _) = run(multiredlock(&servers, &["renew", "r", value, "--ttl", "2m"]));
+    let (code, renewed, _) = run_on(&servers, &["renew", "r", value, "--ttl", "2m"]);
     assert_eq!(code, 0);
     assert!(renewed.starts_with("`r` is locked for another 1m 59s"), "{renewed}");
     assert!(servers.iter().all(|server| server.pttl("r") > 60_000));
 
-    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", "another"]));
+    let (code, _, stderr) = run_on(&servers, &["unlock", "r", "another"]);
     assert_eq!(code, 79);
     assert!(
         stderr.contains("could not unlock `r`: 0 of 3 servers hold this value, 2 required; it is held by "),
         "{stderr}"
     );
     assert_eq!(
-        run(multiredlock(&servers, &["unlock", "r", value])),
+        run_on(&servers, &["unlock", "r", value]),
         (0, String::new(), String::new())
     );
     assert!(servers.iter().all(|server| server.keys().is_empty()));
-    let (code, ..) = run(multiredlock(&servers, &["renew", "r", value]));
+    let (code, ..) = run_on(&servers, &["renew", "r", value]);
     assert_eq!(code, 79);
-    let (code, _, stderr) = run(multiredlock(&servers, &["unlock", "r", value]));
+    let (code, _, stderr) = run_on(&servers, &["unlock", "r", value]);
     assert_eq!(code, 79);
     assert!(
         stderr.contains("`r` was gone already: 0 of 3 servers still held it, 2 had to"),
@@ -59,7 +56,7 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
 #[test]
 fn what_a_majority_cannot_answer_is_not_certain() {
     let servers = servers(3);
-    let (_, value, _) = run(multiredlock(&servers, &["lock", "r"]));
+    let (_, value, _) = run_on(&servers, &["lock", "r"]);
     servers[0].freeze();
     servers[1].crash();
     for arguments in [
@@ -69,7 +66,7 @@ fn what_a_majority_cannot_answer_is_not_certain() {
         &["status", "r"],
         &["status"],
     ] {
-        let (code, ..) = run(multiredlock(&servers, arguments));
+        let (code, ..) = run_on(&servers, arguments);
         assert_eq!(code, 69, "{arguments:?}");
     }
 }
@@ -96,7 +93,7 @@ fn the_value_of_a_lock_and_its_token_are_told_as_json() {
 #[test]
 fn who_holds_a_resource_is_told_of_each_server_and_by_majority() {
     let servers = servers(3);
-    let (code, free, _) = run(multiredlock(&servers, &["status", "r"]));
+    let (code, free, _) = run_on(&servers, &["status", "r"]);
     assert_eq!(code, 0);
     assert!(free.starts_with("`r` is free\n"), "{free}");
     let mut lock = multiredlock(&servers, &["lock", "r", "--ttl", "60s"]);
@@ -109,7 +106,7 @@ fn who_holds_a_resource_is_told_of_each_server_and_by_majority() {
         0
     );
     servers[1].command(&["DEL", "r"]);
-    let (code, held, _) = run(multiredlock(&servers, &["status", "r"]));
+    let (code, held, _) = run_on(&servers, &["status", "r"]);
     assert_eq!(code, 0);
     assert!(held.starts_with("`r` is held by web-3 since "), "{held}");
     assert_eq!(
@@ -129,7 +126,7 @@ fn who_holds_a_resource_is_told_of_each_server_and_by_majority() {
 fn the_servers_are_told_with_why_they_are_down() {
     let servers = servers(3);
     servers[2].crash();
-    let (code, text, _) = run(multiredlock(&servers, &["status"]));
+    let (code, text, _) = run_on(&servers, &["status"]);
     assert_eq!(code, 0);
     assert!(
         text.starts_with("connected: 2 of 3 servers can vote, 2 needed\n"),
@@ -159,7 +156,7 @@ fn each_server_that_is_up_is_reported_with_its_round_trip() {
             // A client that has just begun to look cannot know it.
             assert_eq!(fact.get("unchanged_for_ms"), None);
         }
-        let (_, text, _) = run(multiredlock(&servers, &["status"]));
+        let (_, text, _) = run_on(&servers, &["status"]);
         assert_eq!(text.matches("  up, answered in ").count(), 3, "{text}");
     }
 }
@@ -167,10 +164,7 @@ fn each_server_that_is_up_is_reported_with_its_round_trip() {
 #[test]
 fn a_command_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
     let servers = servers(3);
-    assert_eq!(
-        run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"])).0,
-        0
-    );
+    assert_eq!(run_on(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]).0, 0);
     servers[1].command(&["DEL", "r"]);
     for (verb, json) in [("unlock", false), ("unlock", true), ("renew", false), ("renew", true)] {
         let mut command = multiredlock(&servers, &[verb, "r", "another"]);
@@ -188,7 +182,7 @@ fn a_command_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
     // A minority of the servers does not show who holds a lock.
     servers[0].command(&["DEL", "r"]);
     for verb in ["unlock", "renew"] {
-        let (code, _, stderr) = run(multiredlock(&servers, &[verb, "r", "another"]));
+        let (code, _, stderr) = run_on(&servers, &[verb, "r", "another"]);
         assert_eq!(code, 79);
         assert!(!stderr.contains("held by"), "{stderr}");
     }

@@ -1,6 +1,6 @@
 //! On a terminal: the full-screen view, the line of who waits, and whose keys they are.
 
-use crate::common::{addresses, command_path, multiredlock, run, servers};
+use crate::common::{addresses, command_path, run_on, servers};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -238,10 +238,10 @@ fn the_command_reads_from_the_terminal() {
 #[test]
 fn who_waits_sees_for_whom_in_a_line_that_goes_away() {
     let servers = servers(3);
-    let (_, value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]));
+    let (_, value, _) = run_on(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]);
     let person = Person::starts(&servers, &command_path(), &["run", "r", "--", "echo", "mine"]);
     person.sees("waiting for `r`: held by web-3 since ");
-    assert_eq!(run(multiredlock(&servers, &["unlock", "r", value.trim()])).0, 0);
+    assert_eq!(run_on(&servers, &["unlock", "r", value.trim()]).0, 0);
     let (code, screen) = person.leaves();
     assert_eq!(code, 0);
     assert!(screen.contains("mine") && !screen.contains("waiting"), "{screen}");
@@ -250,7 +250,7 @@ fn who_waits_sees_for_whom_in_a_line_that_goes_away() {
 #[test]
 fn ctrl_c_leaves_nothing_of_the_line_of_who_waits() {
     let servers = servers(3);
-    let (_, _value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]));
+    let (_, _value, _) = run_on(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]);
     for command in [&["run", "r", "--", "true"][..], &["lock", "r"]] {
         let mut person = Person::starts(&servers, &command_path(), command);
         person.sees("waiting for `r`: held by web-3 since ");

@@ -1,6 +1,8 @@
 //! `run`: the command's streams, signals and children, and its end when the lock is lost.
 
-use crate::common::{Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, servers, start};
+use crate::common::{
+    Folder, code_of, command_path, full_pipe, json, multiredlock, plain, run, run_on, servers, start_on,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -93,7 +95,7 @@ fn the_command_has_our_streams_and_its_exit_code_is_ours() {
     let mut command = multiredlock(&servers, &["run", "r", "--", "sh", "-c", "cat; echo err >&2; exit 7"]);
     command.write_stdin("in\n");
     assert_eq!(run(command), (7, "in\n".into(), "err\n".into()));
-    let (code, ..) = run(multiredlock(&servers, &["run", "r", "--", "sh", "-c", "kill -USR1 $$"]));
+    let (code, ..) = run_on(&servers, &["run", "r", "--", "sh", "-c", "kill -USR1 $$"]);
     assert_eq!(code, 128 + 10);
     assert!(servers.iter().all(|server| server.keys().is_empty()));
 }
@@ -103,7 +105,7 @@ fn the_command_is_told_of_its_lock() {
     let servers = servers(3);
     let script = "echo $MULTIREDLOCK_RESOURCE; echo $MULTIREDLOCK_VALUE; echo $MULTIREDLOCK_EXPIRES_AT; echo ${MULTIREDLOCK_TOKEN-none}";
     let arguments = ["run", "r", "--ttl", "60s", "--fenced", "--", "sh", "-c", script];
-    let (code, told, _) = run(multiredlock(&servers, &arguments));
+    let (code, told, _) = run_on(&servers, &arguments);
     assert_eq!(code, 0);
     let told: Vec<&str> = told.lines().collect();
     assert_eq!(told[0], "r");
@@ -122,12 +124,9 @@ fn two_commands_take_turns_and_who_waits_is_told_for_whom() {
     let servers = servers(3);
     let folder = Folder::new();
     let script = format!("echo begin >> {0}; sleep 0.5; echo end >> {0}", folder.path("log"));
-    let mut first = start(&multiredlock(
-        &servers,
-        &["--id", "web-3", "run", "r", "--", "sh", "-c", &script],
-    ));
+    let mut first = start_on(&servers, &["--id", "web-3", "run", "r", "--", "sh", "-c", &script]);
     folder.lines("log", 1);
-    let (code, _, stderr) = run(multiredlock(&servers, &["run", "r", "--", "sh", "-c", &script]));
+    let (code, _, stderr) = run_on(&servers, &["run", "r", "--", "sh", "-c", &script]);
     assert_eq!(code, 0);
     assert!(
         stderr.starts_with("multiredlock: waiting for `r`: held by web-3 since "),
@@ -140,7 +139,7 @@ fn two_commands_take_turns_and_who_waits_is_told_for_whom() {
 #[test]
 fn a_lock_is_renewed_for_as_long_as_the_command_runs() {
     let servers = servers(3);
-    let (code, _, stderr) = run(multiredlock(&servers, &["run", "r", "--ttl", "1s", "--", "sleep", "3"]));
+    let (code, _, stderr) = run_on(&servers, &["run", "r", "--ttl", "1s", "--", "sleep", "3"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
 
@@ -161,16 +160,13 @@ fn signals_are_handed_on_to_the_command() {
             "trap 'exit 33' {name}; echo up >> {}; while :; do sleep 0.01; done",
             folder.path("log")
         );
-        let mut child = start(&multiredlock(&servers, &["run", "r", "--", "sh", "-c", &script]));
+        let mut child = start_on(&servers, &["run", "r", "--", "sh", "-c", &script]);
         folder.lines("log", 1);
         signal(&child, which);
         assert_eq!(ends(&mut child).code(), Some(33), "{which}");
     }
     let folder = Folder::new();
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "r", "--", "sh", "-c", &family(&folder)],
-    ));
+    let mut child = start_on(&servers, &["run", "r", "--", "sh", "-c", &family(&folder)]);
     let ids = folder.ids("ids", 2);
     signal(&child, Signal::SIGTERM);
     assert_eq!(code_of(ends(&mut child)), 128 + 15);
@@ -180,13 +176,13 @@ fn signals_are_handed_on_to_the_command() {
 #[test]
 fn who_is_interrupted_while_waiting_leaves_nothing_behind() {
     let servers = servers(3);
-    let (_, value, _) = run(multiredlock(&servers, &["lock", "r", "--ttl", "60s"]));
-    let mut child = start(&multiredlock(&servers, &["run", "r", "--", "true"]));
+    let (_, value, _) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
+    let mut child = start_on(&servers, &["run", "r", "--", "true"]);
     let mut stderr = child.stderr.take().unwrap();
     stderr.read_exact(&mut [0; 20]).unwrap();
     signal(&child, Signal::SIGINT);
     assert_eq!(code_of(ends(&mut child)), 128 + 2);
-    assert_eq!(run(multiredlock(&servers, &["unlock", "r", value.trim()])).0, 0);
+    assert_eq!(run_on(&servers, &["unlock", "r", value.trim()]).0, 0);
     assert!(servers.iter().all(|server| server.keys().is_empty()));
 }
 
@@ -194,10 +190,7 @@ fn who_is_interrupted_while_waiting_leaves_nothing_behind() {
 fn when_the_servers_forget_the_lock_the_command_and_its_children_are_ended() {
     let servers = servers(3);
     let folder = Folder::new();
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "r", "--json", "--", "sh", "-c", &family(&folder)],
-    ));
+    let mut child = start_on(&servers, &["run", "r", "--json", "--", "sh", "-c", &family(&folder)]);
     let ids = folder.ids("ids", 2);
     forget_all(&servers);
     assert_eq!(ends(&mut child).code(), Some(79));
@@ -223,7 +216,7 @@ fn left_when_the_quorum_freezes(servers: &[RedisServer], resource: &str) -> Dura
     let arguments = [
         "run", resource, "--ttl", "2s", "--grace", "300ms", "--", "sh", "-c", &script,
     ];
-    let mut child = start(&multiredlock(servers, &arguments));
+    let mut child = start_on(servers, &arguments);
     let first: u64 = folder.lines("log", 1)[0].parse().unwrap();
     let (_, rest) = servers.split_first().unwrap();
     rest.iter().for_each(RedisServer::freeze);
@@ -265,10 +258,7 @@ fn a_crash_or_a_stop_of_this_program_does_not_leave_the_command_unprotected() {
     for (which, within) in [(Signal::SIGKILL, Duration::from_secs(5)), (Signal::SIGSTOP, LONG)] {
         let folder = Folder::new();
         let script = family(&folder);
-        let mut child = start(&multiredlock(
-            &servers,
-            &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script],
-        ));
+        let mut child = start_on(&servers, &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script]);
         let ids = folder.ids("ids", 2);
         signal(&child, which);
         let begin = Instant::now();
@@ -293,10 +283,7 @@ fn a_crash_or_a_stop_of_this_program_does_not_leave_the_command_unprotected() {
 #[test]
 fn a_command_that_stops_reading_is_no_trouble() {
     let servers = servers(3);
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "r", "--", "sh", "-c", "exec <&-; sleep 0.2"],
-    ));
+    let mut child = start_on(&servers, &["run", "r", "--", "sh", "-c", "exec <&-; sleep 0.2"]);
     // Nobody reads it: what counts is that nothing of it fails.
     let _ = child.stdin.take().unwrap().write_all(&vec![b'x'; 1 << 20]);
     assert_eq!(ends(&mut child).code(), Some(0));
@@ -346,7 +333,7 @@ fn who_left_the_process_group_is_ended_as_well() {
     let script = format!("setsid sh -c 'trap \"\" TERM; echo $$ >> {ids}; while :; do sleep 0.05; done' & wait");
     let arguments = ["run", "r", "--ttl", "3s", "--grace", "200ms", "--", "sh", "-c", &script];
     for which in [None, Some(Signal::SIGSTOP)] {
-        let mut child = start(&multiredlock(&servers, &arguments));
+        let mut child = start_on(&servers, &arguments);
         let ids = folder.ids("ids", 1);
         match which {
             Some(which) => signal(&child, which),
@@ -379,10 +366,7 @@ fn what_is_sent_to_a_whole_service_does_not_end_its_watchdog() {
     let servers = servers(3);
     let folder = Folder::new();
     let script = format!("trap '' TERM INT HUP; {}", family(&folder));
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script],
-    ));
+    let mut child = start_on(&servers, &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script]);
     let ids = folder.ids("ids", 2);
     let watchdog = watchdog_of(&child);
     for which in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
@@ -399,10 +383,7 @@ fn a_watchdog_that_was_stopped_holds_up_nothing() {
     let servers = servers(3);
     let folder = Folder::new();
     let script = format!("trap '' USR1; {}", family(&folder));
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script],
-    ));
+    let mut child = start_on(&servers, &["run", "r", "--ttl", "2s", "--", "sh", "-c", &script]);
     let ids = folder.ids("ids", 2);
     let watchdog = watchdog_of(&child);
     kill(watchdog, Signal::SIGSTOP).unwrap();
@@ -423,10 +404,10 @@ fn a_watchdog_that_was_stopped_holds_up_nothing() {
 fn a_watchdog_that_goes_on_hears_what_it_missed() {
     let servers = servers(3);
     let folder = Folder::new();
-    let mut child = start(&multiredlock(
+    let mut child = start_on(
         &servers,
         &["run", "r", "--ttl", "1s", "--", "sh", "-c", &family(&folder)],
-    ));
+    );
     let ids = folder.ids("ids", 2);
     let watchdog = watchdog_of(&child);
     kill(watchdog, Signal::SIGSTOP).unwrap();
@@ -472,10 +453,7 @@ fn a_command_that_was_stopped_on_purpose_stays_so_and_keeps_its_lock() {
         "echo $$ >> {0}; while :; do sleep 0.01; echo on >> {0}; done",
         folder.path("log")
     );
-    let mut child = start(&multiredlock(
-        &servers,
-        &["run", "r", "--ttl", "1s", "--", "sh", "-c", &script],
-    ));
+    let mut child = start_on(&servers, &["run", "r", "--ttl", "1s", "--", "sh", "-c", &script]);
     let id = Pid::from_raw(folder.lines("log", 2)[0].parse().unwrap());
     kill(id, Signal::SIGSTOP).unwrap();
     sleep(Duration::from_millis(100));
@@ -501,11 +479,11 @@ fn a_ttl_beyond_all_calendars_can_be_told() {
 fn a_wait_of_nothing_is_none() {
     let servers = servers(3);
     for wait in ["0s", "500ms"] {
-        let (code, _, stderr) = run(multiredlock(&servers, &["run", "r", "--wait", wait, "--", "true"]));
+        let (code, _, stderr) = run_on(&servers, &["run", "r", "--wait", wait, "--", "true"]);
         assert_eq!(code, 0, "{stderr}");
     }
-    let (_, _value, _) = run(multiredlock(&servers, &["lock", "r"]));
-    let (code, _, stderr) = run(multiredlock(&servers, &["run", "r", "--wait", "0s", "--", "true"]));
+    let (_, _value, _) = run_on(&servers, &["lock", "r"]);
+    let (code, _, stderr) = run_on(&servers, &["run", "r", "--wait", "0s", "--", "true"]);
     assert_eq!(code, 75, "{stderr}");
 }
 
@@ -532,11 +510,8 @@ fn a_group_that_is_down_holds_up_no_resource_of_another() {
 #[test]
 fn a_name_cannot_begin_another_line() {
     let servers = servers(3);
-    let (_, _value, _) = run(multiredlock(&servers, &["lock", "a\nb\u{1b}[2J"]));
-    let (code, _, stderr) = run(multiredlock(
-        &servers,
-        &["run", "a\nb\u{1b}[2J", "--no-wait", "--", "true"],
-    ));
+    let (_, _value, _) = run_on(&servers, &["lock", "a\nb\u{1b}[2J"]);
+    let (code, _, stderr) = run_on(&servers, &["run", "a\nb\u{1b}[2J", "--no-wait", "--", "true"]);
     assert_eq!((code, stderr.lines().count()), (75, 1), "{stderr}");
     assert!(stderr.contains("a\\nb\\u{1b}[2J"), "{stderr}");
 }

@@ -1,6 +1,6 @@
 //! Where the settings come from when several places have them: arguments, the environment, a file.
 
-use crate::common::{Folder, bare, multiredlock, run};
+use crate::common::{Folder, bare, multiredlock, run, run_on};
 use std::fs;
 use test_support::RedisServer;
 
@@ -97,10 +97,7 @@ fn the_credentials_of_a_file_go_to_no_server_that_it_does_not_name() {
     fs::write(&file, "username = \"locks\"\npassword = \"secret\"").unwrap();
     for servers in ["", "servers = []\n"] {
         fs::write(&file, format!("{servers}username = \"locks\"\npassword = \"secret\"")).unwrap();
-        let (code, told, stderr) = run(multiredlock(
-            std::slice::from_ref(&named),
-            &["--config", &file, "status"],
-        ));
+        let (code, told, stderr) = run_on(std::slice::from_ref(&named), &["--config", &file, "status"]);
         assert_eq!(code, 0, "{told}{stderr}");
     }
 }

@@ -1,6 +1,6 @@
 //! Bad input: one clear line, the documented exit code, nothing locked.
 
-use crate::common::{Folder, bare, multiredlock, run, servers};
+use crate::common::{Folder, bare, multiredlock, run, run_on, servers};
 use assert_cmd::Command;
 use serde_json::Value;
 use std::fs;
@@ -179,17 +179,17 @@ fn completions_and_man_pages_are_printed() {
 #[test]
 fn what_went_wrong_is_told_as_json_too() {
     let servers = servers(3);
-    let (_, value, _) = run(multiredlock(&servers, &["--id", "web-3", "lock", "r"]));
+    let (_, value, _) = run_on(&servers, &["--id", "web-3", "lock", "r"]);
     for arguments in [
         &["--json", "lock", "r", "--no-wait"][..],
         &["lock", "--json", "r", "--ttl", "30"],
         &["--json", "run", "r", "--", "no-such-command"],
         &["--json", "unlock", "r", "another"],
     ] {
-        let (code, _, stderr) = run(multiredlock(&servers, arguments));
+        let (code, _, stderr) = run_on(&servers, arguments);
         let told: Value = serde_json::from_str(&stderr).unwrap_or_else(|error| panic!("{error} in {stderr}"));
         assert_eq!(told["exit_code"], code, "{stderr}");
         assert!(told["error"].is_string() && told["message"].is_string(), "{stderr}");
     }
-    assert_eq!(run(multiredlock(&servers, &["unlock", "r", value.trim()])).0, 0);
+    assert_eq!(run_on(&servers, &["unlock", "r", value.trim()]).0, 0);
 }

@@ -1,7 +1,7 @@
 //! What is said without a terminal while one waits.
 
 use crate::{
-    common::{bare, multiredlock, run, servers, start},
+    common::{bare, run_on, servers, start, start_on},
     run::{ends, signal},
 };
 use nix::sys::signal::Signal;
@@ -42,9 +42,9 @@ fn hold(servers: &[RedisServer], value: &str) {
 #[test]
 fn a_line_is_written_when_the_holder_changes_and_at_most_one_in_ten_seconds() {
     let servers = servers(3);
-    let (_, value, _) = run(multiredlock(&servers, &["--id", "web-0", "lock", "r", "--ttl", "60s"]));
+    let (_, value, _) = run_on(&servers, &["--id", "web-0", "lock", "r", "--ttl", "60s"]);
     let value = value.trim();
-    let mut child = start(&multiredlock(&servers, &["run", "r", "--", "true"]));
+    let mut child = start_on(&servers, &["run", "r", "--", "true"]);
     let lines = lines(&mut child);
     let (first, line) = next(&lines);
     assert!(line.contains("waiting for `r`: held by web-0 since "), "{line}");
@@ -67,7 +67,7 @@ fn why_no_majority_is_reached_is_kept_up_to_date() {
     for server in &servers[1..] {
         server.crash();
     }
-    let mut child = start(&multiredlock(&servers, &["run", "r", "--", "true"]));
+    let mut child = start_on(&servers, &["run", "r", "--", "true"]);
     let lines = lines(&mut child);
     let (_, line) = next(&lines);
     assert_eq!(line.matches(": connection refused").count(), 2, "{line}");

@@ -1,6 +1,6 @@
 //! `watch` without a terminal: a line for each event.
 
-use crate::common::{multiredlock, servers, start};
+use crate::common::{multiredlock, servers, start, start_on};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -12,7 +12,7 @@ use test_support::RedisServer;
 #[test]
 fn each_event_is_a_line_until_it_is_interrupted() {
     let servers = servers(3);
-    let mut child = start(&multiredlock(&servers, &["watch"]));
+    let mut child = start_on(&servers, &["watch"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let first: Vec<String> = lines.by_ref().take(4).collect();
     assert!(
@@ -39,7 +39,7 @@ fn each_event_is_a_line_until_it_is_interrupted() {
 #[test]
 fn events_are_told_as_json() {
     let servers = servers(3);
-    let mut child = start(&multiredlock(&servers, &["watch", "--json"]));
+    let mut child = start_on(&servers, &["watch", "--json"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut told = |count: usize| -> Vec<Value> {
         let lines = lines.by_ref().take(count);
