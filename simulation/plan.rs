@@ -162,6 +162,13 @@ impl Plan {
             // Not the server on which others leave keys, which would come back.
             plan.replicated = Some((plan.littered + 1) % plan.servers.len());
         }
+        if plan.forgets_tokens {
+            // One clock is ahead by more than a short expiry, so that the server matters which the next token comes from.
+            let ahead = rng.gen_range(0..plan.servers.len());
+            for (place, server) in plan.servers.iter_mut().enumerate() {
+                server.ahead = if place == ahead { ms(700) } else { Duration::ZERO };
+            }
+        }
         if plan.is_crowded {
             plan.clients = rng.gen_range(8..=10);
             plan.workers = rng.gen_range(1..=3);

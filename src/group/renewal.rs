@@ -1,4 +1,4 @@
-//! What a renewal sends, and what it counts.
+//! What a renewal sends to all servers, and again to those that lost a key.
 
 use super::{
     lease::{Failed, Lease},
