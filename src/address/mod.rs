@@ -6,7 +6,7 @@ pub(crate) use node::{Node, Sentinels};
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-/// Which server: what tells it apart from the others in errors, events and logs. It holds no secret.
+/// The address of a server, as errors, events and logs show it. It holds no secret.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address(Arc<str>);
 
@@ -51,7 +51,7 @@ pub(crate) enum Endpoint {
         port: u16,
     },
     Unix(PathBuf),
-    /// A cluster, of which any of these nodes tells the others.
+    /// A cluster. Any of these nodes names the others.
     Cluster(Vec<Node>),
     /// Whichever master these name.
     Sentinel(Sentinels),

@@ -17,7 +17,7 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    /// Closes the handle for its users. Its tasks are told in another way.
+    /// Closes the client for its callers. `Core::shutdown` ends its tasks.
     pub(crate) fn close(&self) {
         self.under_way.close();
         for queues in &self.queues {

@@ -48,7 +48,7 @@ pub(crate) struct Core {
     pub(crate) remembered: Option<Remembered>,
     pub(crate) retry: Mutex<Retry>,
     pub(crate) monitor: Arc<Monitor>,
-    /// Tells the supervisors to end, by its value or by being dropped.
+    /// Ends the supervisors if it is true or dropped.
     pub(crate) shutdown: watch::Sender<bool>,
 }
 

@@ -171,7 +171,7 @@ impl Builder {
         self
     }
 
-    /// Sets the id of this client, at most 1024 bytes. It shows others who holds a resource.
+    /// Sets the id of this client, at most 1024 bytes. Other clients see it as the owner of a lock.
     ///
     /// Every lock's value begins with it. It is also the name of the connections in `CLIENT LIST`, in which characters that a
     /// name cannot contain become `_`.

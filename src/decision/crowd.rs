@@ -54,7 +54,7 @@ impl Crowd {
         }
     }
 
-    /// Whether the head looks who holds the resource before it asks for it: another client has probably been faster.
+    /// Whether the head probes the resource before it asks for it. In a crowd, another client has probably been faster.
     pub(crate) fn probes_first(&self) -> bool {
         self.window > 0 && self.rank != Rank::Overdue
     }

@@ -41,7 +41,7 @@ pub(crate) const POLITE: u32 = 3;
 pub(crate) struct Head {
     prospects: Prospects,
     plan: Plan,
-    /// Who held the resource or a part of its keys when it was last asked for, by fingerprints of the values.
+    /// The holders that the last votes named, by fingerprints of their values.
     holders: Vec<u64>,
     /// How many more races to be careful for.
     careful: u32,
@@ -74,7 +74,7 @@ enum Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Ask,
-    /// Look who holds the resource before asking for it: in a crowd, another waiter has probably been faster.
+    /// Probe the resource before asking for it. In a crowd, another client has probably been faster.
     Probe,
     /// Wait for a sign, or until then.
     Wait(Instant),
@@ -100,7 +100,7 @@ pub(crate) enum Handover {
 pub(crate) struct Conditions {
     /// How long an attempt takes.
     pub(crate) round_trip: Duration,
-    /// Whether it is told when a majority may have become free.
+    /// Whether servers report when a majority may have become free.
     pub(crate) is_tracked: bool,
 }
 

@@ -75,7 +75,7 @@ async fn explained(redlock: &Redlock, resource: &str, error: ReleaseError) -> Fa
     error.into()
 }
 
-/// Who holds the resource, in words, if a majority says so.
+/// The holder of the resource, in words, if a majority of the servers names it.
 pub(super) async fn holder(redlock: &Redlock, resource: &str) -> Option<String> {
     match redlock.owner(resource).await {
         Ok(Ownership::Held(holder)) => Some(held_by(&holder)),

@@ -1,4 +1,4 @@
-//! Who may speak to the servers: users and passwords, from the arguments or a file.
+//! Users and passwords, from the arguments or a file.
 
 use crate::common::{Folder, bare, run};
 use std::fs;

@@ -179,7 +179,7 @@ fn a_command_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
         );
     }
     assert_eq!(servers.iter().filter(|server| !server.keys().is_empty()).count(), 2);
-    // A minority of the servers does not show who holds a lock.
+    // One server is no majority, so no holder is known.
     servers[0].command(&["DEL", "r"]);
     for verb in ["unlock", "renew"] {
         let (code, _, stderr) = run_on(&servers, &[verb, "r", "another"]);

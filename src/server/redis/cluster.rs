@@ -255,7 +255,8 @@ impl Cluster {
     pub(super) fn given_up(
         self: &Arc<Self>,
         error: &Error,
-        (place, form): (Place, Form),
+        place: Place,
+        form: Form,
         replies: &Replies,
         then: impl FnOnce(Answer) + Send + 'static,
     ) {
@@ -504,7 +505,7 @@ mod tests {
             let place = Place { slot: 0, node: None };
             let (answered, answer) = std::sync::mpsc::channel();
             let then = move |answer| answered.send(answer).unwrap();
-            cluster.given_up(error, (place, super::super::SOURCE), &link.replies, then);
+            cluster.given_up(error, place, super::super::SOURCE, &link.replies, then);
             answer.recv().unwrap()
         };
         let sent = || timeout(Duration::from_millis(10), link.start(To::Only, "PING", Vec::new()));

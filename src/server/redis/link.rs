@@ -174,7 +174,7 @@ impl Link for RedisLink {
                 (Some(Ok(frame)), _) => wire::answer(&frame, name, command.operations.len(), form, keys),
                 (Some(Err(error)), Some((cluster, place))) => {
                     let then = move |answer| command.answer(answer);
-                    return cluster.given_up(&error, (place, form), &replies, then);
+                    return cluster.given_up(&error, place, form, &replies, then);
                 }
                 (Some(Err(_)) | None, _) => Answer::Lost,
             };
