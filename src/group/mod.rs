@@ -26,7 +26,7 @@ use crate::{
 use lease::{Failed, Locked};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
-use wait_queues::{AfterUnlock, WaitQueues};
+use wait_queues::{Next, WaitQueues};
 
 /// The servers that decide about the same resources, and the waiters for these.
 #[derive(Debug)]
@@ -72,30 +72,24 @@ impl Group {
         subject.lock_state.release();
         let unlock = Arc::new(Operation::unlock(subject, now, expires, self.servers.pipelines.len()));
         let keys = &unlock.keys;
-        let listener = match self
+        let next = self
             .queues
             .unlocked(keys, since, || self.servers.conditions().round_trip)
-        {
-            AfterUnlock::HandOver(waiter, listener) => {
-                match Attempt::new(&self.servers, keys, waiter.options, false, Some(&listener)) {
-                    Some(next) => {
-                        next.send(Some(&unlock));
-                        waiter.hand_over(next);
-                    }
-                    None => self.servers.submit(&[&unlock]),
-                }
-                Some(listener)
-            }
-            AfterUnlock::Told(listener) => {
-                self.servers.submit(&[&unlock]);
-                Some(listener)
-            }
-            AfterUnlock::Nobody => {
-                self.servers.submit(&[&unlock]);
-                None
-            }
+            .and_then(|next| {
+                let attempt = Attempt::new(&self.servers, keys, next.waiter.options, false, Some(&next.listener))?;
+                Some((next, attempt))
+            });
+        let knows = if let Some((Next { waiter, listener }, attempt)) = next {
+            attempt.send(Some(&unlock));
+            waiter.hand_over(attempt);
+            Some(listener)
+        } else {
+            self.servers.submit(&[&unlock]);
+            None
         };
-        self.servers.changes.removed_here(keys, listener.as_ref(), |_| true);
+        // Not before it was submitted, and a queue that leaves the keys to others hears of it too: while this thread was suspended
+        // the pause may have ended, and its head may have asked before the unlock.
+        self.servers.changes.removed_here(keys, knows.as_ref(), |_| true);
         unlock
     }
 

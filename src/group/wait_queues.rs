@@ -75,14 +75,11 @@ pub(super) struct Queue {
     pub(super) late: Vec<usize>,
 }
 
-/// What to do about the queue of keys that are unlocked here.
-pub(crate) enum AfterUnlock {
-    /// Ask for this waiter, behind the unlock.
-    HandOver(Arc<Waiter>, Arc<Listener>),
-    /// Its waiters know.
-    Told(Arc<Listener>),
-    /// It is told as every other queue.
-    Nobody,
+/// The waiter for which the client asks at once, right behind an unlock.
+pub(crate) struct Next {
+    pub(crate) waiter: Arc<Waiter>,
+    /// That of its queue, which does not have to hear of the unlock.
+    pub(crate) listener: Arc<Listener>,
 }
 
 impl WaitQueues {
@@ -155,28 +152,27 @@ impl WaitQueues {
         }
     }
 
-    /// Says what an unlock of these keys means for their queue. `since` then they were locked; `unit` is how long an attempt takes.
-    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> AfterUnlock {
+    /// Says who is next when these keys are unlocked here, if that is not left to the waiters. `since` then they were locked; `unit`
+    /// is how long an attempt takes.
+    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Option<Next> {
         let left_until = self.turn_ended(keys, since, unit);
         if self.count.load(Ordering::Acquire) == 0 {
-            return AfterUnlock::Nobody;
+            return None;
         }
         let mut queues = self.queues();
-        let Some(queue) = queues.by_keys.get_mut(keys) else {
-            return AfterUnlock::Nobody;
-        };
-        let Some(first) = queue.waiters.values().next().map(Arc::clone) else {
-            return AfterUnlock::Nobody;
-        };
-        let listener = Arc::clone(&queue.listening.listener);
+        let queue = queues.by_keys.get_mut(keys)?;
+        let waiter = queue.waiters.values().next().map(Arc::clone)?;
         match queue.head.unlocked(left_until) {
-            Handover::Next => AfterUnlock::HandOver(first, listener),
+            Handover::Next => Some(Next {
+                waiter,
+                listener: Arc::clone(&queue.listening.listener),
+            }),
             Handover::Yield => {
                 drop(queues);
-                first.woken.notify_one();
-                AfterUnlock::Told(listener)
+                waiter.woken.notify_one();
+                None
             }
-            Handover::Asking => AfterUnlock::Nobody,
+            Handover::Asking => None,
         }
     }
 

@@ -13,6 +13,7 @@ mod limits;
 mod observe;
 mod outlived;
 mod owner;
+mod preempted;
 mod remembered;
 mod renewal;
 mod restart;
