@@ -71,13 +71,27 @@ struct Run {
     violations: Vec<Violation>,
 }
 
-/// Faults of the simulated servers, besides those that the library is made to commit.
+/// Broken that the simulated servers, connections and clients break on purpose. Faults within the library are
+/// [`InjectedFault`](crate::fault_injection::InjectedFault)s.
 #[derive(Clone, Copy, Debug, Default)]
-struct Rules {
+#[expect(clippy::struct_excessive_bools, reason = "one is broken at a time")]
+struct Broken {
     /// Servers go on with what a client sent on an earlier connection after it made another.
     old_connections_live: bool,
-    /// They remove a key whatever its value is.
+    /// Servers remove a key whatever its value is.
     unlocks_anything: bool,
+    /// Servers say that they renewed a key which they put back.
+    healed_counted: bool,
+    /// Servers say that they have been up for long, and are the same as ever.
+    restart_hidden: bool,
+    /// Servers do not say that they were replicas.
+    promotion_hidden: bool,
+    /// Unlocks overtake what was sent before them.
+    unlocks_overtake: bool,
+    /// SETs whose answer was lost are sent again on the next connection.
+    sets_replayed: bool,
+    /// Clients allow for no drift.
+    drift_ignored: bool,
 }
 
 fn find_world() -> Option<Rc<World>> {
@@ -97,14 +111,14 @@ pub(crate) fn library_rng() -> Option<SmallRng> {
 }
 
 /// Runs one seed.
-fn run(seed: u64, rules: Rules) -> Run {
+fn run(seed: u64, broken: Broken) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     runtime.block_on(async {
-        let world = Rc::new(World::new(seed, rules));
+        let world = Rc::new(World::new(seed, broken));
         WORLD.set(Some(Rc::clone(&world)));
         let director = Process(0);
         director.spawn(network::carry());
@@ -177,12 +191,12 @@ async fn watch() {
 }
 
 impl World {
-    fn new(seed: u64, rules: Rules) -> Self {
+    fn new(seed: u64, broken: Broken) -> Self {
         let mut seeds = SmallRng::seed_from_u64(seed);
         let mut rng = || SmallRng::seed_from_u64(seeds.r#gen());
         let plan = Plan::new(&mut rng());
         let mut network = Network::new(&plan, rng());
-        network.rules = rules;
+        network.broken = broken;
         let addresses = network
             .nodes
             .iter()

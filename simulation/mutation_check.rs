@@ -1,7 +1,7 @@
 //! That the simulation finds what it looks for: each fault is committed on purpose, and has to be found.
 
 use super::{
-    Rules,
+    Broken,
     plan::Plan,
     report::{number, on_all_cores},
     run,
@@ -21,9 +21,12 @@ const FAULTS: [(Fault, &str); 30] = [
         Fault::Library(InjectedFault::UnansweredForgotten),
         "a SET whose answer was lost is forgotten",
     ),
-    (Fault::OldConnectionLives, "the connection before is not ended"),
     (
-        Fault::Library(InjectedFault::UnlockOvertakes),
+        Fault::Around(|broken| broken.old_connections_live = true),
+        "the connection before is not ended",
+    ),
+    (
+        Fault::Around(|broken| broken.unlocks_overtake = true),
         "an unlock overtakes the SETs that wait",
     ),
     (
@@ -31,7 +34,7 @@ const FAULTS: [(Fault, &str); 30] = [
         "a key is set after its unlock",
     ),
     (
-        Fault::Library(InjectedFault::SetsReplayed),
+        Fault::Around(|broken| broken.sets_replayed = true),
         "SETs are sent again after a reconnection",
     ),
     (
@@ -47,7 +50,7 @@ const FAULTS: [(Fault, &str); 30] = [
         "no more servers are asked than are needed",
     ),
     (
-        Fault::Library(InjectedFault::DriftIgnored),
+        Fault::Around(|broken| broken.drift_ignored = true),
         "the drift is not taken off the validity",
     ),
     (
@@ -59,7 +62,7 @@ const FAULTS: [(Fault, &str); 30] = [
         "the validity is not checked at the end",
     ),
     (
-        Fault::Library(InjectedFault::HealedCounted),
+        Fault::Around(|broken| broken.healed_counted = true),
         "a renewal counts the keys that it puts back",
     ),
     (
@@ -83,7 +86,7 @@ const FAULTS: [(Fault, &str); 30] = [
         "a waiter that leaves wakes nobody",
     ),
     (
-        Fault::Library(InjectedFault::RestartUnguarded),
+        Fault::Around(|broken| broken.restart_hidden = true),
         "a server that forgot votes at once",
     ),
     (
@@ -119,14 +122,17 @@ const FAULTS: [(Fault, &str); 30] = [
         "a client that was overtaken in a crowd does not come first",
     ),
     (
-        Fault::Library(InjectedFault::HistoryTrusted),
+        Fault::Around(|broken| broken.promotion_hidden = true),
         "a promoted replica whose history is unknown votes at once",
     ),
     (
         Fault::Library(InjectedFault::FenceForgottenSoon),
         "a fence expires while its token is ahead of the clock",
     ),
-    (Fault::UnlocksAnything, "an unlock removes the key of another"),
+    (
+        Fault::Around(|broken| broken.unlocks_anything = true),
+        "an unlock removes the key of another",
+    ),
 ];
 
 #[derive(Clone, Copy)]
@@ -134,9 +140,8 @@ enum Fault {
     Library(InjectedFault),
     /// Of the library, to be found in such runs.
     Where(InjectedFault, fn(&Plan) -> bool),
-    /// Of the servers, which do what the library asks them to prevent.
-    OldConnectionLives,
-    UnlocksAnything,
+    /// Of what is around the library: servers, connections, options.
+    Around(fn(&mut Broken)),
 }
 
 /// With as many seeds as `scripts/simulate --mutation-check` allows every fault is found, with those of the other tests most are.
@@ -166,18 +171,17 @@ fn faults_on_purpose_are_found() {
 
 /// How many seeds it took to find a fault, and which rule it broke.
 fn find(fault: Fault, most: u64) -> Option<(u64, &'static str)> {
-    let (mut rules, mut counts): (_, fn(&Plan) -> bool) = (Rules::default(), |_| true);
+    let (mut broken, mut counts): (_, fn(&Plan) -> bool) = (Broken::default(), |_| true);
     match fault {
         Fault::Where(fault, of) => {
             InjectedFault::commit(Some(fault));
             counts = of;
         }
         Fault::Library(fault) => InjectedFault::commit(Some(fault)),
-        Fault::OldConnectionLives => rules.old_connections_live = true,
-        Fault::UnlocksAnything => rules.unlocks_anything = true,
+        Fault::Around(break_rule) => break_rule(&mut broken),
     }
     let found = (0..most).find_map(|seed| {
-        let run = run(seed, rules);
+        let run = run(seed, broken);
         let violation = run.violations.first().filter(|_| counts(&run.plan))?;
         Some((seed + 1, violation.rule))
     });

@@ -1,6 +1,6 @@
 //! Many seeds, on all cores, or the history of one. `scripts/simulate` sets what is to be run by variables of the environment.
 
-use super::{Rules, Run, run};
+use super::{Broken, Run, run};
 use std::{
     env, iter,
     ops::Range,
@@ -19,7 +19,7 @@ const TOLD: usize = 10;
 #[test]
 fn nothing_that_must_not_be_happens_in_any_run() {
     if let Some(seed) = number("SIMULATE_SEED") {
-        let run = run(seed, Rules::default());
+        let run = run(seed, Broken::default());
         print!("{}", run.history);
         println!("{:#?}", run.plan);
         assert!(run.violations.is_empty(), "{}", told(seed, &run));
@@ -45,7 +45,7 @@ fn nothing_that_must_not_be_happens_in_any_run() {
 #[test]
 fn a_seed_is_repeated_exactly() {
     for seed in 0..20 {
-        let [first, second] = [0, 1].map(|_| run(seed, Rules::default()).history.to_string());
+        let [first, second] = [0, 1].map(|_| run(seed, Broken::default()).history.to_string());
         assert!(first == second, "seed {seed}");
         assert!(first.lines().count() > 20, "seed {seed} does next to nothing");
     }
@@ -53,7 +53,7 @@ fn a_seed_is_repeated_exactly() {
 
 fn failures(seeds: Range<u64>) -> Vec<String> {
     on_all_cores(seeds, |seed| {
-        let Ok(run) = catch_unwind(|| run(seed, Rules::default())) else {
+        let Ok(run) = catch_unwind(|| run(seed, Broken::default())) else {
             super::abandon();
             return Some(format!("seed {seed}: a panic"));
         };

@@ -7,26 +7,18 @@ pub(crate) enum InjectedFault {
     NoUndo,
     /// A SET whose answer was lost with its connection is forgotten.
     UnansweredForgotten,
-    /// An unlock is sent before the SETs that wait.
-    UnlockOvertakes,
     /// A key may be set after it was unlocked.
     SetAfterUnlock,
-    /// SETs whose answer was lost are sent once more.
-    SetsReplayed,
     /// Unlocks for a server that is down are forgotten.
     LateUnlocksDropped,
     /// A round waits for every server.
     WaitsForAll,
     /// Only as many servers as are needed are asked.
     AsksNoMoreThanNeeded,
-    /// The drift is not taken off the validity.
-    DriftIgnored,
     /// Time is read when the votes are there.
     ClockReadLate,
     /// The validity is not checked before a lock is handed out.
     NoLastCheck,
-    /// A renewal counts the keys that it puts back.
-    HealedCounted,
     /// One vote less than a majority is enough.
     QuorumTooSmall,
     /// Servers that cannot be reached are said to hold the resource for another.
@@ -37,8 +29,6 @@ pub(crate) enum InjectedFault {
     CloseUnheard,
     /// A waiter that leaves wakes nobody.
     NextNotWoken,
-    /// A server that was started again votes at once.
-    RestartUnguarded,
     /// The largest token is taken as it is, without a second round.
     PlainMaximum,
     /// A SET whose answer was lost is undone when its TTL is over, though its lock may have been handed over.
@@ -51,8 +41,6 @@ pub(crate) enum InjectedFault {
     OvertakenNotOverdue,
     /// The builder accepts a fence expiry within which a token may be ahead of the clock.
     FenceForgottenSoon,
-    /// A server that was a replica, and no longer reports its history, counts as one that was always a master.
-    HistoryTrusted,
     /// A guard is renewed at a third of its TTL, whatever is left of its validity.
     RenewsAtThirdOfTtl,
     /// A grant that comes after the decision tells the waiter nothing.

@@ -13,7 +13,7 @@ use super::{
     tasks::Process,
     world,
 };
-use crate::{ConfigError, Event, LockError, Ownership, Redlock, ServerVote, Vote};
+use crate::{ConfigError, Drift, Event, LockError, Ownership, Redlock, ServerVote, Vote};
 use rand::{Rng, rngs::SmallRng};
 use std::{
     future::{Future, IntoFuture},
@@ -43,7 +43,11 @@ pub(super) fn start() {
     let mut builder = Redlock::builder()
         .servers(servers)
         .id(format!("c{}", client.0))
-        .drift(plan.drift)
+        .drift(if world.network.borrow().broken.drift_ignored {
+            Drift::factor(0.0)
+        } else {
+            plan.drift
+        })
         .heartbeat_interval(plan.heartbeat)
         .heartbeat_timeout(plan.heartbeat)
         .reconnect(Duration::from_millis(20), LONGEST_PAUSE);

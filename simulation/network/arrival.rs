@@ -5,7 +5,7 @@ use crate::{
     decision::DownReason,
     server::{
         Operation, Verb,
-        link::{Answer, Change},
+        link::{Answer, Change, Outcome},
     },
     simulation::history::{Bits, Did, Happened, History},
 };
@@ -45,7 +45,7 @@ impl Network {
                 let outcomes: Vec<_> = operations
                     .iter()
                     .map(|operation| {
-                        if self.rules.unlocks_anything && operation.verb == Verb::Unlock {
+                        if self.broken.unlocks_anything && operation.verb == Verb::Unlock {
                             operation.keys.as_slice().iter().for_each(|key| node.server.forget(key));
                         }
                         let outcome = node.server.run(operation, connection);
@@ -59,7 +59,12 @@ impl Network {
                             did: Did::from(&outcome),
                             stands: node.server.expires(operation).map(|until| history.millis(until)),
                         });
-                        outcome
+                        match outcome {
+                            Outcome::Missing if operation.verb == Verb::Renew && self.broken.healed_counted => {
+                                Outcome::Done
+                            }
+                            outcome => outcome,
+                        }
                     })
                     .collect();
                 Reply::Ran(number, outcomes)
@@ -88,7 +93,7 @@ impl Network {
             client_has_it,
             ..
         } = self.wires[wire];
-        if client_has_it && !self.rules.old_connections_live {
+        if client_has_it && !self.broken.old_connections_live {
             // A client ends the connection before, whose commands may still be on their way.
             for (number, other) in self.wires.iter_mut().enumerate() {
                 if number != wire && other.client == client && other.server == server {
@@ -98,10 +103,14 @@ impl Network {
             }
         }
         let node = &self.nodes[server];
-        let life = Life {
-            run_id: format!("{server}-{}", node.life),
-            uptime: node.started.elapsed(),
-            was_replica: node.was_replica,
+        let life = if self.broken.restart_hidden {
+            Life::of_one_that_never_stopped(server)
+        } else {
+            Life {
+                run_id: format!("{server}-{}", node.life),
+                uptime: node.started.elapsed(),
+                was_replica: node.was_replica && !self.broken.promotion_hidden,
+            }
         };
         self.wires[wire].life = node.life;
         self.send(wire, What::Back(Reply::Welcome(life)));

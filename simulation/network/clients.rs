@@ -91,6 +91,18 @@ impl Network {
             wire.commands
         };
         self.send(wire, What::Run(number, operations));
+        // Behind the undo of those that nobody owns.
+        for set in self.lost_sets.remove(&(client, server)).unwrap_or_default() {
+            let value = history.value(&set.value);
+            history.note(Happened::Sent {
+                client,
+                server,
+                verb: set.verb,
+                value,
+                idle: Bits::default(),
+            });
+            self.send(wire, What::Run(0, [set].into()));
+        }
     }
 
     /// To which servers a client can send at once, and could when an operation was submitted.
@@ -146,7 +158,18 @@ impl Network {
         ended.ended = None;
         ended.pings.clear();
         let lost = std::mem::take(&mut ended.unanswered);
+        let (client, server) = (ended.client, ended.server);
         for command in lost.into_values() {
+            if self.broken.sets_replayed {
+                let sets = command
+                    .operations
+                    .iter()
+                    .filter(|operation| operation.verb == Verb::Lock);
+                self.lost_sets
+                    .entry((client, server))
+                    .or_default()
+                    .extend(sets.cloned());
+            }
             self.lose(wire, command);
         }
         if self.rng.gen_bool(0.5) {

@@ -9,11 +9,11 @@ mod travel;
 
 pub(super) use travel::carry;
 
-use super::{Rules, nemesis::Strike, plan::Plan, tasks::Process};
+use super::{Broken, nemesis::Strike, plan::Plan, tasks::Process};
 use crate::{
     decision::DownReason,
     server::{
-        Operation,
+        Operation, Verb,
         link::{Change, Command, Outcome},
         memory::{MemoryServer, Replica},
     },
@@ -48,11 +48,13 @@ pub(super) struct Network {
     rest: Vec<What>,
     /// Keys that others wait to set.
     left: Vec<Strike>,
+    /// SETs to send again, if that rule is broken.
+    lost_sets: BTreeMap<(Process, usize), Vec<Arc<Operation>>>,
     sent: u64,
     latency: (u64, u64),
     waker: Option<Waker>,
     rng: SmallRng,
-    pub(super) rules: Rules,
+    pub(super) broken: Broken,
 }
 
 /// A server, and how its process is.
@@ -151,6 +153,14 @@ fn long_ago() -> Instant {
 }
 
 impl Life {
+    fn of_one_that_never_stopped(server: usize) -> Self {
+        Self {
+            run_id: format!("{server}-1"),
+            uptime: long_ago().elapsed(),
+            was_replica: false,
+        }
+    }
+
     /// What the server answers to INFO.
     ///
     /// A replica that was promoted long enough ago, or whose backlog was freed at once, no longer reports the history before.
@@ -196,11 +206,12 @@ impl Network {
             crossings: Vec::new(),
             rest: Vec::new(),
             left: Vec::new(),
+            lost_sets: BTreeMap::new(),
             sent: 0,
             latency: plan.latency,
             waker: None,
             rng,
-            rules: Rules::default(),
+            broken: Broken::default(),
         }
     }
 
@@ -216,6 +227,7 @@ impl Network {
             std::mem::take(&mut self.messages),
             std::mem::take(&mut self.rest),
             std::mem::take(&mut self.waiting),
+            std::mem::take(&mut self.lost_sets),
         )
     }
 
@@ -223,6 +235,13 @@ impl Network {
     pub(super) fn connections(&self, client: Process) -> usize {
         let of_client = self.wires.iter().filter(|wire| wire.client == client);
         of_client.filter(|wire| wire.client_has_it).count()
+    }
+}
+
+impl What {
+    /// Whether this is an unlock.
+    fn unlocks(&self) -> bool {
+        matches!(self, Self::Run(_, operations) if operations.iter().any(|operation| operation.verb == Verb::Unlock))
     }
 }
 

@@ -24,8 +24,13 @@ impl Network {
         } else {
             &mut wire_of.last_from
         };
-        *last_due = (*last_due).max(Instant::now() + takes);
-        let due = *last_due;
+        let now = Instant::now();
+        let due = if self.broken.unlocks_overtake && what.unlocks() {
+            now
+        } else {
+            *last_due = (*last_due).max(now + takes);
+            *last_due
+        };
         self.push(due, wire, what);
     }
 

@@ -1,6 +1,5 @@
 //! What is left of a ttl once the round and the drift between the clocks are taken off.
 
-use crate::fault_injection::InjectedFault;
 use std::time::Duration;
 
 /// The longest ttl that is accepted: in milliseconds the largest whole number that a script of Redis holds exactly,
@@ -101,12 +100,7 @@ impl Ttl {
 
     /// The ttl less its drift: what a lock that took no time at all would be valid for.
     pub(crate) fn promised(self) -> Duration {
-        let drift = if InjectedFault::DriftIgnored.is_on() {
-            Duration::ZERO
-        } else {
-            self.drift
-        };
-        self.duration().saturating_sub(drift)
+        self.duration().saturating_sub(self.drift)
     }
 
     /// The same drift of a shorter ttl, of which there may be nothing left.

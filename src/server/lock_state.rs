@@ -84,9 +84,7 @@ impl LockState {
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.released.load(Ordering::Acquire)
-            && !InjectedFault::SetAfterUnlock.is_on()
-            && !InjectedFault::UnlockOvertakes.is_on()
+        self.released.load(Ordering::Acquire) && !InjectedFault::SetAfterUnlock.is_on()
     }
 
     /// Notes that keys are set for it here.

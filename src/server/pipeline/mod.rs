@@ -17,7 +17,6 @@ use super::{
 use crate::{
     clock::micros,
     decision::{DownReason, Holder, Refusal, Vote, tally::Decision},
-    fault_injection::InjectedFault,
     metrics,
 };
 use state::{Batch, State, says_replica};
@@ -61,13 +60,7 @@ impl Pipeline {
             for operation in operations {
                 let reason = match &state.link {
                     Ok(_) if state.is_full_for(operation) => DownReason::Busy,
-                    Ok(_)
-                        if state.ready_at.is_some()
-                            && operation.verb == Verb::Lock
-                            && !InjectedFault::RestartUnguarded.is_on() =>
-                    {
-                        state.restarted()
-                    }
+                    Ok(_) if state.ready_at.is_some() && operation.verb == Verb::Lock => state.restarted(),
                     Ok(_) => {
                         state.pending.push_behind(operations[0], operation);
                         continue;
@@ -379,7 +372,6 @@ fn vote(operation: &Operation, server: usize, outcome: Outcome) -> Vote {
             Vote::Granted
         }
         Outcome::Done | Outcome::Fenced(_) => Vote::Refused(Refusal::parse("the answer is none of those expected")),
-        Outcome::Missing if operation.verb == Verb::Renew && InjectedFault::HealedCounted.is_on() => Vote::Granted,
         Outcome::Missing => Vote::Missing,
         Outcome::Held { value, pttl } => {
             let remaining = u64::try_from(pttl).ok().map(Duration::from_millis);

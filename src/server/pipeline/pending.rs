@@ -1,9 +1,6 @@
 //! What waits to be sent to one server: in the order of submission, but for what may overtake the rest.
 
-use crate::{
-    fault_injection::InjectedFault,
-    server::operation::{Operation, Verb},
-};
+use crate::server::operation::{Operation, Verb};
 use std::{collections::VecDeque, sync::Arc};
 
 /// The most keys in one command. A script blocks the server while it runs, some 2 to 3 µs a key.
@@ -47,11 +44,7 @@ impl Pending {
         } else {
             &mut self.plain
         };
-        if InjectedFault::UnlockOvertakes.is_on() && operation.verb == Verb::Unlock {
-            class.push_front(Arc::clone(operation));
-        } else {
-            class.push_back(Arc::clone(operation));
-        }
+        class.push_back(Arc::clone(operation));
     }
 
     pub(super) fn push(&mut self, operation: &Arc<Operation>) {

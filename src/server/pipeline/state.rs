@@ -117,11 +117,6 @@ impl State {
         } else {
             unanswered
         };
-        if InjectedFault::SetsReplayed.is_on() {
-            for set in &unanswered {
-                self.pending.push(set);
-            }
-        }
         // The value of any other may have been handed over: another client may count on this key, and renew it.
         if old_connection_lives {
             let shortening = unanswered.iter().filter(|operation| operation.shortens());

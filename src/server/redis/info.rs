@@ -1,6 +1,6 @@
 //! What INFO tells about a server.
 
-use crate::{fault_injection::InjectedFault, server::link::Facts};
+use crate::server::link::Facts;
 use std::time::Duration;
 
 /// By how much the uptime may be too long: it is the difference of two times that are cut to whole seconds.
@@ -49,7 +49,7 @@ pub(super) fn time_as_master(info: &str, backlog_ttl: Option<Duration>) -> Durat
 /// that it received as a replica are counted. There the offset proves nothing: with `appendonly yes` it grows without
 /// replicas from 7.2 on. Before, a master that has an offset but no backlog took part in a replication.
 fn gave_up_history(info: &str) -> bool {
-    if remembers_history(info) || InjectedFault::HistoryTrusted.is_on() {
+    if remembers_history(info) {
         return false;
     }
     let is_positive = |name: &str| field(info, name).map(|number| number != "0");
