@@ -1,11 +1,13 @@
 //! Redis and Valkey servers for tests and measurements: each is a process on a port and in a directory of its own, which
-//! ends when its value is dropped, also when a test panics. Around them: proxies, fake servers and certificates.
+//! ends when its value is dropped, also when a test panics. Around them: proxies, fake servers and certificates, and the comparison
+//! of what clients believed to hold.
 //!
 //! The program is taken from `REDIS_SERVER`, or else is the `redis-server` on the search path. This crate does not know
 //! the library that it helps to test.
 
 mod client;
 mod fake;
+pub mod holdings;
 mod listener;
 mod network;
 mod place;
