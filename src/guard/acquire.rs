@@ -3,17 +3,25 @@
 use super::{Guard, Loss, Settings};
 use crate::{
     client::{Core, Options, Prepared},
-    decision::{Drift, Vote},
+    decision::Vote,
     group::{
         AttemptOptions, Group, Stopped, Ticket,
         lease::{Failed, Locked},
     },
     lock::Lock,
     metrics,
-    request::{BoxFuture, LockError, lock::refused, outcome},
+    request::{Deferred, LockError, fenced_setter, lock::refused, option_setters, outcome},
     resource::Resources,
 };
-use std::{fmt, future::IntoFuture, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep},
@@ -44,7 +52,9 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// It is cancel-safe: dropping the future at any point leaves the line, and nothing locked. Poll it until then: while it
 /// stands first in line nobody behind it gets a turn.
 #[must_use = "requests do nothing unless awaited"]
-pub struct AcquireRequest {
+pub struct AcquireRequest(Deferred<Parameters, Result<Guard, LockError>>);
+
+struct Parameters {
     core: Arc<Core>,
     resources: Resources,
     waits: bool,
@@ -53,49 +63,32 @@ pub struct AcquireRequest {
     max_hold: Option<Duration>,
 }
 
+option_setters!(AcquireRequest);
+fenced_setter!(AcquireRequest);
+
 impl AcquireRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, waits: bool) -> Self {
-        Self {
+        Self(Deferred::new(Parameters {
             resources,
             waits,
             within: None,
             options: core.options(ttl),
             max_hold: None,
             core,
-        }
+        }))
     }
 
     /// Waits no longer than this. Without it, it waits for as long as it takes. It means nothing to
     /// [`try_acquire`](crate::Redlock::try_acquire), which never waits in line.
     pub fn within(mut self, longest: Duration) -> Self {
-        self.within = Some(longest);
+        self.0.parameters().within = Some(longest);
         self
     }
 
     /// Stops renewing once the guard has been held for this long, at least the ttl. It is lost when what it was renewed for
     /// last is over, at most a ttl later.
     pub fn max_hold(mut self, longest: Duration) -> Self {
-        self.max_hold = Some(longest);
-        self
-    }
-
-    /// Sets the drift of this guard, for its renewals too.
-    pub fn drift(mut self, drift: Drift) -> Self {
-        self.options.drift = drift;
-        self
-    }
-
-    /// Sets how long a server may leave an operation of this request unanswered, for its renewals too,
-    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
-    pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.options.round_timeout = Some(timeout);
-        self
-    }
-
-    /// Gives the lock a [token](Guard::token) that is larger than that of every fenced lock granted on the resource before,
-    /// as [`Builder::fenced`](crate::Builder::fenced) does for all.
-    pub fn fenced(mut self) -> Self {
-        self.options.fenced = true;
+        self.0.parameters().max_hold = Some(longest);
         self
     }
 
@@ -112,7 +105,7 @@ impl AcquireRequest {
     ///
     /// Dropping the future drops `work` where it is and releases the lock.
     pub async fn using<T>(self, work: impl AsyncFnOnce(&Guard) -> T) -> Result<T, UsingError> {
-        let guard = self.run().await?;
+        let guard = self.await?;
         let result = tokio::select! {
             biased;
             loss = guard.lost() => return Err(loss.into()),
@@ -145,7 +138,7 @@ impl AcquireRequest {
         T: Send + 'static,
         F: FnOnce(&Guard) -> T + Send + 'static,
     {
-        let guard = self.run().await?;
+        let guard = self.await?;
         let run = move || {
             let result = work(&guard);
             let outcome = match guard.loss() {
@@ -166,7 +159,9 @@ impl AcquireRequest {
             },
         }
     }
+}
 
+impl Parameters {
     async fn run(self) -> Result<Guard, LockError> {
         let span = debug_span!("acquire", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty);
         let started = Instant::now();
@@ -250,23 +245,25 @@ async fn time_is_up(within: Option<Duration>) {
     }
 }
 
-impl IntoFuture for AcquireRequest {
+impl Future for AcquireRequest {
     type Output = Result<Guard, LockError>;
-    type IntoFuture = BoxFuture<Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx, Parameters::run)
     }
 }
 
 impl fmt::Debug for AcquireRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AcquireRequest")
-            .field("resource", &self.resources)
-            .field("ttl", &self.options.ttl)
-            .field("within", &self.within)
-            .field("max_hold", &self.max_hold)
-            .finish_non_exhaustive()
+        let mut request = f.debug_struct("AcquireRequest");
+        if let Some(parameters) = self.0.get() {
+            request
+                .field("resource", &parameters.resources)
+                .field("ttl", &parameters.options.ttl)
+                .field("within", &parameters.within)
+                .field("max_hold", &parameters.max_hold);
+        }
+        request.finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Loss, Settings, held::Held};
 use crate::{
     decision::{Vote, tally::is_lost},
     fault_injection::InjectedFault,
-    request::{RenewError, RenewRequest},
+    request::{RenewError, Renewal},
     server::Listening,
 };
 use std::{sync::Arc, time::Duration};
@@ -106,7 +106,11 @@ impl Keeper<'_> {
 
     async fn renew(&self) -> Renewed {
         let options = self.held.settings.options;
-        let request = RenewRequest::with(Arc::clone(&self.held.core), self.held.lock(), options);
+        let request = Renewal {
+            core: Arc::clone(&self.held.core),
+            lock: self.held.lock(),
+            options,
+        };
         let error = match request.renew().await {
             Ok(lock) => {
                 self.held.renewed(lock);

@@ -1,10 +1,10 @@
 //! A lock that is asked for.
 
-use super::{BoxFuture, outcome};
+use super::{Deferred, fenced_setter, option_setters, outcome};
 use crate::{
     client::{Core, Invalid, Options, Prepared},
     decision::{
-        Drift, Failure, InvalidTtl, Owner, Retry, majority,
+        Failure, InvalidTtl, Owner, Retry, majority,
         tally::{is_held, leading_holder, reachable, retry_after},
     },
     group::{AttemptOptions, Servers, lease::Failed},
@@ -12,7 +12,14 @@ use crate::{
     metrics, random,
     resource::{InvalidResource, Resources},
 };
-use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, Span, debug_span, field::Empty};
 
@@ -33,49 +40,36 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 ///
 /// It is cancel-safe: dropping the future at any point leaves nothing locked. Unlocks are sent for whatever was asked for.
 #[must_use = "requests do nothing unless awaited"]
-pub struct LockRequest {
+pub struct LockRequest(Deferred<Parameters, Result<Lock, LockError>>);
+
+struct Parameters {
     core: Arc<Core>,
     resources: Resources,
     retry: Retry,
     options: Options,
 }
 
+option_setters!(LockRequest);
+fenced_setter!(LockRequest);
+
 impl LockRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources, ttl: Duration, retry: Retry) -> Self {
-        Self {
+        Self(Deferred::new(Parameters {
             resources,
             retry,
             options: core.options(ttl),
             core,
-        }
+        }))
     }
 
-    /// Sets the retry policy of this call.
+    /// Sets the retry policy of this call. The default is that of the client.
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.0.parameters().retry = retry;
         self
     }
+}
 
-    /// Sets the drift of this call.
-    pub fn drift(mut self, drift: Drift) -> Self {
-        self.options.drift = drift;
-        self
-    }
-
-    /// Sets how long a server may leave an operation of this request unanswered,
-    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
-    pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.options.round_timeout = Some(timeout);
-        self
-    }
-
-    /// Gives the lock a [token](Lock::token) that is larger than that of every fenced lock granted on the resource before,
-    /// as [`Builder::fenced`](crate::Builder::fenced) does for all.
-    pub fn fenced(mut self) -> Self {
-        self.options.fenced = true;
-        self
-    }
-
+impl Parameters {
     async fn run(self) -> Result<Lock, LockError> {
         let span = debug_span!("lock", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty, rounds = Empty);
         let started = Instant::now();
@@ -159,22 +153,24 @@ pub(crate) fn refused(
     }
 }
 
-impl IntoFuture for LockRequest {
+impl Future for LockRequest {
     type Output = Result<Lock, LockError>;
-    type IntoFuture = BoxFuture<Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx, Parameters::run)
     }
 }
 
 impl fmt::Debug for LockRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockRequest")
-            .field("resource", &self.resources)
-            .field("ttl", &self.options.ttl)
-            .field("retry", &self.retry)
-            .finish_non_exhaustive()
+        let mut request = f.debug_struct("LockRequest");
+        if let Some(parameters) = self.0.get() {
+            request
+                .field("resource", &parameters.resources)
+                .field("ttl", &parameters.options.ttl)
+                .field("retry", &parameters.retry);
+        }
+        request.finish_non_exhaustive()
     }
 }
 

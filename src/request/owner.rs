@@ -1,6 +1,6 @@
 //! Looking who holds a resource.
 
-use super::BoxFuture;
+use super::Deferred;
 use crate::{
     client::{Core, not_zero},
     decision::{
@@ -9,7 +9,14 @@ use crate::{
     },
     resource::{InvalidResource, Resources},
 };
-use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Who holds a resource, by the answers of a majority at one moment. It may have changed since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +59,9 @@ pub struct Survey {
 ///
 /// It does nothing but ask.
 #[must_use = "requests do nothing unless awaited"]
-pub struct OwnerRequest {
+pub struct OwnerRequest(Deferred<Parameters, Result<Ownership, OwnerError>>);
+
+struct Parameters {
     core: Arc<Core>,
     resources: Resources,
     round_timeout: Option<Duration>,
@@ -60,17 +69,17 @@ pub struct OwnerRequest {
 
 impl OwnerRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources) -> Self {
-        Self {
+        Self(Deferred::new(Parameters {
             round_timeout: core.round_timeout,
             core,
             resources,
-        }
+        }))
     }
 
     /// Sets how long it waits for the answers that would settle it; 1 s unless it is set for the handle. It must be longer than
     /// 0.
     pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.round_timeout = Some(timeout);
+        self.0.parameters().round_timeout = Some(timeout);
         self
     }
 
@@ -85,13 +94,15 @@ impl OwnerRequest {
     ///
     /// It does nothing but ask.
     pub async fn survey(self) -> Result<Survey, OwnerError> {
-        let failure = self.ask(|_| false).await?;
+        let failure = self.0.into_parameters().ask(|_| false).await?;
         Ok(Survey {
             votes: failure.votes.clone(),
             ownership: settle(failure),
         })
     }
+}
 
+impl Parameters {
     async fn run(self) -> Result<Ownership, OwnerError> {
         self.ask(|votes| verdict(votes).is_some()).await.map(settle)
     }
@@ -133,20 +144,21 @@ fn verdict(votes: &[Vote]) -> Option<Ownership> {
     (count(votes, |vote| *vote == Vote::Missing) >= needed).then_some(Ownership::Free)
 }
 
-impl IntoFuture for OwnerRequest {
+impl Future for OwnerRequest {
     type Output = Result<Ownership, OwnerError>;
-    type IntoFuture = BoxFuture<Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx, Parameters::run)
     }
 }
 
 impl fmt::Debug for OwnerRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnerRequest")
-            .field("resource", &self.resources)
-            .finish_non_exhaustive()
+        let mut request = f.debug_struct("OwnerRequest");
+        if let Some(parameters) = self.0.get() {
+            request.field("resource", &parameters.resources);
+        }
+        request.finish_non_exhaustive()
     }
 }
 

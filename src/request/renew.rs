@@ -1,15 +1,22 @@
 //! A renewal that is asked for.
 
-use super::{BoxFuture, outcome};
+use super::{Deferred, option_setters, outcome};
 use crate::{
     client::{Core, Invalid, Options, Prepared},
-    decision::{Drift, Failure, InvalidTtl, Vote, tally::is_lost},
+    decision::{Failure, InvalidTtl, Vote, tally::is_lost},
     group::lease::{Failed, Locked},
     lock::Lock,
     metrics,
     resource::InvalidResource,
 };
-use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tracing::{Instrument, debug_span, field::Empty};
 
 /// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
@@ -30,11 +37,16 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// A dropped future may have renewed the lock on some of the servers. The lock is as valid as it was, unless the new ttl ends
 /// sooner than the old one: then no copy of the lock is valid for longer than the new ttl promises.
 #[must_use = "requests do nothing unless awaited"]
-pub struct RenewRequest {
-    core: Arc<Core>,
-    lock: Lock,
-    options: Options,
+pub struct RenewRequest(Deferred<Renewal, Result<Lock, RenewError>>);
+
+/// A renewal with its parameters.
+pub(crate) struct Renewal {
+    pub(crate) core: Arc<Core>,
+    pub(crate) lock: Lock,
+    pub(crate) options: Options,
 }
+
+option_setters!(RenewRequest);
 
 impl RenewRequest {
     pub(crate) fn new(core: Arc<Core>, lock: Lock, ttl: Duration) -> Self {
@@ -42,27 +54,11 @@ impl RenewRequest {
             fenced: lock.token().is_some(),
             ..core.options(ttl)
         };
-        Self { core, lock, options }
+        Self(Deferred::new(Renewal { core, lock, options }))
     }
+}
 
-    /// A renewal as these options say.
-    pub(crate) fn with(core: Arc<Core>, lock: Lock, options: Options) -> Self {
-        Self { core, lock, options }
-    }
-
-    /// Sets the drift of this call.
-    pub fn drift(mut self, drift: Drift) -> Self {
-        self.options.drift = drift;
-        self
-    }
-
-    /// Sets how long a server may leave the renewal unanswered,
-    /// as [`Builder::round_timeout`](crate::Builder::round_timeout) does for all. It must be longer than 0.
-    pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.options.round_timeout = Some(timeout);
-        self
-    }
-
+impl Renewal {
     async fn run(self) -> Result<Lock, RenewError> {
         let core = Arc::clone(&self.core);
         let lock = self.renew().await?;
@@ -127,21 +123,21 @@ impl RenewRequest {
     }
 }
 
-impl IntoFuture for RenewRequest {
+impl Future for RenewRequest {
     type Output = Result<Lock, RenewError>;
-    type IntoFuture = BoxFuture<Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(cx, Renewal::run)
     }
 }
 
 impl fmt::Debug for RenewRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RenewRequest")
-            .field("lock", &self.lock)
-            .field("ttl", &self.options.ttl)
-            .finish_non_exhaustive()
+        let mut request = f.debug_struct("RenewRequest");
+        if let Some(renewal) = self.0.get() {
+            request.field("lock", &renewal.lock).field("ttl", &renewal.options.ttl);
+        }
+        request.finish_non_exhaustive()
     }
 }
 
