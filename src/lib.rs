@@ -97,17 +97,20 @@ pub mod guide;
 pub mod testing;
 
 pub use address::{Address, AddressProblem};
+pub use client::InvalidRequest;
 #[cfg(feature = "tls")]
 pub use config::Tls;
 pub use config::{Builder, ConfigError, Location, Server, ServerParts};
-pub use decision::{DownReason, Drift, Failure, Holder, InvalidTtl, Owner, Quorum, Refusal, Retry, ServerVote, Vote};
+pub use decision::{
+    DownReason, Drift, Failure, Holder, InvalidDrift, InvalidTtl, Owner, Quorum, Refusal, Retry, ServerVote, Vote,
+};
 pub use event::{Event, ServerState, Warning};
 pub use guard::{AcquireRequest, EnsureError, Guard, Loss, UsingError};
 pub use lock::Lock;
 pub use monitor::{Crossings, Events, ServerStatus};
 pub use redlock::Redlock;
 pub use request::{
-    LockError, LockRequest, OwnerError, OwnerRequest, Ownership, ReleaseError, Releasing, RenewError, RenewRequest,
+    ErrorKind, LockError, LockRequest, OwnerError, OwnerRequest, Ownership, ReleaseError, RenewError, RenewRequest,
     Survey, Unlocked, Unlocking,
 };
 pub use resource::{IntoResources, InvalidResource};

@@ -98,7 +98,11 @@ impl Redlock {
     /// Nothing is sent for resources of different groups, or for a resource or value that is longer than any lock's, which
     /// [`Lock::from_parts`] does not check: they never were one lock of a handle like this.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
-        Unlocking::new(self.core.unlock(lock), self.core.round_timeout)
+        Unlocking::new(
+            lock.shared_resources().clone(),
+            self.core.unlock(lock),
+            self.core.round_timeout,
+        )
     }
 
     /// Waits in line for a resource, and gives a [`Guard`](crate::Guard) that renews the lock until it is released.

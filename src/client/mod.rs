@@ -4,7 +4,8 @@ mod closing;
 mod options;
 mod remembered;
 
-pub(crate) use options::{Invalid, Options, Prepared, not_zero};
+pub use options::InvalidRequest;
+pub(crate) use options::{Options, Prepared, not_zero};
 
 use crate::{
     address::Address,

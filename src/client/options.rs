@@ -18,14 +18,32 @@ pub(crate) struct Options {
     pub(crate) fenced: bool,
 }
 
-/// Why a request is refused before anything is sent.
-#[derive(Debug)]
-pub(crate) enum Invalid {
-    Resource(InvalidResource),
-    Ttl(InvalidTtl),
-    DriftFactor(f64),
-    /// A duration that must be longer than nothing.
-    Zero(&'static str),
+/// Why a request cannot be carried out. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// The TTL cannot lead to a lock.
+    #[error(transparent)]
+    Ttl(#[from] InvalidTtl),
+    /// The resource cannot be a Redis key, or several cannot be locked together.
+    #[error(transparent)]
+    Resource(#[from] InvalidResource),
+    /// A duration that must be longer than 0 is 0.
+    #[error("{name} must be longer than 0")]
+    #[non_exhaustive]
+    Zero {
+        /// The name of the setting.
+        name: &'static str,
+    },
+    /// The guard would be held for less than its TTL, for which it is locked in any case.
+    #[error("max_hold ({max_hold:?}) must not be less than the ttl ({ttl:?})")]
+    #[non_exhaustive]
+    MaxHold {
+        /// The longest time that was asked for.
+        max_hold: Duration,
+        /// The TTL that was asked for.
+        ttl: Duration,
+    },
 }
 
 /// A request that was checked.
@@ -47,13 +65,10 @@ impl Core {
     }
 
     /// Checks a request for a lock, or for its renewal.
-    pub(crate) fn prepare(&self, resources: &Resources, options: &Options) -> Result<Prepared<'_>, Invalid> {
-        let (group, keys) = self.locate(resources).map_err(Invalid::Resource)?;
-        if let Some(invalid) = options.drift.invalid_factor() {
-            return Err(Invalid::DriftFactor(invalid));
-        }
-        let ttl = self.check_ttl(options).map_err(Invalid::Ttl)?;
-        let timeout = not_zero(options.round_timeout).map_err(Invalid::Zero)?;
+    pub(crate) fn prepare(&self, resources: &Resources, options: &Options) -> Result<Prepared<'_>, InvalidRequest> {
+        let (group, keys) = self.locate(resources)?;
+        let ttl = self.check_ttl(options)?;
+        let timeout = not_zero(options.round_timeout)?;
         let options = AttemptOptions {
             ttl,
             patience: Patience::new(timeout, options.ttl),
@@ -74,11 +89,11 @@ impl Core {
     }
 }
 
-/// A round timeout that is set, or its name if it is zero: a vote takes longer, so that no attempt could succeed, and a waiter would
-/// ask for ever.
-pub(crate) fn not_zero(round_timeout: Option<Duration>) -> Result<Option<Duration>, &'static str> {
+/// Checks that a round timeout, if it is set, is not 0: every vote takes longer, so no attempt could succeed, and a waiter would ask
+/// for ever.
+pub(crate) fn not_zero(round_timeout: Option<Duration>) -> Result<Option<Duration>, InvalidRequest> {
     match round_timeout {
-        Some(Duration::ZERO) => Err("round_timeout"),
+        Some(Duration::ZERO) => Err(InvalidRequest::Zero { name: "round_timeout" }),
         set => Ok(set),
     }
 }

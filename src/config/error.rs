@@ -4,7 +4,7 @@ use crate::address::{Address, AddressProblem};
 use std::time::Duration;
 
 /// Why a handle could not be built. Nothing was connected or sent.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The list of servers is empty.
@@ -43,9 +43,6 @@ pub enum ConfigError {
         /// What is wrong with them.
         problem: String,
     },
-    /// The drift factor is not at least 0 and below 1.
-    #[error("drift factor {0} must be at least 0 and below 1")]
-    DriftFactor(f64),
     /// A duration that must be longer than nothing is zero.
     #[error("{name} must be longer than 0")]
     Zero {

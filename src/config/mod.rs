@@ -295,9 +295,6 @@ impl Builder {
             groups.push(vec![Server::new("localhost")]);
         }
         check_groups(&groups)?;
-        if let Some(factor) = self.drift.invalid_factor() {
-            return Err(ConfigError::DriftFactor(factor));
-        }
         let ConnectionConfig {
             heartbeat_interval,
             heartbeat_timeout,

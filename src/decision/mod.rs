@@ -19,7 +19,7 @@ pub use quorum::Quorum;
 pub(crate) use quorum::{Connection, majority};
 pub use reason::{DownReason, Refusal};
 pub use retry::Retry;
-pub use ttl::{Drift, InvalidTtl};
+pub use ttl::{Drift, InvalidDrift, InvalidTtl};
 pub(crate) use ttl::{LONGEST_TTL, Ttl};
 pub use value::{Holder, Owner};
 pub(crate) use value::{Shortened, Waited, fresh};

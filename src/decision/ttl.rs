@@ -20,6 +20,9 @@ const SHORTEST_VALIDITY: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift(Kind);
 
+// No factor is NaN.
+impl Eq for Drift {}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Fixed(Duration),
@@ -32,32 +35,36 @@ impl Drift {
         Self(Kind::Fixed(drift))
     }
 
-    /// A share of the ttl, plus 2 ms for the precision with which Redis expires keys.
+    /// A share of the TTL, plus 2 ms for the precision with which Redis expires keys.
     ///
-    /// `factor` lies between 0 and 1; `build()` and each request refuse any other.
-    pub const fn factor(factor: f64) -> Self {
-        Self(Kind::Factor(factor))
+    /// # Errors
+    ///
+    /// [`InvalidDrift`] unless `factor` is at least 0 and below 1.
+    ///
+    /// ```
+    /// use multiredlock::Drift;
+    /// use std::time::Duration;
+    ///
+    /// let drift = Drift::factor(0.01)?;
+    /// assert_eq!(drift.of(Duration::from_secs(10)), Duration::from_millis(102));
+    /// assert_eq!(Drift::factor(7.0).unwrap_err().to_string(), "drift factor 7 must be at least 0 and below 1");
+    /// # Ok::<(), multiredlock::InvalidDrift>(())
+    /// ```
+    pub const fn factor(factor: f64) -> Result<Self, InvalidDrift> {
+        if factor >= 0.0 && factor < 1.0 {
+            Ok(Self(Kind::Factor(factor)))
+        } else {
+            Err(InvalidDrift { bits: factor.to_bits() })
+        }
     }
 
     /// Returns the drift of a lock that is asked for with this ttl.
     pub fn of(&self, ttl: Duration) -> Duration {
         match self.0 {
             Kind::Fixed(drift) => drift,
-            Kind::Factor(factor) if (0.0..=1.0).contains(&factor) => {
-                // Dividing keeps a huge ttl from overflowing the product.
-                Duration::try_from_secs_f64(ttl.as_secs_f64() * factor)
-                    .unwrap_or(ttl)
-                    .saturating_add(Duration::from_millis(2))
-            }
-            Kind::Factor(_) => Duration::MAX,
-        }
-    }
-
-    /// Returns the factor if it is one that no ttl can make sense of.
-    pub(crate) fn invalid_factor(&self) -> Option<f64> {
-        match self.0 {
-            Kind::Factor(factor) if !(0.0..1.0).contains(&factor) => Some(factor),
-            _ => None,
+            Kind::Factor(factor) => Duration::try_from_secs_f64(ttl.as_secs_f64() * factor)
+                .unwrap_or(ttl)
+                .saturating_add(Duration::from_millis(2)),
         }
     }
 }
@@ -65,6 +72,21 @@ impl Drift {
 impl Default for Drift {
     fn default() -> Self {
         Self::fixed(Duration::from_millis(100))
+    }
+}
+
+/// A drift factor that is not at least 0 and below 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("drift factor {} must be at least 0 and below 1", self.factor())]
+pub struct InvalidDrift {
+    /// So that errors can be compared.
+    bits: u64,
+}
+
+impl InvalidDrift {
+    /// Returns the factor.
+    pub fn factor(&self) -> f64 {
+        f64::from_bits(self.bits)
     }
 }
 

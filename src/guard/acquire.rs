@@ -2,7 +2,7 @@
 
 use super::{Guard, Loss, Settings};
 use crate::{
-    client::{Core, Options, Prepared},
+    client::{Core, InvalidRequest, Options, Prepared},
     decision::Vote,
     group::{
         AttemptOptions, Group, Stopped, Ticket,
@@ -40,8 +40,8 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// [`LockError`]: `TimedOut` after the time that [`within`](Self::within) sets, with the reason why the last round failed.
 /// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four rounds in a row took
 /// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
-/// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `InvalidTtl`,
-/// `InvalidResource`, `DriftFactor`, `MaxHold` and `Zero` come before anything is sent. `Closed` if the handle is closed.
+/// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `Invalid`
+/// comes before anything is sent. `Closed` if the handle is closed.
 ///
 /// # Panics
 ///
@@ -166,7 +166,7 @@ impl Parameters {
         let span = debug_span!("acquire", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty);
         let started = Instant::now();
         let acquired = self.acquire().instrument(span.clone()).await;
-        let outcome = outcome(&span, &acquired, Guard::remaining, LockError::name);
+        let outcome = outcome(&span, &acquired, Guard::remaining, LockError::kind);
         metrics::wait(outcome, started.elapsed());
         acquired
     }
@@ -175,7 +175,7 @@ impl Parameters {
         let Prepared { group, keys, options } = self.core.prepare(&self.resources, &self.options)?;
         let ttl = self.options.ttl;
         if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < ttl) {
-            return Err(LockError::MaxHold { max_hold, ttl });
+            return Err(InvalidRequest::MaxHold { max_hold, ttl }.into());
         }
         let locked = if self.waits {
             self.wait(group, group.join(keys, options)).await?
@@ -268,7 +268,7 @@ impl fmt::Debug for AcquireRequest {
 }
 
 /// Why work under a guard did not come to its end.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UsingError {
     /// There was no lock, so the work was not begun.

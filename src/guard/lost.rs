@@ -4,7 +4,7 @@ use crate::{decision::Failure, request::RenewError};
 use std::time::Duration;
 
 /// Why a guard no longer holds its lock.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Loss {
     /// A majority no longer holds its value: the keys were removed, or somebody else has the resource now.
@@ -44,7 +44,7 @@ impl Loss {
 }
 
 /// Why a guard does not vouch for what is about to be done.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnsureError {
     /// The lock is lost.

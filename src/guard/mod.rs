@@ -12,7 +12,7 @@ use crate::{
     client::{Core, Options},
     decision::Ttl,
     lock::Lock,
-    request::{Releasing, Unlocking},
+    request::Unlocking,
     runtime::Task,
 };
 use held::Held;
@@ -121,11 +121,11 @@ impl Guard {
 
     /// Ends the renewals and releases the lock. The unlock is already sent when this returns: awaiting the answer, which
     /// tells whether the lock was still there, is optional.
-    pub fn release(mut self) -> Releasing {
+    pub fn release(mut self) -> Unlocking {
         let lock = self.end();
         let operation = self.held.core.unlock(&lock);
-        let unlocking = Unlocking::new(operation, self.held.settings.options.round_timeout);
-        Releasing::new(lock.shared_resources().clone(), unlocking)
+        let limit = self.held.settings.options.round_timeout;
+        Unlocking::new(lock.shared_resources().clone(), operation, limit)
     }
 
     /// Ends the renewals, and leaves the lock to the caller: it stays locked until it is unlocked or its ttl is over.

@@ -2,15 +2,15 @@
 
 use super::{Deferred, fenced_setter, option_setters, outcome};
 use crate::{
-    client::{Core, Invalid, Options, Prepared},
+    client::{Core, InvalidRequest, Options, Prepared},
     decision::{
-        Failure, InvalidTtl, Owner, Retry, majority,
+        Failure, Owner, Retry, majority,
         tally::{is_held, leading_holder, reachable, retry_after},
     },
     group::{AttemptOptions, Servers, lease::Failed},
     lock::Lock,
     metrics, random,
-    resource::{InvalidResource, Resources},
+    resource::Resources,
 };
 use std::{
     fmt,
@@ -29,8 +29,7 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 ///
 /// [`LockError`] after the last round: `Held` if somebody else holds the resource, `Refused` if too many servers answered
 /// with an error, `NoQuorum` if too few servers could be reached, `TooSlow` if the servers take longer to answer than the round timeout,
-/// `Expired` if the votes came too late. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is
-/// sent. `Closed` if the handle is closed.
+/// `Expired` if the votes came too late. `Invalid` comes before anything is sent. `Closed` if the handle is closed.
 ///
 /// # Panics
 ///
@@ -74,7 +73,7 @@ impl Parameters {
         let span = debug_span!("lock", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty, rounds = Empty);
         let started = Instant::now();
         let locked = self.lock(&span).instrument(span.clone()).await;
-        let outcome = outcome(&span, &locked, Lock::validity, LockError::name);
+        let outcome = outcome(&span, &locked, Lock::validity, LockError::kind);
         metrics::lock(outcome, started.elapsed());
         locked
     }
@@ -176,7 +175,7 @@ impl fmt::Debug for LockRequest {
 
 /// Why a resource was not locked. An unlock follows every key that a server granted, and reaches a server that is away
 /// when it comes back.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// Somebody else holds the resource.
@@ -242,63 +241,12 @@ pub enum LockError {
         #[source]
         cause: Option<Box<LockError>>,
     },
-    /// The ttl cannot lead to a lock.
+    /// The request cannot be carried out. Nothing was sent.
     #[error(transparent)]
-    InvalidTtl(#[from] InvalidTtl),
-    /// The resource cannot be a Redis key, or several cannot be locked together.
-    #[error(transparent)]
-    InvalidResource(#[from] InvalidResource),
-    /// The drift factor of this call is not at least 0 and below 1.
-    #[error("drift factor {0} must be at least 0 and below 1")]
-    DriftFactor(f64),
-    /// The guard is to be held for no longer than less than its ttl, for which it is held at any rate.
-    #[error("max_hold ({max_hold:?}) must not be less than the ttl ({ttl:?})")]
-    MaxHold {
-        /// The longest time that was asked for.
-        max_hold: Duration,
-        /// The ttl that was asked for.
-        ttl: Duration,
-    },
-    /// A duration of this request that must be longer than nothing is zero.
-    #[error("{name} must be longer than 0")]
-    Zero {
-        /// Which setting it is.
-        name: &'static str,
-    },
+    Invalid(#[from] InvalidRequest),
     /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
-}
-
-impl From<Invalid> for LockError {
-    fn from(invalid: Invalid) -> Self {
-        match invalid {
-            Invalid::Resource(invalid) => Self::InvalidResource(invalid),
-            Invalid::Ttl(invalid) => Self::InvalidTtl(invalid),
-            Invalid::DriftFactor(factor) => Self::DriftFactor(factor),
-            Invalid::Zero(name) => Self::Zero { name },
-        }
-    }
-}
-
-impl LockError {
-    /// What it is called where things are counted.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Held { .. } => "held",
-            Self::Refused { .. } => "refused",
-            Self::NoQuorum { .. } => "no_quorum",
-            Self::TooSlow { .. } => "too_slow",
-            Self::Expired { .. } => "expired",
-            Self::TimedOut { .. } => "timed_out",
-            Self::InvalidTtl(_)
-            | Self::InvalidResource(_)
-            | Self::DriftFactor(_)
-            | Self::MaxHold { .. }
-            | Self::Zero { .. } => "invalid",
-            Self::Closed => "closed",
-        }
-    }
 }
 
 /// Who holds a resource, and until when, for a message.

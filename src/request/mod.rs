@@ -1,15 +1,17 @@
 //! Requests: futures that can be adjusted until they are polled.
 
 mod deferred;
+mod kind;
 pub(crate) mod lock;
 mod owner;
 mod renew;
 mod unlock;
 
+pub use kind::ErrorKind;
 pub use lock::{LockError, LockRequest};
 pub use owner::{OwnerError, OwnerRequest, Ownership, Survey};
 pub use renew::{RenewError, RenewRequest};
-pub use unlock::{ReleaseError, Releasing, Unlocked, Unlocking};
+pub use unlock::{ReleaseError, Unlocked, Unlocking};
 
 pub(crate) use {deferred::Deferred, renew::Renewal};
 
@@ -57,14 +59,14 @@ pub(crate) fn outcome<T, E>(
     span: &Span,
     result: &Result<T, E>,
     validity: impl Fn(&T) -> Duration,
-    name: impl Fn(&E) -> &'static str,
+    kind: impl Fn(&E) -> ErrorKind,
 ) -> &'static str {
     let outcome = match result {
         Ok(granted) => {
             span.record("validity", field::debug(validity(granted)));
             "granted"
         }
-        Err(error) => name(error),
+        Err(error) => kind(error).as_str(),
     };
     span.record("outcome", outcome);
     outcome

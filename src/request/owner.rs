@@ -2,12 +2,12 @@
 
 use super::Deferred;
 use crate::{
-    client::{Core, not_zero},
+    client::{Core, InvalidRequest, not_zero},
     decision::{
         Failure, Holder, ServerVote, Vote, majority,
         tally::{count, leading_holder},
     },
-    resource::{InvalidResource, Resources},
+    resource::Resources,
 };
 use std::{
     fmt,
@@ -49,7 +49,7 @@ pub struct Survey {
 ///
 /// # Errors
 ///
-/// [`OwnerError`]: `InvalidResource` and `Zero` before anything is sent, `Closed` if the handle is closed.
+/// [`OwnerError`]: `Invalid` before anything is sent, `Closed` if the handle is closed.
 ///
 /// # Panics
 ///
@@ -110,9 +110,9 @@ impl Parameters {
     /// The votes when the caller calls them settled, or when no more come.
     async fn ask(self, is_settled: impl Fn(&[Vote]) -> bool) -> Result<Failure, OwnerError> {
         let Self { core, resources, .. } = self;
-        let (group, keys) = core.locate(&resources)?;
+        let (group, keys) = core.locate(&resources).map_err(InvalidRequest::from)?;
         let default = Duration::from_secs(1);
-        let limit = not_zero(self.round_timeout).map_err(|name| OwnerError::Zero { name })?;
+        let limit = not_zero(self.round_timeout)?;
         let limit = limit.unwrap_or(default);
         if core.is_closed() {
             return Err(OwnerError::Closed);
@@ -166,15 +166,9 @@ impl fmt::Debug for OwnerRequest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OwnerError {
-    /// The resource cannot be a Redis key.
+    /// The request cannot be carried out. Nothing was sent.
     #[error(transparent)]
-    InvalidResource(#[from] InvalidResource),
-    /// A duration of this request that must be longer than nothing is zero.
-    #[error("{name} must be longer than 0")]
-    Zero {
-        /// Which setting it is.
-        name: &'static str,
-    },
+    Invalid(#[from] InvalidRequest),
     /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,

@@ -2,12 +2,11 @@
 
 use super::{Deferred, option_setters, outcome};
 use crate::{
-    client::{Core, Invalid, Options, Prepared},
-    decision::{Failure, InvalidTtl, Vote, tally::is_lost},
+    client::{Core, InvalidRequest, Options, Prepared},
+    decision::{Failure, Vote, tally::is_lost},
     group::lease::{Failed, Locked},
     lock::Lock,
     metrics,
-    resource::InvalidResource,
 };
 use std::{
     fmt,
@@ -25,7 +24,7 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, or if it was unlocked here, `Unknown` if too few servers answered to tell,
 /// `Expired` if the votes came too late. The keys are left as they are in each case, since the owner may still be within
-/// the validity that it had. `InvalidTtl`, `InvalidResource`, `DriftFactor` and `Zero` come before anything is sent.
+/// the validity that it had. `Invalid` comes before anything is sent.
 /// `Closed` if the handle is closed.
 ///
 /// # Panics
@@ -72,7 +71,7 @@ impl Renewal {
         let span =
             debug_span!("renew", resource = %resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty);
         let renewed = self.ask().instrument(span.clone()).await;
-        metrics::renewal(outcome(&span, &renewed, Lock::validity, RenewError::name));
+        metrics::renewal(outcome(&span, &renewed, Lock::validity, RenewError::kind));
         renewed
     }
 
@@ -142,7 +141,7 @@ impl fmt::Debug for RenewRequest {
 }
 
 /// Why a lock was not renewed. Its keys are left as they are: the owner may still be within its validity.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RenewError {
     /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now. If it
@@ -176,46 +175,10 @@ pub enum RenewError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// The ttl cannot lead to a lock.
+    /// The request cannot be carried out. Nothing was sent.
     #[error(transparent)]
-    InvalidTtl(#[from] InvalidTtl),
-    /// The resource cannot be a Redis key, or several cannot be locked together.
-    #[error(transparent)]
-    InvalidResource(#[from] InvalidResource),
-    /// The drift factor of this call is not at least 0 and below 1.
-    #[error("drift factor {0} must be at least 0 and below 1")]
-    DriftFactor(f64),
-    /// A duration of this request that must be longer than nothing is zero.
-    #[error("{name} must be longer than 0")]
-    Zero {
-        /// Which setting it is.
-        name: &'static str,
-    },
+    Invalid(#[from] InvalidRequest),
     /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
-}
-
-impl From<Invalid> for RenewError {
-    fn from(invalid: Invalid) -> Self {
-        match invalid {
-            Invalid::Resource(invalid) => Self::InvalidResource(invalid),
-            Invalid::Ttl(invalid) => Self::InvalidTtl(invalid),
-            Invalid::DriftFactor(factor) => Self::DriftFactor(factor),
-            Invalid::Zero(name) => Self::Zero { name },
-        }
-    }
-}
-
-impl RenewError {
-    /// What it is called where things are counted.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Lost { .. } => "lost",
-            Self::Unknown { .. } => "unknown",
-            Self::Expired { .. } => "expired",
-            Self::InvalidTtl(_) | Self::InvalidResource(_) | Self::DriftFactor(_) | Self::Zero { .. } => "invalid",
-            Self::Closed => "closed",
-        }
-    }
 }

@@ -4,51 +4,40 @@ use crate::{
     decision::{Vote, majority, tally::count},
     resource::Resources,
     server::{Operation, TimeIsUp, answer_within},
-    text::Shown,
 };
 use std::{
     fmt,
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-/// What an unlock did, from [`Redlock::unlock`](crate::Redlock::unlock).
+/// What each server did with an unlock, from [`Unlocking::counts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unlocked {
-    /// On how many servers the key was removed.
+    /// How many servers removed the keys.
     pub removed: usize,
-    /// On how many servers it was no longer ours: expired, removed before, or somebody else's.
+    /// How many servers did not store the lock's value: the keys had expired, or been removed, or belong to another owner.
     pub not_ours: usize,
-    /// How many servers could not be reached, refused, or did not answer in time. The unlock is still sent to those that
-    /// come back before the key has expired.
+    /// How many servers could not be reached, refused, or did not answer in time. The client sends the unlock to each of them that
+    /// comes back before the keys have expired.
     pub unreachable: usize,
 }
 
 impl Unlocked {
-    /// Tells whether a majority held the lock until it was unlocked.
-    ///
-    /// # Errors
-    ///
-    /// [`ReleaseError`], which names the resource: `Gone` if a majority did not hold it any more, `Unknown` if too few
-    /// servers answered to tell, `NotSent` if no server was asked.
-    pub fn check(&self, resource: impl Into<String>) -> Result<(), ReleaseError> {
-        self.check_as(Shown(resource.into().as_bytes()).to_string())
-    }
-
-    /// The same with a name that is to be shown as it is.
-    fn check_as(&self, resource: String) -> Result<(), ReleaseError> {
+    /// Counts the answers to an unlock that is about these resources, if that was the lock of a majority until now.
+    fn check(self, resources: &Resources) -> Result<(), ReleaseError> {
         let Self {
             removed,
             not_ours,
             unreachable,
-        } = *self;
-        // The fields are public, so they may hold any number.
-        let servers = removed.saturating_add(not_ours).saturating_add(unreachable);
+        } = self;
+        let servers = removed + not_ours + unreachable;
         let needed = majority(servers);
+        let resource = resources.to_string();
         if servers == 0 {
             Err(ReleaseError::NotSent { resource })
         } else if removed >= needed {
@@ -89,11 +78,25 @@ impl Unlocked {
     }
 }
 
-/// The answer to an unlock that is already sent, from [`Redlock::unlock`](crate::Redlock::unlock).
+/// An unlock that is already sent, from [`Redlock::unlock`](crate::Redlock::unlock) and [`Guard::release`](crate::Guard::release).
 ///
-/// Dropping it changes nothing. Awaiting it within a tokio runtime waits until every server has answered, at most for the
-/// round timeout, 1 s unless set.
+/// Dropping it changes nothing. Awaiting it reports whether a majority held the lock until now. It resolves when a majority
+/// removed the keys, when every server has answered, or after the round timeout, 1 s unless set.
+///
+/// # Errors
+///
+/// [`ReleaseError`]: `Gone` if a majority did not store the lock's value any more, `Unknown` if too few servers answered to tell,
+/// `NotSent` if no server was asked.
+///
+/// # Panics
+///
+/// If it is polled outside a tokio runtime with timers.
+///
+/// # Cancel safety
+///
+/// It does nothing but wait.
 pub struct Unlocking {
+    resources: Resources,
     operation: Arc<Operation>,
     limit: Duration,
     /// Made at the first poll, since an unlock can be sent outside a runtime.
@@ -103,72 +106,68 @@ pub struct Unlocking {
 type Timer = Pin<Box<dyn Future<Output = Result<(), TimeIsUp>> + Send + Sync>>;
 
 impl Unlocking {
-    pub(crate) fn new(operation: Arc<Operation>, limit: Option<Duration>) -> Self {
+    pub(crate) fn new(resources: Resources, operation: Arc<Operation>, limit: Option<Duration>) -> Self {
         Self {
+            resources,
             operation,
             limit: limit.unwrap_or(Duration::from_secs(1)),
             timer: None,
         }
     }
+
+    /// Waits until every server has answered, at most for the round timeout, and counts the answers.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled outside a tokio runtime with timers.
+    ///
+    /// # Cancel safety
+    ///
+    /// It does nothing but wait.
+    pub async fn counts(mut self) -> Unlocked {
+        poll_fn(|cx| self.poll_complete(cx)).await;
+        self.operation.with_votes(Unlocked::count)
+    }
+
+    /// Resolves when every server has answered, or the time is up.
+    fn poll_complete(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.operation.poll_complete(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(answer_within(self.limit, pending())));
+        // It always says that the time is up.
+        timer.as_mut().poll(cx).map(|_| ())
+    }
 }
 
 impl Future for Unlocking {
-    type Output = Unlocked;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Unlocked> {
-        let this = self.get_mut();
-        if this.operation.poll_complete(cx).is_pending() {
-            let timer = this
-                .timer
-                .get_or_insert_with(|| Box::pin(answer_within(this.limit, pending())));
-            // It always says that the time is up.
-            let _ = ready!(timer.as_mut().poll(cx));
-        }
-        Poll::Ready(this.operation.with_votes(Unlocked::count))
-    }
-}
-
-impl fmt::Debug for Unlocking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unlocking")
-            .field("operation", &self.operation)
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The answer to a release that is already sent, from [`Guard::release`](crate::Guard::release).
-///
-/// Dropping it changes nothing. Awaiting it within a tokio runtime waits until a majority removed the keys, or until every
-/// server has answered, at most for the round timeout, 1 s unless set.
-#[derive(Debug)]
-pub struct Releasing {
-    resources: Resources,
-    unlocking: Unlocking,
-}
-
-impl Releasing {
-    pub(crate) fn new(resources: Resources, unlocking: Unlocking) -> Self {
-        Self { resources, unlocking }
-    }
-}
-
-impl Future for Releasing {
     type Output = Result<(), ReleaseError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let is_removed = |votes: &[Vote]| count(votes, |vote| *vote == Vote::Granted) >= majority(votes.len());
         let removed = |votes: &[Vote]| is_removed(votes).then_some(());
-        if this.unlocking.operation.poll_votes(cx, removed).is_ready() {
+        if this.operation.poll_votes(cx, removed).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let unlocked = ready!(Pin::new(&mut this.unlocking).poll(cx));
-        Poll::Ready(unlocked.check_as(this.resources.to_string()))
+        ready!(this.poll_complete(cx));
+        Poll::Ready(this.operation.with_votes(Unlocked::count).check(&this.resources))
     }
 }
 
-/// Why it is not certain that a guard's lock was released.
+impl fmt::Debug for Unlocking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unlocking")
+            .field("resource", &self.resources)
+            .field("operation", &self.operation)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why it is not certain that a lock was released.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
