@@ -51,6 +51,9 @@
 //! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
 //! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
 
+// docs.rs shows beside each item which feature brings it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // Each module imports only from those above it.
 
 mod clock;

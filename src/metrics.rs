@@ -3,17 +3,16 @@
 //!
 //! | name | kind | unit | labels |
 //! |:--|:--|:--|:--|
-//! | [`multiredlock_rounds_total`](ROUNDS) | counter | rounds | `verb`: `lock`, `renew`; `outcome`: `won`, `lost`, `expired`, `silent` |
-//! | [`multiredlock_lock_seconds`](LOCK) | histogram | seconds | `outcome`, see below |
-//! | [`multiredlock_wait_seconds`](WAIT) | histogram | seconds | `outcome`, see below |
-//! | [`multiredlock_renewals_total`](RENEWALS) | counter | renewals | `outcome`, see below |
+//! | [`multiredlock_rounds_total`](ROUNDS) | counter | rounds | `verb`: `lock`, `renew`, `update_fence`; `outcome`: `won`, `lost`, `expired`, `silent` |
+//! | [`multiredlock_lock_seconds`](LOCK) | histogram | seconds | `outcome`: `granted`, `held`, `refused`, `no_quorum`, `too_slow`, `expired`, `invalid`, `closed` |
+//! | [`multiredlock_wait_seconds`](WAIT) | histogram | seconds | `outcome`: `granted`, `held`, `refused`, `no_quorum`, `too_slow`, `expired`, `timed_out`, `invalid`, `closed` |
+//! | [`multiredlock_renewals_total`](RENEWALS) | counter | renewals | `outcome`: `granted`, `lost`, `unknown`, `expired`, `invalid`, `closed` |
 //! | [`multiredlock_losses_total`](LOSSES) | counter | guards | `reason`: `gone`, `expired`, `max_hold` |
 //! | [`multiredlock_servers_up`](SERVERS_UP) | gauge | servers | `group`: `0`, `1`, … |
 //! | [`multiredlock_batch_operations`](BATCH) | histogram | operations | none |
 //!
-//! The outcome of a whole call is `granted` or the error in words: `held`, `refused`, `no_quorum`, `too_slow`, `expired`, `timed_out`,
-//! `invalid`, `closed`; of a renewal `granted`, `lost`, `unknown`, `expired`, `invalid`, `closed`. A future that was dropped
-//! is not counted. All handles of a program add to the same numbers.
+//! The verb `update_fence` counts the second rounds of fenced locks, which store the largest token on a majority. The outcome of a whole call
+//! is `granted` or the error in words. A future that was dropped is not counted. All handles of a program add to the same numbers.
 //!
 //! The recorder may be called while a handle holds a lock of its own. It must not call the handle.
 

@@ -10,6 +10,8 @@ mod groups;
 mod guard;
 mod hand_over;
 mod limits;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observe;
 mod outlived;
 mod owner;

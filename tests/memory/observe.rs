@@ -1,4 +1,4 @@
-//! What spans and metrics tell.
+//! What spans tell.
 
 use crate::{connect, ms, secs, start};
 use multiredlock::Retry;
@@ -92,91 +92,5 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
     let random = |value: &str| value.rsplit('_').next().unwrap().to_owned();
     for value in [lock.value(), guard.lock().value()].map(random) {
         assert!(!log.text().contains(&value), "a value is a secret");
-    }
-}
-
-#[cfg(feature = "metrics")]
-mod metrics {
-    use super::*;
-    use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-    use multiredlock::{
-        Loss,
-        metrics::{BATCH, LOCK, LOSSES, RENEWALS, ROUNDS, SERVERS_UP, WAIT},
-    };
-    use tokio::{runtime, time::sleep};
-
-    /// Runs a future with a recorder, on this thread alone.
-    fn recorded(work: impl AsyncFnOnce(&dyn Fn(&str, &str) -> f64)) {
-        let recorder = DebuggingRecorder::new();
-        let snapshotter = recorder.snapshotter();
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let total = Mutex::new(std::collections::HashMap::new());
-        let value = |name: &str, label: &str| -> f64 {
-            let mut total = total.lock().unwrap();
-            add(&mut total, &snapshotter);
-            total.get(&(name.to_owned(), label.to_owned())).copied().unwrap_or(0.0)
-        };
-        ::metrics::with_local_recorder(&recorder, || runtime.block_on(work(&value)));
-    }
-
-    /// Adds up what changed since the last time; of a histogram, how often it was told something.
-    fn add(total: &mut std::collections::HashMap<(String, String), f64>, snapshotter: &Snapshotter) {
-        for (key, _, _, value) in snapshotter.snapshot().into_vec() {
-            let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
-            let entry = total
-                .entry((key.key().name().to_owned(), labels.join(" ")))
-                .or_default();
-            match value {
-                DebugValue::Gauge(value) => *entry += value.into_inner(),
-                #[expect(clippy::cast_precision_loss, reason = "the counts are small")]
-                DebugValue::Counter(value) => *entry += value as f64,
-                #[expect(clippy::cast_precision_loss, reason = "the counts are small")]
-                DebugValue::Histogram(values) => *entry += values.len() as f64,
-            }
-        }
-    }
-
-    #[test]
-    #[expect(clippy::float_cmp, reason = "they are counts")]
-    fn metrics_count_rounds_calls_renewals_losses_and_servers() {
-        recorded(async |value| {
-            let servers = start(3);
-            let redlock = connect(&servers).await;
-            assert_eq!(value(SERVERS_UP, "0"), 3.0);
-
-            let lock = redlock.lock("r", secs(10)).await.unwrap();
-            redlock
-                .lock("r", secs(10))
-                .retry(Retry::new(1, ms(1)))
-                .await
-                .unwrap_err();
-            assert_eq!((value(LOCK, "granted"), value(LOCK, "held")), (1.0, 1.0));
-            assert_eq!((value(ROUNDS, "lock won"), value(ROUNDS, "lock lost")), (1.0, 2.0));
-            assert!(value(BATCH, "") >= 9.0);
-
-            let lock = redlock.renew(&lock, secs(10)).await.unwrap();
-            assert_eq!((value(RENEWALS, "granted"), value(ROUNDS, "renew won")), (1.0, 1.0));
-            redlock.unlock(&lock).await;
-
-            let guard = redlock.acquire("r", secs(3)).await.unwrap();
-            assert_eq!(value(WAIT, "granted"), 1.0);
-            for server in &servers[..2] {
-                server.forget_all();
-            }
-            assert!(matches!(guard.lost().await, Loss::Gone { .. }));
-            assert_eq!(value(LOSSES, "gone"), 1.0);
-
-            servers[0].crash();
-            crate::up(&redlock, 2).await;
-            assert_eq!(value(SERVERS_UP, "0"), 2.0);
-            drop(guard);
-            redlock.close().await;
-            sleep(ms(1)).await;
-            assert_eq!(value(SERVERS_UP, "0"), 0.0);
-        });
     }
 }

@@ -167,6 +167,8 @@ impl Connector {
     /// What fred connects to: of a host's addresses the one that was reached.
     fn target(&self, endpoint: &Endpoint, reached: Option<SocketAddr>) -> ServerConfig {
         match endpoint {
+            // Without Unix sockets, the preflight has refused it.
+            #[cfg(unix)]
             Endpoint::Unix(path) => ServerConfig::Unix { path: path.clone() },
             Endpoint::Tcp { host, port } => ServerConfig::Centralized {
                 server: fred_server(&self.server, host, *port, reached),

@@ -49,6 +49,7 @@ async fn unix(path: &std::path::Path) -> Result<tokio::net::UnixStream, DownReas
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unused_async, reason = "it waits on other systems")]
 async fn unix(_: &std::path::Path) -> Result<tokio::io::Empty, DownReason> {
     Err(DownReason::Io(Text::new("this system has no Unix sockets")))
 }
