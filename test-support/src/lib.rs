@@ -30,3 +30,12 @@ pub use settings::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, ClientCertificate, Identity};
 pub use wait::{block_until, block_until_some, eventually, finishes};
+
+/// Fails unless the value has this form, and prints it.
+#[macro_export]
+macro_rules! assert_matches {
+    ($value:expr, $form:pat $(if $condition:expr)? $(,)?) => {
+        let value = $value;
+        assert!(matches!(value, $form $(if $condition)?), "{value:?}");
+    };
+}

@@ -1,12 +1,13 @@
 //! Data that makes no sense: an error that names it, and never a panic.
 
-use crate::{builder, connect, ms, secs, start};
+use crate::support::{builder, eventually_free, locked, ms, secs, servers_and_client, start};
 use multiredlock::{
     Drift, EnsureError, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server, Unlocked,
     testing::MemoryServer,
 };
 use proptest::{collection::vec, prelude::*};
 use std::{cell::Cell, future::IntoFuture, panic, sync::Once, time::Duration};
+use test_support::assert_matches;
 use tokio::time::{Instant, timeout};
 
 thread_local! {
@@ -267,9 +268,7 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn counts_that_no_unlock_leads_to_are_checked_all_the_same() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let (_servers, redlock, lock) = locked(3, secs(10)).await;
     let unlocked: Unlocked = redlock.unlock(&lock).await;
     for (removed, not_ours, unreachable) in [
         (usize::MAX, usize::MAX, usize::MAX),
@@ -284,9 +283,7 @@ async fn counts_that_no_unlock_leads_to_are_checked_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     let (before, zero) = (Instant::now(), Duration::ZERO);
     let name = "round_timeout";
 
@@ -326,28 +323,23 @@ async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_may_not_wait_is_told_so_at_once_and_leaves_nothing() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let before = Instant::now();
     let error = redlock.acquire("r", secs(10)).within(Duration::ZERO).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LockError::TimedOut {
-                waited: Duration::ZERO,
-                ..
-            }
-        ),
-        "{error}"
+    assert_matches!(
+        error,
+        LockError::TimedOut {
+            waited: Duration::ZERO,
+            ..
+        }
     );
     assert!(before.elapsed() <= ms(1));
-    crate::eventually_free(&servers).await;
+    eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_may_wait_for_its_votes_for_ever() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let guard = redlock
         .acquire("r", secs(10))
         .round_timeout(Duration::MAX)
@@ -355,8 +347,7 @@ async fn a_guard_may_wait_for_its_votes_for_ever() {
         .unwrap();
     tokio::time::sleep(secs(60)).await;
     assert_eq!(guard.loss(), None, "it is renewed");
-    let never = guard.ensure(Duration::MAX).unwrap_err();
-    assert!(matches!(never, EnsureError::Never { .. }), "{never}");
+    assert_matches!(guard.ensure(Duration::MAX).unwrap_err(), EnsureError::Never { .. });
     assert!(redlock.owner("r").round_timeout(Duration::MAX).await.is_ok());
     guard.release().await.unwrap();
 }

@@ -1,10 +1,11 @@
 //! Several groups of servers, of which each resource belongs to one.
 
-use crate::{all_up, eventually, ms, secs, start, up};
+use crate::support::{all_up, eventually, ms, secs, start, up};
 use multiredlock::{
     Builder, Event, InvalidResource, Lock, LockError, Redlock, RenewError, ServerState, ServerStatus, Unlocked,
     testing::MemoryServer,
 };
+use test_support::assert_matches;
 use tokio_stream::{Stream, StreamExt};
 
 /// A resource of each of two groups; the tests of the mapping pin them.
@@ -69,7 +70,7 @@ async fn each_resource_is_locked_renewed_and_unlocked_on_the_servers_of_its_grou
             assert_eq!(holding(servers, &resource), expected, "{resource} in group {number}");
         }
         let held = redlock.try_lock(&resource, secs(10)).await.unwrap_err();
-        assert!(matches!(&held, LockError::Held { failure, .. } if failure.votes.len() == groups[group].len()));
+        assert_matches!(&held, LockError::Held { failure, .. } if failure.votes.len() == groups[group].len());
         assert_eq!(redlock.unlock(&lock).await.removed, groups[group].len());
     }
     assert!(used.iter().all(|count| *count > 10), "{used:?}");
@@ -109,7 +110,7 @@ async fn a_group_without_its_majority_takes_only_its_own_resources_along() {
     assert!(!redlock.is_connected());
     let _lock = redlock.lock(OF_FIRST, secs(10)).await.unwrap();
     let refused = redlock.try_lock(OF_SECOND, secs(10)).await.unwrap_err();
-    assert!(matches!(refused, LockError::NoQuorum { reachable: 1, .. }), "{refused}");
+    assert_matches!(refused, LockError::NoQuorum { reachable: 1, .. });
 
     groups[0][0].crash();
     up(&redlock, 1).await;

@@ -1,12 +1,13 @@
 //! What spans and metrics tell.
 
-use crate::{connect, ms, secs, start};
+use crate::support::{Together, ms, secs, servers_and_client, servers_and_two, up};
 use multiredlock::Retry;
 use std::{
     any::Any,
     io,
     sync::{Arc, Mutex},
 };
+use test_support::assert_matches;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What is logged, as text.
@@ -66,8 +67,7 @@ fn has(line: &str, fields: &[&str]) {
 #[tokio::test(start_paused = true)]
 async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
     let (log, _logging) = log();
-    let servers = start(3);
-    let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+    let (_servers, redlock, other) = servers_and_two(3).await;
 
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     let granted = ["resource=r", "ttl=10s", "outcome=\"granted\"", "validity=9.9s"];
@@ -144,8 +144,7 @@ mod metrics {
     #[expect(clippy::float_cmp, reason = "they are counts")]
     fn metrics_count_rounds_calls_renewals_losses_and_servers() {
         recorded(async |value| {
-            let servers = start(3);
-            let redlock = connect(&servers).await;
+            let (servers, redlock) = servers_and_client(3).await;
             assert_eq!(value(SERVERS_UP, "0"), 3.0);
 
             let lock = redlock.lock("r", secs(10)).await.unwrap();
@@ -164,14 +163,12 @@ mod metrics {
 
             let guard = redlock.acquire("r", secs(3)).await.unwrap();
             assert_eq!(value(WAIT, "granted"), 1.0);
-            for server in &servers[..2] {
-                server.forget_all();
-            }
-            assert!(matches!(guard.lost().await, Loss::Gone { .. }));
+            servers[..2].forget_all();
+            assert_matches!(guard.lost().await, Loss::Gone { .. });
             assert_eq!(value(LOSSES, "gone"), 1.0);
 
             servers[0].crash();
-            crate::up(&redlock, 2).await;
+            up(&redlock, 2).await;
             assert_eq!(value(SERVERS_UP, "0"), 2.0);
             drop(guard);
             redlock.close().await;

@@ -1,7 +1,7 @@
 //! A handle that outlives the runtime that it was built in.
 
-use crate::{connect, eventually, ms, secs, start};
-use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState, testing::MemoryServer};
+use crate::support::{Together, builder, connect, eventually, ms, secs, start};
+use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState};
 use std::future::IntoFuture;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -63,7 +63,7 @@ fn a_handle_is_closed_when_its_runtime_ends() {
 fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
     let servers = start(1);
     let (first, second) = (runtime(), runtime());
-    let redlock = first.block_on(async { crate::builder(&servers).build().unwrap() });
+    let redlock = first.block_on(async { builder(&servers).build().unwrap() });
     drop(first);
     let waited = second.block_on(async { timeout(secs(10), redlock.wait_connected()).await });
     assert_eq!(waited, Ok(false));
@@ -74,7 +74,7 @@ fn an_attempt_in_another_runtime_whose_answers_are_on_their_way_ends() {
     let servers = start(3);
     let (first, second) = (runtime(), runtime());
     let redlock = first.block_on(connect(&servers));
-    servers.iter().for_each(MemoryServer::freeze);
+    servers.freeze();
     second.block_on(async {
         let request = redlock.lock("r", secs(600)).round_timeout(secs(300));
         let locking = tokio::spawn(request.into_future());

@@ -1,6 +1,6 @@
 //! Locks that a handle remembers by name.
 
-use crate::{all_up, builder, connect, ms, secs, start};
+use crate::support::{all_up, builder, connect, connected, ms, secs, start};
 use multiredlock::{Lock, Redlock, Retry};
 use tokio::time::sleep;
 
@@ -102,8 +102,7 @@ async fn a_guard_keeps_its_lock_to_itself_until_it_gives_it_up() {
 async fn what_was_not_granted_is_not_remembered() {
     let servers = start(3);
     let other = connect(&servers).await;
-    let redlock = builder(&servers).remember(10).retry(Retry::none()).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connected(builder(&servers).remember(10).retry(Retry::none())).await;
     let _ = other.lock("r", secs(10)).await.unwrap();
     redlock.lock("r", secs(10)).await.unwrap_err();
     assert!(redlock.held("r").is_none());
