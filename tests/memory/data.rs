@@ -1,6 +1,6 @@
 //! Data that makes no sense: an error that names it, and never a panic.
 
-use crate::support::{builder, eventually_free, locked, ms, secs, servers_and_client, start};
+use crate::support::{builder, eventually_free, locked, ms, runtime, secs, servers_and_client, start};
 use multiredlock::{
     Drift, EnsureError, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server, Unlocked,
     testing::MemoryServer,
@@ -24,13 +24,6 @@ fn count_panics() {
             before(info);
         }));
     });
-}
-
-/// Runs a test that is no attribute's, on a paused clock.
-fn run(test: impl Future<Output = ()>) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(test);
 }
 
 fn any_duration() -> impl Strategy<Value = Duration> {
@@ -169,7 +162,7 @@ proptest! {
     ) {
         count_panics();
         let before = PANICS.get();
-        run(async {
+        runtime(true).block_on(async {
             let servers: Vec<_> = (0..groups).map(|_| start(3)).collect();
             let mut builder = Redlock::builder().id("here").remember(1);
             for group in &servers {
@@ -196,7 +189,7 @@ proptest! {
     ) {
         count_panics();
         let before = PANICS.get();
-        run(async {
+        runtime(true).block_on(async {
             let servers = start(3);
             let builder = builder(&servers).id(asked.value.clone()).key_prefix(prefix).remember(capacity.min(1_000));
             let builder = builder.drift(asked.drift).retry(asked.retry).round_timeout(durations[0]);
@@ -222,7 +215,7 @@ proptest! {
 
     #[test]
     fn no_server_panics_whatever_it_is_made_of(text in any::<String>(), host in ".{0,6}", port in any::<u16>(), database in any::<u8>()) {
-        run(async {
+        runtime(true).block_on(async {
             let server = |server: Server| server.username(&text).password(&text).database(database).port(port);
             let nodes = || [(host.clone(), port), (host.clone(), port)];
             let none: [(String, u16); 0] = [];
@@ -260,10 +253,8 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
     let error = unlocked.check("order:1, b").unwrap_err();
     let resource = String::from("order:1, b");
     assert_eq!(error, ReleaseError::NotSent { resource });
-    assert_eq!(
-        error.to_string(),
-        "could not release `order:1, b`: no server was asked, since it cannot be a lock"
-    );
+    let words = "could not release `order:1, b`: no server was asked, since it cannot be a lock";
+    assert_eq!(error.to_string(), words);
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,34 +278,20 @@ async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
     let (before, zero) = (Instant::now(), Duration::ZERO);
     let name = "round_timeout";
 
-    let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero))
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero)).await;
+    let error = error.unwrap().unwrap_err();
     assert_eq!(error, LockError::Zero { name });
     assert_eq!(error.to_string(), "round_timeout must be longer than 0");
     for request in [redlock.acquire("s", secs(10)), redlock.try_acquire("s", secs(10))] {
-        let error = bounded(request.round_timeout(zero))
-            .await
-            .expect("at once")
-            .unwrap_err();
-        assert_eq!(error, LockError::Zero { name });
+        let error = bounded(request.round_timeout(zero)).await.expect("at once");
+        assert_eq!(error.unwrap_err(), LockError::Zero { name });
     }
-    let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero))
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(error, RenewError::Zero { name });
-    let error = bounded(redlock.owner("r").round_timeout(zero))
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(error, OwnerError::Zero { name });
-    let error = bounded(redlock.owner("r").round_timeout(zero).survey())
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(error, OwnerError::Zero { name });
+    let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero)).await;
+    assert_eq!(error.unwrap().unwrap_err(), RenewError::Zero { name });
+    let error = bounded(redlock.owner("r").round_timeout(zero)).await;
+    assert_eq!(error.unwrap().unwrap_err(), OwnerError::Zero { name });
+    let error = bounded(redlock.owner("r").round_timeout(zero).survey()).await;
+    assert_eq!(error.unwrap().unwrap_err(), OwnerError::Zero { name });
 
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert!(lock.validity() > secs(59), "it was not renewed");

@@ -36,11 +36,8 @@ async fn a_set_whose_answer_was_lost_removes_no_lock_that_was_handed_over() {
     let lock = first.lock("r", secs(10)).await.unwrap();
     up(&first, 2).await;
     servers[2].thaw();
-    assert_eq!(
-        servers[2].get("r").as_deref(),
-        Some(lock.value()),
-        "the SET was in the socket"
-    );
+    let expected = Some(lock.value());
+    assert_eq!(servers[2].get("r").as_deref(), expected, "the SET was in the socket");
     up(&other, 3).await;
     let renewed = taken_over(&other, &servers, &lock).await;
     up(&first, 2).await;

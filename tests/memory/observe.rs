@@ -98,29 +98,25 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
 #[cfg(feature = "metrics")]
 mod metrics {
     use super::*;
+    use crate::support::runtime;
     use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
     use multiredlock::{
         Loss,
         metrics::{BATCH, LOCK, LOSSES, RENEWALS, ROUNDS, SERVERS_UP, WAIT},
     };
-    use tokio::{runtime, time::sleep};
+    use tokio::time::sleep;
 
     /// Runs a future with a recorder, on this thread alone.
     fn recorded(work: impl AsyncFnOnce(&dyn Fn(&str, &str) -> f64)) {
         let recorder = DebuggingRecorder::new();
         let snapshotter = recorder.snapshotter();
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
         let total = Mutex::new(std::collections::HashMap::new());
         let value = |name: &str, label: &str| -> f64 {
             let mut total = total.lock().unwrap();
             add(&mut total, &snapshotter);
             total.get(&(name.to_owned(), label.to_owned())).copied().unwrap_or(0.0)
         };
-        ::metrics::with_local_recorder(&recorder, || runtime.block_on(work(&value)));
+        ::metrics::with_local_recorder(&recorder, || runtime(true).block_on(work(&value)));
     }
 
     /// Adds up what changed since the last time; of a histogram, how often it was told something.

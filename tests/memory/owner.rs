@@ -138,10 +138,8 @@ async fn a_look_changes_nothing() {
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     sleep(secs(3)).await;
     let remaining = holder(&redlock, "r").await.remaining;
-    assert_eq!(
-        (remaining, holder(&redlock, "r").await.remaining),
-        (Some(secs(7)), Some(secs(7)))
-    );
+    let expected = (Some(secs(7)), Some(secs(7)));
+    assert_eq!((remaining, holder(&redlock, "r").await.remaining), expected);
     assert_eq!(servers.holding(&lock), servers.len());
     assert_eq!(redlock.unlock(&lock).await.removed, 3);
 }

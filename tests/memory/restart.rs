@@ -115,10 +115,8 @@ async fn a_server_that_waits_is_told_with_the_time_that_is_left() {
     assert_matches!(events.next().await, Some(Event::ServerUp { .. }));
     assert!(before.elapsed() >= MAX_TTL);
     let reason = DownReason::Restarted { ready_in: ms(1_500) };
-    assert_eq!(
-        reason.to_string(),
-        "it was started less than the longest ttl ago, 1.5 s to go"
-    );
+    let words = "it was started less than the longest ttl ago, 1.5 s to go";
+    assert_eq!(reason.to_string(), words);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,10 +179,8 @@ async fn a_ttl_beyond_the_guards_is_refused_by_both_names() {
     let servers = start(1);
     let redlock = guarded(&servers).await;
     let error = redlock.lock("r", secs(31)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "ttl (31s) must not exceed the longest that the restart guard is for (30s)"
-    );
+    let words = "ttl (31s) must not exceed the longest that the restart guard is for (30s)";
+    assert_eq!(error.to_string(), words);
     let expected = InvalidTtl::OutlivesRestartGuard {
         ttl: secs(31),
         max_ttl: MAX_TTL,

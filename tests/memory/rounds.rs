@@ -176,14 +176,10 @@ async fn votes_that_come_too_late_are_no_lock() {
 async fn bad_input_names_its_values_and_nothing_is_sent() {
     let (servers, redlock) = servers_and_client(1).await;
     let error = async |resource: &str, ttl| redlock.lock(resource, ttl).await.unwrap_err();
-    assert_eq!(
-        error("", secs(1)).await,
-        LockError::InvalidResource(InvalidResource::Empty)
-    );
-    assert_eq!(
-        error("r", ms(100)).await.to_string(),
-        "ttl (100ms) must exceed the drift (100ms) by at least 1ms"
-    );
+    let expected = LockError::InvalidResource(InvalidResource::Empty);
+    assert_eq!(error("", secs(1)).await, expected);
+    let words = "ttl (100ms) must exceed the drift (100ms) by at least 1ms";
+    assert_eq!(error("r", ms(100)).await.to_string(), words);
     assert_matches!(
         error("r", std::time::Duration::MAX).await,
         LockError::InvalidTtl(InvalidTtl::TooLong { .. })
@@ -193,10 +189,8 @@ async fn bad_input_names_its_values_and_nothing_is_sent() {
         .drift(Drift::fixed(ms(200)))
         .await
         .unwrap_err();
-    assert_eq!(
-        per_call.to_string(),
-        "ttl (150ms) must exceed the drift (200ms) by at least 1ms"
-    );
+    let words = "ttl (150ms) must exceed the drift (200ms) by at least 1ms";
+    assert_eq!(per_call.to_string(), words);
     let factor = redlock
         .lock("r", ms(150))
         .drift(Drift::factor(f64::NAN))

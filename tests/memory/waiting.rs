@@ -1,7 +1,7 @@
 //! Waiting in line: who is next, what wakes, and what a waiter that gives up leaves behind.
 
 use crate::support::{
-    Together, all_up, builder, connect, connected, eventually_free, guarded, locked, ms, secs, servers_and,
+    Together, all_up, builder, connect, connected, eventually_free, guarded, locked, ms, runtime, secs, servers_and,
     servers_and_client, servers_and_two, settle, start, up, wait,
 };
 use multiredlock::{Guard, LockError, Redlock, testing::MemoryServer};
@@ -169,16 +169,27 @@ async fn the_front_is_woken_when_a_majority_can_be_reached_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_end_at_once_when_their_handle_is_closed_also_while_no_server_is_up() {
-    let (servers, redlock) = servers_and_client(3).await;
-    servers.crash();
-    up(&redlock, 0).await;
-    let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
-    sleep(secs(10)).await;
-    redlock.close().await;
-    for waiter in waiters {
-        let ended = timeout(ms(10), waiter).await.expect("at once").unwrap();
-        assert_eq!(ended.unwrap_err(), LockError::Closed);
+async fn waiters_end_at_once_when_their_handle_is_closed_also_while_servers_are_away_or_silent() {
+    for (what, fault, is_noticed) in [
+        ("away", MemoryServer::crash as fn(&MemoryServer), true),
+        ("silent", MemoryServer::freeze, false),
+    ] {
+        let (servers, redlock) = servers_and_client(3).await;
+        servers.iter().for_each(fault);
+        if is_noticed {
+            up(&redlock, 0).await;
+        }
+        let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
+        if is_noticed {
+            sleep(secs(10)).await;
+        } else {
+            settle().await;
+        }
+        redlock.close().await;
+        for waiter in waiters {
+            let ended = timeout(ms(10), waiter).await.expect("at once").unwrap();
+            assert_eq!(ended.unwrap_err(), LockError::Closed, "{what}");
+        }
     }
 }
 
@@ -522,20 +533,6 @@ async fn closing_the_handle_ends_every_waiter() {
     drop(own);
 }
 
-#[tokio::test(start_paused = true)]
-async fn closing_the_handle_ends_waiters_whose_servers_are_silent() {
-    let (servers, redlock) = servers_and_client(3).await;
-    servers.freeze();
-    let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
-    settle().await;
-    redlock.close().await;
-    for waiter in waiters {
-        let took = timeout(secs(1), waiter).await.expect("it ends").unwrap();
-        assert_matches!(took, Err(LockError::Closed));
-    }
-    servers.thaw();
-}
-
 /// A waker that polls its future at once, as an executor may that runs tasks where they are woken.
 struct Inline {
     future: Mutex<Option<Acquiring>>,
@@ -598,12 +595,7 @@ async fn what_was_begun_for_a_waiter_that_leaves_is_undone_before_the_next_asks(
 fn wakers_that_poll_at_once_find_no_lock_held() {
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        runtime(true).block_on(async {
             let (_servers, redlock, other) = servers_and_two(3).await;
             let held = other.acquire("r", secs(60)).await.unwrap();
             let waiters: Vec<_> = (0..10).map(|_| Inline::wait(&redlock, "r")).collect();
