@@ -39,3 +39,14 @@ macro_rules! assert_matches {
         assert!(matches!(value, $form $(if $condition)?), "{value:?}");
     };
 }
+
+/// The part of a value that has this form. Panics with the value if it has another.
+#[macro_export]
+macro_rules! extract {
+    ($value:expr, $form:pat => $part:expr) => {
+        match $value {
+            $form => $part,
+            other => panic!("{other:?}"),
+        }
+    };
+}

@@ -2,7 +2,6 @@
 
 use crate::support::{Together, builder, eventually, eventually_free, locked, ms, secs, servers_and_client, up};
 use std::{
-    future::{Future, IntoFuture},
     pin::pin,
     task::{Context, Waker},
 };

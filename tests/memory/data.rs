@@ -6,7 +6,7 @@ use multiredlock::{
     testing::MemoryServer,
 };
 use proptest::{collection::vec, prelude::*};
-use std::{cell::Cell, future::IntoFuture, panic, sync::Once, time::Duration};
+use std::{cell::Cell, panic, sync::Once, time::Duration};
 use test_support::assert_matches;
 use tokio::time::{Instant, timeout};
 

@@ -3,7 +3,6 @@
 use crate::support::{Together, connect, eventually_free, ms, runtime, secs, servers_and_two, start};
 use multiredlock::{LockError, Redlock, Retry, testing::MemoryServer};
 use std::{
-    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},

@@ -5,8 +5,7 @@ use crate::support::{
     up,
 };
 use multiredlock::{ConfigError, DownReason, Lock, LockError, Redlock, ReleaseError, RenewError, ServerState, Vote};
-use std::future::IntoFuture;
-use test_support::assert_matches;
+use test_support::{assert_matches, extract};
 
 #[tokio::test(start_paused = true)]
 async fn close_ends_every_task_and_says_closed_from_then_on() {
@@ -155,10 +154,9 @@ async fn what_waits_for_a_frozen_server_is_bounded() {
     }
     servers[1].crash();
     up(&redlock, 2).await;
-    match redlock.try_lock("s", secs(600)).await.unwrap_err() {
-        LockError::NoQuorum { failure, .. } => assert_eq!(failure.votes[0].vote, Vote::Unreachable(DownReason::Busy)),
-        other => panic!("{other}"),
-    }
+    let failure =
+        extract!(redlock.try_lock("s", secs(600)).await.unwrap_err(), LockError::NoQuorum { failure, .. } => failure);
+    assert_eq!(failure.votes[0].vote, Vote::Unreachable(DownReason::Busy));
 }
 
 #[tokio::test(start_paused = true)]

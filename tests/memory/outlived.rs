@@ -2,7 +2,6 @@
 
 use crate::support::{Together, builder, connect, eventually, ms, runtime, secs, start};
 use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState};
-use std::future::IntoFuture;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 

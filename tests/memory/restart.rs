@@ -5,7 +5,7 @@ use multiredlock::{
     ConfigError, DownReason, Event, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
     testing::MemoryServer,
 };
-use std::{future::IntoFuture, time::Duration};
+use std::time::Duration;
 use test_support::assert_matches;
 use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt;

@@ -6,7 +6,6 @@ use crate::support::{
 use multiredlock::{
     Drift, InvalidResource, InvalidTtl, LockError, Ownership, Redlock, Retry, Vote, testing::MemoryServer,
 };
-use std::future::IntoFuture;
 use test_support::assert_matches;
 use tokio::time::Instant;
 

@@ -5,7 +5,6 @@ use crate::support::{
 };
 use multiredlock::{InvalidResource, LockError, OwnerError, RenewError, testing::MemoryServer};
 use std::{
-    future::{Future, IntoFuture},
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Waker},

@@ -1,10 +1,7 @@
 //! What all tests share: servers, clients that have reached them, and waiting.
 
 use multiredlock::{Builder, Guard, Lock, LockError, Redlock, ServerState, ServerStatus, testing::MemoryServer};
-use std::{
-    future::{Future, IntoFuture},
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::{runtime, task::JoinHandle};
 
 /// A request that waits in a task of its own.
@@ -51,11 +48,15 @@ impl Together for [MemoryServer] {
     }
 
     fn delay(&self, delay: Duration) {
-        self.iter().for_each(|server| server.delay(delay));
+        for server in self {
+            server.delay(delay);
+        }
     }
 
     fn forget(&self, key: &str) {
-        self.iter().for_each(|server| server.forget(key));
+        for server in self {
+            server.forget(key);
+        }
     }
 
     fn forget_all(&self) {

@@ -6,7 +6,7 @@ use multiredlock::{
     ReleaseError, Releasing, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking,
     UsingError, Vote, testing::MemoryServer,
 };
-use std::{fmt::Debug, future::IntoFuture, time::Duration};
+use std::{fmt::Debug, time::Duration};
 
 fn is_send_sync<T: Send + Sync + Unpin + Debug + 'static>() {}
 fn is_send<T: Send + 'static>(_: impl FnOnce() -> T) {}

@@ -4,7 +4,6 @@ use crate::support::{
     Together, builder, connect, eventually_free, locked, ms, secs, servers_and, servers_and_client, start, up,
 };
 use multiredlock::{Lock, LockError, Redlock, ReleaseError};
-use std::future::IntoFuture;
 use test_support::assert_matches;
 use tokio::time::sleep;
 

@@ -3,8 +3,8 @@
 
 use crate::support::{Together, connect, guarded, locked, ms, secs, servers_and};
 use multiredlock::{Loss, RenewError};
-use std::future::{IntoFuture, pending};
-use test_support::assert_matches;
+use std::future::pending;
+use test_support::{assert_matches, extract};
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(start_paused = true)]
@@ -14,9 +14,7 @@ async fn a_renewal_for_less_whose_answers_are_late_shortens_every_copy() {
     let copy = lock.clone();
     servers.delay(ms(150));
     let error = redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
-    let RenewError::Unknown { remaining, .. } = error else {
-        panic!("{error}");
-    };
+    let remaining = extract!(error, RenewError::Unknown { remaining, .. } => remaining);
     assert_eq!(remaining, ms(800));
     for view in [&lock, &copy, &redlock.held("r").unwrap()] {
         assert_eq!(view.validity(), ms(800));

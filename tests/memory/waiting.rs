@@ -8,7 +8,6 @@ use multiredlock::{Guard, LockError, Redlock, testing::MemoryServer};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
     error::Error,
-    future::{Future, IntoFuture},
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -16,7 +15,7 @@ use std::{
     },
     task::{Context, Poll, Waker},
 };
-use test_support::assert_matches;
+use test_support::{assert_matches, extract};
 use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep, timeout},
@@ -240,9 +239,7 @@ async fn who_waits_too_long_for_servers_is_told_that_they_were_missing() {
     servers[..2].crash();
     up(&redlock, 1).await;
     let error = redlock.acquire("r", secs(60)).within(secs(2)).await.unwrap_err();
-    let LockError::TimedOut { cause: Some(cause), .. } = error else {
-        panic!("{error:?}");
-    };
+    let cause = extract!(error, LockError::TimedOut { cause: Some(cause), .. } => cause);
     assert_matches!(*cause, LockError::NoQuorum { reachable: 1, .. });
 }
 

@@ -7,7 +7,7 @@ use tokio_stream::StreamExt;
 
 use crate::support::{
     LONG, RedisServer, RedisServerBuilder, Servers, Together, all_up, assert_matches, client, connect, eventually,
-    finishes, is_down, ms, one_is_given_twice, quick, servers_and_client, up,
+    finishes, is_down, lock_once, ms, one_is_given_twice, quick, servers_and_client, up,
 };
 
 /// Locks, renews and unlocks on every server.
@@ -43,8 +43,7 @@ async fn a_wrong_password_costs_one_server_until_it_is_put_right() {
 
     is_down(&redlock, 2, |reason| matches!(reason, DownReason::Auth(_))).await;
     assert!(finishes("the other two", redlock.wait_connected()).await);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
 
     servers[2].command(&["CONFIG", "SET", "requirepass", "right"]);
     works(&redlock, 3).await;
@@ -165,8 +164,7 @@ async fn a_replica_does_not_vote() {
 
     is_down(&redlock, 2, |reason| *reason == DownReason::Replica).await;
     assert!(finishes("the other two", redlock.wait_connected()).await);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
 
     servers[2].command(&["REPLICAOF", "NO", "ONE"]);
     works(&redlock, 3).await;
@@ -193,8 +191,7 @@ async fn a_server_that_loads_its_data_votes_when_it_is_done() {
 
     servers[2].restart_loading();
     is_down(&redlock, 2, |reason| *reason == DownReason::Loading).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
     servers[2].finish_loading();
 
     works(&redlock, 3).await;

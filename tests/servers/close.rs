@@ -1,13 +1,11 @@
 //! What is left when a handle goes: nothing.
 
-use std::future::IntoFuture;
-
 use multiredlock::{LockError, Redlock, RenewError};
 use tokio::runtime::{Builder, Handle};
 use tokio_stream::StreamExt;
 
 use crate::support::{
-    FakeServer, LONG, Manner, RedisServer, Servers, Together, assert_matches, client, eventually, finishes,
+    FakeServer, LONG, Manner, RedisServer, Servers, Together, assert_matches, client, eventually, finishes, lock_once,
     servers_and_client,
 };
 
@@ -25,8 +23,7 @@ async fn closing_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
     assert!(tasks() > before, "otherwise this test could not fail");
     assert!(servers.iter().all(|server| !server.clients().is_empty()));
 
@@ -47,8 +44,7 @@ async fn closing_does_not_wait_for_a_server_that_is_frozen_down_or_silent() {
     eventually("the fourth is being connected to", async || silent.visits() > 0).await;
     servers[0].freeze();
     servers[1].crash();
-    let pending = redlock.clone();
-    let pending = tokio::spawn(async move { pending.lock("console", LONG).await });
+    let pending = tokio::spawn(redlock.lock("console", LONG).into_future());
 
     finishes("closing", redlock.close()).await;
 

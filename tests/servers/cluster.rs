@@ -1,6 +1,5 @@
 //! A cluster is one server of a quorum, whatever happens among its nodes.
 
-use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
 use multiredlock::{DownReason, Event, LockError, Redlock, Refusal, RenewError, Vote, Warning};
@@ -12,7 +11,9 @@ use tokio_stream::StreamExt;
 use crate::access::works;
 use crate::events::warnings;
 #[cfg(feature = "tls")]
-use crate::support::{Certificates, Together, assert_matches, client, is_down, lock_and_unlock, one_is_given_twice};
+use crate::support::{
+    Certificates, Together, assert_matches, client, extract, is_down, lock_and_unlock, one_is_given_twice,
+};
 use crate::support::{
     LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, all_up, connect, eventually, finishes, ms, patient,
     quick, reason, up,
@@ -189,9 +190,7 @@ async fn an_unlock_waits_for_a_slot_that_is_on_its_way() {
     cluster.begin_to_move_slot(cluster.slot(&console), 0, 1);
 
     let refused = alone.try_lock(&*console, LONG).await.unwrap_err();
-    let LockError::Refused { failure } = &refused else {
-        panic!("{refused:?}")
-    };
+    let failure = extract!(&refused, LockError::Refused { failure } => failure);
     assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::Moving));
     let lock = redlock.renew(&lock, LONG).await.unwrap();
     let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;

@@ -1,7 +1,6 @@
 //! At most one owner at a time, across tasks, handles, processes and libraries.
 
 use std::fs;
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -9,8 +8,8 @@ use multiredlock::{Lock, LockError, Redlock, RenewError, Retry, Vote};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    LONG, RedisServer, Reply, SecondProcess, Servers, Together, all_up, assert_matches, connect, eventually, finishes,
-    locked_on_three, ms, quick, servers_and_client, servers_and_two, up,
+    LONG, RedisServer, Reply, SecondProcess, Servers, Together, all_up, assert_matches, connect, eventually, extract,
+    finishes, lock_once, locked_on_three, ms, quick, servers_and_client, servers_and_two, up,
 };
 
 /// Rounds for as long as others have the lock.
@@ -171,9 +170,7 @@ async fn a_refusal_tells_who_holds_the_lock_and_for_how_long() {
         !format!("{refused:?} {text}").contains(lock.value()),
         "a value is never told in full"
     );
-    let LockError::Held { owner, retry_after, .. } = refused else {
-        panic!("{refused:?}")
-    };
+    let (owner, retry_after) = extract!(refused, LockError::Held { owner, retry_after, .. } => (owner, retry_after));
     assert_eq!(owner.expect("the value tells").id, "web-3");
     assert!(retry_after.is_some_and(|left| left <= LONG), "{retry_after:?}");
 }
@@ -183,10 +180,7 @@ async fn a_value_that_is_not_the_owners_neither_renews_nor_unlocks() {
     let (servers, redlock, lock) = locked_on_three().await;
     let forged = Lock::from_parts("console", "somebody_else_entirely");
 
-    let lost = redlock.renew(&forged, 2 * LONG).await;
-    let Err(RenewError::Lost { failure, .. }) = lost else {
-        panic!("{lost:?}")
-    };
+    let failure = extract!(redlock.renew(&forged, 2 * LONG).await, Err(RenewError::Lost { failure, .. }) => failure);
     assert!(failure.votes.iter().all(|vote| vote.vote != Vote::Granted));
     let unlocked = finishes("the unlock", redlock.unlock(&forged)).await;
     assert_eq!((unlocked.removed, unlocked.not_ours), (0, 3));
@@ -225,8 +219,7 @@ async fn two_servers_need_both_and_four_need_three() {
         }
         assert_matches!(redlock.lock("console", LONG).await, Err(LockError::Held { .. }));
         half[0].command(&["DEL", "console"]);
-        let lock = redlock.lock("console", LONG).await.unwrap();
-        redlock.unlock(&lock);
+        lock_once(&redlock).await;
 
         half[0].crash();
         eventually("it is down", async || up(&redlock) == count - 1).await;

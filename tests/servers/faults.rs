@@ -1,6 +1,5 @@
 //! What goes wrong on a minority costs nobody anything, and what goes wrong on a majority is told.
 
-use std::future::IntoFuture;
 use std::task::{Context, Poll, Waker};
 
 use multiredlock::{LockError, Redlock, RenewError};
@@ -9,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
 use crate::support::{
-    LONG, Servers, Together, all_up, assert_matches, connect, eventually, finishes, locked_on_three, ms, patient,
-    quick, servers_and_client, unhurried_on, up,
+    LONG, Servers, Together, all_up, assert_matches, connect, eventually, extract, finishes, locked_on_three, ms,
+    patient, quick, servers_and_client, unhurried_on, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,9 +33,7 @@ async fn a_frozen_minority_does_not_slow_a_refusal_down() {
 
     let refused = finishes("the refusal", redlock.lock("console", LONG)).await;
 
-    let Err(LockError::Held { failure, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let failure = extract!(refused, Err(LockError::Held { failure, .. }) => failure);
     assert_eq!(failure.held(), 3);
     servers[..2].thaw();
     servers[..2].empty().await;
@@ -153,17 +150,14 @@ async fn a_majority_that_grants_too_late_grants_nothing() {
     let (servers, redlock) = unhurried_on(3).await;
     servers.forget_calls();
     servers[1..].freeze();
-    let late = redlock.clone();
-    let late = tokio::spawn(async move { late.try_lock("console", ms(500)).await });
+    let late = tokio::spawn(redlock.try_lock("console", ms(500)).into_future());
 
     eventually("the first server granted it", async || servers[0].calls("set") > 0).await;
     eventually("and it expired there", async || servers[0].keys().is_empty()).await;
     servers[1..].thaw();
 
     let refused = finishes("the lock", late).await.unwrap();
-    let Err(LockError::Expired { elapsed, ttl, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let (elapsed, ttl) = extract!(refused, Err(LockError::Expired { elapsed, ttl, .. }) => (elapsed, ttl));
     assert!(ttl == ms(500) && elapsed >= ms(400), "{elapsed:?} of {ttl:?}");
     servers.empty().await;
 }
@@ -174,11 +168,7 @@ async fn a_renewal_without_a_majority_is_unknown_and_leaves_the_keys() {
     servers[..2].crash();
     eventually("they are down", async || up(&redlock) == 1).await;
 
-    let unknown = redlock.renew(&lock, LONG).await;
-
-    let Err(RenewError::Unknown { remaining, .. }) = unknown else {
-        panic!("{unknown:?}")
-    };
+    let remaining = extract!(redlock.renew(&lock, LONG).await, Err(RenewError::Unknown { remaining, .. }) => remaining);
     assert!(remaining <= lock.validity() + LONG && !remaining.is_zero());
     assert_eq!(servers[2].get("console").as_deref(), Some(lock.value()));
 }
@@ -212,8 +202,7 @@ async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_lock_outlives_the_crash_of_every_server() {
     let (servers, redlock, first) = locked_on_three().await;
-    let waiting = redlock.clone();
-    let second = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+    let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
 
     servers.crash();
     servers.restart();

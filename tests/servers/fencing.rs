@@ -3,8 +3,8 @@
 use multiredlock::{InvalidResource, LockError, Redlock, Refusal, Vote};
 
 use crate::support::{
-    LONG, RedisCluster, RedisServer, Reply, Servers, Together, all_up, assert_matches, connect, eventually, finishes,
-    ms, quick, up,
+    LONG, RedisCluster, RedisServer, Reply, Servers, Together, all_up, assert_matches, connect, eventually, extract,
+    finishes, ms, quick, up,
 };
 
 /// Where the token of a resource is.
@@ -127,9 +127,7 @@ async fn a_fence_that_is_no_string_refuses_the_lock_and_leaves_no_key() {
     servers[0].command(&["RPUSH", &fence("b"), "x"]);
     for resources in [&["b"][..], &["a", "b", "c"]] {
         let error = redlock.try_lock(resources, LONG).await.unwrap_err();
-        let LockError::Refused { failure } = &error else {
-            panic!("{error}");
-        };
+        let failure = extract!(&error, LockError::Refused { failure } => failure);
         assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::WrongType));
         let keys = servers[0].keys();
         assert!(keys.iter().all(|key| key.contains(":fence:")), "{keys:?}");

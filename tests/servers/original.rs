@@ -5,7 +5,7 @@ use std::time::Duration;
 use multiredlock::{LockError, Retry};
 
 use crate::support::{
-    LONG, Servers, Together, all_up, assert_matches, eventually, finishes, locked_on_three, ms, patient,
+    LONG, Servers, Together, all_up, assert_matches, eventually, extract, finishes, locked_on_three, ms, patient,
     servers_and_client, up,
 };
 
@@ -35,8 +35,7 @@ async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
         let refused = redlock.lock("console", LONG).retry(Retry::none()).await;
         assert_matches!(refused, Err(LockError::Held { .. }));
 
-        let waiting = redlock.clone();
-        let second = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+        let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
         redlock.unlock(&first);
 
         let second = finishes("the second lock", second).await.unwrap().unwrap();
@@ -54,8 +53,7 @@ async fn retrying_acquires_a_lock_once_the_server_comes_back() {
         let refused = redlock.try_lock("console", LONG).await;
         assert_matches!(refused, Err(LockError::NoQuorum { reachable: 0, .. }));
 
-        let waiting = redlock.clone();
-        let lock = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+        let lock = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
         servers.restart();
 
         let lock = finishes("the lock", lock).await.unwrap().unwrap();
@@ -132,9 +130,7 @@ async fn a_held_lock_is_refused_although_one_server_crashed() {
 
     let refused = redlock.lock("console", LONG).await;
 
-    let Err(LockError::Held { owner, failure, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let (owner, failure) = extract!(refused, Err(LockError::Held { owner, failure, .. }) => (owner, failure));
     assert!(
         failure.held() >= 1,
         "one of the two that are left settles it: {failure:?}"

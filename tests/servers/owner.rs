@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use multiredlock::Ownership;
 
 use crate::support::{
-    LONG, RedisServer, Servers, Together, assert_matches, connect, eventually, finishes, ms, servers_and_client,
-    unhurried, up,
+    LONG, RedisServer, Servers, Together, assert_matches, connect, eventually, extract, finishes, ms,
+    servers_and_client, unhurried, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,9 +21,7 @@ async fn a_majority_tells_who_holds_it_since_when_and_for_how_long() {
         if let Some(fault) = fault {
             fault(&servers[0]);
         }
-        let Ok(Ownership::Held(holder)) = redlock.owner("r").await else {
-            panic!("it is held");
-        };
+        let holder = extract!(redlock.owner("r").await, Ok(Ownership::Held(holder)) => holder);
         let owner = holder.owner.unwrap();
         assert_eq!(owner.id, "web-3");
         assert!(owner.since + ms(1) >= before && owner.since <= SystemTime::now());

@@ -7,16 +7,15 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
 use crate::support::{
-    LONG, RedisServer, Reply, Servers, Together, all_up, assert_matches, client, connect, eventually, finishes,
-    is_down, quick, servers_and_client,
+    LONG, RedisServer, Reply, Servers, Together, all_up, assert_matches, client, connect, eventually, extract,
+    finishes, is_down, lock_once, quick, servers_and_client,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_no_lock_refuses_and_stays() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[0].command(&["RPUSH", "console", "an item"]);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
     eventually("only the list is left", async || {
         servers[0].keys() == ["console"] && servers[1..].iter().all(|server| server.keys().is_empty())
     })
@@ -183,9 +182,7 @@ async fn names_of_any_length_end_no_connection() {
 
 /// The reasons of the servers that refused; the lock must have failed for them.
 fn refusals<T: Debug>(outcome: Result<T, LockError>) -> Vec<Refusal> {
-    let Err(LockError::Refused { failure }) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let failure = extract!(outcome, Err(LockError::Refused { failure }) => failure);
     let refused = failure.votes.into_iter().filter_map(|vote| match vote.vote {
         Vote::Refused(refusal) => Some(refusal),
         _ => None,

@@ -1,6 +1,5 @@
 //! A client whose own thread did not run for a while, and servers that answered meanwhile.
 
-use std::future::IntoFuture;
 use std::thread;
 
 use multiredlock::{DownReason, Event, Ownership, Redlock, Server};

@@ -1,6 +1,5 @@
 //! Who waits is told, whatever happens to the servers in between, and where some of them tell nothing.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

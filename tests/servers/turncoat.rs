@@ -8,12 +8,15 @@ use multiredlock::{DownReason, Server};
 use crate::support::{Certificates, client, is_down};
 use crate::support::{Door, FakeServer, LONG, Malice, Manner, Scene, Servers, Then, alone, finishes};
 
+/// Whether a reason is one that is expected.
+type Expected = fn(&DownReason) -> bool;
+
 const INVALIDATION: &[u8] = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$7\r\nconsole\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_half_a_reply_a_reset_or_a_drip_in_place_of_a_grant() {
     alone(async || {
-        let cases: [(&[u8], Then, fn(&DownReason) -> bool); 5] = [
+        let cases: [(&[u8], Then, Expected); 5] = [
             (b"\xff\x00garbage\r\n", Then::Silence, is_not_redis),
             (b"$100\r\nhalf", Then::Silence, is_unresponsive),
             (b"$100\r\nhalf", Then::HangsUp, is_lost),
@@ -171,13 +174,13 @@ fn is_excessive(reason: &DownReason) -> bool {
 }
 
 /// Tries it on a server that is trusted and on one that is not.
-async fn withstands(malice: Malice, expected: fn(&DownReason) -> bool) {
+async fn withstands(malice: Malice, expected: Expected) {
     let trusted = Scene::set(Door::Tcp, |server| server).await;
     trusted.withstands(malice.clone(), expected).await;
     distrusted(malice, Door::Tcp, expected).await;
 }
 
-async fn distrusted(malice: Malice, door: Door, expected: fn(&DownReason) -> bool) {
+async fn distrusted(malice: Malice, door: Door, expected: Expected) {
     let scene = Scene::set(door, Server::distrusted).await;
     scene.withstands(malice, expected).await;
 }

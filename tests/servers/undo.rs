@@ -1,6 +1,6 @@
 //! Every key that a server granted ends in a lock or in an unlock, whatever happens on the way.
 
-use std::future::{Future, IntoFuture, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};

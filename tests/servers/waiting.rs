@@ -1,6 +1,5 @@
 //! Waiting in line, and what wakes those who wait.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use crate::access::works;
 use crate::events::warnings;
 use crate::support::{
-    LONG, Proxy, RedisCluster, RedisServer, Ruling, Servers, Together, all_up, client, finishes, is_down, name, quick,
-    reason,
+    LONG, Proxy, RedisCluster, RedisServer, Ruling, Servers, Together, all_up, client, extract, finishes, is_down,
+    name, quick,
 };
 
 fn without(command: &str) -> RedisServer {
@@ -18,8 +18,7 @@ fn without(command: &str) -> RedisServer {
 
 /// Waits until the server is down, and returns why.
 async fn why(redlock: &Redlock) -> DownReason {
-    is_down(&redlock, 0, |reason| *reason != DownReason::NotYet).await;
-    reason(redlock, 0).unwrap()
+    is_down(redlock, 0, |reason| *reason != DownReason::NotYet).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,9 +26,7 @@ async fn a_command_that_locking_needs_is_missing() {
     for command in ["EVAL", "EVALSHA", "SET", "GET", "PTTL", "PEXPIRE", "DEL"] {
         let server = without(command);
         let reason = why(&client([server.url()])).await;
-        let DownReason::Refused(words) = &reason else {
-            panic!("{command}: {reason:?}")
-        };
+        let words = extract!(&reason, DownReason::Refused(words) => words);
         let names = words.as_str().rsplit([' ', '`', '\'']).find(|word| !word.is_empty());
         assert_eq!(names, Some(command), "{reason}");
     }

@@ -5,7 +5,6 @@ mod process;
 mod scene;
 mod turncoat;
 
-use std::future::{Future, IntoFuture};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ pub(crate) use scene::Scene;
 pub(crate) use test_support::{Certificates, ClientCertificate};
 pub(crate) use test_support::{
     FakeServer, Manner, Mode, Network, Proxy, RedisServer, RedisServerBuilder, Reply, Ruling, are_distrusted,
-    assert_matches, eventually, finishes, name,
+    assert_matches, eventually, extract, finishes, name,
 };
 pub(crate) use turncoat::{Door, Malice, Then, Turncoat};
 
@@ -308,4 +307,10 @@ pub(crate) async fn lock_and_unlock(redlock: Redlock, task: usize) {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Locks the console and unlocks it.
+pub(crate) async fn lock_once(redlock: &Redlock) {
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
 }

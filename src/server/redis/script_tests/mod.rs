@@ -93,7 +93,7 @@ fn assert_unchanged(before: &Snapshot, after: &Snapshot) {
 /// Runs one operation that has to fail, and checks that nothing changed.
 fn fails(server: &RedisServer, connection: &mut Connection, operation: Arc<Operation>) {
     let keys = ["a", "b", "c"];
-    let mut onlooker = Connection::to(&server);
+    let mut onlooker = Connection::to(server);
     let before = snapshot(&mut onlooker, &keys);
     let what = format!("{operation:?}");
     let outcome = connection.run(&[operation]).remove(0);
@@ -136,7 +136,7 @@ fn what_is_no_token_refuses_a_fenced_lock_and_stays_as_it_is() {
 /// A connection of a user that may read all keys, and write these patterns.
 fn restricted(server: &RedisServer, patterns: &str) -> Option<Connection> {
     let user = format!("ACL SETUSER reader on nopass resetkeys %R~* {patterns} +@all");
-    let mut connection = Connection::to(&server);
+    let mut connection = Connection::to(server);
     // Redis 6.2 has no permissions to read only.
     if matches!(connection.say(&user), Reply::Error(_)) {
         return None;
