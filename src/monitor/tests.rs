@@ -11,6 +11,21 @@ use std::{
 };
 use tokio_stream::Stream;
 
+fn monitor_of_one() -> Arc<Monitor> {
+    let address = Server::parse("memory://a").unwrap().address();
+    Arc::new(Monitor::new(&[&[address]]))
+}
+
+/// The events that are there already.
+fn rest(events: &mut Events) -> Vec<Event> {
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut all = Vec::new();
+    while let Poll::Ready(Some(event)) = Pin::new(&mut *events).poll_next(cx) {
+        all.push(event);
+    }
+    all
+}
+
 /// Asks the monitor for everything whenever it is woken, as an executor does that polls at once.
 struct Nosy(Arc<Monitor>);
 
@@ -29,8 +44,7 @@ impl Wake for Nosy {
 
 #[test]
 fn those_that_hear_of_an_event_may_poll_at_once() {
-    let address = Server::parse("memory://a").unwrap().address();
-    let monitor = Arc::new(Monitor::new(&[&[address]]));
+    let monitor = monitor_of_one();
     let waker = Waker::from(Arc::new(Nosy(Arc::clone(&monitor))));
     let mut events = Events::new(Arc::clone(&monitor));
     let mut connected = Box::pin(async { monitor.wait_connected().await });
@@ -47,10 +61,7 @@ fn those_that_hear_of_an_event_may_poll_at_once() {
     is_done
         .recv_timeout(Duration::from_secs(10))
         .expect("a waker waits for a lock");
-    let mut all = Vec::new();
-    while let Poll::Ready(Some(event)) = Pin::new(&mut events).poll_next(cx) {
-        all.push(event);
-    }
+    let all = rest(&mut events);
     assert!(
         matches!(all[..2], [Event::ServerUp { .. }, Event::Connected(_)]),
         "{all:?}"
@@ -72,8 +83,7 @@ impl Wake for Fragile {
 
 #[test]
 fn a_waker_that_panics_keeps_no_event_from_others() {
-    let address = Server::parse("memory://a").unwrap().address();
-    let monitor = Arc::new(Monitor::new(&[&[address]]));
+    let monitor = monitor_of_one();
     let mut events = Events::new(Arc::clone(&monitor));
     let waker = Waker::from(Arc::new(Fragile));
     let poll = Pin::new(&mut events).poll_next(&mut Context::from_waker(&waker));
@@ -81,11 +91,7 @@ fn a_waker_that_panics_keeps_no_event_from_others() {
     let reporting = Arc::clone(&monitor);
     assert!(thread::spawn(move || reporting.up(ServerId(0))).join().is_err());
     monitor.close();
-    let mut all = Vec::new();
-    let cx = &mut Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(event)) = Pin::new(&mut events).poll_next(cx) {
-        all.push(event);
-    }
+    let all = rest(&mut events);
     assert!(
         matches!(all[..], [Event::ServerUp { .. }, Event::Connected(_)]),
         "{all:?}"
@@ -95,8 +101,7 @@ fn a_waker_that_panics_keeps_no_event_from_others() {
 
 #[test]
 fn a_subscription_between_an_event_and_its_sending_has_it_once() {
-    let address = Server::parse("memory://a").unwrap().address();
-    let monitor = Arc::new(Monitor::new(&[&[address]]));
+    let monitor = monitor_of_one();
     // Another caller is sending.
     monitor.state().is_sending = true;
     monitor.up(ServerId(0));
@@ -104,11 +109,7 @@ fn a_subscription_between_an_event_and_its_sending_has_it_once() {
     monitor.state().is_sending = false;
     monitor.down(ServerId(0), DownReason::ConnectionLost);
     monitor.close();
-    let mut all = Vec::new();
-    let cx = &mut Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(event)) = Pin::new(&mut events).poll_next(cx) {
-        all.push(event);
-    }
+    let all = rest(&mut events);
     let [up, connected, down, disconnected] = &all[..] else {
         panic!("{all:?}");
     };

@@ -31,25 +31,29 @@ fn held(value: &str, left: Option<u64>) -> Vote {
     Vote::Held(Holder::new(value.as_bytes(), left.map(ms)))
 }
 
-/// A queue whose head asked, and was told that somebody holds the resource for a minute.
-fn refused(now: Instant) -> Head {
+/// A queue whose head asks.
+fn asking(now: Instant) -> Head {
     let mut head = Head::new(3);
     assert_eq!(head.step(now, &mut rng()), Step::Ask);
+    head
+}
+
+/// Answers the question of the head, which has not got the resource.
+fn refuse(head: &mut Head, votes: &[Vote], now: Instant) {
+    head.refused(votes, false, times(now), TRACKED, &mut rng());
+}
+
+/// A queue whose head asked, and was told that somebody holds the resource for a minute.
+fn refused(now: Instant) -> Head {
+    let mut head = asking(now);
     let vote = held("other", Some(60_000));
-    head.refused(
-        &[vote.clone(), vote, Vote::Pending],
-        false,
-        times(now),
-        TRACKED,
-        &mut rng(),
-    );
+    refuse(&mut head, &[vote.clone(), vote, Vote::Pending], now);
     head
 }
 
 /// A queue whose head has the resource, by asking for it.
 fn won(now: Instant) -> Head {
-    let mut head = Head::new(3);
-    head.step(now, &mut rng());
+    let mut head = asking(now);
     head.won(now + LATER, false, times(now), TRACKED);
     head
 }
@@ -86,16 +90,9 @@ fn a_server_that_was_not_needed_to_lose_is_not_counted_as_free() {
 #[test]
 fn a_majority_for_another_is_no_split_vote() {
     let now = Instant::now();
-    let mut head = Head::new(3);
-    head.step(now, &mut rng());
+    let mut head = asking(now);
     let vote = held("other", Some(60_000));
-    head.refused(
-        &[Vote::Granted, vote.clone(), vote],
-        false,
-        times(now),
-        TRACKED,
-        &mut rng(),
-    );
+    refuse(&mut head, &[Vote::Granted, vote.clone(), vote], now);
     assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
 }
 
@@ -115,10 +112,9 @@ fn a_grant_that_comes_late_is_followed_by_a_pause_as_a_split_vote_is() {
 #[test]
 fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
     let now = Instant::now();
-    let mut head = Head::new(3);
-    head.step(now, &mut rng());
+    let mut head = asking(now);
     let votes = [held("a", Some(100)), held("a", Some(300)), held("a", Some(200))];
-    head.refused(&votes, false, times(now), TRACKED, &mut rng());
+    refuse(&mut head, &votes, now);
     let Step::Wait(until) = head.step(now, &mut rng()) else {
         panic!("it waits");
     };
@@ -129,8 +125,7 @@ fn it_asks_again_when_the_ttl_of_the_holder_runs_out_on_a_majority() {
 #[test]
 fn it_asks_more_often_where_nobody_tells_of_changes() {
     let now = Instant::now();
-    let mut head = Head::new(3);
-    head.step(now, &mut rng());
+    let mut head = asking(now);
     let votes = [held("a", None), held("a", None), Vote::Pending];
     let conditions = Conditions {
         is_tracked: false,
@@ -146,16 +141,9 @@ fn it_asks_more_often_where_nobody_tells_of_changes() {
 #[test]
 fn it_waits_for_servers_that_are_down_and_asks_when_one_completes_a_majority() {
     let now = Instant::now();
-    let mut head = Head::new(3);
-    head.step(now, &mut rng());
+    let mut head = asking(now);
     let down = Vote::Unreachable(DownReason::ConnectionLost);
-    head.refused(
-        &[down.clone(), down, Vote::Pending],
-        false,
-        times(now),
-        TRACKED,
-        &mut rng(),
-    );
+    refuse(&mut head, &[down.clone(), down, Vote::Pending], now);
     assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
     head.changed(0);
     assert_eq!(head.step(now, &mut rng()), Step::Ask);
@@ -202,7 +190,7 @@ fn every_vote_that_comes_late_says_what_its_server_could_do() {
     let others = |head: &mut Head| {
         head.step(now, &mut rng());
         let votes = [held("foreign", None), held("a", Some(60_000)), Vote::Pending];
-        head.refused(&votes, false, times(now), TRACKED, &mut rng());
+        refuse(head, &votes, now);
         // The holder unlocks it on the second server.
         head.changed(1);
     };
@@ -238,13 +226,7 @@ fn who_lost_a_race_lets_some_time_pass_before_the_next_and_less_with_each_that_i
         }
         longest.push(then - now);
         let vote = held(&format!("winner {race}"), Some(60_000));
-        head.refused(
-            &[vote.clone(), vote, Vote::Pending],
-            false,
-            times(now),
-            TRACKED,
-            &mut rng(),
-        );
+        refuse(&mut head, &[vote.clone(), vote, Vote::Pending], now);
     }
     assert_eq!(longest[0], Duration::ZERO, "it had lost none");
     assert!(longest[1] >= TICK && longest[1] <= 2 * TICK, "{longest:?}");
@@ -300,7 +282,7 @@ fn split_votes_make_a_crowd_as_well() {
     for split in 0..100 {
         head.step(now + LATER * split, &mut rng());
         let votes = [Vote::Granted, held(&format!("a {split}"), None), Vote::Pending];
-        head.refused(&votes, false, times(now), TRACKED, &mut rng());
+        refuse(&mut head, &votes, now);
     }
     assert!(head.crowd.probes_first());
 }
@@ -315,7 +297,7 @@ fn votes_are_split_also_beside_a_key_that_was_left_behind() {
             head.step(now + LATER * split, &mut rng());
             let mut votes = vec![Vote::Granted, held(&format!("a {split}"), None)];
             votes.insert(place, left_behind.clone());
-            head.refused(&votes, false, times(now), TRACKED, &mut rng());
+            refuse(&mut head, &votes, now);
             assert!(matches!(head.step(now, &mut rng()), Step::Pause(_)), "{votes:?}");
         }
         assert!(head.crowd.probes_first());
@@ -385,7 +367,7 @@ fn careful(now: Instant) -> Head {
     assert_eq!(head.step(now, &mut rng()), Step::Ask);
     let vote = held("winner", Some(60_000));
     let votes = [vote.clone(), vote, Vote::Pending];
-    head.refused(&votes, false, times(now), TRACKED, &mut rng());
+    refuse(&mut head, &votes, now);
     head
 }
 
@@ -425,8 +407,7 @@ fn a_waiter_is_careful_until_it_has_won_so_many_races() {
 fn what_is_found_free_by_a_look_is_asked_for_at_once() {
     let now = Instant::now();
     let look = |votes: &[Vote]| {
-        let mut head = Head::new(3);
-        head.step(now, &mut rng());
+        let mut head = asking(now);
         head.probed(votes, times(now), TRACKED, &mut rng());
         (head.step(now, &mut rng()), head.has_rivals())
     };
@@ -444,13 +425,7 @@ fn who_had_a_turn_lets_others_come_first_also_if_its_line_was_empty() {
     head.changed(1);
     head.step(now, &mut rng());
     let vote = held("winner", Some(60_000));
-    head.refused(
-        &[vote.clone(), vote, Vote::Pending],
-        false,
-        times(now),
-        TRACKED,
-        &mut rng(),
-    );
+    refuse(&mut head, &[vote.clone(), vote, Vote::Pending], now);
     head.won(now + LATER, false, times(now), TRACKED);
     assert!(head.has_rivals());
     head.resume(now, true, &mut rng());
@@ -469,13 +444,7 @@ fn a_holder_that_renews_is_no_race_lost() {
         head.changed(1);
         assert_eq!(head.step(now, &mut rng()), Step::Ask);
         let vote = held("other", Some(60_000));
-        head.refused(
-            &[vote.clone(), vote, Vote::Pending],
-            false,
-            times(now),
-            TRACKED,
-            &mut rng(),
-        );
+        refuse(&mut head, &[vote.clone(), vote, Vote::Pending], now);
     }
 }
 
@@ -490,7 +459,7 @@ fn a_split_vote_is_followed_by_a_pause_unless_the_same_holder_stays() {
             held(&format!("a {split}"), Some(60_000)),
             held(&format!("b {split}"), Some(60_000)),
         ];
-        head.refused(&votes, false, times(now), TRACKED, &mut rng());
+        refuse(&mut head, &votes, now);
         match head.step(now, &mut rng()) {
             Step::Pause(until) => {
                 assert!(until <= now + TICK * (1 << split.min(LONGEST_SPLIT)));
@@ -508,9 +477,9 @@ fn a_split_vote_is_followed_by_a_pause_unless_the_same_holder_stays() {
         held("c", None),
         Vote::Unreachable(DownReason::ConnectionLost),
     ];
-    head.refused(&lasting, false, times(now), TRACKED, &mut rng());
+    refuse(&mut head, &lasting, now);
     head.step(now + LATER, &mut rng());
-    head.refused(&lasting, false, times(now), TRACKED, &mut rng());
+    refuse(&mut head, &lasting, now);
     assert_eq!(head.step(now, &mut rng()), Step::Wait(now + LATER));
 }
 
