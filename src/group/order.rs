@@ -3,63 +3,35 @@
 use super::{AttemptOptions, servers::Servers};
 use crate::{
     config::Server,
-    decision::{DownReason, Drift, Patience, Ttl},
+    decision::{Drift, Patience, Ttl},
     resource::Resources,
     server::{
         Subject,
-        link::{Answer, Command, Link, Outcome, Task},
+        link::{Answer, Link, Outcome},
+        wire_double::Wire,
     },
 };
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, Barrier, Mutex},
+    sync::{Arc, Barrier},
     task::{Context, Waker},
     thread,
     time::Duration,
 };
 use tokio::{runtime, time::Instant};
 
-/// A connection that keeps what it is sent until the test answers.
-#[derive(Default)]
-struct Wire(Mutex<Vec<Command>>);
-
-impl std::fmt::Debug for Wire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
+/// Answers all commands, and returns the TTLs that they carried, in the order in which the server receives them.
+fn ttls(wire: &Wire) -> Vec<Duration> {
+    let mut ttls = Vec::new();
+    while !wire.is_empty() {
+        let command = wire.next();
+        assert!(wire.is_empty(), "one command is under way at a time");
+        ttls.extend(command.operations.iter().map(|operation| operation.ttl()));
+        let outcomes = vec![Outcome::Done; command.operations.len()];
+        command.answer(Answer::Outcomes(outcomes));
     }
-}
-
-impl Link for Wire {
-    fn send(&self, command: Command) {
-        self.0.lock().unwrap().push(command);
-    }
-
-    fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
-        false
-    }
-
-    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn end(&self) {}
-}
-
-impl Wire {
-    /// Answers all commands, and returns the TTLs that they carried, in the order in which the server receives them.
-    fn ttls(&self) -> Vec<Duration> {
-        let mut ttls = Vec::new();
-        loop {
-            let Some(command) = self.0.lock().unwrap().pop() else {
-                return ttls;
-            };
-            assert!(self.0.lock().unwrap().is_empty(), "one command is under way at a time");
-            ttls.extend(command.operations.iter().map(|operation| operation.ttl()));
-            let outcomes = vec![Outcome::Done; command.operations.len()];
-            command.answer(Answer::Outcomes(outcomes));
-        }
-    }
+    ttls
 }
 
 /// Two threads renew a lock, and each server's commands are returned by their TTLs.
@@ -99,7 +71,7 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
             });
         }
     });
-    wires.iter().map(|wire| wire.ttls()).collect()
+    wires.iter().map(|wire| ttls(wire)).collect()
 }
 
 #[test]

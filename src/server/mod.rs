@@ -14,6 +14,8 @@ mod restart;
 mod supervisor;
 mod time;
 mod under_way;
+#[cfg(test)]
+pub(crate) mod wire_double;
 
 pub(crate) use abandoned::Abandon;
 #[cfg(test)]

@@ -32,3 +32,23 @@ pub use settings::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, ClientCertificate, Identity};
 pub use wait::{block_until, block_until_some, eventually, finishes};
+
+/// Fails unless the value has this form, and prints it.
+#[macro_export]
+macro_rules! assert_matches {
+    ($value:expr, $form:pat $(if $condition:expr)? $(,)?) => {
+        let value = $value;
+        assert!(matches!(value, $form $(if $condition)?), "{value:?}");
+    };
+}
+
+/// The part of a value that has this form. Panics with the value if it has another.
+#[macro_export]
+macro_rules! extract {
+    ($value:expr, $form:pat => $part:expr) => {
+        match $value {
+            $form => $part,
+            other => panic!("{other:?}"),
+        }
+    };
+}

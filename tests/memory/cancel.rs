@@ -1,9 +1,7 @@
 //! A future that is dropped leaves nothing locked, wherever it is dropped.
 
-use crate::{builder, connect, eventually, eventually_free, ms, secs, start, up};
-use multiredlock::testing::MemoryServer;
+use crate::support::{Together, builder, eventually, eventually_free, locked, ms, secs, servers_and_client, up};
 use std::{
-    future::{Future, IntoFuture},
     pin::pin,
     task::{Context, Waker},
 };
@@ -12,11 +10,8 @@ use tokio::time::{sleep, timeout};
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_dropped_after_any_number_of_polls_leaves_no_key() {
     for polls in 0..20 {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
-        for server in &servers {
-            server.delay(ms(1));
-        }
+        let (servers, redlock) = servers_and_client(3).await;
+        servers.delay(ms(1));
         {
             let mut lock = pin!(redlock.lock("r", secs(600)).into_future());
             let mut cx = Context::from_waker(Waker::noop());
@@ -35,8 +30,7 @@ async fn a_lock_that_is_dropped_after_any_number_of_polls_leaves_no_key() {
 async fn a_lock_that_is_dropped_at_any_moment_leaves_no_key() {
     // The three answer after 10, 20 and 30 ms, so each drop meets another mix of answers.
     for dropped_after in 0..20 {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
+        let (servers, redlock) = servers_and_client(3).await;
         for (server, delay) in servers.iter().zip([10, 20, 30]) {
             server.delay(ms(delay));
         }
@@ -49,8 +43,7 @@ async fn a_lock_that_is_dropped_at_any_moment_leaves_no_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_dropped_between_two_rounds_leaves_no_key() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     // Two of three are held elsewhere, so each round is granted one key, and fails.
     let other = builder(&servers[..2]).build().unwrap();
     up(&other, 2).await;
@@ -64,12 +57,7 @@ async fn a_lock_that_is_dropped_between_two_rounds_leaves_no_key() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_an_unlock_that_nobody_awaits_is_no_loss() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(600)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(600)).await;
     drop(redlock.unlock(&lock));
-    assert!(
-        servers.iter().all(MemoryServer::is_empty),
-        "it is sent when unlock returns"
-    );
+    assert!(servers.are_empty(), "it is sent when unlock returns");
 }

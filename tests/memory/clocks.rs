@@ -1,7 +1,8 @@
 //! A server's clock that is set is told, since keys expire by it.
 
-use crate::{builder, ms, secs, start, up};
+use crate::support::{ms, secs, servers_and};
 use multiredlock::{Drift, Event, Warning};
+use test_support::assert_matches;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 
@@ -11,9 +12,7 @@ async fn a_clock_that_is_set_by_more_than_the_drift_is_told_and_by_less_is_not()
         (Drift::default(), ms(90), ms(110)),
         (Drift::factor(0.01), ms(10), ms(200)),
     ] {
-        let servers = start(3);
-        let redlock = builder(&servers).drift(drift).build().unwrap();
-        up(&redlock, 3).await;
+        let (servers, redlock) = servers_and(3, |builder| builder.drift(drift)).await;
         sleep(secs(3)).await;
         let mut warnings = redlock.events().filter(|event| matches!(event, Event::Warning { .. }));
         let mut told = async || timeout(secs(20), warnings.next()).await.ok().flatten();
@@ -45,9 +44,7 @@ async fn a_clock_that_is_set_by_more_than_the_drift_is_told_and_by_less_is_not()
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_is_also_watched_while_the_connection_is_never_silent() {
-    let servers = start(3);
-    let redlock = builder(&servers).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder).await;
     let busy = tokio::spawn({
         let redlock = redlock.clone();
         async move {
@@ -62,18 +59,13 @@ async fn a_clock_is_also_watched_while_the_connection_is_never_silent() {
     let mut warnings = redlock.events().filter(|event| matches!(event, Event::Warning { .. }));
     servers[1].set_clock_ahead(secs(1));
     let told = timeout(secs(20), warnings.next()).await.unwrap();
-    assert!(
-        matches!(told, Some(Event::Warning { warning: Warning::ClockAhead { by }, .. }) if by == secs(1)),
-        "{told:?}"
-    );
+    assert_matches!(told, Some(Event::Warning { warning: Warning::ClockAhead { by }, .. }) if by == secs(1));
     busy.abort();
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_expire_sooner_where_the_clock_is_set_ahead() {
-    let servers = start(1);
-    let redlock = builder(&servers).build().unwrap();
-    up(&redlock, 1).await;
+    let (servers, redlock) = servers_and(1, |builder| builder).await;
     let _lock = redlock.lock("r", secs(10)).await.unwrap();
     servers[0].set_clock_ahead(secs(9));
     sleep(ms(999)).await;

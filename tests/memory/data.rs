@@ -1,12 +1,13 @@
 //! Data that makes no sense: an error that names it, and never a panic.
 
-use crate::{builder, connect, ms, secs, start};
+use crate::support::{builder, eventually_free, locked, ms, runtime, secs, servers_and_client, start};
 use multiredlock::{
     Drift, EnsureError, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server, Unlocked,
     testing::MemoryServer,
 };
 use proptest::{collection::vec, prelude::*};
-use std::{cell::Cell, future::IntoFuture, panic, sync::Once, time::Duration};
+use std::{cell::Cell, panic, sync::Once, time::Duration};
+use test_support::assert_matches;
 use tokio::time::{Instant, timeout};
 
 thread_local! {
@@ -23,13 +24,6 @@ fn count_panics() {
             before(info);
         }));
     });
-}
-
-/// Runs a test that is no attribute's, on a paused clock.
-fn run(test: impl Future<Output = ()>) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(test);
 }
 
 fn any_duration() -> impl Strategy<Value = Duration> {
@@ -168,7 +162,7 @@ proptest! {
     ) {
         count_panics();
         let before = PANICS.get();
-        run(async {
+        runtime(true).block_on(async {
             let servers: Vec<_> = (0..groups).map(|_| start(3)).collect();
             let mut builder = Redlock::builder().id("here").remember(1);
             for group in &servers {
@@ -195,7 +189,7 @@ proptest! {
     ) {
         count_panics();
         let before = PANICS.get();
-        run(async {
+        runtime(true).block_on(async {
             let servers = start(3);
             let builder = builder(&servers).id(asked.value.clone()).key_prefix(prefix).remember(capacity.min(1_000));
             let builder = builder.drift(asked.drift).retry(asked.retry).round_timeout(durations[0]);
@@ -221,7 +215,7 @@ proptest! {
 
     #[test]
     fn no_server_panics_whatever_it_is_made_of(text in any::<String>(), host in ".{0,6}", port in any::<u16>(), database in any::<u8>()) {
-        run(async {
+        runtime(true).block_on(async {
             let server = |server: Server| server.username(&text).password(&text).database(database).port(port);
             let nodes = || [(host.clone(), port), (host.clone(), port)];
             let none: [(String, u16); 0] = [];
@@ -259,17 +253,13 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
     let error = unlocked.check("order:1, b").unwrap_err();
     let resource = String::from("order:1, b");
     assert_eq!(error, ReleaseError::NotSent { resource });
-    assert_eq!(
-        error.to_string(),
-        "could not release `order:1, b`: no server was asked, since it cannot be a lock"
-    );
+    let words = "could not release `order:1, b`: no server was asked, since it cannot be a lock";
+    assert_eq!(error.to_string(), words);
 }
 
 #[tokio::test(start_paused = true)]
 async fn counts_that_no_unlock_leads_to_are_checked_all_the_same() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let (_servers, redlock, lock) = locked(3, secs(10)).await;
     let unlocked: Unlocked = redlock.unlock(&lock).await;
     for (removed, not_ours, unreachable) in [
         (usize::MAX, usize::MAX, usize::MAX),
@@ -284,40 +274,24 @@ async fn counts_that_no_unlock_leads_to_are_checked_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     let (before, zero) = (Instant::now(), Duration::ZERO);
     let name = "round_timeout";
 
-    let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero))
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero)).await;
+    let error = error.unwrap().unwrap_err();
     assert_eq!(error, LockError::Zero { name });
     assert_eq!(error.to_string(), "round_timeout must be longer than 0");
     for request in [redlock.acquire("s", secs(10)), redlock.try_acquire("s", secs(10))] {
-        let error = bounded(request.round_timeout(zero))
-            .await
-            .expect("at once")
-            .unwrap_err();
-        assert_eq!(error, LockError::Zero { name });
+        let error = bounded(request.round_timeout(zero)).await.expect("at once");
+        assert_eq!(error.unwrap_err(), LockError::Zero { name });
     }
-    let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero))
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(error, RenewError::Zero { name });
-    let error = bounded(redlock.owner("r").round_timeout(zero))
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(error, OwnerError::Zero { name });
-    let error = bounded(redlock.owner("r").round_timeout(zero).survey())
-        .await
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(error, OwnerError::Zero { name });
+    let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero)).await;
+    assert_eq!(error.unwrap().unwrap_err(), RenewError::Zero { name });
+    let error = bounded(redlock.owner("r").round_timeout(zero)).await;
+    assert_eq!(error.unwrap().unwrap_err(), OwnerError::Zero { name });
+    let error = bounded(redlock.owner("r").round_timeout(zero).survey()).await;
+    assert_eq!(error.unwrap().unwrap_err(), OwnerError::Zero { name });
 
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert!(lock.validity() > secs(59), "it was not renewed");
@@ -326,28 +300,23 @@ async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_may_not_wait_is_told_so_at_once_and_leaves_nothing() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let before = Instant::now();
     let error = redlock.acquire("r", secs(10)).within(Duration::ZERO).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LockError::TimedOut {
-                waited: Duration::ZERO,
-                ..
-            }
-        ),
-        "{error}"
+    assert_matches!(
+        error,
+        LockError::TimedOut {
+            waited: Duration::ZERO,
+            ..
+        }
     );
     assert!(before.elapsed() <= ms(1));
-    crate::eventually_free(&servers).await;
+    eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_may_wait_for_its_votes_for_ever() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let guard = redlock
         .acquire("r", secs(10))
         .round_timeout(Duration::MAX)
@@ -355,8 +324,7 @@ async fn a_guard_may_wait_for_its_votes_for_ever() {
         .unwrap();
     tokio::time::sleep(secs(60)).await;
     assert_eq!(guard.loss(), None, "it is renewed");
-    let never = guard.ensure(Duration::MAX).unwrap_err();
-    assert!(matches!(never, EnsureError::Never { .. }), "{never}");
+    assert_matches!(guard.ensure(Duration::MAX).unwrap_err(), EnsureError::Never { .. });
     assert!(redlock.owner("r").round_timeout(Duration::MAX).await.is_ok());
     guard.release().await.unwrap();
 }

@@ -1,9 +1,8 @@
 //! Nobody waits for long while others take a resource again and again, and whoever has no rivals loses little by that.
 
-use crate::{connect, delay_all, eventually_free, ms, secs, start};
+use crate::support::{Together, connect, eventually_free, ms, runtime, secs, servers_and_two, start};
 use multiredlock::{LockError, Redlock, Retry, testing::MemoryServer};
 use std::{
-    future::IntoFuture,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -88,7 +87,7 @@ async fn longest_of(redlock: &Redlock, resources: &'static [&'static str], turns
 
 fn servers(delay: u64) -> Vec<MemoryServer> {
     let servers = start(3);
-    delay_all(&servers, ms(delay));
+    servers.delay(ms(delay));
     servers
 }
 
@@ -172,9 +171,7 @@ fn turn_of_a_herd(clients: u32) -> (Duration, u64) {
         before.elapsed() / clients
     };
     let recorder = DebuggingRecorder::new();
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-    let turn = metrics::with_local_recorder(&recorder, || runtime.block_on(herd));
+    let turn = metrics::with_local_recorder(&recorder, || runtime(true).block_on(herd));
     let metrics = recorder.snapshotter().snapshot().into_vec();
     let attempts = metrics.iter().filter_map(|(key, _, _, value)| match value {
         DebugValue::Counter(count) if key.key().name() == "multiredlock_rounds_total" => Some(*count),
@@ -248,8 +245,7 @@ async fn one_without_rivals_loses_at_most_a_twentieth_of_its_time() {
 async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_for_good() {
     for foreign in 0..3 {
         for late in 0..3 {
-            let servers = start(3);
-            let (holder, waiter) = (connect(&servers).await, connect(&servers).await);
+            let (servers, holder, waiter) = servers_and_two(3).await;
             servers[foreign].set("r", "foreign", None);
             let mut guard = holder.acquire("r", secs(600)).await.unwrap();
             // Its first question makes the servers report changes.
@@ -281,8 +277,7 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
 #[tokio::test(start_paused = true)]
 async fn a_waiter_hears_of_a_vote_that_comes_after_the_decision() {
     for foreign_ttl in [None, Some(secs(60))] {
-        let servers = start(3);
-        let (holder, waiter) = (connect(&servers).await, connect(&servers).await);
+        let (servers, holder, waiter) = servers_and_two(3).await;
         servers[0].set("r", "foreign", foreign_ttl);
         let lock = holder.lock("r", secs(600)).await.unwrap();
         servers[2].delay(ms(10));

@@ -1,10 +1,14 @@
 //! A fenced lock has a token larger than that of any lock before it.
 
-use crate::{builder, connect, eventually, eventually_free, ms, secs, start, up};
+use crate::support::{
+    Together, builder, connect, connected, eventually, eventually_free, ms, secs, servers_and, servers_and_client,
+    start, up,
+};
 use multiredlock::{
-    ConfigError, InvalidResource, InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer,
+    Builder, ConfigError, InvalidResource, InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer,
 };
 use std::time::Duration;
+use test_support::assert_matches;
 use tokio::time::{Instant, sleep};
 
 async fn token(redlock: &Redlock) -> u64 {
@@ -13,10 +17,9 @@ async fn token(redlock: &Redlock) -> u64 {
     lock.token().expect("it is fenced")
 }
 
-async fn fenced(servers: &[MemoryServer]) -> Redlock {
-    let redlock = builder(servers).fenced().build().unwrap();
-    up(&redlock, servers.len()).await;
-    redlock
+/// Servers, and a client whose locks are all fenced.
+async fn fenced(count: usize) -> (Vec<MemoryServer>, Redlock) {
+    servers_and(count, Builder::fenced).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,8 +36,7 @@ async fn tokens_grow_from_lock_to_lock_whoever_takes_it() {
 
 #[tokio::test(start_paused = true)]
 async fn only_a_lock_that_asks_for_it_has_a_token() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     assert_eq!(redlock.lock("a", secs(10)).await.unwrap().token(), None);
     assert!(redlock.lock("b", secs(10)).fenced().await.unwrap().token().is_some());
     assert!(redlock.acquire("c", secs(10)).fenced().await.unwrap().token().is_some());
@@ -42,15 +44,14 @@ async fn only_a_lock_that_asks_for_it_has_a_token() {
     let guard = redlock.try_acquire("g", secs(10)).fenced().await.unwrap();
     assert_eq!(guard.token(), servers[0].token("g"));
 
-    let redlock = fenced(&servers).await;
+    let redlock = connected(builder(&servers).fenced()).await;
     assert!(redlock.lock("e", secs(10)).await.unwrap().token().is_some());
     assert!(redlock.try_acquire("f", secs(10)).await.unwrap().token().is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn tokens_grow_over_changing_majorities() {
-    let servers = start(5);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(5).await;
     let mut last = 0;
     for turn in 0..20 {
         let away = [turn % 5, (turn * 2 + 1) % 5];
@@ -70,13 +71,10 @@ async fn tokens_grow_over_changing_majorities() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_larger_than_that_of_an_owner_whose_keys_are_gone() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     for _ in 0..10 {
         let first = redlock.lock("r", secs(10)).await.unwrap();
-        for server in &servers[..2] {
-            server.forget("r");
-        }
+        servers[..2].forget("r");
         let second = redlock.lock("r", secs(10)).await.unwrap();
         assert!(second.token() > first.token());
         redlock.unlock(&first).await;
@@ -86,8 +84,7 @@ async fn a_token_is_larger_than_that_of_an_owner_whose_keys_are_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_majority_stores_the_largest_of_the_tokens_before_the_lock_is_granted() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     // The clock of the last is ahead, so that what it comes to is larger than what the others do.
     servers[2].set_clock_ahead(secs(3_600));
     let lock = redlock.lock("r", secs(10)).await.unwrap();
@@ -104,8 +101,7 @@ async fn a_majority_stores_the_largest_of_the_tokens_before_the_lock_is_granted(
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_whose_largest_token_is_on_a_minority_is_not_granted() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     servers[2].set_clock_ahead(secs(3_600));
     servers[0].crash();
     up(&redlock, 2).await;
@@ -115,17 +111,13 @@ async fn a_lock_whose_largest_token_is_on_a_minority_is_not_granted() {
     sleep(ms(30)).await;
     servers[1].forget("r");
     let error = request.await.unwrap().unwrap_err();
-    assert!(
-        matches!(error, LockError::NoQuorum { .. } | LockError::Refused { .. }),
-        "{error}"
-    );
+    assert_matches!(error, LockError::NoQuorum { .. } | LockError::Refused { .. });
     eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_keeps_the_token_and_brings_it_to_servers_that_lost_it() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     let token = lock.token();
     servers[0].restart_empty();
@@ -134,7 +126,7 @@ async fn a_renewal_keeps_the_token_and_brings_it_to_servers_that_lost_it() {
     assert_eq!(servers[0].token("r"), None);
     let lock = redlock.renew(&lock, secs(10)).await.unwrap();
     assert_eq!(lock.token(), token);
-    crate::eventually("it is put back", async || servers[0].token("r") == token).await;
+    eventually("it is put back", async || servers[0].token("r") == token).await;
 
     let guard = redlock.acquire("g", secs(3)).await.unwrap();
     let token = guard.token();
@@ -145,9 +137,7 @@ async fn a_renewal_keeps_the_token_and_brings_it_to_servers_that_lost_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_remembered_for_as_long_as_a_guard_holds_the_lock() {
-    let servers = start(3);
-    let redlock = builder(&servers).fenced().fence_expiry(secs(10)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.fenced().fence_expiry(secs(10))).await;
     let guard = redlock.acquire("r", secs(3)).await.unwrap();
     for _ in 0..20 {
         sleep(secs(4)).await;
@@ -160,8 +150,7 @@ async fn a_token_is_remembered_for_as_long_as_a_guard_holds_the_lock() {
 
 #[tokio::test(start_paused = true)]
 async fn of_several_resources_the_token_is_larger_than_those_of_each() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (_servers, redlock) = fenced(3).await;
     let a = redlock.lock("a", secs(10)).await.unwrap();
     let b = redlock.lock("b", secs(10)).await.unwrap();
     redlock.unlock(&a).await;
@@ -177,8 +166,7 @@ async fn of_several_resources_the_token_is_larger_than_those_of_each() {
 
 #[tokio::test(start_paused = true)]
 async fn waiters_in_line_get_tokens_in_the_order_of_their_turns() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (_servers, redlock) = fenced(3).await;
     let first = redlock.acquire("r", secs(10)).await.unwrap();
     let mut waiters = tokio::task::JoinSet::new();
     let (told, mut turns) = tokio::sync::mpsc::unbounded_channel();
@@ -203,8 +191,7 @@ async fn waiters_in_line_get_tokens_in_the_order_of_their_turns() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_handed_over_with_its_token_keeps_it() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (_servers, redlock) = fenced(3).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     let there = Lock::from_parts("r", lock.value()).with_token(lock.token().unwrap());
     let renewed = redlock.renew(&there, secs(10)).await.unwrap();
@@ -215,8 +202,7 @@ async fn a_lock_that_is_handed_over_with_its_token_keeps_it() {
 async fn a_server_that_lies_about_the_time_costs_nobody_anything() {
     let servers = start(3);
     servers[2].set_clock_ahead(Duration::from_micros(u64::MAX));
-    let redlock = builder(&servers).fenced().build().unwrap();
-    up(&redlock, 3).await;
+    let redlock = connected(builder(&servers).fenced()).await;
     sleep(secs(3)).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     assert!(redlock.unlock(&lock).await.removed >= 2);
@@ -250,9 +236,7 @@ async fn a_token_is_larger_than_one_that_was_as_far_ahead_as_can_be_and_is_forgo
     let near = redlock(&servers);
     up(&near, 3).await;
     // The further away a server is, the further ahead is the token that it is sent.
-    for server in &servers {
-        server.delay(ms(230));
-    }
+    servers.delay(ms(230));
     let far = redlock(&servers);
     up(&far, 3).await;
     sleep(secs(12)).await;
@@ -260,9 +244,7 @@ async fn a_token_is_larger_than_one_that_was_as_far_ahead_as_can_be_and_is_forgo
     let asked = Instant::now();
     let first = request.await.unwrap().token().unwrap();
     let granted = asked.elapsed();
-    for server in &servers {
-        server.delay(ms(0));
-    }
+    servers.delay(ms(0));
     eventually("it is forgotten", async || {
         servers.iter().all(|server| server.token("r").is_none())
     })
@@ -276,8 +258,7 @@ async fn a_token_is_larger_than_one_that_was_as_far_ahead_as_can_be_and_is_forgo
 
 #[tokio::test(start_paused = true)]
 async fn the_validity_of_a_lock_whose_token_is_raised_counts_from_when_it_was_asked_for() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     // This one comes to a larger token than the others, so that one of them has to raise its own.
     servers[2].set_clock_ahead(secs(3_600));
     servers[0].crash();
@@ -290,33 +271,24 @@ async fn the_validity_of_a_lock_whose_token_is_raised_counts_from_when_it_was_as
 
     // And if it is over by the end of the second, the lock is not granted.
     let request = redlock.try_lock("s", ms(1_050)).round_timeout(secs(1));
-    let error = request.await.unwrap_err();
-    assert!(matches!(error, LockError::Expired { .. }), "{error}");
+    assert_matches!(request.await.unwrap_err(), LockError::Expired { .. });
     eventually_free(&servers[1..2]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_resource_whose_key_is_a_fence_cannot_be_locked() {
-    let servers = start(3);
-    let redlock = builder(&servers).key_prefix("app:").build().unwrap();
-    up(&redlock, 3).await;
+    let (_servers, redlock) = servers_and(3, |builder| builder.key_prefix("app:")).await;
     let error = redlock.lock("a:fence:{app:a}", secs(10)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot lock `a:fence:{app:a}`: its key is reserved for the fencing token of the key `app:a`"
-    );
+    let words = "cannot lock `a:fence:{app:a}`: its key is reserved for the fencing token of the key `app:a`";
+    assert_eq!(error.to_string(), words);
     let error = redlock.acquire(["b", "a:fence:{app:a}"], secs(10)).await.unwrap_err();
-    assert!(
-        matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. })),
-        "{error}"
-    );
+    assert_matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. }));
     let _other_key = redlock.lock("a:fence:{a}", secs(10)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_no_script_could_count_spoils_no_fence() {
-    let servers = start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     let forged = Lock::from_parts("r", lock.value()).with_token(u64::MAX);
     let _renewed = redlock.renew(&forged, secs(10)).await.unwrap();
@@ -327,26 +299,18 @@ async fn a_token_that_no_script_could_count_spoils_no_fence() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fence_that_expires_before_the_lock_is_refused_by_both_names() {
-    let servers = start(3);
-    let redlock = builder(&servers).fence_expiry(secs(5)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.fence_expiry(secs(5))).await;
     let error = redlock.lock("r", secs(10)).fenced().await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "ttl (10s) of a fenced lock must not exceed the fence expiry (5s)"
-    );
+    let words = "ttl (10s) of a fenced lock must not exceed the fence expiry (5s)";
+    assert_eq!(error.to_string(), words);
     let error = redlock.acquire("r", secs(6)).fenced().await.unwrap_err();
     let (ttl, fence_expiry) = (secs(6), secs(5));
-    assert_eq!(
-        error,
-        LockError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry })
-    );
+    let expected = LockError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+    assert_eq!(error, expected);
     let lock = redlock.lock("r", secs(5)).fenced().await.unwrap();
     let error = redlock.renew(&lock, secs(6)).await.unwrap_err();
-    assert_eq!(
-        error,
-        RenewError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry })
-    );
+    let expected = RenewError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+    assert_eq!(error, expected);
     let _unfenced = redlock.lock("s", secs(10)).await.unwrap();
     assert_eq!(servers[0].len(), 2);
 }

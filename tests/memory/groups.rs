@@ -1,10 +1,11 @@
 //! Several groups of servers, of which each resource belongs to one.
 
-use crate::{all_up, eventually, ms, secs, start, up};
+use crate::support::{all_up, eventually, ms, secs, start, up};
 use multiredlock::{
     Builder, Event, InvalidResource, Lock, LockError, Redlock, RenewError, ServerState, ServerStatus, Unlocked,
     testing::MemoryServer,
 };
+use test_support::assert_matches;
 use tokio_stream::{Stream, StreamExt};
 
 /// A resource of each of two groups; the tests of the mapping pin them.
@@ -69,7 +70,7 @@ async fn each_resource_is_locked_renewed_and_unlocked_on_the_servers_of_its_grou
             assert_eq!(holding(servers, &resource), expected, "{resource} in group {number}");
         }
         let held = redlock.try_lock(&resource, secs(10)).await.unwrap_err();
-        assert!(matches!(&held, LockError::Held { failure, .. } if failure.votes.len() == groups[group].len()));
+        assert_matches!(&held, LockError::Held { failure, .. } if failure.votes.len() == groups[group].len());
         assert_eq!(redlock.unlock(&lock).await.removed, groups[group].len());
     }
     assert!(used.iter().all(|count| *count > 10), "{used:?}");
@@ -82,10 +83,8 @@ async fn the_key_prefix_plays_no_part_in_the_group() {
     for prefix in ["", "x:", "{x}"] {
         let redlock = builder(&groups).key_prefix(prefix).build().unwrap();
         all_up(&redlock).await;
-        assert_eq!(
-            (redlock.group_of(OF_FIRST), redlock.group_of(OF_SECOND)),
-            (Ok(0), Ok(1))
-        );
+        let expected = (Ok(0), Ok(1));
+        assert_eq!((redlock.group_of(OF_FIRST), redlock.group_of(OF_SECOND)), expected);
         let lock = redlock.lock(OF_SECOND, secs(10)).await.unwrap();
         assert_eq!(holding(&groups[1], &format!("{prefix}{OF_SECOND}")), 3);
         redlock.unlock(&lock).await;
@@ -102,14 +101,12 @@ async fn a_group_without_its_majority_takes_only_its_own_resources_along() {
     groups[1][0].crash();
     groups[1][1].crash();
     up(&redlock, 2).await;
-    assert_eq!(
-        drain(&mut events).await,
-        ["1:down", "group 1 down 1/3", "down by group 1", "1:down"]
-    );
+    let expected = ["1:down", "group 1 down 1/3", "down by group 1", "1:down"];
+    assert_eq!(drain(&mut events).await, expected);
     assert!(!redlock.is_connected());
     let _lock = redlock.lock(OF_FIRST, secs(10)).await.unwrap();
     let refused = redlock.try_lock(OF_SECOND, secs(10)).await.unwrap_err();
-    assert!(matches!(refused, LockError::NoQuorum { reachable: 1, .. }), "{refused}");
+    assert_matches!(refused, LockError::NoQuorum { reachable: 1, .. });
 
     groups[0][0].crash();
     up(&redlock, 1).await;
@@ -211,10 +208,8 @@ async fn a_handle_with_one_group_tells_nothing_of_groups() {
     up(&redlock, 1).await;
     groups[0][0].crash();
     up(&redlock, 0).await;
-    assert_eq!(
-        drain(&mut events).await,
-        ["0:up", "up by group 0", "0:down", "down by group 0", "0:down"]
-    );
+    let expected = ["0:up", "up by group 0", "0:down", "down by group 0", "0:down"];
+    assert_eq!(drain(&mut events).await, expected);
     assert_eq!(redlock.group_of([OF_FIRST, OF_SECOND]), Ok(0));
 }
 
@@ -236,10 +231,8 @@ async fn resources_of_two_groups_in_one_lock_are_refused_before_anything_is_sent
 
     let lock = redlock.lock(OF_FIRST, secs(10)).await.unwrap();
     let both = Lock::from_parts(both, lock.value());
-    assert_eq!(
-        redlock.renew(&both, secs(20)).await.unwrap_err(),
-        RenewError::InvalidResource(error)
-    );
+    let expected = RenewError::InvalidResource(error);
+    assert_eq!(redlock.renew(&both, secs(20)).await.unwrap_err(), expected);
     let Unlocked {
         removed,
         not_ours,
@@ -274,10 +267,8 @@ async fn servers_are_listed_with_their_group_and_their_own_round_trip() {
         .flatten()
         .map(|server| server.server().address().to_string());
     assert!(status.iter().map(address).eq(configured));
-    assert_eq!(
-        status.iter().map(|server| server.group).collect::<Vec<_>>(),
-        [0, 1, 1, 1]
-    );
+    let expected = [0, 1, 1, 1];
+    assert_eq!(status.iter().map(|server| server.group).collect::<Vec<_>>(), expected);
     assert_eq!(
         status.iter().rposition(|server| server.round_trip == Some(ms(7))),
         Some(3)

@@ -1,34 +1,12 @@
 //! A guard renews its lock, and knows when it is lost.
 
-use crate::{builder, connect, delay_all, eventually, ms, secs, start, up};
-use multiredlock::{
-    Drift, EnsureError, Guard, LockError, Loss, Redlock, ReleaseError, RenewError, testing::MemoryServer,
+use crate::support::{
+    Together, eventually_free, guarded, ms, runtime, secs, servers_and, servers_and_client, start, up,
 };
-use std::{future::IntoFuture, time::Duration};
+use multiredlock::{Drift, EnsureError, Guard, LockError, Loss, Redlock, ReleaseError, RenewError};
+use std::{fmt::Debug, time::Duration};
+use test_support::{assert_matches, extract};
 use tokio::time::{Instant, sleep, timeout};
-
-/// On how many servers the guard's key stands.
-fn standing(servers: &[MemoryServer], guard: &Guard) -> usize {
-    let lock = guard.lock();
-    let stands = |server: &&MemoryServer| server.get("r").as_deref() == Some(lock.value());
-    servers.iter().filter(stands).count()
-}
-
-fn freeze(servers: &[MemoryServer]) {
-    for server in servers {
-        server.freeze();
-    }
-}
-
-fn thaw(servers: &[MemoryServer]) {
-    for server in servers {
-        server.thaw();
-    }
-}
-
-async fn eventually_free(servers: &[MemoryServer]) {
-    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
-}
 
 /// Waits for the loss, and returns it with the time that took.
 async fn lost(guard: &Guard) -> (Loss, Duration) {
@@ -39,16 +17,22 @@ async fn lost(guard: &Guard) -> (Loss, Duration) {
     (loss, before.elapsed())
 }
 
-async fn guard(servers: &[MemoryServer], ttl: Duration) -> (Redlock, Guard) {
-    let redlock = connect(servers).await;
-    let guard = redlock.acquire("r", ttl).await.unwrap();
-    (redlock, guard)
+/// Waits for the loss of a lock that a majority does not have any more, which takes at most so long.
+async fn gone_within(guard: &Guard, limit: Duration) {
+    let (loss, took) = lost(guard).await;
+    assert_matches!(loss, Loss::Gone { .. });
+    assert!(took <= limit, "{took:?}");
+}
+
+/// Waits for so long, and fails if the guard is lost.
+async fn is_kept(guard: &Guard, duration: Duration, what: impl Debug) {
+    let lost = timeout(duration, guard.lost()).await;
+    assert!(lost.is_err(), "{lost:?} with {what:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_is_renewed_at_a_third_of_its_validity_for_many_ttls() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(3)).await;
+    let (servers, _redlock, guard) = guarded(secs(3)).await;
     let value = guard.lock().value().to_owned();
     for _ in 0..100 {
         // The timers have steps of a millisecond, so that each renewal may be late by one.
@@ -56,7 +40,7 @@ async fn a_guard_is_renewed_at_a_third_of_its_validity_for_many_ttls() {
         assert!(guard.remaining() <= ms(1_936), "renewed too early");
         sleep(ms(5)).await;
         assert!(guard.remaining() > ms(2_890), "not renewed in time");
-        assert_eq!(standing(&servers, &guard), 3);
+        assert_eq!(servers.holding(&guard.lock()), 3);
         assert_eq!(guard.loss(), None);
     }
     assert_eq!(guard.lock().value(), value);
@@ -71,63 +55,47 @@ async fn a_guard_is_renewed_in_time_however_little_the_drift_leaves_of_its_ttl()
         (secs(60), Drift::factor(0.67)),
         (secs(60), Drift::factor(0.99)),
     ] {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
+        let (_servers, redlock) = servers_and_client(3).await;
         let guard = redlock.acquire("r", ttl).drift(drift).await.unwrap();
-        let lost = timeout(5 * ttl, guard.lost()).await;
-        assert!(lost.is_err(), "{lost:?} with a TTL of {ttl:?} and {drift:?}");
+        is_kept(&guard, 5 * ttl, (ttl, drift)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_whose_servers_all_stop_is_lost_exactly_at_the_end_of_its_validity() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(10)).await;
+    let (servers, _redlock, guard) = guarded(secs(10)).await;
     sleep(secs(5)).await;
-    freeze(&servers);
+    servers.freeze();
     let left = guard.remaining();
     let (loss, took) = lost(&guard).await;
     assert_eq!(took.as_millis(), left.as_millis());
-    match loss {
-        Loss::Expired { resource, cause } => {
-            assert_eq!(resource, "r");
-            assert!(matches!(*cause.unwrap(), RenewError::Unknown { .. }));
-        }
-        other => panic!("{other}"),
-    }
+    let (resource, cause) = extract!(loss, Loss::Expired { resource, cause } => (resource, cause));
+    assert_eq!(resource, "r");
+    assert_matches!(*cause.unwrap(), RenewError::Unknown { .. });
     assert_eq!(guard.lost().await, guard.loss().unwrap(), "the reason stays");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_a_majority_refuses_is_a_loss_at_once() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(10)).await;
+    let (servers, _redlock, guard) = guarded(secs(10)).await;
     sleep(secs(1)).await;
     // Of this the servers tell nothing.
-    for server in &servers[..2] {
-        server.forget_all();
-    }
+    servers[..2].forget_all();
     let (loss, took) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Gone { failure } if failure.needed == 2 && failure.granted() <= 1));
+    assert_matches!(&loss, Loss::Gone { failure } if failure.needed == 2 && failure.granted() <= 1);
     assert!(took > secs(2) && took < secs(3), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_is_told_that_a_majority_forgot_its_key_before_and_after_renewals() {
     for held_for in [ms(150), secs(11), secs(41)] {
-        let servers = start(3);
-        let (_redlock, guard) = guard(&servers, secs(30)).await;
+        let (servers, _redlock, guard) = guarded(secs(30)).await;
         sleep(held_for).await;
-        for server in &servers[..2] {
-            server.forget("r");
-        }
+        servers[..2].forget("r");
         let (loss, took) = lost(&guard).await;
-        assert!(
-            matches!(&loss, Loss::Gone { failure } if failure.rounds == 1),
-            "{loss:?}"
-        );
+        assert_matches!(&loss, Loss::Gone { failure } if failure.rounds == 1);
         assert!(took < ms(100), "after {held_for:?} it took {took:?}");
-        assert!(matches!(
+        assert_matches!(
             guard.release().await,
             Err(ReleaseError::Gone {
                 removed: 1,
@@ -135,72 +103,59 @@ async fn a_guard_is_told_that_a_majority_forgot_its_key_before_and_after_renewal
                 needed: 2,
                 ..
             })
-        ));
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_a_minority_forgot_is_put_back_at_once_every_time() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    let (servers, _redlock, guard) = guarded(secs(30)).await;
     for wait in [ms(150), ms(100), ms(100), secs(11), secs(1), secs(25)] {
         sleep(wait).await;
-        assert_eq!(standing(&servers, &guard), 3);
+        assert_eq!(servers.holding(&guard.lock()), 3);
         servers[1].forget("r");
         sleep(ms(100)).await;
-        assert_eq!(standing(&servers, &guard), 3, "after another {wait:?}");
+        assert_eq!(servers.holding(&guard.lock()), 3, "after another {wait:?}");
         assert_eq!(guard.loss(), None);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_a_minority_forgot_before_the_first_look_is_put_back_after_it() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    let (servers, _redlock, guard) = guarded(secs(30)).await;
     sleep(ms(50)).await;
     servers[1].forget("r");
     // It looks after 100 ms, and renews after another 10.
     sleep(ms(55)).await;
-    assert_eq!(standing(&servers, &guard), 2, "no server is asked without a pause");
+    assert_eq!(servers.holding(&guard.lock()), 2, "no server is asked without a pause");
     sleep(ms(20)).await;
-    assert_eq!(standing(&servers, &guard), 3);
+    assert_eq!(servers.holding(&guard.lock()), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_of_a_short_ttl_is_told_of_its_loss_before_the_next_renewal() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, ms(220)).await;
+    let (servers, _redlock, guard) = guarded(ms(220)).await;
     // It was renewed after 40 ms, and will be after 80.
     sleep(ms(50)).await;
-    for server in &servers[..2] {
-        server.forget("r");
-    }
-    let (loss, took) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Gone { .. }), "{loss}");
-    assert!(took <= ms(15), "{took:?}");
+    servers[..2].forget("r");
+    gone_within(&guard, ms(15)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_majority_that_forgets_the_key_right_after_a_renewal_is_a_loss_at_once() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    let (servers, _redlock, guard) = guarded(secs(30)).await;
     sleep(secs(9)).await;
     // The renewal is sent after 9.97 s and arrives after 10.07 s, and the look that follows arrives after 10.17 s.
-    delay_all(&servers, ms(100));
+    servers.delay(ms(100));
     sleep(ms(1_100)).await;
-    for server in &servers[..2] {
-        // Of this the servers tell nothing.
-        server.forget_all();
-    }
-    let (loss, took) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Gone { .. }), "{loss}");
-    assert!(took < ms(100), "{took:?}");
+    // Of this the servers tell nothing.
+    servers[..2].forget_all();
+    gone_within(&guard, ms(100)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_minority_that_another_holds_is_put_right_once_it_is_free_and_costs_no_renewals_until_then() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    let (servers, _redlock, guard) = guarded(secs(30)).await;
     sleep(ms(150)).await;
     servers[2].forget("r");
     assert!(servers[2].set("r", "another", None));
@@ -208,19 +163,17 @@ async fn a_minority_that_another_holds_is_put_right_once_it_is_free_and_costs_no
     assert!(guard.remaining() < secs(28), "renewed again and again");
     servers[2].forget("r");
     sleep(ms(100)).await;
-    assert_eq!(standing(&servers, &guard), 3);
+    assert_eq!(servers.holding(&guard.lock()), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn renewals_of_a_guard_keep_to_its_drift_and_its_time_limit() {
-    let servers = start(3);
-    let redlock = builder(&servers).heartbeat_interval(secs(60)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(60))).await;
     let request = redlock.acquire("r", secs(30)).drift(Drift::fixed(secs(15)));
     let guard = request.round_timeout(secs(5)).await.unwrap();
     sleep(ms(4_900)).await;
     // Longer than a server has by default, and than was measured before.
-    delay_all(&servers, ms(1_500));
+    servers.delay(ms(1_500));
     sleep(ms(1_800)).await;
     let remaining = guard.remaining();
     assert!(remaining > secs(13) && remaining < ms(13_400), "{remaining:?}");
@@ -228,39 +181,26 @@ async fn renewals_of_a_guard_keep_to_its_drift_and_its_time_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_failed_is_tried_again_however_little_the_drift_leaves_of_the_ttl() {
-    let servers = start(3);
-    let redlock = builder(&servers).reconnect(ms(50), ms(50)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.reconnect(ms(50), ms(50))).await;
     let request = redlock.acquire("r", secs(60)).drift(Drift::fixed(secs(57)));
     let guard = request.await.unwrap();
     sleep(ms(500)).await;
-    for server in &servers[..2] {
-        server.crash();
-    }
+    servers[..2].crash();
     // The renewal after 1 s fails.
     sleep(secs(1)).await;
-    for server in &servers[..2] {
-        server.restart();
-    }
-    let lost = timeout(secs(30), guard.lost()).await;
-    assert!(lost.is_err(), "{lost:?}");
+    servers[..2].restart();
+    is_kept(&guard, secs(30), "a failed renewal").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_failed_is_tried_again_after_a_twentieth_of_the_ttl() {
-    let servers = start(3);
-    let redlock = builder(&servers).reconnect(ms(50), ms(50)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.reconnect(ms(50), ms(50))).await;
     let guard = redlock.acquire("r", secs(60)).await.unwrap();
     sleep(secs(19)).await;
-    for server in &servers[..2] {
-        server.crash();
-    }
+    servers[..2].crash();
     // The renewal after 20 s fails.
     sleep(secs(2)).await;
-    for server in &servers[..2] {
-        server.restart();
-    }
+    servers[..2].restart();
     sleep(secs(1)).await;
     assert!(guard.remaining() < secs(38), "{:?}", guard.remaining());
     sleep(secs(2)).await;
@@ -269,8 +209,7 @@ async fn a_renewal_that_failed_is_tried_again_after_a_twentieth_of_the_ttl() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_forgets_the_key_whenever_it_is_put_back_is_not_asked_without_end() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(30)).await;
+    let (servers, _redlock, guard) = guarded(secs(30)).await;
     servers[1].delay(ms(2));
     for _ in 0..3_000 {
         // Of this the server tells nothing.
@@ -284,8 +223,7 @@ async fn a_server_that_forgets_the_key_whenever_it_is_put_back_is_not_asked_with
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_keeps_forgetting_the_key_delays_no_renewal() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, ms(500)).await;
+    let (servers, _redlock, guard) = guarded(ms(500)).await;
     for _ in 0..400 {
         servers[0].forget("r");
         sleep(ms(5)).await;
@@ -295,8 +233,7 @@ async fn a_server_that_keeps_forgetting_the_key_delays_no_renewal() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_prints_its_lock_and_its_loss_but_not_the_value() {
-    let servers = start(3);
-    let (redlock, guard) = guard(&servers, secs(10)).await;
+    let (_servers, redlock, guard) = guarded(secs(10)).await;
     let printed = format!("{guard:?}");
     assert!(
         printed.starts_with("Guard { lock: Lock {") && printed.contains("loss: None"),
@@ -310,71 +247,51 @@ async fn a_guard_prints_its_lock_and_its_loss_but_not_the_value() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_minority_costs_no_guard_its_lock_however_short_its_ttl() {
     for ttl in [ms(200), ms(500), secs(1), secs(3)] {
-        let servers = start(3);
-        let (_redlock, guard) = guard(&servers, ttl).await;
+        let (servers, _redlock, guard) = guarded(ttl).await;
         servers[2].freeze();
-        assert!(
-            timeout(20 * ttl, guard.lost()).await.is_err(),
-            "lost with a ttl of {ttl:?}"
-        );
-    }
-}
+        is_kept(&guard, 20 * ttl, ttl).await;
 
-#[tokio::test(start_paused = true)]
-async fn a_minority_that_freezes_while_the_guard_looks_delays_no_renewal() {
-    for ttl in [ms(200), ms(500), secs(1), secs(3)] {
-        let servers = start(5);
-        let (_redlock, guard) = guard(&servers, ttl).await;
+        // Also if it freezes while the guard looks.
+        let (servers, redlock) = servers_and_client(5).await;
+        let guard = redlock.acquire("r", ttl).await.unwrap();
         sleep(2 * ttl).await;
         servers[4].freeze();
         servers[0].forget("r");
-        assert!(
-            timeout(5 * ttl, guard.lost()).await.is_err(),
-            "lost with a ttl of {ttl:?}"
-        );
+        is_kept(&guard, 5 * ttl, ttl).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_comes_back_after_the_end_does_not_bring_the_lock_back() {
-    let servers = start(3);
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(3_600))).await;
     let guard = redlock.acquire("r", secs(10)).round_timeout(secs(60)).await.unwrap();
     sleep(secs(1)).await;
-    for server in &servers {
-        // The renewal is sent after a third, and carried out while the keys are still there; its answer is of no use.
-        server.delay(ms(6_600));
-    }
+    // The renewal is sent after a third, and carried out while the keys are still there; its answer is of no use.
+    servers.delay(ms(6_600));
     let (loss, _) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Expired { .. }), "{loss}");
+    assert_matches!(&loss, Loss::Expired { .. });
     sleep(ms(20)).await;
-    assert_eq!(standing(&servers, &guard), 3, "it was renewed, but too late");
-    for server in &servers {
-        server.delay(Duration::ZERO);
-    }
+    assert_eq!(servers.holding(&guard.lock()), 3, "it was renewed, but too late");
+    servers.delay(Duration::ZERO);
     assert!(!guard.is_valid() && guard.remaining().is_zero());
     assert_eq!(guard.loss(), Some(loss.clone()));
     assert_eq!(guard.ensure(ms(1)), Err(EnsureError::Lost(loss)));
     sleep(secs(60)).await;
-    assert!(servers.iter().all(MemoryServer::is_empty), "no later renewal is sent");
+    assert!(servers.are_empty(), "no later renewal is sent");
 }
 
 #[tokio::test(start_paused = true)]
 async fn ensure_says_whether_enough_is_left() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(3)).await;
+    let (servers, _redlock, guard) = guarded(secs(3)).await;
     assert_eq!(guard.ensure(ms(2_900)), Ok(()));
     sleep(ms(500)).await;
     assert_eq!(guard.ensure(ms(2_400)), Ok(()));
     let (remaining, at_least) = (ms(2_400), ms(2_401));
-    assert_eq!(
-        guard.ensure(at_least),
-        Err(EnsureError::TooLittle { remaining, at_least })
-    );
+    let expected = Err(EnsureError::TooLittle { remaining, at_least });
+    assert_eq!(guard.ensure(at_least), expected);
     let (ttl, drift, at_least) = (secs(3), ms(100), ms(2_901));
     assert_eq!(guard.ensure(at_least), Err(EnsureError::Never { at_least, ttl, drift }));
-    freeze(&servers);
+    servers.freeze();
     let (loss, _) = lost(&guard).await;
     assert_eq!(guard.ensure(Duration::ZERO), Err(EnsureError::Lost(loss)));
 }
@@ -383,8 +300,7 @@ async fn ensure_says_whether_enough_is_left() {
 async fn a_guard_is_renewed_no_more_once_it_was_held_for_as_long_as_it_may_be() {
     let ttl = secs(3);
     for max_hold in [ms(3_000), ms(3_500), ms(4_500), ms(60_000)] {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
+        let (servers, redlock) = servers_and_client(3).await;
         let before = Instant::now();
         let guard = redlock.acquire("r", ttl).max_hold(max_hold).await.unwrap();
         let (loss, _) = lost(&guard).await;
@@ -397,45 +313,40 @@ async fn a_guard_is_renewed_no_more_once_it_was_held_for_as_long_as_it_may_be() 
             "{max_hold:?}: renewed later, lost after {held_for:?}"
         );
         sleep(ms(101)).await;
-        assert!(servers.iter().all(MemoryServer::is_empty));
+        assert!(servers.are_empty());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_is_lost_sooner_than_it_may_be_held_names_the_cause() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.acquire("r", secs(3)).max_hold(secs(60)).await.unwrap();
-    freeze(&servers);
+    servers.freeze();
     let (loss, _) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Expired { cause: Some(_), .. }), "{loss}");
+    assert_matches!(loss, Loss::Expired { cause: Some(_), .. });
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_may_be_held_for_ever() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let guard = redlock
         .acquire("r", secs(1))
         .max_hold(Duration::MAX)
         .within(Duration::MAX)
         .await
         .unwrap();
-    assert!(timeout(secs(30), guard.lost()).await.is_err());
+    is_kept(&guard, secs(30), "no limit").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_may_be_held_for_less_than_its_ttl_is_an_error_and_nothing_is_sent() {
-    let servers = start(1);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(1).await;
     servers[0].delay(ms(1));
     for request in [redlock.acquire("r", secs(3)), redlock.try_acquire("r", secs(3))] {
         let before = Instant::now();
         let error = request.max_hold(ms(2_999)).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "max_hold (2.999s) must not be less than the ttl (3s)"
-        );
+        let words = "max_hold (2.999s) must not be less than the ttl (3s)";
+        assert_eq!(error.to_string(), words);
         assert!(before.elapsed().is_zero(), "no server is asked");
     }
     sleep(ms(2)).await;
@@ -444,17 +355,15 @@ async fn a_guard_that_may_be_held_for_less_than_its_ttl_is_an_error_and_nothing_
 
 #[tokio::test(start_paused = true)]
 async fn a_release_is_sent_when_it_returns_and_says_that_a_majority_removed_the_key() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(3)).await;
+    let (servers, _redlock, guard) = guarded(secs(3)).await;
     let releasing = guard.release();
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
     assert_eq!(releasing.await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_release_waits_for_no_minority() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(60)).await;
+    let (servers, _redlock, guard) = guarded(secs(60)).await;
     servers[2].freeze();
     let before = Instant::now();
     guard.release().await.unwrap();
@@ -465,9 +374,8 @@ async fn a_release_waits_for_no_minority() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_without_a_majority_is_unknown_and_still_reaches_the_servers() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(600)).await;
-    freeze(&servers[..2]);
+    let (servers, _redlock, guard) = guarded(secs(600)).await;
+    servers[..2].freeze();
     let (resource, before) = ("r".into(), Instant::now());
     let error = guard.release().await.unwrap_err();
     assert_eq!(
@@ -480,15 +388,14 @@ async fn a_release_without_a_majority_is_unknown_and_still_reaches_the_servers()
         }
     );
     assert!(before.elapsed() <= ms(1_001), "{:?}", before.elapsed());
-    thaw(&servers);
+    servers.thaw();
     eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_renewed_after_a_release_even_if_a_renewal_is_just_under_way() {
     for released_after in 990..1_020 {
-        let servers = start(3);
-        let (_redlock, guard) = guard(&servers, secs(3)).await;
+        let (servers, _redlock, guard) = guarded(secs(3)).await;
         for (server, delay) in servers.iter().zip([0, 3, 6]) {
             server.delay(ms(delay));
         }
@@ -502,10 +409,7 @@ async fn nothing_is_renewed_after_a_release_even_if_a_renewal_is_just_under_way(
         }
         sleep(ms(10)).await;
         for _ in 0..40 {
-            assert!(
-                servers.iter().all(MemoryServer::is_empty),
-                "released after {released_after} ms"
-            );
+            assert!(servers.are_empty(), "released after {released_after} ms");
             sleep(ms(100)).await;
         }
     }
@@ -513,22 +417,17 @@ async fn nothing_is_renewed_after_a_release_even_if_a_renewal_is_just_under_way(
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_guard_is_released() {
-    let servers = start(3);
-    let (_redlock, guard) = guard(&servers, secs(60)).await;
+    let (servers, _redlock, guard) = guarded(secs(60)).await;
     drop(guard);
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
 }
 
 #[test]
 fn a_guard_that_is_dropped_outside_a_runtime_is_released() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let servers = start(3);
-    let (redlock, guard) = runtime.block_on(guard(&servers, secs(600)));
+    let runtime = runtime(false);
+    let (servers, redlock, guard) = runtime.block_on(guarded(secs(600)));
     drop(guard);
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
     let guard = runtime
         .block_on(redlock.try_acquire("r", secs(600)).into_future())
         .unwrap();
@@ -540,41 +439,21 @@ fn a_guard_that_is_dropped_outside_a_runtime_is_released() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_taken_out_of_its_guard_stays_locked_and_is_not_renewed() {
-    let servers = start(3);
-    let (redlock, guard) = guard(&servers, secs(3)).await;
+    let (servers, redlock, guard) = guarded(secs(3)).await;
     sleep(ms(500)).await;
     let lock = guard.into_lock();
     assert_eq!(lock.validity(), ms(2_400));
     sleep(ms(2_000)).await;
     assert_eq!(lock.validity(), ms(400));
-    assert!(
-        servers
-            .iter()
-            .all(|server| server.get("r").as_deref() == Some(lock.value()))
-    );
+    assert_eq!(servers.holding(&lock), servers.len());
     let lock = redlock.renew(&lock, secs(3)).await.unwrap();
     sleep(ms(3_001)).await;
-    assert!(!lock.is_valid() && servers.iter().all(MemoryServer::is_empty));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handle_that_remembers_locks_finds_one_that_was_a_guards_only_once_it_is_taken_out() {
-    let servers = start(3);
-    let redlock = builder(&servers).remember(8).build().unwrap();
-    up(&redlock, 3).await;
-    let guard = redlock.acquire("r", secs(3)).await.unwrap();
-    sleep(ms(1_500)).await;
-    assert!(redlock.held("r").is_none());
-    let lock = guard.into_lock();
-    assert_eq!(redlock.held("r").unwrap().value(), lock.value());
-    redlock.unlock(&lock);
-    assert!(redlock.held("r").is_none());
+    assert!(!lock.is_valid() && servers.are_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn try_acquire_makes_one_round() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let guard = redlock.try_acquire("r", secs(3)).await.unwrap();
     match redlock.try_acquire("r", secs(3)).await.unwrap_err() {
         LockError::Held { owner, failure, .. } => {
@@ -583,30 +462,25 @@ async fn try_acquire_makes_one_round() {
         }
         other => panic!("{other}"),
     }
-    assert!(
-        timeout(secs(10), guard.lost()).await.is_err(),
-        "it is renewed as any other"
-    );
+    is_kept(&guard, secs(10), "it is renewed as any other").await;
     guard.release().await.unwrap();
-    freeze(&servers[..2]);
-    let error = redlock.try_acquire("r", secs(3)).await.unwrap_err();
-    assert!(matches!(error, LockError::NoQuorum { .. }), "{error}");
+    servers[..2].freeze();
+    assert_matches!(redlock.try_acquire("r", secs(3)).await, Err(LockError::NoQuorum { .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_survives_a_majority_that_is_frozen_for_less_than_its_ttl() {
     for frozen_for in [ms(500), secs(3), secs(5)] {
-        let servers = start(3);
-        let (redlock, guard) = guard(&servers, secs(10)).await;
+        let (servers, redlock, guard) = guarded(secs(10)).await;
         sleep(secs(1)).await;
         for _ in 0..5 {
-            freeze(&servers[..2]);
+            servers[..2].freeze();
             sleep(frozen_for).await;
-            thaw(&servers);
+            servers.thaw();
             up(&redlock, 3).await;
             sleep(secs(2)).await;
             assert_eq!(guard.loss(), None, "frozen for {frozen_for:?}");
-            assert_eq!(standing(&servers, &guard), 3);
+            assert_eq!(servers.holding(&guard.lock()), 3);
         }
     }
 }
@@ -620,13 +494,9 @@ async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
     redlock.wait_connected().await;
     let guard = redlock.acquire("r", secs(10)).await.unwrap();
     for _ in 0..5 {
-        for server in &servers[..2] {
-            server.crash();
-        }
+        servers[..2].crash();
         sleep(secs(4)).await;
-        for server in &servers[..2] {
-            server.restart();
-        }
+        servers[..2].restart();
         up(&redlock, 3).await;
         sleep(secs(1)).await;
         assert!(guard.remaining() > secs(5), "{:?}", guard.loss());
@@ -635,49 +505,35 @@ async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_of_a_closed_handle_is_lost_at_the_end_of_its_validity() {
-    let servers = start(3);
-    let (redlock, guard) = guard(&servers, secs(10)).await;
+    let (_servers, redlock, guard) = guarded(secs(10)).await;
     sleep(secs(1)).await;
     redlock.close().await;
     let left = guard.remaining();
     assert!(left > secs(8));
     let (loss, took) = lost(&guard).await;
     assert_eq!(took.as_millis(), left.as_millis());
-    assert!(
-        matches!(&loss, Loss::Expired { cause: Some(cause), .. } if **cause == RenewError::Closed),
-        "{loss:?}"
-    );
-    assert!(matches!(
-        guard.release().await,
-        Err(ReleaseError::Unknown { removed: 0, .. })
-    ));
+    assert_matches!(&loss, Loss::Expired { cause: Some(cause), .. } if **cause == RenewError::Closed);
+    assert_matches!(guard.release().await, Err(ReleaseError::Unknown { removed: 0, .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_that_is_the_last_owner_of_its_handle_keeps_it_alive_and_closes_it() {
-    let servers = start(3);
-    let (redlock, guard) = guard(&servers, secs(3)).await;
+    let (servers, redlock, guard) = guarded(secs(3)).await;
     let closed = redlock.disconnected();
     drop(redlock);
     drop(closed);
     sleep(secs(30)).await;
     assert!(guard.is_valid());
-    assert_eq!(standing(&servers, &guard), 3);
-    for server in &servers {
-        server.delay(ms(5));
-    }
+    assert_eq!(servers.holding(&guard.lock()), 3);
+    servers.delay(ms(5));
     drop(guard);
     sleep(ms(10)).await;
-    assert!(
-        servers.iter().all(MemoryServer::is_empty),
-        "the unlock goes out before the end"
-    );
+    assert!(servers.are_empty(), "the unlock goes out before the end");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_was_unlocked_behind_its_guards_back_is_lost() {
-    let servers = start(3);
-    let (redlock, guard) = guard(&servers, secs(30)).await;
+    let (_servers, redlock, guard) = guarded(secs(30)).await;
     sleep(secs(1)).await;
     redlock.unlock(&guard.lock());
     assert!(!guard.is_valid());

@@ -1,7 +1,8 @@
 //! A lock whose value was handed to another client: nothing of its first owner that lands late shortens or removes it.
 
-use crate::{builder, connect, ms, secs, start, up};
+use crate::support::{Together, builder, connect, ms, secs, servers_and_two, start, up};
 use multiredlock::{Lock, LockError, Redlock, testing::MemoryServer};
+use test_support::assert_matches;
 use tokio::time::sleep;
 
 /// Lets another client take the lock over by its value and renew it for 600 s on servers 1 and 2 alone.
@@ -20,7 +21,7 @@ async fn is_excluded(servers: &[MemoryServer], lock: &Lock) {
     let third = connect(servers).await;
     let error = third.try_lock("r", secs(10)).await.unwrap_err();
     assert!(lock.validity() > secs(500), "{lock:?}");
-    assert!(matches!(error, LockError::Held { .. }), "{error}");
+    assert_matches!(error, LockError::Held { .. });
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,11 +36,8 @@ async fn a_set_whose_answer_was_lost_removes_no_lock_that_was_handed_over() {
     let lock = first.lock("r", secs(10)).await.unwrap();
     up(&first, 2).await;
     servers[2].thaw();
-    assert_eq!(
-        servers[2].get("r").as_deref(),
-        Some(lock.value()),
-        "the SET was in the socket"
-    );
+    let expected = Some(lock.value());
+    assert_eq!(servers[2].get("r").as_deref(), expected, "the SET was in the socket");
     up(&other, 3).await;
     let renewed = taken_over(&other, &servers, &lock).await;
     up(&first, 2).await;
@@ -76,13 +74,10 @@ async fn a_put_back_whose_answer_was_lost_removes_no_lock_that_was_handed_over()
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_lands_late_does_not_shorten_a_lock_that_was_handed_over() {
-    let servers = start(3);
-    let (first, other) = (connect(&servers).await, connect(&servers).await);
+    let (servers, first, other) = servers_and_two(3).await;
     let lock = first.lock("r", secs(10)).await.unwrap();
     // The renewal travels for longer than the hand-over takes.
-    for server in &servers {
-        server.delay(ms(200));
-    }
+    servers.delay(ms(200));
     let renewal = tokio::spawn({
         let (first, lock) = (first.clone(), lock.clone());
         async move { first.renew(&lock, secs(10)).await }
@@ -94,12 +89,10 @@ async fn a_renewal_that_lands_late_does_not_shorten_a_lock_that_was_handed_over(
         .unwrap();
     let late = first.renew(&lock, secs(10)).await.unwrap();
     assert!(late.is_valid() && renewal.await.unwrap().is_ok());
-    for server in &servers {
-        server.delay(ms(0));
-    }
+    servers.delay(ms(0));
     sleep(secs(60)).await;
     let third = connect(&servers).await;
     let error = third.try_lock("r", secs(10)).await.unwrap_err();
     assert!(renewed.validity() > secs(500), "{renewed:?}");
-    assert!(matches!(error, LockError::Held { .. }), "{error}");
+    assert_matches!(error, LockError::Held { .. });
 }

@@ -1,16 +1,11 @@
 //! What ends, and what stays bounded.
 
-use crate::{builder, connect, eventually, ms, secs, start, up};
-use multiredlock::{
-    ConfigError, DownReason, Lock, LockError, Redlock, ReleaseError, RenewError, ServerState, Vote,
-    testing::MemoryServer,
+use crate::support::{
+    Together, builder, connect, connected, eventually, locked, ms, secs, servers_and, servers_and_client, start, tasks,
+    up,
 };
-use std::future::IntoFuture;
-use tokio::runtime::Handle;
-
-fn tasks() -> usize {
-    Handle::current().metrics().num_alive_tasks()
-}
+use multiredlock::{ConfigError, DownReason, Lock, LockError, Redlock, ReleaseError, RenewError, ServerState, Vote};
+use test_support::{assert_matches, extract};
 
 #[tokio::test(start_paused = true)]
 async fn close_ends_every_task_and_says_closed_from_then_on() {
@@ -28,15 +23,12 @@ async fn close_ends_every_task_and_says_closed_from_then_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_too_long_is_refused_and_never_sent_or_shown() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let long = "x".repeat(3_000_000);
     let longest = &long[..64 << 10];
     let refused = redlock.lock(&long, secs(1)).await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "the resource with its prefix is 3000000 bytes long, 65536 is the most"
-    );
+    let words = "the resource with its prefix is 3000000 bytes long, 65536 is the most";
+    assert_eq!(refused.to_string(), words);
     let lock = redlock.lock(longest, secs(60)).await.unwrap();
     let held = redlock.try_lock(longest, secs(1)).await.unwrap_err();
     for text in [
@@ -51,12 +43,9 @@ async fn a_name_that_is_too_long_is_refused_and_never_sent_or_shown() {
 
     for elsewhere in [Lock::from_parts(&long, "v"), Lock::from_parts("r", &long)] {
         let renewed = redlock.renew(&elsewhere, secs(1)).await.unwrap_err();
-        assert!(
-            matches!(renewed, RenewError::InvalidResource(_) | RenewError::Lost { .. }),
-            "{renewed}"
-        );
+        assert_matches!(&renewed, RenewError::InvalidResource(_) | RenewError::Lost { .. });
         let released = redlock.unlock(&elsewhere).await.check(&long).unwrap_err();
-        assert!(matches!(released, ReleaseError::NotSent { .. }), "{released}");
+        assert_matches!(&released, ReleaseError::NotSent { .. });
         assert!(format!("{released} {released:?} {elsewhere:?} {renewed:?}").len() < 3_000);
     }
     let error = builder(&servers).id(&long).build().unwrap_err();
@@ -65,23 +54,19 @@ async fn a_name_that_is_too_long_is_refused_and_never_sent_or_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn close_sends_what_was_submitted_before() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     servers[0].delay(ms(500));
     for _ in 0..100 {
         redlock.unlock(&lock);
     }
     redlock.close().await;
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn close_ends_a_round_under_way_which_undoes_what_it_did() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    servers[1].freeze();
-    servers[2].freeze();
+    let (servers, redlock) = servers_and_client(3).await;
+    servers[1..].freeze();
     let round = tokio::spawn(redlock.try_lock("r", secs(600)).round_timeout(secs(300)).into_future());
     eventually("the first server has granted it", async || !servers[0].is_empty()).await;
     redlock.close().await;
@@ -96,9 +81,7 @@ async fn close_ends_a_round_under_way_which_undoes_what_it_did() {
 
 #[tokio::test(start_paused = true)]
 async fn close_does_not_wait_for_ever_for_a_frozen_server() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     servers[0].freeze();
     redlock.unlock(&lock);
     let before = tokio::time::Instant::now();
@@ -108,9 +91,7 @@ async fn close_does_not_wait_for_ever_for_a_frozen_server() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_waits_for_its_next_round_ends_when_the_handle_is_closed() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let _held = redlock.lock("r", secs(60)).await.unwrap();
+    let (_servers, redlock, _held) = locked(3, secs(60)).await;
     let patient = multiredlock::Retry::new(1_000, secs(3_600));
     let waiting = tokio::spawn(redlock.lock("r", secs(60)).retry(patient).into_future());
     tokio::time::sleep(secs(3)).await;
@@ -146,7 +127,7 @@ fn the_last_clone_may_be_dropped_and_a_lock_unlocked_outside_a_runtime() {
     // A SET that the majority did not wait for is answered by another thread, and sends the unlock behind it.
     let is_free = |_| {
         std::thread::sleep(ms(1));
-        servers.iter().all(MemoryServer::is_empty)
+        servers.are_empty()
     };
     assert!((0..10_000).any(is_free), "it was unlocked");
     drop(redlock);
@@ -164,9 +145,7 @@ fn a_handle_needs_a_runtime_to_connect_on() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_frozen_server_is_bounded() {
     const CAPACITY: usize = 100_000;
-    let servers = start(3);
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(3_600))).await;
     let lock = redlock.lock("r", secs(600)).await.unwrap();
     servers[0].freeze();
     // Some travel, the others wait.
@@ -175,17 +154,14 @@ async fn what_waits_for_a_frozen_server_is_bounded() {
     }
     servers[1].crash();
     up(&redlock, 2).await;
-    match redlock.try_lock("s", secs(600)).await.unwrap_err() {
-        LockError::NoQuorum { failure, .. } => assert_eq!(failure.votes[0].vote, Vote::Unreachable(DownReason::Busy)),
-        other => panic!("{other}"),
-    }
+    let failure =
+        extract!(redlock.try_lock("s", secs(600)).await.unwrap_err(), LockError::NoQuorum { failure, .. } => failure);
+    assert_eq!(failure.votes[0].vote, Vote::Unreachable(DownReason::Busy));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_round_that_nobody_waits_for_any_more_is_not_sent() {
-    let servers = start(1);
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    up(&redlock, 1).await;
+    let (servers, redlock) = servers_and(1, |builder| builder.heartbeat_interval(secs(3_600))).await;
     servers[0].freeze();
     for _ in 0..1_000 {
         redlock.try_lock("r", secs(600)).round_timeout(ms(1)).await.unwrap_err();
@@ -199,15 +175,15 @@ async fn a_round_that_nobody_waits_for_any_more_is_not_sent() {
 async fn the_longest_durations_there_are_overflow_no_clock() {
     let servers = start(3);
     let forever = std::time::Duration::MAX;
-    let redlock = builder(&servers)
-        .round_timeout(forever)
-        .heartbeat_interval(forever)
-        .heartbeat_timeout(forever)
-        .reconnect(forever, forever)
-        .retry(multiredlock::Retry::new(u32::MAX, forever))
-        .build()
-        .unwrap();
-    up(&redlock, 3).await;
+    let redlock = connected(
+        builder(&servers)
+            .round_timeout(forever)
+            .heartbeat_interval(forever)
+            .heartbeat_timeout(forever)
+            .reconnect(forever, forever)
+            .retry(multiredlock::Retry::new(u32::MAX, forever)),
+    )
+    .await;
     let longest = std::time::Duration::from_millis(1 << 53);
     let lock = redlock.lock("r", longest).await.unwrap();
     assert_eq!(lock.validity(), longest.checked_sub(ms(100)).unwrap());

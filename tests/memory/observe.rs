@@ -1,12 +1,13 @@
 //! What spans tell.
 
-use crate::{connect, ms, secs, start};
+use crate::support::{Together, ms, secs, servers_and_client, servers_and_two, up};
 use multiredlock::Retry;
 use std::{
     any::Any,
     io,
     sync::{Arc, Mutex},
 };
+use test_support::assert_matches;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What is logged, as text.
@@ -66,8 +67,7 @@ fn has(line: &str, fields: &[&str]) {
 #[tokio::test(start_paused = true)]
 async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
     let (log, _logging) = log();
-    let servers = start(3);
-    let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+    let (_servers, redlock, other) = servers_and_two(3).await;
 
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     let granted = ["resource=r", "ttl=10s", "outcome=\"granted\"", "validity=9.9s"];

@@ -1,22 +1,14 @@
 //! A handle that outlives the runtime that it was built in.
 
-use crate::{connect, eventually, ms, secs, start};
-use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState, testing::MemoryServer};
-use std::future::IntoFuture;
-use tokio::{
-    runtime::{Builder, Runtime},
-    time::timeout,
-};
+use crate::support::{Together, builder, connect, eventually, ms, runtime, secs, start};
+use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState};
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
 
 #[test]
 fn a_handle_is_closed_when_its_runtime_ends() {
     let servers = start(3);
-    let (first, second) = (runtime(), runtime());
+    let (first, second) = (runtime(false), runtime(false));
     let (redlock, lock, guard) = first.block_on(async {
         let redlock = connect(&servers).await;
         let lock = redlock.lock("r", secs(60)).await.unwrap();
@@ -39,15 +31,9 @@ fn a_handle_is_closed_when_its_runtime_ends() {
             assert_eq!(redlock.unlock(&lock).await.unreachable, 3);
             guard.lost().await;
             let told: Vec<Event> = events.collect().await;
-            let downs = told.iter().filter(|event| {
-                matches!(
-                    event,
-                    Event::ServerDown {
-                        reason: DownReason::Closed,
-                        ..
-                    }
-                )
-            });
+            let is_closed =
+                |event: &&Event| matches!(event, Event::ServerDown { reason, .. } if *reason == DownReason::Closed);
+            let downs = told.iter().filter(is_closed);
             assert_eq!(downs.count(), 3, "{told:?}");
             assert!(
                 told.iter().any(|event| matches!(event, Event::Disconnected(_))),
@@ -62,8 +48,8 @@ fn a_handle_is_closed_when_its_runtime_ends() {
 #[test]
 fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
     let servers = start(1);
-    let (first, second) = (runtime(), runtime());
-    let redlock = first.block_on(async { crate::builder(&servers).build().unwrap() });
+    let (first, second) = (runtime(false), runtime(false));
+    let redlock = first.block_on(async { builder(&servers).build().unwrap() });
     drop(first);
     let waited = second.block_on(async { timeout(secs(10), redlock.wait_connected()).await });
     assert_eq!(waited, Ok(false));
@@ -72,9 +58,9 @@ fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
 #[test]
 fn an_attempt_in_another_runtime_whose_answers_are_on_their_way_ends() {
     let servers = start(3);
-    let (first, second) = (runtime(), runtime());
+    let (first, second) = (runtime(false), runtime(false));
     let redlock = first.block_on(connect(&servers));
-    servers.iter().for_each(MemoryServer::freeze);
+    servers.freeze();
     second.block_on(async {
         let request = redlock.lock("r", secs(600)).round_timeout(secs(300));
         let locking = tokio::spawn(request.into_future());
@@ -88,7 +74,7 @@ fn an_attempt_in_another_runtime_whose_answers_are_on_their_way_ends() {
 #[test]
 fn a_waiter_in_another_runtime_is_told() {
     let servers = start(3);
-    let (first, second) = (runtime(), runtime());
+    let (first, second) = (runtime(false), runtime(false));
     let redlock = first.block_on(connect(&servers));
     let _held = first.block_on(redlock.lock("r", secs(600)).into_future()).unwrap();
     second.block_on(async {

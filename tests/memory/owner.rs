@@ -1,8 +1,11 @@
 //! Looking who holds a resource.
 
-use crate::{all_up, builder, connect, ms, secs, start, up};
-use multiredlock::{Holder, InvalidResource, OwnerError, Ownership, Redlock, Vote, testing::MemoryServer};
+use crate::support::{
+    Together, all_up, builder, connect, locked, ms, secs, servers_and, servers_and_client, settle, start, up,
+};
+use multiredlock::{Holder, InvalidResource, OwnerError, Ownership, Redlock, Vote};
 use std::time::SystemTime;
+use test_support::{assert_matches, extract};
 use tokio::time::{Instant, sleep};
 
 async fn holder(redlock: &Redlock, resource: &str) -> Holder {
@@ -29,9 +32,7 @@ async fn whoever_holds_a_resource_is_named_with_since_when_and_for_how_much_long
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_sees_its_own_lock_as_anybody_elses() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(10)).await.unwrap();
+    let (_servers, redlock, lock) = locked(3, secs(10)).await;
     assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
     redlock.unlock(&lock).await;
     assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
@@ -39,8 +40,7 @@ async fn a_handle_sees_its_own_lock_as_anybody_elses() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_majority_does_not_hold_is_free() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
     let _held = redlock.lock("r", secs(10)).await.unwrap();
     servers[0].forget("r");
@@ -51,12 +51,10 @@ async fn what_a_majority_does_not_hold_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn a_survey_tells_what_each_server_says_beside_what_they_come_to() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let _held = redlock.lock("r", secs(10)).await.unwrap();
+    let (servers, redlock, _held) = locked(3, secs(10)).await;
     servers[0].forget("r");
     let survey = redlock.owner("r").survey().await.unwrap();
-    assert!(matches!(survey.ownership, Ownership::Held(_)));
+    assert_matches!(&survey.ownership, Ownership::Held(_));
     assert_eq!(survey.votes.len(), 3);
     assert_eq!(survey.votes[0].vote, Vote::Missing);
     let named: Vec<_> = survey.votes.iter().map(|vote| vote.server.clone()).collect();
@@ -68,15 +66,13 @@ async fn a_survey_tells_what_each_server_says_beside_what_they_come_to() {
     let asked = Instant::now();
     let survey = redlock.owner("r").round_timeout(ms(300)).survey().await.unwrap();
     assert_eq!(asked.elapsed(), ms(300), "it waits for every answer");
-    assert!(matches!(survey.ownership, Ownership::Unclear { .. }));
+    assert_matches!(&survey.ownership, Ownership::Unclear { .. });
     assert_eq!(survey.votes[2].vote, Vote::Silent);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_expired_is_free() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let _lock = redlock.lock("r", secs(1)).await.unwrap();
+    let (_servers, redlock, _lock) = locked(3, secs(1)).await;
     sleep(secs(1)).await;
     assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
 }
@@ -90,9 +86,7 @@ async fn different_owners_are_unclear_with_what_each_server_said() {
         let _held = alone.lock("r", secs(10)).await.unwrap();
     }
     let redlock = connect(&servers).await;
-    let Ok(Ownership::Unclear { failure }) = redlock.owner("r").await else {
-        panic!("nobody has a majority");
-    };
+    let failure = extract!(redlock.owner("r").await, Ok(Ownership::Unclear { failure }) => failure);
     assert_eq!((failure.resource.as_str(), failure.held(), failure.needed), ("r", 3, 2));
     let ids = failure.votes.iter().map(|vote| match &vote.vote {
         Vote::Held(holder) => holder.owner.as_ref().unwrap().id.clone(),
@@ -103,9 +97,7 @@ async fn different_owners_are_unclear_with_what_each_server_said() {
 
 #[tokio::test(start_paused = true)]
 async fn too_few_answers_are_unclear_whether_servers_are_away_or_silent() {
-    let servers = start(3);
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    all_up(&redlock).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(3_600))).await;
     let _held = redlock.lock("r", secs(600)).await.unwrap();
     servers[0].freeze();
     assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
@@ -118,50 +110,39 @@ async fn too_few_answers_are_unclear_whether_servers_are_away_or_silent() {
             None => request,
         };
         let before = Instant::now();
-        let Ok(Ownership::Unclear { failure }) = request.await else {
-            panic!("one answer is no majority");
-        };
+        let failure = extract!(request.await, Ok(Ownership::Unclear { failure }) => failure);
         assert_eq!(before.elapsed(), expected);
         assert_eq!(failure.votes[0].vote, Vote::Silent);
-        assert!(matches!(failure.votes[1].vote, Vote::Unreachable(_)));
-        assert!(matches!(failure.votes[2].vote, Vote::Held(_)));
+        assert_matches!(&failure.votes[1].vote, Vote::Unreachable(_));
+        assert_matches!(&failure.votes[2].vote, Vote::Held(_));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn several_resources_are_held_if_any_of_them_is_and_free_if_none_is() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     assert_eq!(redlock.owner(["a", "b"]).await, Ok(Ownership::Free));
     let _held = redlock.lock("b", secs(10)).await.unwrap();
-    assert!(matches!(redlock.owner(["a", "b"]).await, Ok(Ownership::Held(_))));
+    assert_matches!(redlock.owner(["a", "b"]).await, Ok(Ownership::Held(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_look_changes_nothing() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     redlock.owner("r").await.unwrap();
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     sleep(secs(3)).await;
     let remaining = holder(&redlock, "r").await.remaining;
-    assert_eq!(
-        (remaining, holder(&redlock, "r").await.remaining),
-        (Some(secs(7)), Some(secs(7)))
-    );
-    assert!(
-        servers
-            .iter()
-            .all(|server| server.get("r").as_deref() == Some(lock.value()))
-    );
+    let expected = (Some(secs(7)), Some(secs(7)));
+    assert_eq!((remaining, holder(&redlock, "r").await.remaining), expected);
+    assert_eq!(servers.holding(&lock), servers.len());
     assert_eq!(redlock.unlock(&lock).await.removed, 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let invalid = |error| Err(OwnerError::InvalidResource(error));
     assert_eq!(redlock.owner("").await, invalid(InvalidResource::Empty));
     assert_eq!(redlock.owner([""; 0]).await, invalid(InvalidResource::None));
@@ -172,11 +153,10 @@ async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_is_under_way_when_the_handle_is_closed_ends() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    servers.iter().for_each(MemoryServer::freeze);
+    let (servers, redlock) = servers_and_client(3).await;
+    servers.freeze();
     let look = tokio::spawn(std::future::IntoFuture::into_future(redlock.owner("r")));
-    crate::settle().await;
+    settle().await;
     redlock.close().await;
     assert_eq!(look.await.unwrap(), Err(OwnerError::Closed));
 }

@@ -1,6 +1,6 @@
 //! Locks that a handle remembers by name.
 
-use crate::{all_up, builder, connect, ms, secs, start};
+use crate::support::{all_up, builder, connect, connected, ms, secs, start};
 use multiredlock::{Lock, Redlock, Retry};
 use tokio::time::sleep;
 
@@ -96,14 +96,15 @@ async fn a_guard_keeps_its_lock_to_itself_until_it_gives_it_up() {
     assert!(redlock.held("r").is_none());
     let lock = guard.into_lock();
     assert_eq!(value(redlock.held("r")).as_deref(), Some(lock.value()));
+    redlock.unlock(&lock);
+    assert!(redlock.held("r").is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_granted_is_not_remembered() {
     let servers = start(3);
     let other = connect(&servers).await;
-    let redlock = builder(&servers).remember(10).retry(Retry::none()).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connected(builder(&servers).remember(10).retry(Retry::none())).await;
     let _ = other.lock("r", secs(10)).await.unwrap();
     redlock.lock("r", secs(10)).await.unwrap_err();
     assert!(redlock.held("r").is_none());
@@ -115,8 +116,6 @@ async fn a_handle_remembers_nothing_unless_it_is_told_to() {
     let _ = redlock.lock("r", secs(10)).await.unwrap();
     assert!(redlock.held("r").is_none());
     let error = builder(&start(3)).remember(0).build().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "a handle that remembers locks must remember at least 1"
-    );
+    let words = "a handle that remembers locks must remember at least 1";
+    assert_eq!(error.to_string(), words);
 }

@@ -1,11 +1,12 @@
 //! A server that was started again votes on no new lock while it may have forgotten one that is held.
 
-use crate::{builder, connect, eventually_free, ms, secs, start, up};
+use crate::support::{Together, builder, connected, eventually, eventually_free, ms, secs, servers_and_two, start, up};
 use multiredlock::{
     ConfigError, DownReason, Event, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
     testing::MemoryServer,
 };
-use std::{future::IntoFuture, time::Duration};
+use std::time::Duration;
+use test_support::assert_matches;
 use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt;
 
@@ -28,15 +29,14 @@ fn waits(redlock: &Redlock, server: usize) -> Option<Duration> {
 }
 
 async fn restarted(redlock: &Redlock, server: usize) {
-    crate::eventually("it is connected to again", async || waits(redlock, server).is_some()).await;
+    eventually("it is connected to again", async || waits(redlock, server).is_some()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
     let servers = start(3);
     let redlock = guarded(&servers).await;
-    let other = builder(&servers).restart_guard(MAX_TTL).build().unwrap();
-    up(&other, 3).await;
+    let other = connected(builder(&servers).restart_guard(MAX_TTL)).await;
     let lock = redlock.lock("r", MAX_TTL).await.unwrap();
     for server in &servers[..2] {
         server.restart_empty();
@@ -46,7 +46,7 @@ async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
     }
     while lock.is_valid() {
         let error = other.try_lock("r", MAX_TTL).await.unwrap_err();
-        assert!(matches!(error, LockError::NoQuorum { reachable: 1, .. }), "{error}");
+        assert_matches!(error, LockError::NoQuorum { reachable: 1, .. });
         sleep(ms(500)).await;
     }
     up(&other, 3).await;
@@ -70,8 +70,7 @@ async fn a_waiter_is_woken_when_a_restarted_server_may_vote_again() {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_guard_it_is() {
-    let servers = start(3);
-    let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+    let (servers, redlock, other) = servers_and_two(3).await;
     let lock = redlock.lock("r", MAX_TTL).await.unwrap();
     for server in &servers[..2] {
         server.restart_empty();
@@ -93,51 +92,38 @@ async fn a_server_that_waits_is_told_with_the_time_that_is_left() {
     servers[0].restart();
     let before = Instant::now();
     let told = events.next().await;
-    assert!(
-        matches!(
-            told,
-            Some(Event::ServerDown {
-                reason: DownReason::ConnectionLost,
-                ..
-            })
-        ),
-        "{told:?}"
+    assert_matches!(
+        told,
+        Some(Event::ServerDown {
+            reason: DownReason::ConnectionLost,
+            ..
+        })
     );
     let told = events.next().await;
-    assert!(
-        matches!(
-            told,
-            Some(Event::ServerDown {
-                reason: DownReason::Restarted { ready_in: MAX_TTL },
-                ..
-            })
-        ),
-        "{told:?}"
+    assert_matches!(
+        told,
+        Some(Event::ServerDown {
+            reason: DownReason::Restarted { ready_in: MAX_TTL },
+            ..
+        })
     );
     sleep(secs(10)).await;
     let left = waits(&redlock, 0).unwrap();
     assert!(left <= secs(20) && left > secs(19), "{left:?}");
     let late = redlock.events().next().await;
-    assert!(
-        matches!(late, Some(Event::ServerDown { reason: DownReason::Restarted { ready_in }, .. }) if ready_in == left),
-        "{late:?}"
-    );
-    let told = events.next().await;
-    assert!(matches!(told, Some(Event::ServerUp { .. })), "{told:?}");
+    assert_matches!(late, Some(Event::ServerDown { reason: DownReason::Restarted { ready_in }, .. }) if ready_in == left);
+    assert_matches!(events.next().await, Some(Event::ServerUp { .. }));
     assert!(before.elapsed() >= MAX_TTL);
     let reason = DownReason::Restarted { ready_in: ms(1_500) };
-    assert_eq!(
-        reason.to_string(),
-        "it was started less than the longest ttl ago, 1.5 s to go"
-    );
+    let words = "it was started less than the longest ttl ago, 1.5 s to go";
+    assert_eq!(reason.to_string(), words);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_majority_that_waits_is_no_majority() {
     let servers = start(3);
     let redlock = guarded(&servers).await;
-    servers[0].restart();
-    servers[1].restart();
+    servers[..2].restart();
     restarted(&redlock, 0).await;
     restarted(&redlock, 1).await;
     assert!(!redlock.is_connected());
@@ -153,8 +139,7 @@ async fn renewals_and_unlocks_go_on_at_a_server_that_waits() {
     let servers = start(3);
     let redlock = guarded(&servers).await;
     let lock = redlock.lock("r", secs(30)).await.unwrap();
-    servers[0].restart();
-    servers[1].restart();
+    servers[..2].restart();
     restarted(&redlock, 0).await;
     restarted(&redlock, 1).await;
     servers[2].crash();
@@ -194,10 +179,8 @@ async fn a_ttl_beyond_the_guards_is_refused_by_both_names() {
     let servers = start(1);
     let redlock = guarded(&servers).await;
     let error = redlock.lock("r", secs(31)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "ttl (31s) must not exceed the longest that the restart guard is for (30s)"
-    );
+    let words = "ttl (31s) must not exceed the longest that the restart guard is for (30s)";
+    assert_eq!(error.to_string(), words);
     let expected = InvalidTtl::OutlivesRestartGuard {
         ttl: secs(31),
         max_ttl: MAX_TTL,

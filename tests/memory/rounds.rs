@@ -1,10 +1,12 @@
 //! What a round decides, when, and how often it is made.
 
-use crate::{all_up, builder, connect, delay_all, eventually, ms, secs, start, up};
+use crate::support::{
+    Together, builder, connected, eventually_free, locked, ms, secs, servers_and, servers_and_client, start, up,
+};
 use multiredlock::{
     Drift, InvalidResource, InvalidTtl, LockError, Ownership, Redlock, Retry, Vote, testing::MemoryServer,
 };
-use std::future::IntoFuture;
+use test_support::assert_matches;
 use tokio::time::Instant;
 
 /// What a server does in a round.
@@ -38,8 +40,7 @@ fn mixes(servers: usize) -> Vec<Vec<Gate>> {
 
 async fn arrange(gates: &[Gate]) -> (Vec<MemoryServer>, Redlock) {
     let servers = start(gates.len());
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    all_up(&redlock).await;
+    let redlock = connected(builder(&servers).heartbeat_interval(secs(3_600))).await;
     for (server, gate) in servers.iter().zip(gates) {
         match gate {
             Gate::Ok => {}
@@ -108,9 +109,7 @@ async fn every_mix_of_servers_decides_as_a_majority_does_and_no_later_than_it_mu
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_tried_as_often_as_the_policy_says_and_says_who_holds_it() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let _first = redlock.lock("r", secs(10)).await.unwrap();
+    let (_servers, redlock, _first) = locked(3, secs(10)).await;
     for (request, rounds) in [
         (redlock.lock("r", secs(10)), 4),
         (redlock.try_lock("r", secs(10)), 1),
@@ -140,9 +139,7 @@ async fn a_lock_is_tried_as_often_as_the_policy_says_and_says_who_holds_it() {
 
 #[tokio::test(start_paused = true)]
 async fn the_waits_between_the_rounds_lie_within_their_bound() {
-    let servers = start(1);
-    let redlock = connect(&servers).await;
-    let _first = redlock.lock("r", secs(60)).await.unwrap();
+    let (_servers, redlock, _first) = locked(1, secs(60)).await;
     let before = Instant::now();
     redlock
         .lock("r", secs(60))
@@ -155,9 +152,7 @@ async fn the_waits_between_the_rounds_lie_within_their_bound() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resource_is_free_again_once_the_ttl_is_over_and_not_before() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(1)).await.unwrap();
+    let (_servers, redlock, lock) = locked(3, secs(1)).await;
     tokio::time::sleep(ms(899)).await;
     assert!(lock.is_valid());
     tokio::time::sleep(ms(1)).await;
@@ -169,61 +164,46 @@ async fn a_resource_is_free_again_once_the_ttl_is_over_and_not_before() {
 
 #[tokio::test(start_paused = true)]
 async fn votes_that_come_too_late_are_no_lock() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    for server in &servers {
-        server.delay(ms(150));
-    }
+    let (servers, redlock) = servers_and_client(3).await;
+    servers.delay(ms(150));
     let error = redlock.try_lock("r", ms(200)).round_timeout(secs(1)).await.unwrap_err();
-    assert!(matches!(error, LockError::Expired { elapsed, ttl, .. } if elapsed == ms(100) && ttl == ms(200)));
-    eventually("no key anywhere", async || servers.iter().all(MemoryServer::is_empty)).await;
+    assert_matches!(error, LockError::Expired { elapsed, ttl, .. } if elapsed == ms(100) && ttl == ms(200));
+    eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn bad_input_names_its_values_and_nothing_is_sent() {
-    let servers = start(1);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(1).await;
     let error = async |resource: &str, ttl| redlock.lock(resource, ttl).await.unwrap_err();
-    assert_eq!(
-        error("", secs(1)).await,
-        LockError::InvalidResource(InvalidResource::Empty)
-    );
-    assert_eq!(
-        error("r", ms(100)).await.to_string(),
-        "ttl (100ms) must exceed the drift (100ms) by at least 1ms"
-    );
-    assert!(matches!(
+    let expected = LockError::InvalidResource(InvalidResource::Empty);
+    assert_eq!(error("", secs(1)).await, expected);
+    let words = "ttl (100ms) must exceed the drift (100ms) by at least 1ms";
+    assert_eq!(error("r", ms(100)).await.to_string(), words);
+    assert_matches!(
         error("r", std::time::Duration::MAX).await,
         LockError::InvalidTtl(InvalidTtl::TooLong { .. })
-    ));
+    );
     let per_call = redlock
         .lock("r", ms(150))
         .drift(Drift::fixed(ms(200)))
         .await
         .unwrap_err();
-    assert_eq!(
-        per_call.to_string(),
-        "ttl (150ms) must exceed the drift (200ms) by at least 1ms"
-    );
+    let words = "ttl (150ms) must exceed the drift (200ms) by at least 1ms";
+    assert_eq!(per_call.to_string(), words);
     let factor = redlock
         .lock("r", ms(150))
         .drift(Drift::factor(f64::NAN))
         .await
         .unwrap_err();
-    assert!(matches!(factor, LockError::DriftFactor(_)));
+    assert_matches!(factor, LockError::DriftFactor(_));
     let huge = vec![0; (512 << 20) + 1];
-    assert!(matches!(
-        redlock.lock(&huge, secs(1)).await.unwrap_err(),
-        LockError::InvalidResource(InvalidResource::TooLong { length, .. }) if length == huge.len()
-    ));
+    assert_matches!(redlock.lock(&huge, secs(1)).await.unwrap_err(), LockError::InvalidResource(InvalidResource::TooLong { length, .. }) if length == huge.len());
     assert!(servers[0].is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_key_is_the_prefix_and_the_resource_and_any_bytes_are_fine() {
-    let servers = start(1);
-    let redlock = builder(&servers).key_prefix("locks:").build().unwrap();
-    redlock.wait_connected().await;
+    let (servers, redlock) = servers_and(1, |builder| builder.key_prefix("locks:")).await;
     let lock = redlock.lock([0xff, 0, b'\n'], secs(1)).await.unwrap();
     assert_eq!(lock.resource(), [0xff, 0, b'\n']);
     assert_eq!(servers[0].get(b"locks:\xff\0\n").as_deref(), Some(lock.value()));
@@ -232,9 +212,8 @@ async fn the_key_is_the_prefix_and_the_resource_and_any_bytes_are_fine() {
 
 #[tokio::test(start_paused = true)]
 async fn servers_that_are_far_away_have_as_long_as_a_few_round_trips() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    delay_all(&servers, ms(150));
+    let (servers, redlock) = servers_and_client(3).await;
+    servers.delay(ms(150));
     // So that the round trip is known.
     tokio::time::sleep(secs(3)).await;
     let lock = redlock.try_lock("r", secs(1)).await.unwrap();
@@ -247,14 +226,11 @@ async fn servers_that_are_far_away_have_as_long_as_a_few_round_trips() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_may_not_take_as_long_as_a_round_trip_says_so_and_blames_nobody() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    delay_all(&servers, ms(150));
+    let (servers, redlock) = servers_and_client(3).await;
+    servers.delay(ms(150));
     tokio::time::sleep(secs(3)).await;
     let error = redlock.lock("r", secs(1)).round_timeout(ms(100)).await.unwrap_err();
-    assert!(
-        matches!(error, LockError::TooSlow { timeout, round_trip, .. } if timeout == ms(100) && round_trip == ms(150))
-    );
+    assert_matches!(&error, LockError::TooSlow { timeout, round_trip, .. } if *timeout == ms(100) && *round_trip == ms(150));
     assert_eq!(
         error.to_string(),
         "could not lock `r`: attempts take longer than their timeout of 100ms, since a round trip takes 150ms"
@@ -269,9 +245,6 @@ async fn an_attempt_that_may_not_take_as_long_as_a_round_trip_says_so_and_blames
     }
     // The answers to attempts that failed let a later one wait for long enough, as they say that the servers are not silent.
     if let Err(error) = waiting.await.unwrap() {
-        assert!(
-            matches!(&error, LockError::TimedOut { cause: Some(cause), .. } if matches!(**cause, LockError::TooSlow { .. })),
-            "{error:?}"
-        );
+        assert_matches!(&error, LockError::TimedOut { cause: Some(cause), .. } if matches!(**cause, LockError::TooSlow { .. }));
     }
 }

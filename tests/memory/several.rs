@@ -1,13 +1,15 @@
 //! Several resources that are locked together.
 
-use crate::{builder, connect, eventually, eventually_free, ms, secs, start, up};
+use crate::support::{
+    Together, builder, connect, eventually, eventually_free, ms, secs, servers_and_client, settle, start, up,
+};
 use multiredlock::{InvalidResource, LockError, OwnerError, RenewError, testing::MemoryServer};
 use std::{
-    future::{Future, IntoFuture},
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Waker},
 };
+use test_support::assert_matches;
 use tokio::{task::yield_now, time::sleep};
 
 fn have(servers: &[MemoryServer], keys: &[&str], value: &str) -> bool {
@@ -17,8 +19,7 @@ fn have(servers: &[MemoryServer], keys: &[&str], value: &str) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn several_resources_are_locked_with_one_value_and_unlocked_together() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["b", "a", "b"], secs(10)).await.unwrap();
     assert_eq!(lock.resources().collect::<Vec<_>>(), [b"a", b"b"]);
     assert!(have(&servers, &["a", "b"], lock.value()));
@@ -30,11 +31,10 @@ async fn several_resources_are_locked_with_one_value_and_unlocked_together() {
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_set_is_locked_while_a_part_of_it_is_held() {
     for held in [&["a"][..], &["b"], &["c"], &["a", "c"]] {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
+        let (servers, redlock) = servers_and_client(3).await;
         let lock = redlock.lock(held, secs(60)).await.unwrap();
         let error = redlock.try_lock(["a", "b", "c"], secs(60)).await.unwrap_err();
-        assert!(matches!(error, LockError::Held { .. }), "{error}");
+        assert_matches!(error, LockError::Held { .. });
         assert!(servers.iter().all(|server| server.len() == held.len()), "{held:?}");
         assert!(have(&servers, held, lock.value()));
         redlock.unlock(&lock).await;
@@ -67,10 +67,9 @@ async fn sets_in_any_order_exclude_each_other_without_a_deadlock() {
 
 #[tokio::test(start_paused = true)]
 async fn too_few_and_too_many_resources_are_refused_before_anything_is_sent() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     // Nobody would answer.
-    servers.iter().for_each(MemoryServer::freeze);
+    servers.freeze();
     let many: Vec<_> = (0..129).map(|i| format!("r{i}")).collect();
     let too_many = InvalidResource::TooMany { count: 129, most: 128 };
     for (names, expected) in [(Vec::new(), InvalidResource::None), (many, too_many)] {
@@ -85,15 +84,14 @@ async fn too_few_and_too_many_resources_are_refused_before_anything_is_sent() {
         );
         assert!(before.elapsed().is_zero());
     }
-    servers.iter().for_each(MemoryServer::thaw);
-    crate::settle().await;
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    servers.thaw();
+    settle().await;
+    assert!(servers.are_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_and_twenty_eight_resources_are_locked_together() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let names: Vec<_> = (0..128).map(|i| format!("r{i}")).collect();
     let lock = redlock.lock(&names, secs(10)).await.unwrap();
     assert!(servers.iter().all(|server| server.len() == 128));
@@ -103,8 +101,7 @@ async fn a_hundred_and_twenty_eight_resources_are_locked_together() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_puts_a_key_back_that_a_minority_lost() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b"], secs(10)).await.unwrap();
     servers[1].forget("b");
     let lock = redlock.renew(&lock, secs(20)).await.unwrap();
@@ -117,13 +114,11 @@ async fn a_renewal_puts_a_key_back_that_a_minority_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_is_lost_when_a_majority_lost_one_of_its_keys_each() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b"], secs(10)).await.unwrap();
     servers[0].forget("a");
     servers[1].forget("b");
-    let error = redlock.renew(&lock, secs(10)).await.unwrap_err();
-    assert!(matches!(error, RenewError::Lost { .. }), "{error}");
+    assert_matches!(redlock.renew(&lock, secs(10)).await, Err(RenewError::Lost { .. }));
     sleep(ms(1)).await;
     assert_eq!((servers[0].get("a"), servers[1].get("b")), (None, None));
     redlock.unlock(&lock).await;
@@ -132,12 +127,9 @@ async fn a_set_is_lost_when_a_majority_lost_one_of_its_keys_each() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unlock_of_a_set_leaves_keys_that_others_took() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b"], secs(10)).await.unwrap();
-    for server in &servers {
-        server.forget("a");
-    }
+    servers.forget("a");
     let other = redlock.lock("a", secs(10)).await.unwrap();
     redlock.unlock(&lock).await;
     assert!(have(&servers, &["a"], other.value()));
@@ -146,16 +138,12 @@ async fn an_unlock_of_a_set_leaves_keys_that_others_took() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_a_minority_granted_is_undone_there() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let other = builder(&servers[..2]).build().unwrap();
     up(&other, 2).await;
     let held = other.lock("b", secs(60)).await.unwrap();
     let error = redlock.try_lock(["a", "b"], secs(60)).await.unwrap_err();
-    assert!(
-        matches!(&error, LockError::Held { failure, .. } if failure.held() == 2),
-        "{error}"
-    );
+    assert_matches!(&error, LockError::Held { failure, .. } if failure.held() == 2);
     eventually("nothing on the third", async || servers[2].is_empty()).await;
     assert!(servers[..2].iter().all(|server| server.get("a").is_none()));
     assert!(have(&servers[..2], &["b"], held.value()));
@@ -165,8 +153,7 @@ async fn a_set_that_a_minority_granted_is_undone_there() {
 async fn a_set_that_is_dropped_after_any_number_of_polls_leaves_no_key() {
     let mut was_ready = false;
     for polls in 0..60 {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
+        let (servers, redlock) = servers_and_client(3).await;
         for (server, delay) in servers.iter().zip([1, 2, 3]) {
             server.delay(ms(delay));
         }

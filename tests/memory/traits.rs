@@ -6,7 +6,7 @@ use multiredlock::{
     ReleaseError, Releasing, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking,
     UsingError, Vote, testing::MemoryServer,
 };
-use std::{fmt::Debug, future::IntoFuture, time::Duration};
+use std::{fmt::Debug, time::Duration};
 
 fn is_send_sync<T: Send + Sync + Unpin + Debug + 'static>() {}
 fn is_send<T: Send + 'static>(_: impl FnOnce() -> T) {}
@@ -14,56 +14,27 @@ fn is_send_and_borrows<T: Send>(_: impl FnOnce() -> T) {}
 fn is_clone<T: Clone>() {}
 fn is_error<T: std::error::Error>() {}
 
+/// Calls a function for each of these types.
+macro_rules! each {
+    ($function:ident: $($of:ty),* $(,)?) => {
+        $($function::<$of>();)*
+    };
+}
+
 #[test]
 fn every_public_type_can_be_shared_and_printed() {
-    is_send_sync::<Redlock>();
-    is_send_sync::<Builder>();
-    is_send_sync::<Server>();
-    is_send_sync::<Address>();
-    is_send_sync::<Drift>();
-    is_send_sync::<Retry>();
-    is_send_sync::<Lock>();
-    is_send_sync::<Guard>();
-    is_send_sync::<LockRequest>();
-    is_send_sync::<AcquireRequest>();
-    is_send_sync::<RenewRequest>();
-    is_send_sync::<OwnerRequest>();
-    is_send_sync::<Unlocking>();
-    is_send_sync::<Releasing>();
-    is_send_sync::<Unlocked>();
-    is_send_sync::<Ownership>();
-    is_send_sync::<Survey>();
-    is_send_sync::<Holder>();
-    is_send_sync::<Vote>();
-    is_send_sync::<Failure>();
-    is_send_sync::<Events>();
-    is_send_sync::<Event>();
-    is_send_sync::<Crossings>();
-    is_send_sync::<ServerStatus>();
-    is_send_sync::<MemoryServer>();
-    is_send_sync::<ConfigError>();
-    is_send_sync::<InvalidResource>();
-    is_send_sync::<LockError>();
-    is_send_sync::<RenewError>();
-    is_send_sync::<Loss>();
-    is_send_sync::<EnsureError>();
-    is_send_sync::<ReleaseError>();
-    is_send_sync::<UsingError>();
-    is_send_sync::<OwnerError>();
+    each!(is_send_sync:
+        Redlock, Builder, Server, Address, Drift, Retry, Lock, Guard, LockRequest, AcquireRequest, RenewRequest,
+        OwnerRequest, Unlocking, Releasing, Unlocked, Ownership, Survey, Holder, Vote, Failure, Events, Event,
+        Crossings, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, Loss,
+        EnsureError, ReleaseError, UsingError, OwnerError,
+    );
 }
 
 #[test]
 fn what_tells_of_a_guard_is_an_error_and_can_be_cloned() {
-    is_error::<Loss>();
-    is_error::<EnsureError>();
-    is_error::<ReleaseError>();
-    is_error::<UsingError>();
-    is_error::<OwnerError>();
-    is_clone::<Loss>();
-    is_clone::<EnsureError>();
-    is_clone::<ReleaseError>();
-    is_clone::<UsingError>();
-    is_clone::<OwnerError>();
+    each!(is_error: Loss, EnsureError, ReleaseError, UsingError, OwnerError);
+    each!(is_clone: Loss, EnsureError, ReleaseError, UsingError, OwnerError);
 }
 
 #[tokio::test]

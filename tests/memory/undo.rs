@@ -1,35 +1,31 @@
 //! What comes late is undone: SETs whose round is over, and unlocks for a server that was away.
 
-use crate::{builder, connect, eventually_free, ms, secs, start, up};
-use multiredlock::{Lock, LockError, Redlock, ReleaseError, testing::MemoryServer};
-use std::future::IntoFuture;
+use crate::support::{
+    Together, builder, connect, eventually_free, locked, ms, secs, servers_and, servers_and_client, start, up,
+};
+use multiredlock::{Lock, LockError, Redlock, ReleaseError};
+use test_support::assert_matches;
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_lands_after_its_round_is_undone_on_the_same_connection() {
-    let servers = start(3);
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    up(&redlock, 3).await;
-    servers[0].freeze();
-    servers[1].freeze();
+    let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(3_600))).await;
+    servers[..2].freeze();
     let error = redlock
         .try_lock("r", secs(600))
         .round_timeout(ms(50))
         .await
         .unwrap_err();
-    assert!(matches!(error, LockError::NoQuorum { reachable: 1, .. }), "{error}");
-    servers[0].thaw();
-    servers[1].thaw();
+    assert_matches!(error, LockError::NoQuorum { reachable: 1, .. });
+    servers[..2].thaw();
     eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
     for frozen_for in [secs(3), secs(30)] {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
-        servers[0].freeze();
-        servers[1].freeze();
+        let (servers, redlock) = servers_and_client(3).await;
+        servers[..2].freeze();
         // The round ends with the connections, so the unlocks cannot follow on them. In the second run the ttl is over
         // before the servers go on, yet the key would live for as long again.
         let error = redlock
@@ -37,15 +33,14 @@ async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
             .round_timeout(secs(60))
             .await
             .unwrap_err();
-        assert!(matches!(error, LockError::NoQuorum { .. }), "{error}");
+        assert_matches!(error, LockError::NoQuorum { .. });
         up(&redlock, 1).await;
         sleep(frozen_for).await;
-        servers[0].thaw();
-        servers[1].thaw();
+        servers[..2].thaw();
         assert!(servers[0].get("r").is_some(), "the SET was in the socket");
         up(&redlock, 3).await;
         sleep(ms(1)).await;
-        assert!(servers.iter().all(MemoryServer::is_empty), "frozen for {frozen_for:?}");
+        assert!(servers.are_empty(), "frozen for {frozen_for:?}");
     }
 }
 
@@ -73,33 +68,26 @@ async fn a_set_whose_answer_was_lost_is_undone_by_its_attempt_if_the_server_is_b
         !request.is_finished() && servers[0].get("r").is_some(),
         "it may be granted yet"
     );
-    let error = request.await.unwrap().unwrap_err();
-    assert!(matches!(error, LockError::Held { .. }), "{error}");
+    assert_matches!(request.await.unwrap().unwrap_err(), LockError::Held { .. });
     sleep(ms(1)).await;
     assert_eq!(servers[0].get("r"), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_set_that_lands_when_its_ttl_would_be_over_is_undone() {
-    let servers = start(3);
-    let redlock = builder(&servers).heartbeat_interval(secs(3_600)).build().unwrap();
-    up(&redlock, 3).await;
-    servers[0].freeze();
-    servers[1].freeze();
+    let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(3_600))).await;
+    servers[..2].freeze();
     redlock.try_lock("r", ms(500)).await.unwrap_err();
     sleep(secs(2)).await;
-    servers[0].thaw();
-    servers[1].thaw();
+    servers[..2].thaw();
     // The key would live for another 500 ms.
     sleep(ms(10)).await;
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_lands_after_its_lock_was_unlocked_is_undone() {
-    let servers = start(3);
-    let redlock = builder(&servers).reconnect(secs(6), secs(6)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.reconnect(secs(6), secs(6))).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     servers[0].freeze();
     let lock = redlock.renew(&lock, secs(10)).await.unwrap();
@@ -112,7 +100,7 @@ async fn a_renewal_that_lands_after_its_lock_was_unlocked_is_undone() {
     assert!(servers[0].get("r").is_some(), "the renewal was in the socket");
     up(&redlock, 3).await;
     sleep(ms(1)).await;
-    assert!(servers.iter().all(MemoryServer::is_empty));
+    assert!(servers.are_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,10 +111,10 @@ async fn a_renewal_whose_answers_were_lost_takes_nothing_from_whoever_the_lock_w
     up(&redlock, 3).await;
     up(&other, 3).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
-    servers.iter().for_each(MemoryServer::freeze);
+    servers.freeze();
     redlock.renew(&lock, secs(10)).await.unwrap_err();
     up(&redlock, 0).await;
-    servers.iter().for_each(MemoryServer::thaw);
+    servers.thaw();
     up(&other, 3).await;
     let handed_over = other
         .renew(&Lock::from_parts("r", lock.value()), secs(600))
@@ -142,12 +130,9 @@ async fn a_renewal_whose_answers_were_lost_takes_nothing_from_whoever_the_lock_w
 
 #[tokio::test(start_paused = true)]
 async fn an_unlock_is_kept_for_as_long_as_a_renewal_that_failed_made_the_key_live() {
-    let servers = start(3);
-    let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
-    up(&redlock, 3).await;
+    let (servers, redlock) = servers_and(3, |builder| builder.reconnect(ms(1), ms(1))).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
-    servers[1].crash();
-    servers[2].crash();
+    servers[1..].crash();
     up(&redlock, 1).await;
     sleep(secs(5)).await;
     redlock.renew(&lock, secs(10)).await.unwrap_err();
@@ -163,8 +148,7 @@ async fn an_unlock_is_kept_for_as_long_as_a_renewal_that_failed_made_the_key_liv
 
 #[tokio::test(start_paused = true)]
 async fn a_late_set_of_a_lock_that_was_renewed_costs_the_lock_nothing() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[2].freeze();
     let lock = redlock.lock("r", secs(5)).await.unwrap();
     up(&redlock, 2).await;
@@ -182,9 +166,7 @@ async fn a_late_set_of_a_lock_that_was_renewed_costs_the_lock_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unlock_tells_whether_a_majority_held_the_lock_until_then() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     servers[0].forget("r");
     assert_eq!(redlock.unlock(&lock).await.check("r"), Ok(()));
     let (servers_in_all, needed) = (3, 2);
@@ -199,31 +181,27 @@ async fn an_unlock_tells_whether_a_majority_held_the_lock_until_then() {
         }
     );
     let lock = redlock.lock("r", secs(60)).await.unwrap();
-    servers[1].crash();
-    servers[2].crash();
+    servers[1..].crash();
     up(&redlock, 1).await;
     let unknown = redlock.unlock(&lock).await.check("r").unwrap_err();
-    assert!(matches!(unknown, ReleaseError::Unknown { removed: 1, .. }), "{unknown}");
+    assert_matches!(unknown, ReleaseError::Unknown { removed: 1, .. });
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_was_unlocked_is_neither_valid_nor_renewed() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (_servers, redlock, lock) = locked(3, secs(60)).await;
     let clone = lock.clone();
     redlock.unlock(&lock);
     assert!(!lock.is_valid() && !clone.is_valid());
     let before = tokio::time::Instant::now();
     let error = redlock.renew(&clone, secs(60)).await.unwrap_err();
-    assert!(matches!(error, multiredlock::RenewError::Lost { .. }), "{error}");
+    assert_matches!(error, multiredlock::RenewError::Lost { .. });
     assert!(before.elapsed().is_zero(), "no server is asked");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_set_of_a_lock_that_is_held_stays_until_the_unlock() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[2].freeze();
     let lock = redlock.lock("r", secs(600)).await.unwrap();
     up(&redlock, 2).await;
@@ -236,9 +214,7 @@ async fn a_late_set_of_a_lock_that_is_held_stays_until_the_unlock() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unlock_reaches_a_server_that_was_away_for_less_than_the_ttl() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     servers[1].crash();
     up(&redlock, 2).await;
     let unlocked = redlock.unlock(&lock).await;
@@ -253,8 +229,7 @@ async fn an_unlock_reaches_a_server_that_was_away_for_less_than_the_ttl() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_but_an_unlock_is_delivered_to_a_server_that_comes_back() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[1].crash();
     up(&redlock, 2).await;
     let lock = redlock.lock("r", secs(60)).await.unwrap();
@@ -268,8 +243,7 @@ async fn nothing_but_an_unlock_is_delivered_to_a_server_that_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unlock_lands_after_the_set_it_undoes_whatever_the_delay() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     servers[2].delay(ms(30));
     for _ in 0..50 {
         let lock = redlock.lock("r", secs(600)).await.unwrap();
@@ -281,18 +255,12 @@ async fn an_unlock_lands_after_the_set_it_undoes_whatever_the_delay() {
 
 #[tokio::test(start_paused = true)]
 async fn another_owners_key_is_never_touched() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
     let forged = multiredlock::Lock::from_parts("r", "somebody_1_else");
     let unlocked = redlock.unlock(&forged).await;
     assert_eq!((unlocked.removed, unlocked.not_ours, unlocked.unreachable), (0, 3, 0));
     redlock.renew(&forged, secs(1)).await.unwrap_err();
-    assert!(
-        servers
-            .iter()
-            .all(|server| server.get("r").as_deref() == Some(lock.value()))
-    );
+    assert_eq!(servers.holding(&lock), servers.len());
 }
 
 #[tokio::test(start_paused = true)]

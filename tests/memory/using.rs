@@ -1,6 +1,6 @@
 //! Work that is done under a guard.
 
-use crate::{connect, eventually, ms, secs, start};
+use crate::support::{Together, eventually, guarded, ms, secs, servers_and_client};
 use multiredlock::{Guard, LockError, Loss, Redlock, UsingError, testing::MemoryServer};
 use std::{
     future::pending,
@@ -11,6 +11,7 @@ use std::{
         mpsc,
     },
 };
+use test_support::assert_matches;
 use tokio::{
     sync::oneshot,
     task::yield_now,
@@ -36,13 +37,12 @@ impl Drop for OnDrop {
 }
 
 fn is_free(servers: &[MemoryServer]) -> bool {
-    servers.iter().all(MemoryServer::is_empty)
+    servers.are_empty()
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_work_returns_comes_back_and_the_lock_is_released() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let ttl = secs(3);
     let worked = redlock.using("r", ttl, async |guard| {
         sleep(10 * ttl).await;
@@ -55,61 +55,45 @@ async fn what_the_work_returns_comes_back_and_the_lock_is_released() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_of_the_work_comes_back_untouched_also_if_the_release_fails() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let result: Result<Result<(), &str>, UsingError> = redlock
         .using("r", secs(10), async |_| {
-            for server in &servers {
-                server.freeze();
-            }
+            servers.freeze();
             Err("the work failed")
         })
         .await;
     assert_eq!(result, Ok(Err("the work failed")));
-    for server in &servers {
-        server.thaw();
-    }
+    servers.thaw();
     eventually("no key anywhere", async || is_free(&servers)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_lock_the_work_is_not_begun() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let _guard = redlock.acquire("r", secs(10)).await.unwrap();
+    let (_servers, redlock, _guard) = guarded(secs(10)).await;
     let request = redlock.acquire("r", secs(10)).within(ms(100));
     let error = request.using(async |_| panic!("there is no lock")).await.unwrap_err();
-    assert!(
-        matches!(error, UsingError::Lock(LockError::TimedOut { .. })),
-        "{error:?}"
-    );
+    assert_matches!(error, UsingError::Lock(LockError::TimedOut { .. }));
     let request = redlock.try_acquire("r", secs(10));
     let work = |_: &Guard| panic!("there is no lock");
     let error = request.using_blocking(work).await.unwrap_err();
-    assert!(matches!(error, UsingError::Lock(LockError::Held { .. })), "{error:?}");
+    assert_matches!(error, UsingError::Lock(LockError::Held { .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_whose_lock_is_lost_is_dropped_and_polled_no_more() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let (dropped, steps) = (Dropped::default(), AtomicUsize::new(0));
     let before = Instant::now();
     let result = redlock.using("r", secs(3), async |_| {
         let _note = OnDrop(dropped.clone());
-        for server in &servers {
-            server.freeze();
-        }
+        servers.freeze();
         loop {
             steps.fetch_add(1, Ordering::SeqCst);
             sleep(ms(100)).await;
         }
     });
     let result: Result<(), UsingError> = timeout(secs(60), result).await.expect("it is stopped");
-    assert!(
-        matches!(result, Err(UsingError::Lost(Loss::Expired { .. }))),
-        "{result:?}"
-    );
+    assert_matches!(result, Err(UsingError::Lost(Loss::Expired { .. })));
     assert_eq!(before.elapsed().as_millis(), 2_900);
     assert!(dropped.is_dropped());
     let made = steps.load(Ordering::SeqCst);
@@ -127,8 +111,7 @@ async fn work_that_is_stopped_is_dropped_before_the_lock_is_released() {
         }
     }
 
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let stood = Arc::<AtomicBool>::default();
     let work = redlock.using("r", secs(60), async |_| {
         let _look = Look(servers[0].clone(), Arc::clone(&stood));
@@ -141,9 +124,7 @@ async fn work_that_is_stopped_is_dropped_before_the_lock_is_released() {
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_future_in_line_leaves_the_line() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let guard = redlock.acquire("r", secs(60)).await.unwrap();
+    let (servers, redlock, guard) = guarded(secs(60)).await;
     let waiting = redlock.using("r", secs(60), async |_| panic!("it is held"));
     timeout(ms(500), waiting).await.unwrap_err();
     guard.release().await.unwrap();
@@ -153,8 +134,7 @@ async fn dropping_the_future_in_line_leaves_the_line() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_work_releases_the_lock() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let clone = redlock.clone();
     let work = tokio::spawn(async move { clone.using("r", secs(60), async |_| panic!("on purpose")).await });
     let error = work.await.unwrap_err();
@@ -165,8 +145,7 @@ async fn a_panic_of_the_work_releases_the_lock() {
 
 #[tokio::test(start_paused = true)]
 async fn work_can_be_spawned_with_what_it_owns() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let text = String::from("owned");
     let work = tokio::spawn(async move {
         redlock
@@ -181,8 +160,7 @@ async fn work_can_be_spawned_with_what_it_owns() {
 
 #[tokio::test(start_paused = true)]
 async fn work_can_be_spawned_with_what_it_borrows() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let work = tokio::spawn(async move {
         let mut counts = [1, 2];
         let by = String::from("3");
@@ -199,8 +177,7 @@ async fn work_can_be_spawned_with_what_it_borrows() {
 
 #[tokio::test(start_paused = true)]
 async fn the_works_of_many_tasks_exclude_each_other() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let inside = Arc::<AtomicUsize>::default();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..50 {
@@ -221,8 +198,7 @@ async fn the_works_of_many_tasks_exclude_each_other() {
 
 /// A handle of servers whose clock is not paused, since threads do not wait for one that is.
 async fn in_real_time() -> (Vec<MemoryServer>, Redlock) {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     (servers, redlock)
 }
 
@@ -252,11 +228,7 @@ async fn blocking_work_sees_that_its_lock_is_lost_and_its_result_is_the_loss() {
         }
         "done all the same"
     });
-    let result = result.await;
-    assert!(
-        matches!(result, Err(UsingError::Lost(Loss::Expired { .. }))),
-        "{result:?}"
-    );
+    assert_matches!(result.await, Err(UsingError::Lost(Loss::Expired { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,28 +1,25 @@
 //! No copy of a lock reports a longer validity than its servers promise, also while it is not known whether a renewal for
 //! less was carried out.
 
-use crate::{builder, connect, delay_all, ms, secs, start};
-use multiredlock::{Loss, RenewError, testing::MemoryServer};
-use std::future::{IntoFuture, pending};
+use crate::support::{Together, connect, guarded, locked, ms, secs, servers_and};
+use multiredlock::{Loss, RenewError};
+use std::future::pending;
+use test_support::{assert_matches, extract};
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_for_less_whose_answers_are_late_shortens_every_copy() {
-    let servers = start(3);
-    let redlock = builder(&servers).remember(10).build().unwrap();
-    redlock.wait_connected().await;
+    let (servers, redlock) = servers_and(3, |builder| builder.remember(10)).await;
     let lock = redlock.lock("r", secs(60)).await.unwrap();
     let copy = lock.clone();
-    delay_all(&servers, ms(150));
+    servers.delay(ms(150));
     let error = redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
-    let RenewError::Unknown { remaining, .. } = error else {
-        panic!("{error}");
-    };
+    let remaining = extract!(error, RenewError::Unknown { remaining, .. } => remaining);
     assert_eq!(remaining, ms(800));
     for view in [&lock, &copy, &redlock.held("r").unwrap()] {
         assert_eq!(view.validity(), ms(800));
     }
-    delay_all(&servers, ms(0));
+    servers.delay(ms(0));
     sleep(ms(801)).await;
     assert!(!lock.is_valid() && !copy.is_valid() && redlock.held("r").is_none());
     sleep(ms(350)).await;
@@ -31,10 +28,8 @@ async fn a_renewal_for_less_whose_answers_are_late_shortens_every_copy() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_for_less_counts_from_its_submission_also_if_its_future_is_dropped() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
-    delay_all(&servers, ms(10));
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
+    servers.delay(ms(10));
     assert!(
         timeout(ms(1), redlock.renew(&lock, secs(1)).into_future())
             .await
@@ -45,27 +40,18 @@ async fn a_renewal_for_less_counts_from_its_submission_also_if_its_future_is_dro
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_for_less_that_certainly_was_not_carried_out_shortens_nothing() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
-    for server in &servers {
-        server.crash();
-    }
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
+    servers.crash();
     sleep(secs(5)).await;
     let error = redlock.renew(&lock, secs(1)).await.unwrap_err();
-    assert!(
-        matches!(error, RenewError::Unknown { remaining, .. } if remaining == lock.validity()),
-        "{error}"
-    );
+    assert_matches!(error, RenewError::Unknown { remaining, .. } if remaining == lock.validity());
     assert_eq!(lock.validity(), ms(54_900));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_for_more_makes_up_for_one_for_less_that_came_before_it() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let lock = redlock.lock("r", secs(60)).await.unwrap();
-    delay_all(&servers, ms(150));
+    let (servers, redlock, lock) = locked(3, secs(60)).await;
+    servers.delay(ms(150));
     redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
     let renewed = redlock.renew(&lock, secs(30)).await.unwrap();
     assert_eq!(renewed.validity(), ms(29_700));
@@ -75,10 +61,8 @@ async fn a_renewal_for_more_makes_up_for_one_for_less_that_came_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guard_whose_lock_is_renewed_by_hand_for_less_ends_sooner() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let guard = redlock.acquire("r", secs(60)).await.unwrap();
-    delay_all(&servers, ms(150));
+    let (servers, redlock, guard) = guarded(secs(60)).await;
+    servers.delay(ms(150));
     redlock
         .renew(&guard.lock(), secs(1))
         .round_timeout(ms(100))
@@ -86,13 +70,11 @@ async fn a_guard_whose_lock_is_renewed_by_hand_for_less_ends_sooner() {
         .unwrap_err();
     assert_eq!(guard.remaining(), ms(800));
     // Its keeper takes that as the time until the next renewal is due, which makes up for it.
-    delay_all(&servers, ms(0));
+    servers.delay(ms(0));
     sleep(secs(3)).await;
     assert!(guard.remaining() > secs(50), "{guard:?}");
 
-    for server in &servers {
-        server.freeze();
-    }
+    servers.freeze();
     redlock
         .renew(&guard.lock(), secs(1))
         .round_timeout(ms(100))
@@ -106,9 +88,7 @@ async fn a_guard_whose_lock_is_renewed_by_hand_for_less_ends_sooner() {
 async fn a_guard_renews_in_time_a_lock_that_was_renewed_by_hand_for_less() {
     // The guard renews after 20 s, or a third of what is left after the renewal by hand if that is sooner.
     for (held_for, ttl) in [(secs(5), secs(1)), (secs(19), secs(30))] {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
-        let guard = redlock.acquire("r", secs(60)).await.unwrap();
+        let (_servers, redlock, guard) = guarded(secs(60)).await;
         sleep(held_for).await;
         let lock = redlock.renew(&guard.lock(), ttl).await.unwrap();
         assert_eq!(guard.remaining(), lock.validity());
@@ -119,13 +99,11 @@ async fn a_guard_renews_in_time_a_lock_that_was_renewed_by_hand_for_less() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_waits_for_a_loss_is_told_in_time_when_the_lock_was_renewed_by_hand_for_less() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let guard = redlock.acquire("r", secs(60)).await.unwrap();
+    let (servers, redlock, guard) = guarded(secs(60)).await;
     let lock = guard.lock();
     let renewing = async {
         sleep(secs(1)).await;
-        servers.iter().for_each(MemoryServer::freeze);
+        servers.freeze();
         let renewal = redlock.renew(&lock, secs(1)).round_timeout(ms(100));
         renewal.await.unwrap_err();
         pending::<Loss>().await
@@ -134,5 +112,5 @@ async fn a_caller_that_waits_for_a_loss_is_told_in_time_when_the_lock_was_renewe
         loss = timeout(ms(1_902), guard.lost()) => loss.expect("in time"),
         loss = renewing => loss,
     };
-    assert!(matches!(loss, Loss::Expired { .. }), "{loss}");
+    assert_matches!(loss, Loss::Expired { .. });
 }

@@ -1,11 +1,13 @@
 //! Waiting in line: who is next, what wakes, and what a waiter that gives up leaves behind.
 
-use crate::{all_up, builder, connect, delay_all, eventually_free, ms, secs, settle, start, up};
+use crate::support::{
+    Together, all_up, builder, connect, connected, eventually_free, guarded, locked, ms, runtime, secs, servers_and,
+    servers_and_client, servers_and_two, settle, start, up, wait,
+};
 use multiredlock::{Guard, LockError, Redlock, testing::MemoryServer};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
     error::Error,
-    future::{Future, IntoFuture},
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -13,17 +15,13 @@ use std::{
     },
     task::{Context, Poll, Waker},
 };
+use test_support::{assert_matches, extract};
 use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep, timeout},
 };
 
 type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, LockError>> + Send>>;
-
-/// A request that waits in a task of its own.
-fn wait(redlock: &Redlock, resource: &str) -> JoinHandle<Result<Guard, LockError>> {
-    tokio::spawn(redlock.acquire(resource, secs(60)).into_future())
-}
 
 /// How many hold a resource, which is never more than one.
 #[derive(Clone, Default)]
@@ -52,9 +50,7 @@ async fn waiter_of_another_handle(servers: &[MemoryServer]) -> (Redlock, JoinHan
 
 #[tokio::test(start_paused = true)]
 async fn waiters_of_a_handle_are_served_in_the_order_in_which_they_came() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let held = redlock.acquire("r", secs(60)).await.unwrap();
+    let (servers, redlock, held) = guarded(secs(60)).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
     for i in 0..50 {
@@ -78,8 +74,7 @@ async fn waiters_of_a_handle_are_served_in_the_order_in_which_they_came() {
 #[tokio::test(start_paused = true)]
 async fn a_release_hands_over_at_once_without_a_poll() {
     for servers in [1, 3, 5] {
-        let servers = start(servers);
-        let redlock = connect(&servers).await;
+        let (_servers, redlock) = servers_and_client(servers).await;
         let mut guard = redlock.acquire("r", secs(60)).await.unwrap();
         let waiters: Vec<_> = (0..20).map(|_| wait(&redlock, "r")).collect();
         settle().await;
@@ -96,9 +91,8 @@ async fn a_release_hands_over_at_once_without_a_poll() {
 #[tokio::test(start_paused = true)]
 async fn another_handle_gets_turns_while_this_one_has_endless_waiters() {
     for (hold, delay) in [(1, 0), (1, 1), (5, 2), (40, 1)] {
-        let servers = start(3);
-        let (busy, other) = (connect(&servers).await, connect(&servers).await);
-        delay_all(&servers, ms(delay));
+        let (servers, busy, other) = servers_and_two(3).await;
+        servers.delay(ms(delay));
         let (owners, is_over) = (Owners::default(), Arc::new(AtomicBool::new(false)));
         let mut tasks = Vec::new();
         for _ in 0..4 {
@@ -126,9 +120,7 @@ async fn another_handle_gets_turns_while_this_one_has_endless_waiters() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_elsewhere_wakes_the_front_without_a_poll() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let held = redlock.acquire("r", secs(600)).await.unwrap();
+    let (servers, _redlock, held) = guarded(secs(600)).await;
     let (_other, waiter) = waiter_of_another_handle(&servers).await;
     let before = Instant::now();
     held.release().await.unwrap();
@@ -138,8 +130,7 @@ async fn a_release_elsewhere_wakes_the_front_without_a_poll() {
 
 #[tokio::test(start_paused = true)]
 async fn the_front_is_woken_when_the_holders_keys_expire() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (servers, redlock) = servers_and_client(3).await;
     let before = Instant::now();
     let _held = redlock.lock("r", ms(12_300)).await.unwrap();
     let (_other, waiter) = waiter_of_another_handle(&servers).await;
@@ -150,9 +141,7 @@ async fn the_front_is_woken_when_the_holders_keys_expire() {
 
 #[tokio::test(start_paused = true)]
 async fn the_front_is_woken_when_a_majority_forgets_the_key_and_not_by_less() {
-    let servers = start(5);
-    let redlock = connect(&servers).await;
-    let _held = redlock.lock("r", secs(600)).await.unwrap();
+    let (servers, _redlock, _held) = locked(5, secs(600)).await;
     let (_other, waiter) = waiter_of_another_handle(&servers).await;
     servers[0].forget("r");
     servers[3].forget("r");
@@ -166,11 +155,8 @@ async fn the_front_is_woken_when_a_majority_forgets_the_key_and_not_by_less() {
 
 #[tokio::test(start_paused = true)]
 async fn the_front_is_woken_when_a_majority_can_be_reached_again() {
-    let servers = start(3);
-    let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
-    all_up(&redlock).await;
-    servers[0].crash();
-    servers[1].crash();
+    let (servers, redlock) = servers_and(3, |builder| builder.reconnect(ms(1), ms(1))).await;
+    servers[..2].crash();
     up(&redlock, 1).await;
     let waiter = wait(&redlock, "r");
     sleep(secs(60)).await;
@@ -182,17 +168,27 @@ async fn the_front_is_woken_when_a_majority_can_be_reached_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_end_at_once_when_their_handle_is_closed_also_while_no_server_is_up() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    servers.iter().for_each(MemoryServer::crash);
-    up(&redlock, 0).await;
-    let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
-    sleep(secs(10)).await;
-    redlock.close().await;
-    for waiter in waiters {
-        let ended = timeout(ms(10), waiter).await.expect("at once").unwrap();
-        assert_eq!(ended.unwrap_err(), LockError::Closed);
+async fn waiters_end_at_once_when_their_handle_is_closed_also_while_servers_are_away_or_silent() {
+    for (what, fault, is_noticed) in [
+        ("away", MemoryServer::crash as fn(&MemoryServer), true),
+        ("silent", MemoryServer::freeze, false),
+    ] {
+        let (servers, redlock) = servers_and_client(3).await;
+        servers.iter().for_each(fault);
+        if is_noticed {
+            up(&redlock, 0).await;
+        }
+        let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
+        if is_noticed {
+            sleep(secs(10)).await;
+        } else {
+            settle().await;
+        }
+        redlock.close().await;
+        for waiter in waiters {
+            let ended = timeout(ms(10), waiter).await.expect("at once").unwrap();
+            assert_eq!(ended.unwrap_err(), LockError::Closed, "{what}");
+        }
     }
 }
 
@@ -200,7 +196,7 @@ async fn waiters_end_at_once_when_their_handle_is_closed_also_while_no_server_is
 async fn a_waiter_outlives_all_servers() {
     let servers = start(3);
     let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
-    servers.iter().for_each(MemoryServer::crash);
+    servers.crash();
     up(&redlock, 0).await;
     let waiter = wait(&redlock, "r");
     for _ in 0..5 {
@@ -210,17 +206,15 @@ async fn a_waiter_outlives_all_servers() {
         servers[0].crash();
     }
     assert!(!waiter.is_finished());
-    servers.iter().for_each(MemoryServer::restart);
+    servers.restart();
     let _guard = waiter.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_is_told_of_is_noticed_by_the_next_poll() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let _held = redlock.lock("r", secs(600)).await.unwrap();
+    let (servers, _redlock, _held) = locked(3, secs(600)).await;
     let (_other, waiter) = waiter_of_another_handle(&servers).await;
-    servers.iter().for_each(MemoryServer::forget_all);
+    servers.forget_all();
     let before = Instant::now();
     let _guard = waiter.await.unwrap().unwrap();
     assert!(before.elapsed() <= ms(7_500), "{:?}", before.elapsed());
@@ -228,9 +222,7 @@ async fn what_nobody_is_told_of_is_noticed_by_the_next_poll() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_is_told_who_held_it() {
-    let servers = start(3);
-    let holder = builder(&servers).id("web-3").build().unwrap();
-    all_up(&holder).await;
+    let (servers, holder) = servers_and(3, |builder| builder.id("web-3")).await;
     let redlock = connect(&servers).await;
     let _held = holder.acquire("r", secs(60)).await.unwrap();
     let before = Instant::now();
@@ -238,28 +230,22 @@ async fn who_waits_too_long_is_told_who_held_it() {
     assert_eq!(before.elapsed(), secs(2));
     assert_eq!(error.to_string(), "could not lock `r` within 2s");
     assert!(error.source().unwrap().to_string().contains("held by web-3"));
-    assert!(matches!(error, LockError::TimedOut { waited, .. } if waited == secs(2)));
+    assert_matches!(error, LockError::TimedOut { waited, .. } if waited == secs(2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_servers_is_told_that_they_were_missing() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    servers[0].crash();
-    servers[1].crash();
+    let (servers, redlock) = servers_and_client(3).await;
+    servers[..2].crash();
     up(&redlock, 1).await;
     let error = redlock.acquire("r", secs(60)).within(secs(2)).await.unwrap_err();
-    let LockError::TimedOut { cause: Some(cause), .. } = error else {
-        panic!("{error:?}");
-    };
-    assert!(matches!(*cause, LockError::NoQuorum { reachable: 1, .. }), "{cause}");
+    let cause = extract!(error, LockError::TimedOut { cause: Some(cause), .. } => cause);
+    assert_matches!(*cause, LockError::NoQuorum { reachable: 1, .. });
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_for_this_handles_own_lock_times_out_as_well() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let first = redlock.acquire("r", secs(60)).await.unwrap();
+    let (servers, redlock, first) = guarded(secs(60)).await;
     // The line is new, so its front asks the servers.
     let error = redlock.acquire("r", secs(60)).within(secs(1)).await.unwrap_err();
     assert!(
@@ -269,21 +255,18 @@ async fn who_waits_too_long_for_this_handles_own_lock_times_out_as_well() {
     first.release().await.unwrap();
 
     // Both stand in one line, and the second has nothing to ask.
-    delay_all(&servers, ms(1));
+    servers.delay(ms(1));
     let first = wait(&redlock, "r");
     yield_now().await;
     let second = redlock.acquire("r", secs(60)).within(secs(1));
-    let error = second.await.unwrap_err();
-    assert!(matches!(error, LockError::TimedOut { cause: None, .. }), "{error:?}");
+    assert_matches!(second.await.unwrap_err(), LockError::TimedOut { cause: None, .. });
     drop(first.await);
     eventually_free(&servers).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_is_not_told_of_a_holder_that_is_gone() {
-    let servers = start(3);
-    let holder = builder(&servers).id("web-3").build().unwrap();
-    all_up(&holder).await;
+    let (servers, holder) = servers_and(3, |builder| builder.id("web-3")).await;
     let redlock = connect(&servers).await;
     let held = holder.acquire("r", secs(60)).await.unwrap();
     let first = wait(&redlock, "r");
@@ -298,15 +281,13 @@ async fn who_waits_too_long_is_not_told_of_a_holder_that_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_times_out_in_the_middle_of_the_line_holds_nobody_up() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    let held = redlock.acquire("r", secs(60)).await.unwrap();
+    let (_servers, redlock, held) = guarded(secs(60)).await;
     let first = wait(&redlock, "r");
     settle().await;
     let second = tokio::spawn(redlock.acquire("r", secs(60)).within(ms(500)).into_future());
     settle().await;
     let third = wait(&redlock, "r");
-    assert!(matches!(second.await.unwrap(), Err(LockError::TimedOut { .. })));
+    assert_matches!(second.await.unwrap(), Err(LockError::TimedOut { .. }));
     held.release().await.unwrap();
     let before = Instant::now();
     drop(first.await.unwrap().unwrap());
@@ -336,11 +317,8 @@ async fn a_waiter_that_gives_up_after_any_number_of_polls_leaves_the_line_intact
     for seed in 0..20 {
         for polls in 0..24 {
             let mut rng = SmallRng::seed_from_u64(seed);
-            let servers = start(3);
-            let (redlock, other) = (connect(&servers).await, connect(&servers).await);
-            for server in &servers {
-                server.delay(ms(rng.gen_range(0..3)));
-            }
+            let (servers, redlock, other) = servers_and_two(3).await;
+            servers.delay(ms(rng.gen_range(0..3)));
             // Nobody, this handle, or another has it meanwhile.
             let holder = match seed % 3 {
                 0 => None,
@@ -379,9 +357,8 @@ async fn a_waiter_that_gives_up_after_any_number_of_polls_leaves_the_line_intact
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_gives_up_just_when_it_is_handed_the_lock_passes_it_on() {
     for yields in 0..30 {
-        let servers = start(3);
-        let redlock = connect(&servers).await;
-        delay_all(&servers, ms(1));
+        let (servers, redlock) = servers_and_client(3).await;
+        servers.delay(ms(1));
         let held = redlock.acquire("r", secs(600)).await.unwrap();
         let front = wait(&redlock, "r");
         settle().await;
@@ -423,9 +400,7 @@ async fn all_waiters_of_many_handles_are_served_and_nothing_is_left() {
                 }));
             }
         }
-        for server in &servers {
-            server.delay(ms(rng.gen_range(0..=delay)));
-        }
+        servers.delay(ms(rng.gen_range(0..=delay)));
         for task in tasks {
             timeout(secs(60), task).await.expect("everybody gets a turn").unwrap();
         }
@@ -439,8 +414,7 @@ async fn all_waiters_are_served_while_servers_come_and_go() {
     let owners = Owners::default();
     let mut tasks = Vec::new();
     for _ in 0..3 {
-        let redlock = builder(&servers).reconnect(ms(1), ms(5)).build().unwrap();
-        all_up(&redlock).await;
+        let redlock = connected(builder(&servers).reconnect(ms(1), ms(5))).await;
         for _ in 0..20 {
             let (redlock, owners) = (redlock.clone(), owners.clone());
             tasks.push(tokio::spawn(async move {
@@ -473,7 +447,7 @@ async fn overlapping_sets_exclude_each_other_and_all_are_served() {
         for _ in 0..handles {
             redlocks.push(connect(&servers).await);
         }
-        delay_all(&servers, ms(1));
+        servers.delay(ms(1));
         let owners = [Owners::default(), Owners::default()];
         let mut tasks = Vec::new();
         for i in 0..60 {
@@ -502,8 +476,7 @@ async fn overlapping_sets_exclude_each_other_and_all_are_served() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_of_a_set_wakes_the_lines_of_its_parts_at_once() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let held = redlock.acquire(["a", "b"], secs(600)).await.unwrap();
     let parts = [wait(&redlock, "a"), wait(&redlock, "b")];
     sleep(secs(11)).await;
@@ -517,8 +490,7 @@ async fn a_release_of_a_set_wakes_the_lines_of_its_parts_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_handle_at_once() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
+    let (_servers, redlock) = servers_and_client(3).await;
     let held = redlock.acquire("a", secs(600)).await.unwrap();
     let next = wait(&redlock, "a");
     let set = tokio::spawn(redlock.acquire(["a", "b"], secs(600)).into_future());
@@ -539,8 +511,7 @@ async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_handl
 
 #[tokio::test(start_paused = true)]
 async fn closing_the_handle_ends_every_waiter() {
-    let servers = start(3);
-    let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+    let (_servers, redlock, other) = servers_and_two(3).await;
     let _held = other.acquire("r", secs(600)).await.unwrap();
     let own = redlock.acquire("s", secs(600)).await.unwrap();
     let mut waiters: Vec<_> = (0..5)
@@ -553,25 +524,10 @@ async fn closing_the_handle_ends_every_waiter() {
     redlock.close().await;
     for waiter in waiters {
         let took = timeout(secs(1), waiter).await.expect("it ends").unwrap();
-        assert!(matches!(took, Err(LockError::Closed)), "{took:?}");
+        assert_matches!(took, Err(LockError::Closed));
     }
-    assert!(matches!(late.await, Err(LockError::Closed)));
+    assert_matches!(late.await, Err(LockError::Closed));
     drop(own);
-}
-
-#[tokio::test(start_paused = true)]
-async fn closing_the_handle_ends_waiters_whose_servers_are_silent() {
-    let servers = start(3);
-    let redlock = connect(&servers).await;
-    servers.iter().for_each(MemoryServer::freeze);
-    let waiters = [wait(&redlock, "r"), wait(&redlock, "r")];
-    settle().await;
-    redlock.close().await;
-    for waiter in waiters {
-        let took = timeout(secs(1), waiter).await.expect("it ends").unwrap();
-        assert!(matches!(took, Err(LockError::Closed)), "{took:?}");
-    }
-    servers.iter().for_each(MemoryServer::thaw);
 }
 
 /// A waker that polls its future at once, as an executor may that runs tasks where they are woken.
@@ -616,7 +572,7 @@ impl std::task::Wake for Inline {
 async fn what_was_begun_for_a_waiter_that_leaves_is_undone_before_the_next_asks() {
     let servers = start(3);
     // So far away that nothing that is sent waits for what is on its way.
-    delay_all(&servers, ms(10));
+    servers.delay(ms(10));
     let redlock = connect(&servers).await;
     let held = redlock.acquire("r", secs(60)).await.unwrap();
     let mut called = Box::pin(redlock.acquire("r", secs(60)).into_future());
@@ -636,14 +592,8 @@ async fn what_was_begun_for_a_waiter_that_leaves_is_undone_before_the_next_asks(
 fn wakers_that_poll_at_once_find_no_lock_held() {
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let servers = start(3);
-            let (redlock, other) = (connect(&servers).await, connect(&servers).await);
+        runtime(true).block_on(async {
+            let (_servers, redlock, other) = servers_and_two(3).await;
             let held = other.acquire("r", secs(60)).await.unwrap();
             let waiters: Vec<_> = (0..10).map(|_| Inline::wait(&redlock, "r")).collect();
             sleep(secs(1)).await;

@@ -6,7 +6,8 @@ use multiredlock::{DownReason, LockError, Redlock, Server};
 use tokio_stream::StreamExt;
 
 use crate::support::{
-    LONG, RedisServer, Servers, all_up, connect, eventually, finishes, ms, quick, reason, servers_and_client, up,
+    LONG, RedisServer, RedisServerBuilder, Servers, Together, all_up, assert_matches, client, connect, eventually,
+    finishes, is_down, lock_once, ms, one_is_given_twice, quick, servers_and_client, up,
 };
 
 /// Locks, renews and unlocks on every server.
@@ -26,10 +27,10 @@ pub(crate) async fn works(redlock: &Redlock, servers: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_lets_us_in() {
     let server = RedisServer::builder().password("open-sesame").start();
-    let in_the_url = quick().servers([server.url_as(":open-sesame")]).build().unwrap();
+    let in_the_url = client([server.url_as(":open-sesame")]);
     works(&in_the_url, 1).await;
     let typed = Server::parse(&server.url()).unwrap().password("open-sesame");
-    works(&quick().servers([typed]).build().unwrap(), 1).await;
+    works(&client([typed]), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,18 +39,11 @@ async fn a_wrong_password_costs_one_server_until_it_is_put_right() {
         .map(|password| RedisServer::builder().password(password).start())
         .into_iter()
         .collect();
-    let redlock = quick()
-        .servers(servers.iter().map(|server| server.url_as(":right")))
-        .build()
-        .unwrap();
+    let redlock = client(servers.iter().map(|server| server.url_as(":right")));
 
-    eventually("the third server refuses us", async || {
-        matches!(reason(&redlock, 2), Some(DownReason::Auth(_)))
-    })
-    .await;
+    is_down(&redlock, 2, |reason| matches!(reason, DownReason::Auth(_))).await;
     assert!(finishes("the other two", redlock.wait_connected()).await);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
 
     servers[2].command(&["CONFIG", "SET", "requirepass", "right"]);
     works(&redlock, 3).await;
@@ -58,7 +52,7 @@ async fn a_wrong_password_costs_one_server_until_it_is_put_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_never_told() {
     let server = RedisServer::builder().password("open-sesame").start();
-    let redlock = quick().servers([server.url_as(":sesame-close")]).build().unwrap();
+    let redlock = client([server.url_as(":sesame-close")]);
     let mut events = redlock.events();
     let told = finishes("the refusal is told", events.next()).await;
     let refused = redlock.lock("console", LONG).await.unwrap_err();
@@ -69,20 +63,15 @@ async fn a_password_is_never_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_missing() {
     let server = RedisServer::builder().password("open-sesame").start();
-    let redlock = quick().servers([server.url()]).build().unwrap();
-    eventually("the server refuses us", async || {
-        matches!(reason(&redlock, 0), Some(DownReason::Auth(_)))
-    })
-    .await;
+    let redlock = client([server.url()]);
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::Auth(_))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_needs_few_permissions() {
     let rules = "on >secret ~locks:* resetchannels -@all \
                  +ping +info +client|id +client|kill +eval +evalsha +set +get +pttl +pexpire +del";
-    let servers: Servers = (0..3)
-        .map(|_| RedisServer::builder().user("locker", rules).start())
-        .collect();
+    let servers = Servers::start_with(3, |server| server.user("locker", rules));
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
     let redlock = quick().key_prefix("locks:").servers(urls).build().unwrap();
     works(&redlock, 3).await;
@@ -93,7 +82,7 @@ async fn a_user_without_a_password_is_named_to_the_server() {
     let server = RedisServer::builder().user("open", "on nopass ~open:* +@all").start();
     let redlock = connect(quick().servers([server.url_as("open")])).await;
     let refused = redlock.try_lock("closed:console", LONG).await.unwrap_err();
-    assert!(matches!(refused, LockError::Refused { .. }), "{refused}");
+    assert_matches!(refused, LockError::Refused { .. });
     let lock = redlock.try_lock("open:console", LONG).await.unwrap();
     redlock.unlock(&lock).await;
 }
@@ -101,11 +90,8 @@ async fn a_user_without_a_password_is_named_to_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_may_run_nothing_cannot_vote() {
     let server = RedisServer::builder().user("AUTHOR", "on >secret ~* -@all").start();
-    let redlock = quick().servers([server.url_as("AUTHOR:secret")]).build().unwrap();
-    eventually("the server says so", async || {
-        matches!(reason(&redlock, 0), Some(DownReason::NoPermission(_)))
-    })
-    .await;
+    let redlock = client([server.url_as("AUTHOR:secret")]);
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::NoPermission(_))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,12 +129,9 @@ async fn a_resource_may_be_any_bytes() {
 async fn a_unix_socket_will_do() {
     let server = RedisServer::start();
     let path = server.socket();
-    let in_the_url = quick()
-        .servers([format!("redis+unix://{}", path.display())])
-        .build()
-        .unwrap();
+    let in_the_url = client([format!("redis+unix://{}", path.display())]);
     works(&in_the_url, 1).await;
-    works(&quick().servers([Server::unix(&path)]).build().unwrap(), 1).await;
+    works(&client([Server::unix(&path)]), 1).await;
     server.crash();
     eventually("it is down", async || up(&in_the_url) == 0).await;
     server.restart();
@@ -157,9 +140,7 @@ async fn a_unix_socket_will_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_hello_is_spoken_to_in_the_old_protocol() {
-    let servers: Servers = (0..3)
-        .map(|_| RedisServer::builder().line("rename-command HELLO \"\"").start())
-        .collect();
+    let servers = Servers::start_with(3, |server| server.line("rename-command HELLO \"\""));
     works(&servers.redlock(), 3).await;
 }
 
@@ -169,12 +150,9 @@ async fn a_server_without_hello_may_have_a_password() {
         .line("rename-command HELLO \"\"")
         .password("secret")
         .start();
-    works(&quick().servers([server.url_as(":secret")]).build().unwrap(), 1).await;
-    let wrong = quick().servers([server.url_as(":wrong")]).build().unwrap();
-    eventually("the server refuses us", async || {
-        matches!(reason(&wrong, 0), Some(DownReason::Auth(_)))
-    })
-    .await;
+    works(&client([server.url_as(":secret")]), 1).await;
+    let wrong = client([server.url_as(":wrong")]);
+    is_down(&wrong, 0, |reason| matches!(reason, DownReason::Auth(_))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,13 +162,9 @@ async fn a_replica_does_not_vote() {
     let servers: Servers = servers.into_iter().collect();
     let redlock = servers.redlock();
 
-    eventually("the replica is found out", async || {
-        reason(&redlock, 2) == Some(DownReason::Replica)
-    })
-    .await;
+    is_down(&redlock, 2, |reason| *reason == DownReason::Replica).await;
     assert!(finishes("the other two", redlock.wait_connected()).await);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
 
     servers[2].command(&["REPLICAOF", "NO", "ONE"]);
     works(&redlock, 3).await;
@@ -200,16 +174,9 @@ async fn a_replica_does_not_vote() {
 async fn a_server_that_is_given_twice_votes_once() {
     let servers = Servers::start(2);
     let twice = format!("redis+unix://{}", servers[0].socket().display());
-    let redlock = quick()
-        .servers([servers[0].url(), twice, servers[1].url()])
-        .build()
-        .unwrap();
+    let redlock = client([servers[0].url(), twice, servers[1].url()]);
 
-    eventually("one of both addresses is found out", async || {
-        let found_out = [0, 1].map(|server| matches!(reason(&redlock, server), Some(DownReason::Duplicate { .. })));
-        found_out[0] != found_out[1] && up(&redlock) == 2
-    })
-    .await;
+    one_is_given_twice(&redlock, 2).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 2);
 
@@ -219,16 +186,12 @@ async fn a_server_that_is_given_twice_votes_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_loads_its_data_votes_when_it_is_done() {
-    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let servers = Servers::start_with(3, RedisServerBuilder::keep_memory);
     let redlock = servers.connected().await;
 
     servers[2].restart_loading();
-    eventually("it is loading", async || {
-        reason(&redlock, 2) == Some(DownReason::Loading)
-    })
-    .await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    is_down(&redlock, 2, |reason| *reason == DownReason::Loading).await;
+    lock_once(&redlock).await;
     servers[2].finish_loading();
 
     works(&redlock, 3).await;

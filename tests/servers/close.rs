@@ -1,12 +1,13 @@
 //! What is left when a handle goes: nothing.
 
-use std::future::IntoFuture;
-
 use multiredlock::{LockError, Redlock, RenewError};
 use tokio::runtime::{Builder, Handle};
 use tokio_stream::StreamExt;
 
-use crate::support::{FakeServer, LONG, Manner, RedisServer, Servers, eventually, finishes, quick, servers_and_client};
+use crate::support::{
+    FakeServer, LONG, Manner, RedisServer, Servers, Together, assert_matches, client, eventually, finishes, lock_once,
+    servers_and_client,
+};
 
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
@@ -14,19 +15,15 @@ fn tasks() -> usize {
 
 async fn nothing_is_left(servers: &Servers, tasks_before: usize) {
     eventually("every task has ended", async || tasks() == tasks_before).await;
-    eventually("every connection has ended", async || {
-        servers.iter().all(|server| server.clients().is_empty())
-    })
-    .await;
+    servers.left_alone().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_leaves_no_task_and_no_connection() {
+async fn closing_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
     assert!(tasks() > before, "otherwise this test could not fail");
     assert!(servers.iter().all(|server| !server.clients().is_empty()));
 
@@ -42,13 +39,12 @@ async fn closing_does_not_wait_for_a_server_that_is_frozen_down_or_silent() {
     let silent = FakeServer::start(Manner::Silent).await;
     let before = tasks();
     let urls = servers.iter().map(RedisServer::url).chain([silent.url()]);
-    let redlock = quick().servers(urls).build().unwrap();
+    let redlock = client(urls);
     eventually("three servers are up", async || crate::support::up(&redlock) == 3).await;
     eventually("the fourth is being connected to", async || silent.visits() > 0).await;
     servers[0].freeze();
     servers[1].crash();
-    let pending = redlock.clone();
-    let pending = tokio::spawn(async move { pending.lock("console", LONG).await });
+    let pending = tokio::spawn(redlock.lock("console", LONG).into_future());
 
     finishes("closing", redlock.close()).await;
 
@@ -70,7 +66,7 @@ async fn closing_twice_or_from_two_handles_is_closing_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropping_the_last_handle_leaves_no_task_and_no_connection() {
+async fn dropping_the_last_handle_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -82,6 +78,7 @@ async fn dropping_the_last_handle_leaves_no_task_and_no_connection() {
     drop(clone);
 
     nothing_is_left(&servers, before).await;
+    servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,24 +115,6 @@ fn a_handle_may_outlive_its_runtime() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unlock_sent_just_before_the_handle_is_dropped_arrives() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
-    drop(redlock);
-    servers.empty().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unlock_sent_just_before_closing_arrives() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
-    finishes("closing", redlock.close()).await;
-    servers.empty().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_handle_says_so() {
     let (servers, redlock) = servers_and_client(1).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
@@ -146,12 +125,9 @@ async fn a_closed_handle_says_so() {
 }
 
 async fn says_that_it_is_closed(redlock: &Redlock, lock: &multiredlock::Lock) {
-    let refused = redlock.lock("another", LONG).await;
-    assert!(matches!(refused, Err(LockError::Closed)), "{refused:?}");
-    let refused = redlock.try_lock("another", LONG).await;
-    assert!(matches!(refused, Err(LockError::Closed)), "{refused:?}");
-    let refused = redlock.renew(lock, LONG).await;
-    assert!(matches!(refused, Err(RenewError::Closed)), "{refused:?}");
+    assert_matches!(redlock.lock("another", LONG).await, Err(LockError::Closed));
+    assert_matches!(redlock.try_lock("another", LONG).await, Err(LockError::Closed));
+    assert_matches!(redlock.renew(lock, LONG).await, Err(RenewError::Closed));
     let unlocked = finishes("the unlock", redlock.unlock(lock)).await;
     assert_eq!((unlocked.removed, unlocked.unreachable), (0, 1));
     assert!(!redlock.is_connected());
@@ -185,7 +161,7 @@ async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_when_the_last_handle_is_dropped() {
     let servers = Servers::start(1);
-    let redlock = quick().servers([servers[0].url()]).build().unwrap();
+    let redlock = client([servers[0].url()]);
     let connected = redlock.connected();
     let events = redlock.events();
     drop(redlock);
@@ -212,17 +188,12 @@ fn a_handle_is_closed_when_its_runtime_ends() {
 
         first.shutdown_background();
 
-        assert_eq!(
-            finishes("the waiter", waiting).await.unwrap().unwrap_err(),
-            LockError::Closed
-        );
+        let expected = LockError::Closed;
+        assert_eq!(finishes("the waiter", waiting).await.unwrap().unwrap_err(), expected);
         eventually("it is closed", async || !redlock.is_connected()).await;
         let locked = finishes("the lock", redlock.lock("other", LONG)).await;
         assert_eq!(locked.unwrap_err(), LockError::Closed);
         finishes("closing", redlock.close()).await;
-        eventually("every connection has ended", async || {
-            servers.iter().all(|server| server.clients().is_empty())
-        })
-        .await;
+        servers.left_alone().await;
     });
 }

@@ -1,6 +1,5 @@
 //! A cluster is one server of a quorum, whatever happens among its nodes.
 
-use std::future::IntoFuture;
 use std::time::{Duration, Instant};
 
 use multiredlock::{DownReason, Event, LockError, Redlock, Refusal, RenewError, Vote, Warning};
@@ -12,7 +11,9 @@ use tokio_stream::StreamExt;
 use crate::access::works;
 use crate::events::warnings;
 #[cfg(feature = "tls")]
-use crate::support::Certificates;
+use crate::support::{
+    Certificates, Together, assert_matches, client, extract, is_down, lock_and_unlock, one_is_given_twice,
+};
 use crate::support::{
     LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, all_up, connect, eventually, finishes, ms, patient,
     quick, reason, up,
@@ -23,6 +24,13 @@ async fn three() -> (RedisCluster, Servers, Redlock) {
     let (cluster, servers) = (RedisCluster::start(3), Servers::start(2));
     let redlock = connect(quick().servers([cluster.url(), servers[0].url(), servers[1].url()])).await;
     (cluster, servers, redlock)
+}
+
+/// A cluster of so many nodes, and a client that has reached it.
+async fn nodes(count: u16) -> (RedisCluster, Redlock) {
+    let cluster = RedisCluster::start(count);
+    let redlock = alone(&cluster).await;
+    (cluster, redlock)
 }
 
 async fn alone(cluster: &RedisCluster) -> Redlock {
@@ -40,13 +48,10 @@ async fn a_cluster_votes_as_one_of_three() {
     );
     works(&redlock, 3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || {
-        cluster.holds(&lock) && servers.holding(&lock) == 2
-    })
-    .await;
+    eventually("the cluster has the key", async || cluster.holds(&lock)).await;
+    servers.all_hold(&lock).await;
 
-    let refused = redlock.try_lock("console", LONG).await.unwrap_err();
-    assert!(matches!(&refused, LockError::Held { .. }), "{refused}");
+    assert_matches!(redlock.try_lock("console", LONG).await, Err(LockError::Held { .. }));
 
     assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
     cluster.empty().await;
@@ -55,8 +60,7 @@ async fn a_cluster_votes_as_one_of_three() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn resources_are_spread_over_the_nodes() {
-    let cluster = RedisCluster::start(3);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(3).await;
 
     let mut tasks = JoinSet::new();
     for number in 0..300 {
@@ -78,8 +82,7 @@ async fn resources_are_spread_over_the_nodes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_fights_for_a_resource_leaves_no_key() {
-    let cluster = RedisCluster::start(2);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(2).await;
     let mut tasks = JoinSet::new();
     for task in 0..16 {
         let redlock = redlock.clone();
@@ -105,16 +108,13 @@ async fn several_resources_have_to_be_in_one_slot() {
     let (cluster, servers, redlock) = three().await;
     let apart = [cluster.resource_at(0), cluster.resource_at(1)];
     let lock = redlock.lock(&apart, LONG).await.unwrap();
-    eventually("both servers have the keys", async || {
-        servers.iter().all(|server| server.keys().len() == 2)
-    })
-    .await;
+    servers.each("it has both", |server| server.keys().len() == 2).await;
     assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
     assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 2);
 
     let alone = alone(&cluster).await;
     let refused = alone.try_lock(&apart, LONG).await.unwrap_err();
-    assert!(matches!(refused, LockError::Refused { .. }), "{refused:?}");
+    assert_matches!(&refused, LockError::Refused { .. });
     assert!(refused.to_string().contains("CROSSSLOT"), "{refused}");
 
     let together = ["{tag}a", "{tag}b", "{tag}c"];
@@ -154,8 +154,7 @@ async fn slots_are_followed(cluster: &RedisCluster) {
         move_on();
         let lock = redlock.renew(&lock, LONG).await.unwrap();
         move_on();
-        let refused = redlock.try_lock(&*console, LONG).await;
-        assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+        assert_matches!(redlock.try_lock(&*console, LONG).await, Err(LockError::Held { .. }));
         move_on();
         let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
         assert_eq!((unlocked.removed, unlocked.unreachable), (1, 0));
@@ -170,10 +169,8 @@ async fn a_slot_moves_without_the_others_noticing() {
     let (cluster, servers, redlock) = three().await;
     let console = cluster.resource_at(0);
     let lock = redlock.lock(&*console, LONG).await.unwrap();
-    eventually("every server has the key", async || {
-        cluster.holds(&lock) && servers.holding(&lock) == 2
-    })
-    .await;
+    eventually("the cluster has the key", async || cluster.holds(&lock)).await;
+    servers.all_hold(&lock).await;
 
     cluster.move_slot(cluster.slot(&console), 0, 1);
 
@@ -193,9 +190,7 @@ async fn an_unlock_waits_for_a_slot_that_is_on_its_way() {
     cluster.begin_to_move_slot(cluster.slot(&console), 0, 1);
 
     let refused = alone.try_lock(&*console, LONG).await.unwrap_err();
-    let LockError::Refused { failure } = &refused else {
-        panic!("{refused:?}")
-    };
+    let failure = extract!(&refused, LockError::Refused { failure } => failure);
     assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::Moving));
     let lock = redlock.renew(&lock, LONG).await.unwrap();
     let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
@@ -210,8 +205,7 @@ async fn an_unlock_waits_for_a_slot_that_is_on_its_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_are_asked_elsewhere_leave_the_answers_to_others_alone() {
-    let cluster = RedisCluster::start(2);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(2).await;
     let moving = cluster.resource_at(0);
     cluster.begin_to_move_slot(cluster.slot(&moving), 0, 1);
     let asks = (0..4).map(|number| (format!("{{{moving}}} {number}"), false));
@@ -239,8 +233,7 @@ async fn commands_that_are_asked_elsewhere_leave_the_answers_to_others_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_move_all_the_time_leave_no_key() {
-    let cluster = RedisCluster::start(3);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(3).await;
     let resources: Vec<String> = (0..8)
         .map(|number| format!("{{{}}} {number}", cluster.resource_at(number % 3)))
         .collect();
@@ -304,8 +297,7 @@ async fn a_node_that_joined_is_looked_at_before_it_is_used() {
 /// fred connects to the new node and may send it what was queued, before the client knows of the node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_was_never_inspected_is_ended_as_well() {
-    let mut cluster = RedisCluster::start(2);
-    let redlock = alone(&cluster).await;
+    let (mut cluster, redlock) = nodes(2).await;
     cluster.join();
     for rule in ["-client", "+client|id", "+client|tracking"] {
         cluster[2].command(&["ACL", "SETUSER", "default", rule]);
@@ -336,10 +328,7 @@ async fn a_node_that_crashes_costs_one_server_until_it_is_back() {
 
         cluster[node].crash();
 
-        eventually("the cluster is down", async || {
-            matches!(reason(&redlock, 0), Some(DownReason::Cluster(_)))
-        })
-        .await;
+        is_down(&redlock, 0, |reason| matches!(reason, DownReason::Cluster(_))).await;
         let lock = finishes("the other two", redlock.lock("console", LONG)).await.unwrap();
         let renewed = finishes("the renewal", redlock.renew(&elsewhere, LONG)).await.unwrap();
         for lock in [&lock, &there, &renewed] {
@@ -355,16 +344,15 @@ async fn a_node_that_crashes_costs_one_server_until_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_cluster_a_handle_has_no_quorum_and_does_not_hang() {
-    let cluster = RedisCluster::start(2);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(2).await;
     let lock = redlock.lock(cluster.resource_at(1), LONG).await.unwrap();
     cluster[0].crash();
     eventually("the cluster is down", async || up(&redlock) == 0).await;
 
     let refused = finishes("the lock", redlock.lock("console", LONG)).await;
-    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
+    assert_matches!(refused, Err(LockError::NoQuorum { .. }));
     let unknown = finishes("the renewal", redlock.renew(&lock, LONG)).await;
-    assert!(matches!(unknown, Err(RenewError::Unknown { .. })), "{unknown:?}");
+    assert_matches!(unknown, Err(RenewError::Unknown { .. }));
     redlock.unlock(&lock);
 
     cluster[0].restart();
@@ -388,10 +376,7 @@ async fn a_frozen_node_is_noticed_while_others_answer() {
 
         cluster[node].freeze();
         let lock = finishes("the lock", redlock.lock(&*frozen, LONG)).await.unwrap();
-        eventually("a heartbeat is missed", async || {
-            reason(&redlock, 0) == Some(DownReason::Unresponsive)
-        })
-        .await;
+        is_down(&redlock, 0, |reason| *reason == DownReason::Unresponsive).await;
         redlock.unlock(&lock);
         busy.abort();
         let _ = busy.await;
@@ -449,17 +434,13 @@ async fn a_connection_before_is_not_ended_at_a_node_that_denies_info() {
     let url = cluster.url().replacen("://", "://blind:secret@", 1);
     let (hidden, lives) = (Warning::Hidden, Warning::OldConnectionLives);
     let reconnected = warnings(&cluster[0], url, RedisServer::kill_clients).await;
-    assert_eq!(
-        reconnected,
-        [hidden.clone(), hidden, lives],
-        "and none before the first"
-    );
+    let expected = [hidden.clone(), hidden, lives];
+    assert_eq!(reconnected, expected, "and none before the first");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_that_nodes_forget_are_taught_again() {
-    let cluster = RedisCluster::start(2);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(2).await;
     for node in [0, 1, 0, 1] {
         let lock = redlock.lock(cluster.resource_at(node), LONG).await.unwrap();
         for node in cluster.iter() {
@@ -475,31 +456,24 @@ async fn scripts_that_nodes_forget_are_taught_again() {
 async fn a_cluster_that_is_given_twice_votes_once() {
     let (cluster, server) = (RedisCluster::start(2), RedisServer::start());
     let by = |node: usize| format!("redis-cluster://{}", cluster[node].address());
-    let redlock = quick().servers([by(0), by(1), server.url()]).build().unwrap();
-    eventually("one of both addresses is found out", async || {
-        let found_out = [0, 1].map(|server| matches!(reason(&redlock, server), Some(DownReason::Duplicate { .. })));
-        found_out[0] != found_out[1] && up(&redlock) == 2
-    })
-    .await;
+    let redlock = client([by(0), by(1), server.url()]);
+    one_is_given_twice(&redlock, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_is_passed_over_at_the_start() {
     let (cluster, away) = (RedisCluster::start(2), RedisServer::builder().prepare());
     let url = format!("redis-cluster://{}?node={}", away.address(), cluster[1].address());
-    works(&quick().servers([url]).build().unwrap(), 1).await;
+    works(&client([url]), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_cluster_is_told() {
     let (server, apart) = (RedisServer::start(), RedisCluster::without_slots());
-    let redlock = quick()
-        .servers([
-            format!("redis-cluster://{}", server.address()),
-            format!("redis-cluster://{}", apart.address()),
-        ])
-        .build()
-        .unwrap();
+    let redlock = client([
+        format!("redis-cluster://{}", server.address()),
+        format!("redis-cluster://{}", apart.address()),
+    ]);
     eventually("both are found out", async || {
         let says =
             |server, words: &str| reason(&redlock, server).is_some_and(|reason| reason.to_string().contains(words));
@@ -542,24 +516,11 @@ async fn nodes_that_crash_in_the_middle_of_many_locks_keep_no_key() {
     cluster.empty().await;
 }
 
-async fn lock_and_unlock(redlock: Redlock, task: usize) {
-    loop {
-        if let Ok(lock) = redlock.lock(format!("resource {task}"), LONG).await {
-            redlock.unlock(&lock);
-        } else {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_takes_the_place_of_a_node_that_crashed() {
     let (mut cluster, servers) = (RedisCluster::start(3), Servers::start(2));
     cluster.join_as_replica_of(0);
-    let redlock = quick()
-        .servers([cluster.url(), servers[0].url(), servers[1].url()])
-        .build()
-        .unwrap();
+    let redlock = client([cluster.url(), servers[0].url(), servers[1].url()]);
     works(&redlock, 3).await;
     let lock = redlock.lock(cluster.resource_at(0), LONG).await.unwrap();
     eventually("the replica has the key", async || cluster[3].keys().len() == 1).await;
@@ -573,8 +534,7 @@ async fn a_replica_takes_the_place_of_a_node_that_crashed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handle_that_is_closed_leaves_no_connection_to_any_node() {
-    let cluster = RedisCluster::start(2);
-    let redlock = alone(&cluster).await;
+    let (cluster, redlock) = nodes(2).await;
     cluster[1].kill_clients();
     eventually("it is down", async || up(&redlock) == 0).await;
     all_up(&redlock).await;
@@ -582,10 +542,7 @@ async fn a_handle_that_is_closed_leaves_no_connection_to_any_node() {
 
     finishes("the end", redlock.close()).await;
 
-    eventually("every connection is closed", async || {
-        cluster.iter().all(|node| node.clients().is_empty())
-    })
-    .await;
+    cluster.left_alone().await;
 }
 
 #[cfg(feature = "tls")]
@@ -600,15 +557,12 @@ async fn all_nodes_prove_the_one_name_that_is_given() {
     let trusting = || Tls::new().ca_pem(certificates.authority.as_str());
     let with = |tls| {
         let server = Server::parse(&url).unwrap().tls(tls);
-        quick().servers([server]).build().unwrap()
+        client([server])
     };
 
     works(&with(trusting().server_name("locks.example.com")), 1).await;
     let refused = with(trusting());
-    eventually("the name is not theirs", async || {
-        matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
-    })
-    .await;
+    is_down(&refused, 0, |reason| matches!(reason, DownReason::Tls(_))).await;
 
     // Since Redis 7.0 they may tell of each other by names.
     for node in cluster.iter() {
@@ -623,10 +577,7 @@ async fn all_nodes_prove_the_one_name_that_is_given() {
     .await;
     works(&with(trusting().server_name("locks.example.com")), 1).await;
     let refused = with(trusting().server_name("redis.example.com"));
-    eventually("the name is not theirs", async || {
-        matches!(reason(&refused, 0), Some(DownReason::Tls(_)))
-    })
-    .await;
+    is_down(&refused, 0, |reason| matches!(reason, DownReason::Tls(_))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -713,7 +664,7 @@ async fn a_node_that_never_learned_its_address_proves_the_name_that_was_asked() 
     let url = cluster.url().replacen("redis", "rediss", 1);
     let tls = Tls::new().ca_pem(certificates.authority.as_str());
     let server = Server::parse(&url).unwrap().tls(tls);
-    let redlock = quick().servers([server]).build().unwrap();
+    let redlock = client([server]);
     works(&redlock, 1).await;
     cluster[0].restart();
     works(&redlock, 1).await;

@@ -10,32 +10,15 @@ use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 
 use crate::support::{
-    FakeServer, Manner, RedisServer, Servers, all_up, eventually, finishes, quick, reason, servers_and_client, up,
+    FakeServer, Manner, RedisServer, Servers, Together, all_up, client, eventually, finishes, is_down, reason,
+    servers_and_client, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_server_crosses_the_majority_once_each_way() {
-    tells_each_crossing_once(1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_servers_cross_the_majority_once_each_way() {
-    tells_each_crossing_once(2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn three_servers_cross_the_majority_once_each_way() {
-    tells_each_crossing_once(3).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn four_servers_cross_the_majority_once_each_way() {
-    tells_each_crossing_once(4).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn five_servers_cross_the_majority_once_each_way() {
-    tells_each_crossing_once(5).await;
+async fn one_to_five_servers_cross_the_majority_once_each_way() {
+    for count in 1..=5 {
+        tells_each_crossing_once(count).await;
+    }
 }
 
 /// Starts the servers one by one, stops them one by one, and starts them again.
@@ -63,10 +46,10 @@ async fn tells_each_crossing_once(count: usize) {
     redlock.close().await;
 
     let reached = [needed, needed].map(|reachable| (reachable, needed, count));
-    assert_eq!(numbers(connected.await.unwrap()), reached);
+    assert_eq!(numbers(connected.await.unwrap()), reached, "{count} servers");
     assert_eq!(numbers(disconnected.await.unwrap()), [(needed - 1, needed, count)]);
     let (crossings, per_server) = sort(finishes("the events", events).await.unwrap());
-    assert_eq!(crossings, ["connected", "disconnected", "connected"]);
+    assert_eq!(crossings, ["connected", "disconnected", "connected"], "{count} servers");
     assert_eq!(per_server.len(), count);
     for (server, mut told) in per_server {
         assert!(
@@ -129,7 +112,7 @@ async fn a_late_subscriber_is_told_the_current_state_first() {
     let told = finishes("the current state", redlock.connected().next()).await.unwrap();
     assert!(told.is_reached());
 
-    servers.iter().for_each(RedisServer::crash);
+    servers.crash();
     eventually("the majority is lost", async || !redlock.is_connected()).await;
     let told = finishes("the current state", redlock.disconnected().next())
         .await
@@ -138,7 +121,7 @@ async fn a_late_subscriber_is_told_the_current_state_first() {
 
     // The state that does not hold is not replayed: the next item is the next crossing.
     let mut connected = redlock.connected();
-    servers.iter().for_each(RedisServer::restart);
+    servers.restart();
     let told = finishes("the next crossing", connected.next()).await.unwrap();
     assert!(told.is_reached());
 }
@@ -209,10 +192,7 @@ async fn waiting_to_be_connected_ends_with_the_majority() {
 async fn each_server_is_listed_with_its_state_in_the_order_given() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[1].crash();
-    eventually("it refuses connections", async || {
-        reason(&redlock, 1) == Some(DownReason::ConnectionRefused)
-    })
-    .await;
+    is_down(&redlock, 1, |reason| *reason == DownReason::ConnectionRefused).await;
 
     let listed = redlock.servers();
     let addresses: Vec<_> = listed.iter().map(|server| server.address.to_string()).collect();
@@ -236,14 +216,14 @@ async fn a_server_that_answers_has_a_round_trip_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handle_does_not_wait_for_servers_to_be_built() {
     let silent = FakeServer::start(Manner::Silent).await;
-    let redlock = quick().servers([silent.url()]).build().unwrap();
+    let redlock = client([silent.url()]);
     assert!(!redlock.is_connected());
     assert_eq!(up(&redlock), 0);
 }
 
 /// The warnings that a handle gives about its one server.
 pub(crate) async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&RedisServer)) -> Vec<Warning> {
-    let redlock = quick().servers([url]).build().unwrap();
+    let redlock = client([url]);
     let mut events = redlock.events();
     all_up(&redlock).await;
     disturb(server);
@@ -297,8 +277,6 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
     server.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     let policy = String::from("allkeys-lru");
-    assert_eq!(
-        warnings(&server, server.url(), nothing).await,
-        [Warning::Eviction { policy }]
-    );
+    let expected = [Warning::Eviction { policy }];
+    assert_eq!(warnings(&server, server.url(), nothing).await, expected);
 }

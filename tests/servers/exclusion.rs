@@ -1,7 +1,6 @@
 //! At most one owner at a time, across tasks, handles, processes and libraries.
 
 use std::fs;
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -9,8 +8,8 @@ use multiredlock::{Lock, LockError, Redlock, RenewError, Retry, Vote};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    LONG, RedisServer, Reply, SecondProcess, Servers, all_up, connect, eventually, finishes, ms, quick,
-    servers_and_client, up,
+    LONG, RedisServer, Reply, SecondProcess, Servers, Together, all_up, assert_matches, connect, eventually, extract,
+    finishes, lock_once, locked_on_three, ms, quick, servers_and_client, servers_and_two, up,
 };
 
 /// Rounds for as long as others have the lock.
@@ -56,12 +55,11 @@ async fn two_thousand_resources_are_locked_at_once() {
     let locks = finishes("every lock", tasks.join_all()).await;
 
     let locks: Vec<_> = locks.into_iter().map(Result::unwrap).collect();
-    eventually("every server has every key", async || {
-        servers
-            .iter()
-            .all(|server| server.command(&["DBSIZE"]).integer() == 2_000)
-    })
-    .await;
+    servers
+        .each("every server has every key", |server| {
+            server.command(&["DBSIZE"]).integer() == 2_000
+        })
+        .await;
     for lock in &locks {
         redlock.unlock(lock);
     }
@@ -114,9 +112,7 @@ async fn one_process_counts_under_the_lock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_librarys_key_excludes_us() {
     let (servers, redlock) = servers_and_client(3).await;
-    for server in servers.iter() {
-        server.command(&["SET", "console", "1f0c9a", "NX", "PX", "30000"]);
-    }
+    servers.command(&["SET", "console", "1f0c9a", "NX", "PX", "30000"]);
 
     let refused = redlock.lock("console", LONG).await;
 
@@ -141,9 +137,7 @@ async fn another_librarys_key_excludes_us() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn our_key_excludes_another_library_and_is_one_it_could_unlock() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    let (servers, _redlock, lock) = locked_on_three().await;
 
     for server in servers.iter() {
         assert_eq!(
@@ -166,7 +160,7 @@ async fn a_refusal_tells_who_holds_the_lock_and_for_how_long() {
     all_up(&web).await;
     all_up(&billing).await;
     let lock = web.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    servers.all_hold(&lock).await;
 
     let refused = billing.try_lock("console", LONG).await.unwrap_err();
 
@@ -176,24 +170,17 @@ async fn a_refusal_tells_who_holds_the_lock_and_for_how_long() {
         !format!("{refused:?} {text}").contains(lock.value()),
         "a value is never told in full"
     );
-    let LockError::Held { owner, retry_after, .. } = refused else {
-        panic!("{refused:?}")
-    };
+    let (owner, retry_after) = extract!(refused, LockError::Held { owner, retry_after, .. } => (owner, retry_after));
     assert_eq!(owner.expect("the value tells").id, "web-3");
     assert!(retry_after.is_some_and(|left| left <= LONG), "{retry_after:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_is_not_the_owners_neither_renews_nor_unlocks() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    let (servers, redlock, lock) = locked_on_three().await;
     let forged = Lock::from_parts("console", "somebody_else_entirely");
 
-    let lost = redlock.renew(&forged, 2 * LONG).await;
-    let Err(RenewError::Lost { failure, .. }) = lost else {
-        panic!("{lost:?}")
-    };
+    let failure = extract!(redlock.renew(&forged, 2 * LONG).await, Err(RenewError::Lost { failure, .. }) => failure);
     assert!(failure.votes.iter().all(|vote| vote.vote != Vote::Granted));
     let unlocked = finishes("the unlock", redlock.unlock(&forged)).await;
     assert_eq!((unlocked.removed, unlocked.not_ours), (0, 3));
@@ -207,51 +194,39 @@ async fn a_value_that_is_not_the_owners_neither_renews_nor_unlocks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_handed_over_to_another_handle_is_renewed_and_unlocked_there() {
-    let servers = Servers::start(3);
-    let (one, other) = (servers.connected().await, servers.connected().await);
+    let (servers, one, other) = servers_and_two().await;
     let lock = one.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    servers.all_hold(&lock).await;
 
     let received = Lock::from_parts("console", lock.value());
     let renewed = other.renew(&received, 2 * LONG).await.unwrap();
-    eventually("the ttl is longer", async || {
-        servers.iter().all(|server| server.pttl("console") > 60_000)
-    })
-    .await;
+    servers
+        .each("the ttl is longer", |server| server.pttl("console") > 60_000)
+        .await;
 
     assert_eq!(finishes("the unlock", other.unlock(&renewed)).await.removed, 3);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_servers_need_both() {
-    needs_more_than_half(2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn four_servers_need_three() {
-    needs_more_than_half(4).await;
-}
-
 /// Half of an even number is no majority, neither of what is up nor of what grants.
-async fn needs_more_than_half(count: usize) {
-    let (servers, redlock) = servers_and_client(count).await;
-    let half = &servers[..count / 2];
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_need_both_and_four_need_three() {
+    for count in [2, 4] {
+        let (servers, redlock) = servers_and_client(count).await;
+        let half = &servers[..count / 2];
 
-    for server in half {
-        server.command(&["SET", "console", "somebody else", "PX", "60000"]);
+        for server in half {
+            server.command(&["SET", "console", "somebody else", "PX", "60000"]);
+        }
+        assert_matches!(redlock.lock("console", LONG).await, Err(LockError::Held { .. }));
+        half[0].command(&["DEL", "console"]);
+        lock_once(&redlock).await;
+
+        half[0].crash();
+        eventually("it is down", async || up(&redlock) == count - 1).await;
+        assert_eq!(redlock.lock("other", LONG).await.is_ok(), count - 1 > count / 2);
+        half.iter().for_each(RedisServer::crash);
+        eventually("half is down", async || up(&redlock) == count - half.len()).await;
+        assert_matches!(redlock.lock("another", LONG).await, Err(LockError::NoQuorum { .. }));
+        assert!(!redlock.is_connected());
     }
-    let refused = redlock.lock("console", LONG).await;
-    assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
-    half[0].command(&["DEL", "console"]);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
-
-    half[0].crash();
-    eventually("it is down", async || up(&redlock) == count - 1).await;
-    assert_eq!(redlock.lock("other", LONG).await.is_ok(), count - 1 > count / 2);
-    half.iter().for_each(RedisServer::crash);
-    eventually("half is down", async || up(&redlock) == count - half.len()).await;
-    let refused = redlock.lock("another", LONG).await;
-    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
-    assert!(!redlock.is_connected());
 }

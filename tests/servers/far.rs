@@ -30,11 +30,6 @@ async fn works_at(round_trip: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_at_a_quarter_of_a_second_work_with_the_defaults() {
-    works_at(250).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_at_half_a_second_work_with_the_defaults() {
-    works_at(500).await;
+async fn servers_at_a_quarter_and_at_half_a_second_work_with_the_defaults() {
+    tokio::join!(works_at(250), works_at(500));
 }

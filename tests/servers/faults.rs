@@ -1,6 +1,5 @@
 //! What goes wrong on a minority costs nobody anything, and what goes wrong on a majority is told.
 
-use std::future::IntoFuture;
 use std::task::{Context, Poll, Waker};
 
 use multiredlock::{LockError, Redlock, RenewError};
@@ -9,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
 use crate::support::{
-    LONG, RedisServer, Servers, all_up, connect, eventually, finishes, ms, patient, quick, servers_and_client,
-    unhurried, up,
+    LONG, Servers, Together, all_up, assert_matches, connect, eventually, extract, finishes, locked_on_three, ms,
+    patient, quick, servers_and_client, unhurried_on, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,34 +22,26 @@ async fn a_frozen_minority_does_not_slow_a_lock_down() {
 
     assert_eq!(up(&redlock), 5, "nothing was noticed yet");
     redlock.unlock(&lock);
-    servers[..2].iter().for_each(RedisServer::thaw);
+    servers[..2].thaw();
     servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_minority_does_not_slow_a_refusal_down() {
     let (servers, redlock) = five_with_two_frozen().await;
-    for server in &servers[2..] {
-        server.command(&["SET", "console", "somebody else", "PX", "60000"]);
-    }
+    servers[2..].command(&["SET", "console", "somebody else", "PX", "60000"]);
 
     let refused = finishes("the refusal", redlock.lock("console", LONG)).await;
 
-    let Err(LockError::Held { failure, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let failure = extract!(refused, Err(LockError::Held { failure, .. }) => failure);
     assert_eq!(failure.held(), 3);
-    servers[..2].iter().for_each(RedisServer::thaw);
-    eventually("no key of ours is left", async || {
-        servers[..2].iter().all(|server| server.keys().is_empty())
-    })
-    .await;
+    servers[..2].thaw();
+    servers[..2].empty().await;
 }
 
 async fn five_with_two_frozen() -> (Servers, Redlock) {
-    let servers = Servers::start(5);
-    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
-    servers[..2].iter().for_each(RedisServer::freeze);
+    let (servers, redlock) = unhurried_on(5).await;
+    servers[..2].freeze();
     (servers, redlock)
 }
 
@@ -58,17 +49,11 @@ async fn five_with_two_frozen() -> (Servers, Redlock) {
 async fn flushing_the_scripts_costs_nothing() {
     let (servers, redlock) = servers_and_client(3).await;
     for _ in 0..10 {
-        servers.iter().for_each(|server| {
-            server.command(&["SCRIPT", "FLUSH"]);
-        });
+        servers.command(&["SCRIPT", "FLUSH"]);
         let lock = redlock.try_lock("console", LONG).await.unwrap();
-        servers.iter().for_each(|server| {
-            server.command(&["SCRIPT", "FLUSH"]);
-        });
+        servers.command(&["SCRIPT", "FLUSH"]);
         let lock = redlock.renew(&lock, LONG).await.unwrap();
-        servers.iter().for_each(|server| {
-            server.command(&["SCRIPT", "FLUSH"]);
-        });
+        servers.command(&["SCRIPT", "FLUSH"]);
         let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
         // A minority that has to be taught the script first may learn it only after the decision, so it sets no key.
         assert!(unlocked.removed >= 2, "{unlocked:?}");
@@ -93,9 +78,7 @@ async fn flushing_the_scripts_all_the_time_leaves_no_key() {
     }
     let tasks = tokio::spawn(tasks.join_all());
     eventually("every task has ended", async || {
-        servers.iter().for_each(|server| {
-            server.command(&["SCRIPT", "FLUSH"]);
-        });
+        servers.command(&["SCRIPT", "FLUSH"]);
         tasks.is_finished()
     })
     .await;
@@ -108,9 +91,9 @@ async fn a_held_lock_outlives_its_connections() {
     let (servers, redlock) = servers_and_client(3).await;
     let mut disconnected = redlock.disconnected();
     let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    servers.all_hold(&lock).await;
 
-    servers.iter().for_each(RedisServer::kill_clients);
+    servers.kill_clients();
     finishes("the loss is told", tokio_stream::StreamExt::next(&mut disconnected))
         .await
         .unwrap();
@@ -123,19 +106,15 @@ async fn a_held_lock_outlives_its_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_whose_keys_were_flushed_is_lost() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    let (servers, redlock, lock) = locked_on_three().await;
 
     servers[0].command(&["FLUSHALL"]);
     let lock = redlock.renew(&lock, LONG).await.unwrap();
     eventually("a minority gets its key back", async || servers.holding(&lock) == 3).await;
 
-    servers[..2].iter().for_each(|server| {
-        server.command(&["FLUSHALL"]);
-    });
+    servers[..2].command(&["FLUSHALL"]);
     let lost = redlock.renew(&lock, LONG).await;
-    assert!(matches!(lost, Err(RenewError::Lost { .. })), "{lost:?}");
+    assert_matches!(&lost, Err(RenewError::Lost { .. }));
     assert_eq!(servers.holding(&lock), 1, "a lost lock is not put back, nor removed");
 }
 
@@ -144,11 +123,11 @@ async fn a_renewal_puts_back_the_key_that_a_minority_lost() {
     let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     for server in servers.iter() {
-        eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+        servers.all_hold(&lock).await;
         server.command(&["FLUSHALL"]);
         let _renewed = redlock.renew(&lock, LONG).await.unwrap();
     }
-    eventually("every server has the key again", async || servers.holding(&lock) == 3).await;
+    servers.all_hold(&lock).await;
     assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
 }
 
@@ -157,7 +136,7 @@ async fn a_key_is_not_put_back_behind_its_unlock() {
     let (servers, redlock) = servers_and_client(3).await;
     for server in servers.iter().cycle().take(30) {
         let lock = redlock.lock("console", LONG).await.unwrap();
-        eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+        servers.all_hold(&lock).await;
         server.command(&["FLUSHALL"]);
         let lock = redlock.renew(&lock, LONG).await.unwrap();
         let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
@@ -168,38 +147,28 @@ async fn a_key_is_not_put_back_behind_its_unlock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_majority_that_grants_too_late_grants_nothing() {
-    let servers = Servers::start(3);
-    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
+    let (servers, redlock) = unhurried_on(3).await;
     servers.forget_calls();
-    servers[1..].iter().for_each(RedisServer::freeze);
-    let late = redlock.clone();
-    let late = tokio::spawn(async move { late.try_lock("console", ms(500)).await });
+    servers[1..].freeze();
+    let late = tokio::spawn(redlock.try_lock("console", ms(500)).into_future());
 
     eventually("the first server granted it", async || servers[0].calls("set") > 0).await;
     eventually("and it expired there", async || servers[0].keys().is_empty()).await;
-    servers[1..].iter().for_each(RedisServer::thaw);
+    servers[1..].thaw();
 
     let refused = finishes("the lock", late).await.unwrap();
-    let Err(LockError::Expired { elapsed, ttl, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let (elapsed, ttl) = extract!(refused, Err(LockError::Expired { elapsed, ttl, .. }) => (elapsed, ttl));
     assert!(ttl == ms(500) && elapsed >= ms(400), "{elapsed:?} of {ttl:?}");
     servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_without_a_majority_is_unknown_and_leaves_the_keys() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
-    servers[..2].iter().for_each(RedisServer::crash);
+    let (servers, redlock, lock) = locked_on_three().await;
+    servers[..2].crash();
     eventually("they are down", async || up(&redlock) == 1).await;
 
-    let unknown = redlock.renew(&lock, LONG).await;
-
-    let Err(RenewError::Unknown { remaining, .. }) = unknown else {
-        panic!("{unknown:?}")
-    };
+    let remaining = extract!(redlock.renew(&lock, LONG).await, Err(RenewError::Unknown { remaining, .. }) => remaining);
     assert!(remaining <= lock.validity() + LONG && !remaining.is_zero());
     assert_eq!(servers[2].get("console").as_deref(), Some(lock.value()));
 }
@@ -232,14 +201,11 @@ async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_lock_outlives_the_crash_of_every_server() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let first = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&first) == 3).await;
-    let waiting = redlock.clone();
-    let second = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+    let (servers, redlock, first) = locked_on_three().await;
+    let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
 
-    servers.iter().for_each(RedisServer::crash);
-    servers.iter().for_each(RedisServer::restart);
+    servers.crash();
+    servers.restart();
 
     let second = finishes("the second lock", second).await.unwrap().unwrap();
     assert_ne!(second.value(), first.value());
@@ -256,16 +222,12 @@ async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_ser
     let redlock = connect(builder).await;
     let mut events = redlock.events();
     for _ in 0..3 {
-        for server in servers.iter() {
-            server.freeze();
-        }
+        servers.freeze();
         // Longer than the heartbeat interval, so that each heartbeat is on its way.
         tokio::time::sleep(ms(150)).await;
         let lock = tokio::spawn(redlock.try_lock("r", LONG).round_timeout(ms(300)).into_future());
         tokio::task::yield_now().await;
-        for server in servers.iter() {
-            server.thaw();
-        }
+        servers.thaw();
         // The answers arrive, and nothing here can run meanwhile.
         std::thread::sleep(ms(1_000));
         let lock = lock.await.unwrap().expect("its votes had arrived");

@@ -3,7 +3,8 @@
 use multiredlock::{InvalidResource, LockError, Redlock, Refusal, Vote};
 
 use crate::support::{
-    LONG, RedisCluster, RedisServer, Reply, Servers, all_up, connect, eventually, finishes, ms, quick, up,
+    LONG, RedisCluster, RedisServer, Reply, Servers, Together, all_up, assert_matches, connect, eventually, extract,
+    finishes, ms, quick, up,
 };
 
 /// Where the token of a resource is.
@@ -21,8 +22,11 @@ fn stored(server: &RedisServer, resource: &str) -> Option<u64> {
     Some(stored.strip_prefix("token:").unwrap().parse().unwrap())
 }
 
-async fn fenced(servers: &Servers) -> Redlock {
-    connect(servers.builder().fenced()).await
+/// Servers, and a client whose locks are all fenced.
+async fn fenced(count: usize) -> (Servers, Redlock) {
+    let servers = Servers::start(count);
+    let redlock = connect(servers.builder().fenced()).await;
+    (servers, redlock)
 }
 
 /// Locks and unlocks, and returns the token.
@@ -39,8 +43,7 @@ fn micros_since_1970() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_about_the_time_and_a_majority_has_stored_it() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let before = micros_since_1970();
     let lock = redlock.lock("r", LONG).await.unwrap();
     let token = lock.token().unwrap();
@@ -56,8 +59,8 @@ async fn a_token_is_about_the_time_and_a_majority_has_stored_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_grow_over_changing_majorities_and_handles() {
-    let servers = Servers::start(3);
-    let handles = [fenced(&servers).await, fenced(&servers).await];
+    let (servers, redlock) = fenced(3).await;
+    let handles = [redlock, connect(servers.builder().fenced()).await];
     let mut last = 0;
     for turn in 0..12 {
         let redlock = &handles[turn % 2];
@@ -74,8 +77,7 @@ async fn tokens_grow_over_changing_majorities_and_handles() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_on_one_server_that_is_far_ahead_is_raised_on_another_before_the_lock_is_granted() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let ahead = micros_since_1970() + 3_600_000_000;
     servers[1].command(&["SET", &fence("r"), &text(ahead)]);
     servers[0].crash();
@@ -94,8 +96,7 @@ async fn a_token_on_one_server_that_is_far_ahead_is_raised_on_another_before_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_counted_up_exactly_as_far_as_a_script_can() {
-    let servers = Servers::start(1);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(1).await;
     let largest = (1_u64 << 53) - 1;
     servers[0].command(&["SET", &fence("r"), &text(largest - 3)]);
     for behind in [2, 1, 0] {
@@ -122,14 +123,11 @@ async fn tokens_are_counted_up_exactly_as_far_as_a_script_can() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_that_is_no_string_refuses_the_lock_and_leaves_no_key() {
-    let servers = Servers::start(1);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(1).await;
     servers[0].command(&["RPUSH", &fence("b"), "x"]);
     for resources in [&["b"][..], &["a", "b", "c"]] {
         let error = redlock.try_lock(resources, LONG).await.unwrap_err();
-        let LockError::Refused { failure } = &error else {
-            panic!("{error}");
-        };
+        let failure = extract!(&error, LockError::Refused { failure } => failure);
         assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::WrongType));
         let keys = servers[0].keys();
         assert!(keys.iter().all(|key| key.contains(":fence:")), "{keys:?}");
@@ -138,8 +136,7 @@ async fn a_fence_that_is_no_string_refuses_the_lock_and_leaves_no_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_resources_have_one_token_and_store_it_for_each() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let a = token(&redlock, "a").await;
     let both = redlock.lock(["a", "b"], LONG).await.unwrap();
     assert!(both.token() > Some(a));
@@ -159,8 +156,7 @@ async fn several_resources_have_one_token_and_store_it_for_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_of_others_where_a_token_would_be_is_refused_its_neighbor_and_left_as_it_is() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     servers.command(&["SET", &fence("a"), "theirs", "NX", "PX", "60000"]);
     let error = redlock.try_lock("a", LONG).await.unwrap_err();
     assert!(error.to_string().contains("the fence holds no token"), "{error}");
@@ -177,17 +173,13 @@ async fn a_lock_of_others_where_a_token_would_be_is_refused_its_neighbor_and_lef
     let taken = servers[0].command(&["SET", &fence("a"), "theirs", "NX", "PX", "60000"]);
     assert_eq!(taken, Reply::Nil, "where a token is nobody can lock");
     let error = redlock.try_lock(fence("a"), LONG).await.unwrap_err();
-    assert!(
-        matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. })),
-        "{error}"
-    );
+    assert_matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. }));
     finishes("the unlock", redlock.unlock(&lock)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_brings_the_token_to_a_server_that_forgot_it() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let lock = redlock.lock("r", LONG).await.unwrap();
     servers[0].command(&["FLUSHALL"]);
     let renewed = redlock.renew(&lock, LONG).await.unwrap();
@@ -245,8 +237,7 @@ async fn without_permission_for_the_fence_the_lock_is_refused_and_none_is_left()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_fenced_and_what_is_not_exclude_each_other() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     let plain = servers.connected().await;
     let lock = redlock.lock("r", LONG).await.unwrap();
     assert!(plain.try_lock("r", LONG).await.is_err());
@@ -258,8 +249,7 @@ async fn what_is_fenced_and_what_is_not_exclude_each_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_round_is_rare() {
-    let servers = Servers::start(3);
-    let redlock = fenced(&servers).await;
+    let (servers, redlock) = fenced(3).await;
     // Until every clock was read.
     eventually("all servers come to one token", async || {
         let lock = redlock.lock("first", LONG).await.unwrap();

@@ -3,7 +3,7 @@
 use multiredlock::{Event, InvalidResource, LockError, Redlock};
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, connect, eventually, finishes, quick};
+use crate::support::{LONG, RedisServer, Servers, Together, all_up, assert_matches, connect, finishes, quick};
 
 /// A handle that has reached every server of both groups.
 async fn connected(groups: &[Servers; 2]) -> Redlock {
@@ -35,14 +35,10 @@ async fn locks_are_spread_over_the_groups_and_each_is_on_one() {
         let others = &groups[1 - group];
         for resource in resources_of(&redlock, group, 10) {
             let lock = redlock.lock(&resource, LONG).await.unwrap();
-            eventually("every server of the group holds it", async || {
-                servers.holding(&lock) == 3
-            })
-            .await;
+            servers.all_hold(&lock).await;
             assert_eq!(others.holding(&lock), 0);
             let lock = redlock.renew(&lock, 2 * LONG).await.unwrap();
-            let refused = redlock.try_lock(&resource, LONG).await;
-            assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+            assert_matches!(redlock.try_lock(&resource, LONG).await, Err(LockError::Held { .. }));
             redlock.unlock(&lock).await;
         }
         servers.empty().await;
@@ -66,17 +62,16 @@ async fn a_group_that_is_killed_disconnects_while_the_other_still_locks() {
             .is_reached()
     );
 
-    groups[1].iter().for_each(RedisServer::crash);
+    groups[1].crash();
     let told = finishes("the crossing", disconnected.next()).await.unwrap();
     assert_eq!((told.group, told.is_reached(), told.servers), (1, false, 3));
     assert!(!redlock.is_connected());
     let lock = redlock.lock(&kept, LONG).await.unwrap();
     let lock = redlock.renew(&lock, LONG).await.unwrap();
     assert_eq!(redlock.unlock(&lock).await.removed, 3);
-    let refused = redlock.try_lock(&lost, LONG).await;
-    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
+    assert_matches!(redlock.try_lock(&lost, LONG).await, Err(LockError::NoQuorum { .. }));
 
-    groups[1].iter().for_each(RedisServer::restart);
+    groups[1].restart();
     let told = finishes("the crossing", connected.next()).await.unwrap();
     assert_eq!((told.group, told.is_reached()), (1, true));
     all_up(&redlock).await;
@@ -115,7 +110,7 @@ async fn several_resources_are_locked_together_in_one_group_and_refused_in_two()
 
     let refused = redlock.lock([&first, &second], LONG).await.unwrap_err();
     let error = redlock.group_of([&first, &second]).unwrap_err();
-    assert!(matches!(error, InvalidResource::Groups { .. }), "{error}");
+    assert_matches!(&error, InvalidResource::Groups { .. });
     assert_eq!(refused, LockError::InvalidResource(error));
     for servers in &groups {
         servers.empty().await;
@@ -124,10 +119,7 @@ async fn several_resources_are_locked_together_in_one_group_and_refused_in_two()
 
     let tagged = [format!("x{{{second}}}"), format!("y{{{second}}}")];
     let lock = redlock.lock(&tagged, LONG).await.unwrap();
-    eventually("every server of the group has both", async || {
-        groups[1].iter().all(|server| server.keys().len() == 2)
-    })
-    .await;
+    groups[1].each("it has both", |server| server.keys().len() == 2).await;
     groups[0].empty().await;
     redlock.unlock(&lock).await;
     groups[1].empty().await;

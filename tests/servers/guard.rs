@@ -2,15 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use multiredlock::{Drift, Guard, Loss, ReleaseError};
+use multiredlock::{Drift, Guard, Loss, Redlock, ReleaseError};
 use tokio::time::sleep;
 
 use crate::support::{
-    LONG, RedisServer, Servers, all_up, answers, connect, eventually, finishes, ms, servers_and_client, soon, up,
-    watched,
+    LONG, RedisServer, Servers, Together, all_up, answers, assert_matches, connect, eventually, finishes, ms,
+    servers_and_client, soon, up, watched,
 };
 
 const TTL: Duration = ms(1_200);
+
+/// Three servers, a client, and its guard of `r`.
+async fn guarded(ttl: Duration) -> (Servers, Redlock, Guard) {
+    let (servers, redlock) = servers_and_client(3).await;
+    let guard = redlock.acquire("r", ttl).await.unwrap();
+    (servers, redlock, guard)
+}
 
 /// Waits for the loss, and returns it with the time that took.
 async fn lost(guard: &Guard) -> (Loss, Duration) {
@@ -32,8 +39,7 @@ async fn renewed(guard: &Guard, server: &RedisServer, times: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_outlives_its_ttl_many_times() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", TTL).await.unwrap();
+    let (servers, _redlock, guard) = guarded(TTL).await;
     renewed(&guard, &servers[0], 9).await;
     guard.ensure(ms(100)).unwrap();
     assert_eq!(servers.holding(&guard.lock()), 3);
@@ -43,26 +49,21 @@ async fn a_guard_outlives_its_ttl_many_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_told_when_its_key_is_deleted_on_a_majority() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", LONG).await.unwrap();
+    let (servers, _redlock, guard) = guarded(LONG).await;
     watched(&servers, 1).await;
-    for server in &servers[..2] {
-        server.command(&["DEL", "r"]);
-    }
+    servers[..2].command(&["DEL", "r"]);
     // The next renewal would be a third of a minute away.
     let (loss, _) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Gone { .. }), "{loss:?}");
-    let gone = guard.release().await;
-    assert!(matches!(gone, Err(ReleaseError::Gone { removed: 1, .. })), "{gone:?}");
+    assert_matches!(&loss, Loss::Gone { .. });
+    assert_matches!(guard.release().await, Err(ReleaseError::Gone { removed: 1, .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_puts_back_a_key_that_is_deleted_on_a_minority() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", LONG).await.unwrap();
+    let (servers, _redlock, guard) = guarded(LONG).await;
     watched(&servers, 1).await;
     servers[1].command(&["DEL", "r"]);
-    eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
+    servers.all_hold(&guard.lock()).await;
     assert!(guard.is_valid());
     guard.release().await.unwrap();
     servers.empty().await;
@@ -76,7 +77,7 @@ async fn a_key_that_is_deleted_on_one_server_after_another_is_put_back_each_time
     for server in servers.iter().cycle().take(6) {
         watched(std::slice::from_ref(server), 1).await;
         server.command(&["DEL", "r"]);
-        eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
+        servers.all_hold(&guard.lock()).await;
     }
     assert!(guard.is_valid());
     guard.release().await.unwrap();
@@ -85,21 +86,16 @@ async fn a_key_that_is_deleted_on_one_server_after_another_is_put_back_each_time
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_notices_a_flush_at_its_next_renewal() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", TTL).await.unwrap();
-    for server in servers.iter() {
-        server.command(&["FLUSHALL"]);
-    }
+    let (servers, _redlock, guard) = guarded(TTL).await;
+    servers.command(&["FLUSHALL"]);
     let (loss, _) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Gone { .. }), "{loss:?}");
+    assert_matches!(&loss, Loss::Gone { .. });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_what_happens_to_a_minority() {
     let survives = async |fault: fn(&RedisServer)| {
-        let servers = Servers::start(3);
-        let redlock = servers.connected().await;
-        let guard = redlock.acquire("r", TTL).await.unwrap();
+        let (servers, _redlock, guard) = guarded(TTL).await;
         fault(&servers[0]);
         renewed(&guard, &servers[1], 6).await;
         guard.release().await.unwrap();
@@ -118,17 +114,14 @@ async fn a_guard_survives_what_happens_to_a_minority() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_without_a_majority_is_lost_at_the_end_of_its_validity() {
     for fault in [RedisServer::crash, RedisServer::freeze] {
-        let servers = Servers::start(3);
-        let redlock = servers.connected().await;
-        let guard = redlock.acquire("r", TTL).await.unwrap();
+        let (servers, _redlock, guard) = guarded(TTL).await;
         servers[..2].iter().for_each(fault);
         let remaining = guard.remaining();
         let (loss, after) = lost(&guard).await;
-        assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+        assert_matches!(&loss, Loss::Expired { .. });
         // A renewal may still have come through before the fault.
         assert!(after < TTL, "{after:?}, {remaining:?} were left");
-        let release = guard.release().await;
-        assert!(matches!(release, Err(ReleaseError::Unknown { .. })), "{release:?}");
+        assert_matches!(guard.release().await, Err(ReleaseError::Unknown { .. }));
     }
 }
 
@@ -140,15 +133,14 @@ async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
     let ttl = 10 * TTL;
     let request = redlock.acquire("r", ttl).drift(Drift::factor(0.8)).round_timeout(LONG);
     let guard = request.await.unwrap();
-    servers.iter().for_each(RedisServer::freeze);
+    servers.freeze();
     let (loss, _) = lost(&guard).await;
-    assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+    assert_matches!(&loss, Loss::Expired { .. });
 
-    servers.iter().for_each(RedisServer::thaw);
-    eventually("it is renewed", async || {
-        servers.iter().all(|server| server.calls("pexpire") > 0)
-    })
-    .await;
+    servers.thaw();
+    servers
+        .each("it is renewed", |server| server.calls("pexpire") > 0)
+        .await;
     // Its answers come before those to what is sent later.
     answers(&redlock).await;
     assert_eq!(servers.holding(&guard.lock()), 3);
@@ -163,9 +155,9 @@ async fn a_guard_survives_a_majority_that_is_away_for_less_than_the_ttl() {
     let servers = Servers::start(3);
     let redlock = connect(servers.builder().heartbeat_timeout(LONG)).await;
     let guard = redlock.acquire("r", 3 * TTL).await.unwrap();
-    servers[..2].iter().for_each(RedisServer::freeze);
+    servers[..2].freeze();
     eventually("half of the validity is over", async || guard.remaining() < TTL * 3 / 2).await;
-    servers[..2].iter().for_each(RedisServer::thaw);
+    servers[..2].thaw();
     renewed(&guard, &servers[0], 4).await;
     guard.release().await.unwrap();
     servers.empty().await;
@@ -173,10 +165,9 @@ async fn a_guard_survives_a_majority_that_is_away_for_less_than_the_ttl() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_the_loss_of_its_connections() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", TTL).await.unwrap();
+    let (servers, redlock, guard) = guarded(TTL).await;
     for _ in 0..3 {
-        servers.iter().for_each(RedisServer::kill_clients);
+        servers.kill_clients();
         renewed(&guard, &servers[0], 2).await;
     }
     answers(&redlock).await;
@@ -185,9 +176,8 @@ async fn a_guard_survives_the_loss_of_its_connections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_on_a_server_that_was_frozen_during_the_release() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", LONG).await.unwrap();
-    eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
+    let (servers, _redlock, guard) = guarded(LONG).await;
+    servers.all_hold(&guard.lock()).await;
     servers[2].freeze();
     guard.release().await.unwrap();
     servers[2].thaw();
@@ -196,9 +186,8 @@ async fn nothing_is_left_on_a_server_that_was_frozen_during_the_release() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_or_renewed_on_a_server_that_was_given_up_before_the_release() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", 5 * TTL).await.unwrap();
-    eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
+    let (servers, redlock, guard) = guarded(5 * TTL).await;
+    servers.all_hold(&guard.lock()).await;
     servers[2].freeze();
     // A renewal is on its way there as well.
     renewed(&guard, &servers[0], 1).await;
@@ -228,20 +217,16 @@ async fn a_dropped_guard_leaves_nothing_and_renews_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_still_told_after_it_was_renewed() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let guard = redlock.acquire("r", LONG).await.unwrap();
+    let (servers, _redlock, guard) = guarded(LONG).await;
     watched(&servers, 1).await;
     // It is renewed at once, to put the key back.
     servers[0].command(&["DEL", "r"]);
-    eventually("the key is back", async || servers.holding(&guard.lock()) == 3).await;
+    servers.all_hold(&guard.lock()).await;
     assert!(servers[1].calls("pexpire") > 0 && servers[2].calls("pexpire") > 0);
 
-    for server in &servers[1..] {
-        server.command(&["DEL", "r"]);
-    }
+    servers[1..].command(&["DEL", "r"]);
 
-    let loss = soon("the loss", guard.lost()).await;
-    assert!(matches!(loss, Loss::Gone { .. }), "{loss:?}");
+    assert_matches!(soon("the loss", guard.lost()).await, Loss::Gone { .. });
 }
 
 #[tokio::test(flavor = "multi_thread")]

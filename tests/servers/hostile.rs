@@ -3,62 +3,48 @@
 use multiredlock::{DownReason, Redlock};
 
 use crate::support::{
-    FakeServer, LONG, Manner, RedisServer, SecondProcess, Servers, eventually, finishes, quick, reason, up,
+    FakeServer, LONG, Manner, RedisServer, SecondProcess, Servers, Together, eventually, finishes, quick, reason, up,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_web_server_is_no_server() {
-    let words = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
-    let reason = stays_down(Manner::Says { words, hangs_up: true }).await;
-    assert!(matches!(reason, DownReason::NotRedis(_)), "{reason:?}");
-}
+/// Whether a reason is one that is expected.
+type Expected = fn(&DownReason) -> bool;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_is_no_server() {
-    let words = b"\xff\xfe\x00\x01\x02\xf0\x9f\r\n\r\n\x00\x00garbage\r\n";
-    let reason = stays_down(Manner::Says { words, hangs_up: false }).await;
-    assert!(matches!(reason, DownReason::NotRedis(_)), "{reason:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn half_a_reply_is_no_server() {
-    stays_down(Manner::Says {
-        words: b"$100\r\nhalf",
-        hangs_up: false,
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn half_a_reply_and_a_lost_connection_is_no_server() {
-    stays_down(Manner::Says {
-        words: b"$100\r\nhalf",
-        hangs_up: true,
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reply_that_claims_to_be_huge_is_no_server() {
-    stays_down(Manner::Says {
-        words: b"$9223372036854775807\r\nx",
-        hangs_up: false,
-    })
-    .await;
-    stays_down(Manner::Says {
-        words: b"*2147483647\r\n",
-        hangs_up: false,
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reply_of_negative_length_is_no_server() {
-    stays_down(Manner::Says {
-        words: b"*-9223372036854775808\r\n",
-        hangs_up: false,
-    })
-    .await;
+async fn whatever_else_listens_is_no_server_and_costs_the_others_nothing() {
+    let says = |words, hangs_up| Manner::Says { words, hangs_up };
+    let any: Expected = |_| true;
+    let is_no_redis: Expected = |reason| matches!(reason, DownReason::NotRedis(_));
+    let cases: [(Manner, Expected); 13] = [
+        (
+            says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", true),
+            is_no_redis,
+        ),
+        (
+            says(b"\xff\xfe\x00\x01\x02\xf0\x9f\r\n\r\n\x00\x00garbage\r\n", false),
+            is_no_redis,
+        ),
+        // Half a reply.
+        (says(b"$100\r\nhalf", false), any),
+        (says(b"$100\r\nhalf", true), any),
+        // Replies that claim to be huge, or to have a negative length.
+        (says(b"$9223372036854775807\r\nx", false), any),
+        (says(b"*2147483647\r\n", false), any),
+        (says(b"*-9223372036854775808\r\n", false), any),
+        // The same answer to everything.
+        (says(b"+OK\r\n", false), any),
+        (says(b"$-1\r\n", false), any),
+        (Manner::Floods(b"+OK\r\n"), any),
+        (Manner::HangsUp, any),
+        (Manner::Silent, |reason| *reason == DownReason::ConnectTimeout),
+        // A server that is full is down with its own words.
+        (says(b"-ERR max number of clients reached\r\n", true), |reason| {
+            reason.to_string().contains("max number of clients")
+        }),
+    ];
+    for (manner, expected) in cases {
+        let reason = stays_down(manner).await;
+        assert!(expected(&reason), "{manner:?}: {reason:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,24 +64,6 @@ async fn arrays_in_arrays_without_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_answers_ok_to_everything_is_no_server() {
-    stays_down(Manner::Says {
-        words: b"+OK\r\n",
-        hangs_up: false,
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_answers_nothing_to_everything_is_no_server() {
-    stays_down(Manner::Says {
-        words: b"$-1\r\n",
-        hangs_up: false,
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_knows_nothing_but_ping_is_no_server() {
     for words in [
         b"+OK\r\n".as_slice(),
@@ -111,29 +79,6 @@ async fn a_listener_that_knows_nothing_but_ping_is_no_server() {
     ] {
         stays_down(Manner::Pongs(words)).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_replies_is_no_server() {
-    stays_down(Manner::Floods(b"+OK\r\n")).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listener_that_hangs_up_is_no_server() {
-    stays_down(Manner::HangsUp).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listener_that_never_answers_is_no_server() {
-    let reason = stays_down(Manner::Silent).await;
-    assert_eq!(reason, DownReason::ConnectTimeout);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_server_is_down_with_its_own_words() {
-    let words = b"-ERR max number of clients reached\r\n";
-    let reason = stays_down(Manner::Says { words, hangs_up: true }).await;
-    assert!(reason.to_string().contains("max number of clients"), "{reason:?}");
 }
 
 /// Locks with two servers and one that is none, and returns why that one is down.

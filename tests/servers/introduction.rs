@@ -3,7 +3,7 @@
 use multiredlock::{DownReason, Server};
 
 use crate::access::works;
-use crate::support::{LONG, Proxy, RedisCluster, RedisServer, Reply, Ruling, eventually, name, quick, reason};
+use crate::support::{LONG, Proxy, RedisCluster, RedisServer, Reply, Ruling, client, eventually, is_down, name, quick};
 
 /// Passwords that a line of words cannot carry.
 fn passwords() -> Vec<String> {
@@ -34,7 +34,7 @@ async fn a_password_may_be_any_text() {
         ok(&server.command(&["CONFIG", "SET", "requirepass", &password]));
         ok(&server.command(&["SET", "witness", "any"]));
         let typed = Server::parse(&server.url()).unwrap().password(&password);
-        works(&quick().servers([typed]).build().unwrap(), 1).await;
+        works(&client([typed]), 1).await;
         assert_eq!(server.get("witness").as_deref(), Some("any"), "{password:?}");
     }
 }
@@ -49,7 +49,7 @@ async fn a_user_may_have_any_password() {
             .unwrap()
             .username("locker")
             .password(&password);
-        works(&quick().servers([typed]).build().unwrap(), 1).await;
+        works(&client([typed]), 1).await;
     }
 }
 
@@ -60,11 +60,8 @@ async fn a_wrong_password_begins_no_other_command() {
     ok(&server.command(&["SET", "witness", "any"]));
     let sly = "x\r\nAUTH open any\r\nFLUSHALL\r\n";
     let typed = Server::parse(&server.url()).unwrap().password(sly);
-    let redlock = quick().servers([typed]).build().unwrap();
-    eventually("the server refuses us", async || {
-        matches!(reason(&redlock, 0), Some(DownReason::Auth(_)))
-    })
-    .await;
+    let redlock = client([typed]);
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::Auth(_))).await;
     assert_eq!(server.get("witness").as_deref(), Some("any"));
 }
 
@@ -76,7 +73,7 @@ async fn a_cluster_may_have_any_password() {
             ok(&node.command(&["CONFIG", "SET", "requirepass", &password]));
         }
         let typed = Server::parse(&cluster.url()).unwrap().password(&password);
-        works(&quick().servers([typed]).build().unwrap(), 1).await;
+        works(&client([typed]), 1).await;
     }
 }
 
@@ -92,14 +89,14 @@ async fn sentinels_and_their_master_may_have_any_password() {
         let typed = Server::sentinel("locks", [(address.ip().to_string(), address.port())])
             .password(its)
             .sentinel_password(hers);
-        works(&quick().servers([typed]).build().unwrap(), 1).await;
+        works(&client([typed]), 1).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_the_server_does_not_ask_for_does_no_harm() {
     let server = RedisServer::start();
-    works(&quick().servers([server.url_as(":any")]).build().unwrap(), 1).await;
+    works(&client([server.url_as(":any")]), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +121,7 @@ async fn a_server_that_refuses_hello_is_spoken_to_in_the_old_protocol() {
             }
         })
         .await;
-        works(&quick().servers([proxy.url()]).build().unwrap(), 1).await;
+        works(&client([proxy.url()]), 1).await;
     }
 }
 
@@ -155,11 +152,8 @@ async fn a_server_that_asks_for_credentials_at_hello_is_told_of_as_such() {
             _ => Ruling::Pass,
         })
         .await;
-        let redlock = quick().servers([proxy.url()]).build().unwrap();
-        eventually("the server refuses us", async || {
-            matches!(reason(&redlock, 0), Some(DownReason::Auth(_)))
-        })
-        .await;
+        let redlock = client([proxy.url()]);
+        is_down(&redlock, 0, |reason| matches!(reason, DownReason::Auth(_))).await;
     }
 }
 
@@ -214,11 +208,11 @@ async fn a_sentinel_is_asked_under_the_name_of_the_client() {
 async fn a_server_that_may_not_be_pinged_lets_us_in() {
     let server = RedisServer::start();
     ok(&server.command(&["ACL", "SETUSER", "default", "-ping"]));
-    works(&quick().servers([server.url()]).build().unwrap(), 1).await;
+    works(&client([server.url()]), 1).await;
     let renamed = RedisServer::builder().line("rename-command PING \"\"").prepare();
     // The fixture asks with a PING whether it is ready.
     renamed.spawn_unasked();
-    works(&quick().servers([renamed.url()]).build().unwrap(), 1).await;
+    works(&client([renamed.url()]), 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,11 +237,8 @@ async fn a_password_that_a_server_repeats_is_not_told() {
         })
         .await;
         let url = proxy.url().replacen("://", "://:hunter2@", 1);
-        let redlock = quick().servers([url]).build().unwrap();
-        eventually("the server refuses us", async || {
-            reason(&redlock, 0).is_some_and(|reason| reason != DownReason::NotYet)
-        })
-        .await;
+        let redlock = client([url]);
+        is_down(&redlock, 0, |reason| *reason != DownReason::NotYet).await;
         let told = format!("{:?}", redlock.servers());
         assert!(!told.contains("hunter"), "{told}");
     }

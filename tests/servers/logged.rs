@@ -3,11 +3,13 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use multiredlock::{DownReason, Redlock, Server};
+use multiredlock::{DownReason, Server};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 
-use crate::support::{FakeServer, Manner, Proxy, RedisServer, Ruling, alone, eventually, ms, name, quick, reason, up};
+use crate::support::{
+    FakeServer, Manner, Proxy, RedisServer, Ruling, alone, client, eventually, is_down, ms, name, quick, up,
+};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -48,16 +50,12 @@ impl Log {
     }
 }
 
-async fn is_down(redlock: &Redlock, expected: fn(&DownReason) -> bool) {
-    eventually("it is down", async || reason(redlock, 0).as_ref().is_some_and(expected)).await;
-}
-
 #[tokio::test]
 async fn a_wrong_password_is_logged_once_until_the_server_was_up() {
     let server = RedisServer::builder().password("right").start();
     let (log, _logging) = Log::begin();
-    let redlock = quick().servers([server.url_as(":wrong")]).build().unwrap();
-    is_down(&redlock, |reason| matches!(reason, DownReason::Auth(_))).await;
+    let redlock = client([server.url_as(":wrong")]);
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::Auth(_))).await;
     let refused = server.calls("auth") + server.calls("hello");
     eventually("it was tried again and again", async || {
         server.calls("auth") + server.calls("hello") > refused + 5
@@ -76,7 +74,7 @@ async fn a_wrong_password_is_logged_once_until_the_server_was_up() {
     eventually("it is up", async || up(&redlock) == 1).await;
     server.command(&["CONFIG", "SET", "requirepass", "right"]);
     server.kill_clients();
-    is_down(&redlock, |reason| matches!(reason, DownReason::Auth(_))).await;
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::Auth(_))).await;
     assert_eq!(log.lines().len(), 2, "{:?}", log.lines());
 }
 
@@ -88,15 +86,15 @@ async fn what_is_no_redis_server_is_logged_and_one_that_is_away_is_not() {
     })
     .await;
     let (log, _logging) = Log::begin();
-    let redlock = quick().servers([fake.url()]).build().unwrap();
-    is_down(&redlock, |reason| matches!(reason, DownReason::NotRedis(_))).await;
+    let redlock = client([fake.url()]);
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::NotRedis(_))).await;
     assert!(log.lines()[0].contains("not a Redis server"), "{:?}", log.lines());
     redlock.close().await;
 
     let (log, _logging) = Log::begin();
     let away = RedisServer::builder().prepare();
-    let redlock = quick().servers([away.url()]).build().unwrap();
-    is_down(&redlock, |reason| *reason == DownReason::ConnectionRefused).await;
+    let redlock = client([away.url()]);
+    is_down(&redlock, 0, |reason| *reason == DownReason::ConnectionRefused).await;
     assert_eq!(log.lines(), [""; 0]);
 }
 
@@ -108,7 +106,7 @@ async fn a_host_without_an_address_is_logged_by_its_name() {
         .servers([Server::new("nowhere.invalid")])
         .build()
         .unwrap();
-    is_down(&redlock, |reason| matches!(reason, DownReason::Unresolved(_))).await;
+    is_down(&redlock, 0, |reason| matches!(reason, DownReason::Unresolved(_))).await;
     let lines = log.lines();
     assert!(
         lines[0].contains("no address for the host `nowhere.invalid`"),
@@ -154,8 +152,8 @@ async fn a_password_that_a_server_repeats_is_not_logged() {
                 "redis-sentinel" => format!("{url}?sentinelServiceName=s&sentinelPassword=hunter2"),
                 _ => url.to_owned(),
             };
-            let redlock = quick().servers([url]).build().unwrap();
-            is_down(&redlock, |reason| *reason != DownReason::NotYet).await;
+            let redlock = client([url]);
+            is_down(&redlock, 0, |reason| *reason != DownReason::NotYet).await;
             redlock.close().await;
         }
         let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use multiredlock::{LockError, Retry};
 
-use crate::support::{LONG, RedisServer, Servers, all_up, eventually, finishes, ms, patient, servers_and_client, up};
+use crate::support::{
+    LONG, Servers, Together, all_up, assert_matches, eventually, extract, finishes, locked_on_three, ms, patient,
+    servers_and_client, up,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retrying_acquires_a_lock_once_the_first_has_expired() {
     for count in [1, 3, 5] {
-        let servers = Servers::start(count);
-        let redlock = servers.connected().await;
+        let (servers, redlock) = servers_and_client(count).await;
         let first = redlock.lock("console", ms(800)).round_timeout(ms(600)).await.unwrap();
 
         let second = redlock.lock("console", LONG).retry(patient()).await.unwrap();
@@ -28,14 +30,12 @@ async fn retrying_acquires_a_lock_once_the_first_has_expired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
     for count in [1, 3, 5] {
-        let servers = Servers::start(count);
-        let redlock = servers.connected().await;
+        let (servers, redlock) = servers_and_client(count).await;
         let first = redlock.lock("console", LONG).await.unwrap();
         let refused = redlock.lock("console", LONG).retry(Retry::none()).await;
-        assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+        assert_matches!(refused, Err(LockError::Held { .. }));
 
-        let waiting = redlock.clone();
-        let second = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
+        let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
         redlock.unlock(&first);
 
         let second = finishes("the second lock", second).await.unwrap().unwrap();
@@ -47,19 +47,14 @@ async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retrying_acquires_a_lock_once_the_server_comes_back() {
     for count in [1, 3, 5] {
-        let servers = Servers::start(count);
-        let redlock = servers.connected().await;
-        servers.iter().for_each(RedisServer::crash);
+        let (servers, redlock) = servers_and_client(count).await;
+        servers.crash();
         eventually("every server is down", async || up(&redlock) == 0).await;
         let refused = redlock.try_lock("console", LONG).await;
-        assert!(
-            matches!(refused, Err(LockError::NoQuorum { reachable: 0, .. })),
-            "{refused:?}"
-        );
+        assert_matches!(refused, Err(LockError::NoQuorum { reachable: 0, .. }));
 
-        let waiting = redlock.clone();
-        let lock = tokio::spawn(async move { waiting.lock("console", LONG).retry(patient()).await });
-        servers.iter().for_each(RedisServer::restart);
+        let lock = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
+        servers.restart();
 
         let lock = finishes("the lock", lock).await.unwrap().unwrap();
         assert!(servers.holding(&lock) > count / 2);
@@ -69,15 +64,15 @@ async fn retrying_acquires_a_lock_once_the_server_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn renewing_extends_the_ttl_on_the_server() {
     for count in [1, 3, 5] {
-        let servers = Servers::start(count);
-        let redlock = servers.connected().await;
+        let (servers, redlock) = servers_and_client(count).await;
         let lock = redlock.lock("console", Duration::from_secs(5)).await.unwrap();
         // A majority decides, so the others may be a little behind.
         let all_within = async |range: std::ops::RangeInclusive<i64>| {
-            eventually("every server has the ttl", async || {
-                servers.iter().all(|server| range.contains(&server.pttl("console")))
-            })
-            .await;
+            servers
+                .each("every server has the ttl", |server| {
+                    range.contains(&server.pttl("console"))
+                })
+                .await;
         };
         all_within(1..=5_000).await;
 
@@ -90,79 +85,52 @@ async fn renewing_extends_the_ttl_on_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_servers_lock_with_one_of_them_crashed() {
-    locks_without(3, 1).await;
-}
+async fn three_servers_lock_without_one_of_them_and_five_without_two() {
+    for (count, crashed) in [(3, 1), (5, 2)] {
+        let (servers, redlock) = servers_and_client(count).await;
+        servers[..crashed].crash();
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_servers_lock_with_two_of_them_crashed() {
-    locks_without(5, 2).await;
-}
+        let lock = redlock.lock("console", LONG).await.unwrap();
 
-async fn locks_without(count: usize, crashed: usize) {
-    let (servers, redlock) = servers_and_client(count).await;
-    servers[..crashed].iter().for_each(RedisServer::crash);
-
-    let lock = redlock.lock("console", LONG).await.unwrap();
-
-    let alive = &servers[crashed..];
-    eventually("every server that is left has the key", async || {
+        let alive = &servers[crashed..];
         alive
-            .iter()
-            .all(|server| server.get("console").as_deref() == Some(lock.value()))
-    })
-    .await;
-    redlock.unlock(&lock);
-    eventually("the key is gone", async || {
-        alive.iter().all(|server| server.keys().is_empty())
-    })
-    .await;
+            .each("every server that is left has the key", |server| {
+                server.get("console").as_deref() == Some(lock.value())
+            })
+            .await;
+        redlock.unlock(&lock);
+        alive.empty().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_servers_do_not_lock_with_two_of_them_crashed() {
-    does_not_lock_without(3, 2).await;
-}
+async fn three_servers_do_not_lock_without_two_of_them_nor_five_without_three() {
+    for (count, crashed) in [(3, 2), (5, 3)] {
+        let (servers, redlock) = servers_and_client(count).await;
+        servers[..crashed].crash();
+        eventually("they are down", async || up(&redlock) == count - crashed).await;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_servers_do_not_lock_with_three_of_them_crashed() {
-    does_not_lock_without(5, 3).await;
-}
+        let refused = redlock.lock("console", LONG).await;
 
-async fn does_not_lock_without(count: usize, crashed: usize) {
-    let (servers, redlock) = servers_and_client(count).await;
-    servers[..crashed].iter().for_each(RedisServer::crash);
-    eventually("they are down", async || up(&redlock) == count - crashed).await;
-
-    let refused = redlock.lock("console", LONG).await;
-
-    let Err(LockError::NoQuorum { reachable, failure, .. }) = refused else {
-        panic!("{refused:?}")
-    };
-    assert_eq!(
-        (reachable, failure.needed, failure.rounds),
-        (count - crashed, count / 2 + 1, 4)
-    );
-    let alive = &servers[crashed..];
-    eventually("no key is left behind", async || {
-        alive.iter().all(|server| server.keys().is_empty())
-    })
-    .await;
+        let Err(LockError::NoQuorum { reachable, failure, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        let expected = (count - crashed, count / 2 + 1, 4);
+        assert_eq!((reachable, failure.needed, failure.rounds), expected);
+        let alive = &servers[crashed..];
+        alive.empty().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_lock_is_refused_although_one_server_crashed() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    let (servers, redlock, _lock) = locked_on_three().await;
     servers[0].crash();
     eventually("it is down", async || up(&redlock) == 2).await;
 
     let refused = redlock.lock("console", LONG).await;
 
-    let Err(LockError::Held { owner, failure, .. }) = refused else {
-        panic!("{refused:?}")
-    };
+    let (owner, failure) = extract!(refused, Err(LockError::Held { owner, failure, .. }) => (owner, failure));
     assert!(
         failure.held() >= 1,
         "one of the two that are left settles it: {failure:?}"

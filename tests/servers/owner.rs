@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use multiredlock::Ownership;
 
 use crate::support::{
-    LONG, RedisServer, Servers, connect, eventually, finishes, ms, servers_and_client, unhurried, up,
+    LONG, RedisServer, Servers, Together, assert_matches, connect, eventually, extract, finishes, ms,
+    servers_and_client, unhurried, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,9 +21,7 @@ async fn a_majority_tells_who_holds_it_since_when_and_for_how_long() {
         if let Some(fault) = fault {
             fault(&servers[0]);
         }
-        let Ok(Ownership::Held(holder)) = redlock.owner("r").await else {
-            panic!("it is held");
-        };
+        let holder = extract!(redlock.owner("r").await, Ok(Ownership::Held(holder)) => holder);
         let owner = holder.owner.unwrap();
         assert_eq!(owner.id, "web-3");
         assert!(owner.since + ms(1) >= before && owner.since <= SystemTime::now());
@@ -39,11 +38,9 @@ async fn without_a_majority_of_one_mind_it_is_unclear() {
     for (server, value) in servers.iter().zip(["a_1_x", "b_2_y", "c_3_z"]) {
         server.command(&["SET", "r", value]);
     }
-    assert!(matches!(redlock.owner("r").await, Ok(Ownership::Unclear { .. })));
+    assert_matches!(redlock.owner("r").await, Ok(Ownership::Unclear { .. }));
     // One of the owners has a majority now, though what it says of itself is nothing we know.
-    for server in &servers[..2] {
-        server.command(&["SET", "r", "somebody"]);
-    }
+    servers[..2].command(&["SET", "r", "somebody"]);
     match redlock.owner("r").await {
         Ok(Ownership::Held(holder)) => assert_eq!((holder.owner, holder.remaining), (None, None)),
         other => panic!("{other:?}"),
@@ -69,22 +66,13 @@ async fn a_majority_is_enough_while_one_server_is_frozen_and_another_killed() {
 
     let owner = finishes("a look at what is free", redlock.owner("free")).await;
     assert_eq!(owner, Ok(Ownership::Free));
-    for server in &servers[2..] {
-        server.command(&["SET", "elsewhere", "1f0c9a", "PX", "60000"]);
-    }
+    servers[2..].command(&["SET", "elsewhere", "1f0c9a", "PX", "60000"]);
     let owner = finishes("a look at another library's", redlock.owner("elsewhere")).await;
-    assert!(
-        matches!(&owner, Ok(Ownership::Held(holder)) if holder.owner.is_none() && holder.remaining.is_some()),
-        "{owner:?}"
-    );
-    eventually("three hold it", async || {
-        servers[2..].iter().all(|server| server.get("held").is_some())
-    })
-    .await;
+    assert_matches!(&owner, Ok(Ownership::Held(holder)) if holder.owner.is_none() && holder.remaining.is_some());
+    servers[2..]
+        .each("three hold it", |server| server.get("held").is_some())
+        .await;
     let owner = finishes("a look at ours", redlock.owner("held")).await;
-    assert!(
-        matches!(&owner, Ok(Ownership::Held(holder)) if holder.owner.as_ref().is_some_and(|owner| owner.id == "web-3")),
-        "{owner:?}"
-    );
+    assert_matches!(&owner, Ok(Ownership::Held(holder)) if holder.owner.as_ref().is_some_and(|owner| owner.id == "web-3"));
     servers[1].thaw();
 }

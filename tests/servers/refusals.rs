@@ -7,15 +7,15 @@ use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 
 use crate::support::{
-    LONG, RedisServer, Reply, Servers, all_up, connect, eventually, finishes, quick, reason, servers_and_client,
+    LONG, RedisServer, Reply, Servers, Together, all_up, assert_matches, client, connect, eventually, extract,
+    finishes, is_down, lock_once, quick, servers_and_client,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_no_lock_refuses_and_stays() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[0].command(&["RPUSH", "console", "an item"]);
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    redlock.unlock(&lock);
+    lock_once(&redlock).await;
     eventually("only the list is left", async || {
         servers[0].keys() == ["console"] && servers[1..].iter().all(|server| server.keys().is_empty())
     })
@@ -28,10 +28,7 @@ async fn a_key_that_is_no_lock_refuses_and_stays() {
     for server in &servers[..2] {
         assert_eq!(server.command(&["LLEN", "console"]), Reply::Integer(1));
     }
-    eventually("the third server's grant is undone", async || {
-        servers[2].keys().is_empty()
-    })
-    .await;
+    servers[2..].empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,9 +49,9 @@ async fn a_server_that_cannot_write_to_its_disk_refuses_until_it_can() {
         .await;
     };
     saved("err").await;
-    assert!(matches!(server.command(&["PING"]), Reply::Error(words) if words.starts_with("MISCONF")));
+    assert_matches!(&server.command(&["PING"]), Reply::Error(words) if words.starts_with("MISCONF"));
 
-    let redlock = quick().servers([server.url()]).build().unwrap();
+    let redlock = client([server.url()]);
     all_up(&redlock).await;
     let [Refusal::Other(words)] = &refusals(redlock.lock("console", LONG).await)[..] else {
         panic!("the server refuses in its own words");
@@ -71,7 +68,7 @@ async fn a_server_that_cannot_write_to_its_disk_refuses_until_it_can() {
 async fn a_server_out_of_memory_refuses_and_still_unlocks() {
     let (servers, redlock) = servers_and_client(3).await;
     let held = redlock.lock("held", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&held) == 3).await;
+    servers.all_hold(&held).await;
 
     servers[0].command(&["CONFIG", "SET", "maxmemory", "1"]);
     let lock = redlock.lock("console", LONG).await.unwrap();
@@ -84,9 +81,7 @@ async fn a_server_out_of_memory_refuses_and_still_unlocks() {
     redlock.unlock(&held);
     redlock.unlock(&lock);
     servers.empty().await;
-    for server in &servers[..2] {
-        server.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    }
+    servers[..2].command(&["CONFIG", "SET", "maxmemory", "0"]);
     let again = redlock.lock("another", LONG).await.unwrap();
     eventually("every server grants again", async || servers.holding(&again) == 3).await;
 }
@@ -94,9 +89,7 @@ async fn a_server_out_of_memory_refuses_and_still_unlocks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_access_to_a_key_is_refused_and_other_keys_are_not() {
     let rules = "on >secret ~allowed* &* +@all";
-    let servers: Servers = (0..3)
-        .map(|_| RedisServer::builder().user("locker", rules).start())
-        .collect();
+    let servers = Servers::start_with(3, |server| server.user("locker", rules));
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
     let redlock = connect(quick().servers(urls)).await;
 
@@ -142,10 +135,7 @@ async fn a_server_that_becomes_a_replica_no_longer_grants() {
         .filter(|server| server.get("console").as_deref() == Some(lock.value()));
     assert_eq!(granted.count(), 2);
 
-    eventually("it is a replica", async || {
-        reason(&redlock, 0) == Some(DownReason::Replica)
-    })
-    .await;
+    is_down(&redlock, 0, |reason| *reason == DownReason::Replica).await;
     servers[0].command(&["REPLICAOF", "NO", "ONE"]);
     all_up(&redlock).await;
 }
@@ -192,9 +182,7 @@ async fn names_of_any_length_end_no_connection() {
 
 /// The reasons of the servers that refused; the lock must have failed for them.
 fn refusals<T: Debug>(outcome: Result<T, LockError>) -> Vec<Refusal> {
-    let Err(LockError::Refused { failure }) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let failure = extract!(outcome, Err(LockError::Refused { failure }) => failure);
     let refused = failure.votes.into_iter().filter_map(|vote| match vote.vote {
         Vote::Refused(refusal) => Some(refusal),
         _ => None,

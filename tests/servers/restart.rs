@@ -7,7 +7,9 @@ use std::time::UNIX_EPOCH;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-use crate::support::{RedisServer, Servers, all_up, connect, eventually, finishes, ms, reason};
+use crate::support::{
+    RedisServer, RedisServerBuilder, Servers, Together, all_up, connect, eventually, finishes, ms, reason,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_majority_forgets_by_restarts_is_not_granted_twice() {
@@ -48,19 +50,39 @@ async fn a_process_that_was_not_there_before_the_restart_waits_long_enough() {
     eventually("a second is nearly over", async || (700..720).contains(&ms_of_second())).await;
     let lock = redlock.lock("r", max_ttl).await.unwrap();
     eventually("it is", async || (800..820).contains(&ms_of_second())).await;
-    for server in &servers[..2] {
-        server.restart();
-    }
+    servers[..2].restart();
     eventually("the next began", async || ms_of_second() < 50).await;
     let other = builder().build().unwrap();
-    let waits = |server| matches!(reason(&other, server), Some(DownReason::Restarted { .. }));
-    eventually("they were just started", async || waits(0) && waits(1)).await;
+    both_wait("they were just started", &other).await;
     let mut second = other.try_lock("r", max_ttl).await;
     while second.is_err() {
         tokio::time::sleep(ms(5)).await;
         second = other.try_lock("r", max_ttl).await;
     }
     assert!(!lock.is_valid(), "two hold it");
+}
+
+/// Waits until the first two servers do not vote, since they were started a short time ago.
+async fn both_wait(description: &str, redlock: &Redlock) {
+    let waits = |server| matches!(reason(redlock, server), Some(DownReason::Restarted { .. }));
+    eventually(description, async || waits(0) && waits(1)).await;
+}
+
+/// Whether a server says so of its replication.
+fn says(server: &RedisServer, words: &str) -> bool {
+    server.command(&["INFO", "replication"]).text().contains(words)
+}
+
+/// Makes the first two servers replicas of a master, and waits until they have all that it has.
+async fn follow(servers: &Servers, master: &RedisServer) {
+    let (host, port) = (master.address().ip().to_string(), master.address().port().to_string());
+    servers[..2].command(&["REPLICAOF", &host, &port]);
+    let has_all = |server: &RedisServer| says(server, "master_link_status:up");
+    servers[..2].each("it has all that its master has", has_all).await;
+}
+
+fn empty_master() -> RedisServer {
+    RedisServer::builder().line("repl-diskless-sync-delay 0").start()
 }
 
 fn ms_of_second() -> u128 {
@@ -77,14 +99,9 @@ async fn what_a_replica_forgot_before_it_became_a_master_is_not_granted_twice() 
     all_up(&other).await;
     let lock = redlock.lock("r", max_ttl).await.unwrap();
 
-    let empty = RedisServer::builder().line("repl-diskless-sync-delay 0").start();
-    let (host, port) = (empty.address().ip().to_string(), empty.address().port().to_string());
+    let empty = empty_master();
+    follow(&servers, &empty).await;
     for server in &servers[..2] {
-        server.command(&["REPLICAOF", &host, &port]);
-    }
-    for server in &servers[..2] {
-        let says = |words: &str| server.command(&["INFO", "replication"]).text().contains(words);
-        eventually("it has all that its master has", async || says("master_link_status:up")).await;
         assert_eq!(server.get("r"), None, "its master had nothing");
     }
     for server in &servers[..2] {
@@ -93,8 +110,7 @@ async fn what_a_replica_forgot_before_it_became_a_master_is_not_granted_twice() 
     }
     let new = builder().build().unwrap();
     for (who, handle) in [("who knew them", &other), ("who is new", &new)] {
-        let waits = |server| matches!(reason(handle, server), Some(DownReason::Restarted { .. }));
-        eventually(who, async || waits(0) && waits(1)).await;
+        both_wait(who, handle).await;
         assert!(handle.try_lock("r", max_ttl).await.is_err(), "{who}");
     }
     drop(lock);
@@ -103,16 +119,9 @@ async fn what_a_replica_forgot_before_it_became_a_master_is_not_granted_twice() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_became_a_master_and_forgot_so_waits_for_a_process_that_is_new() {
     let max_ttl = ms(2_000);
-    let servers: Servers = (0..3)
-        .map(|_| RedisServer::builder().line("repl-backlog-ttl 1").start())
-        .collect();
-    let master = RedisServer::builder().line("repl-diskless-sync-delay 0").start();
-    let (host, port) = (master.address().ip().to_string(), master.address().port().to_string());
-    let says = |server: &RedisServer, words: &str| server.command(&["INFO", "replication"]).text().contains(words);
-    for server in &servers[..2] {
-        server.command(&["REPLICAOF", &host, &port]);
-        eventually("it follows its master", async || says(server, "master_link_status:up")).await;
-    }
+    let servers = Servers::start_with(3, |server| server.line("repl-backlog-ttl 1"));
+    let master = empty_master();
+    follow(&servers, &master).await;
     master.command(&["SET", "x", "y"]);
     for server in &servers[..2] {
         eventually("it has what its master has", async || server.get("x").is_some()).await;
@@ -126,14 +135,12 @@ async fn a_replica_that_became_a_master_and_forgot_so_waits_for_a_process_that_i
             "nothing tells that it was a replica"
         );
     }
-    eventually("all have been up for long enough", async || {
-        servers.iter().all(|server| uptime(server) > 3)
-    })
-    .await;
+    servers
+        .each("all have been up for long enough", |server| uptime(server) > 3)
+        .await;
     let new = servers.builder().restart_guard(max_ttl).build().unwrap();
     let mut events = new.events();
-    let waits = |server| matches!(reason(&new, server), Some(DownReason::Restarted { .. }));
-    eventually("they wait", async || waits(0) && waits(1)).await;
+    both_wait("they wait", &new).await;
     eventually("the third need not", async || reason(&new, 2).is_none()).await;
     // Its backlog would be given up before the guard's time is over.
     let expected = Warning::ShortHistory {
@@ -174,14 +181,9 @@ async fn promoted_without_a_write() {
     let servers: Servers = (0..3).map(|_| start()).collect();
     let builder = || servers.builder().restart_guard(max_ttl);
     all_up(&builder().build().unwrap()).await;
-    let master = RedisServer::builder().line("repl-diskless-sync-delay 0").start();
-    let (host, port) = (master.address().ip().to_string(), master.address().port().to_string());
-    let says = |server: &RedisServer, words: &str| server.command(&["INFO", "replication"]).text().contains(words);
-    for server in &servers[..2] {
-        server.command(&["REPLICAOF", &host, &port]);
-        eventually("it follows its master", async || says(server, "master_link_status:up")).await;
-        server.command(&["REPLICAOF", "NO", "ONE"]);
-    }
+    let master = empty_master();
+    follow(&servers, &master).await;
+    servers[..2].command(&["REPLICAOF", "NO", "ONE"]);
     let none = format!("master_replid2:{}", "0".repeat(40));
     for server in &servers[..2] {
         eventually("it gives up its history", async || {
@@ -196,8 +198,7 @@ async fn promoted_without_a_write() {
         ("it may not", builder().servers(servers.iter().map(url))),
     ] {
         let new = builder.build().unwrap();
-        let waits = |server| matches!(reason(&new, server), Some(DownReason::Restarted { .. }));
-        eventually(what, async || waits(0) && waits(1)).await;
+        both_wait(what, &new).await;
         assert!(new.try_lock("r", max_ttl).await.is_err(), "{what}");
     }
     // With this setting the history would have been kept for longer than the guard waits.
@@ -208,20 +209,13 @@ async fn promoted_without_a_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_is_trusted_at_once_if_it_has_a_replica_and_if_its_log_counts_writes() {
     let max_ttl = ms(2_000);
-    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let servers = Servers::start_with(3, RedisServerBuilder::keep_memory);
     let _replica = RedisServer::builder().replica_of(&servers[0]).start();
-    let has_replica = || {
-        servers[0]
-            .command(&["INFO", "replication"])
-            .text()
-            .contains("state=online")
-    };
-    eventually("it has a replica", async || has_replica()).await;
+    eventually("it has a replica", async || says(&servers[0], "state=online")).await;
     servers.command(&["SET", "a", "word"]);
-    eventually("all have been up for long enough", async || {
-        servers.iter().all(|server| uptime(server) > 3)
-    })
-    .await;
+    servers
+        .each("all have been up for long enough", |server| uptime(server) > 3)
+        .await;
     let builder = || servers.builder().restart_guard(max_ttl);
     all_up_without_waiting(&builder().build().unwrap()).await;
 }
@@ -252,11 +246,8 @@ async fn a_server_that_waits_renews_and_unlocks_what_it_kept() {
         .collect();
     let redlock = connect(servers.builder().restart_guard(max_ttl)).await;
     let guard = redlock.acquire("r", max_ttl).await.unwrap();
-    for server in &servers[..2] {
-        server.restart();
-    }
-    let waits = |server| matches!(reason(&redlock, server), Some(DownReason::Restarted { .. }));
-    eventually("both wait", async || waits(0) && waits(1)).await;
+    servers[..2].restart();
+    both_wait("both wait", &redlock).await;
     all_up(&redlock).await;
     assert_eq!(guard.loss(), None, "it was renewed meanwhile");
     guard.release().await.unwrap();

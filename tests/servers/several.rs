@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use multiredlock::{LockError, RenewError};
 use tokio::task::JoinSet;
 
-use crate::support::{LONG, RedisServer, Reply, Servers, connect, eventually, finishes, ms, quick, servers_and_client};
+use crate::support::{
+    LONG, Reply, Servers, Together, assert_matches, connect, eventually, finishes, ms, quick, servers_and_client,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_resources_are_locked_renewed_and_unlocked_together() {
     let (servers, redlock) = servers_and_client(3).await;
     let names: Vec<_> = (0..128).map(|i| format!("r{i}")).collect();
     let lock = redlock.lock(&names, LONG).await.unwrap();
-    eventually("every key is set", async || {
-        servers.iter().all(|server| server.keys().len() == 128)
-    })
-    .await;
+    servers
+        .each("it has all keys", |server| server.keys().len() == 128)
+        .await;
     let lock = redlock.renew(&lock, 2 * LONG).await.unwrap();
     assert!(servers[0].pttl("r127") > 100_000 || servers[1].pttl("r127") > 100_000);
-    let refused = redlock.try_lock("r64", LONG).await;
-    assert!(matches!(refused, Err(LockError::Held { .. })), "{refused:?}");
+    assert_matches!(redlock.try_lock("r64", LONG).await, Err(LockError::Held { .. }));
     assert_eq!(redlock.unlock(&lock).await.removed, 3);
     servers.empty().await;
 }
@@ -39,8 +39,7 @@ async fn nobody_ever_sees_a_part_of_them() {
     });
     let mut seen = 0;
     while !is_over.load(Ordering::SeqCst) {
-        let count = servers[0].command(&["EXISTS", "a", "b", "c"]);
-        assert!(matches!(count, Reply::Integer(0 | 3)), "{count:?}");
+        assert_matches!(servers[0].command(&["EXISTS", "a", "b", "c"]), Reply::Integer(0 | 3));
         seen += 1;
     }
     turns.await.unwrap();
@@ -92,34 +91,26 @@ async fn who_waits_for_one_of_them_is_served_when_all_are_unlocked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_set_if_one_of_them_is_no_lock() {
     let (servers, redlock) = servers_and_client(3).await;
-    for server in servers.iter() {
-        server.command(&["RPUSH", "b", "x"]);
-    }
+    servers.command(&["RPUSH", "b", "x"]);
     let refused = redlock.try_lock(["a", "b", "c"], LONG).await;
-    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    assert_matches!(refused, Err(LockError::Refused { .. }));
     assert!(servers.iter().all(|server| server.keys() == ["b"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_if_one_of_them_may_not_be_accessed() {
-    let servers: Servers = (0..3)
-        .map(|_| RedisServer::builder().user("locker", "on >secret ~a +@all").start())
-        .collect();
+    let servers = Servers::start_with(3, |server| server.user("locker", "on >secret ~a +@all"));
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
     let redlock = connect(quick().servers(urls)).await;
-    let refused = redlock.try_lock(["a", "b"], LONG).await;
-    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    assert_matches!(redlock.try_lock(["a", "b"], LONG).await, Err(LockError::Refused { .. }));
     servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_if_the_memory_is_full() {
     let (servers, redlock) = servers_and_client(3).await;
-    for server in servers.iter() {
-        server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    }
-    let refused = redlock.try_lock(["a", "b"], LONG).await;
-    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    servers.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_matches!(redlock.try_lock(["a", "b"], LONG).await, Err(LockError::Refused { .. }));
     servers.empty().await;
 }
 
@@ -138,21 +129,15 @@ async fn the_holder_that_stays_longest_says_when_to_come_back() {
 async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majority() {
     let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b"], LONG).await.unwrap();
-    eventually("every server has both", async || {
-        servers.iter().all(|server| server.keys().len() == 2)
-    })
-    .await;
+    servers.each("it has both", |server| server.keys().len() == 2).await;
     servers[0].command(&["DEL", "b"]);
     let lock = redlock.renew(&lock, LONG).await.unwrap();
     eventually("the key is back", async || {
         servers[0].get("b").as_deref() == Some(lock.value())
     })
     .await;
-    for server in &servers[1..] {
-        server.command(&["DEL", "a"]);
-    }
-    let lost = redlock.renew(&lock, LONG).await;
-    assert!(matches!(lost, Err(RenewError::Lost { .. })), "{lost:?}");
+    servers[1..].command(&["DEL", "a"]);
+    assert_matches!(redlock.renew(&lock, LONG).await, Err(RenewError::Lost { .. }));
     redlock.unlock(&lock).await;
     servers.empty().await;
 }
@@ -161,10 +146,7 @@ async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majo
 async fn an_unlock_removes_what_is_ours_although_one_of_them_is_no_lock_any_more() {
     let (servers, redlock) = servers_and_client(3).await;
     let lock = redlock.lock(["a", "b", "c"], LONG).await.unwrap();
-    eventually("every server has all of them", async || {
-        servers.iter().all(|server| server.keys().len() == 3)
-    })
-    .await;
+    servers.each("it has all", |server| server.keys().len() == 3).await;
     servers.command(&["DEL", "a"]);
     servers.command(&["RPUSH", "a", "an item"]);
     let unlocked = redlock.unlock(&lock).await;

@@ -1,6 +1,5 @@
 //! A client whose own thread did not run for a while, and servers that answered meanwhile.
 
-use std::future::IntoFuture;
 use std::thread;
 
 use multiredlock::{DownReason, Event, Ownership, Redlock, Server};
@@ -8,7 +7,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 
-use crate::support::{LONG, RedisServer, Servers, all_up, connect, eventually, ms, quick, reason};
+use crate::support::{LONG, RedisServer, Servers, Together, all_up, connect, is_down, ms, quick, reason};
 
 /// The settings of a client on these servers, trusted or not.
 fn settings(servers: &Servers, is_distrusted: bool) -> multiredlock::Builder {
@@ -48,10 +47,10 @@ async fn a_server_whose_answer_was_not_read_in_time_is_not_called_unresponsive()
         let redlock = connect(settings(&servers, is_distrusted)).await;
         let mut events = redlock.events();
         for _ in 0..3 {
-            servers.iter().for_each(RedisServer::freeze);
+            servers.freeze();
             // A heartbeat is on its way to each of them.
             sleep(ms(300)).await;
-            servers.iter().for_each(RedisServer::thaw);
+            servers.thaw();
             thread::sleep(ms(1_000));
         }
         assert_eq!(troubles(&mut events).await, [], "distrusted: {is_distrusted}");
@@ -64,7 +63,7 @@ async fn an_unlock_whose_answers_were_not_read_in_time_is_not_called_unknown() {
         let servers = Servers::start(3);
         let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
         let lock = redlock.lock("console", LONG).await.unwrap();
-        eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+        servers.all_hold(&lock).await;
         let unlocking = tokio::spawn(redlock.unlock(&lock));
         yield_now().await;
         thread::sleep(ms(700));
@@ -81,11 +80,8 @@ async fn a_look_whose_answers_were_not_read_in_time_is_not_called_unclear() {
         let looking = tokio::spawn(redlock.owner("console").into_future());
         yield_now().await;
         thread::sleep(ms(700));
-        assert_eq!(
-            looking.await.unwrap(),
-            Ok(Ownership::Free),
-            "distrusted: {is_distrusted}"
-        );
+        let expected = Ok(Ownership::Free);
+        assert_eq!(looking.await.unwrap(), expected, "distrusted: {is_distrusted}");
     }
 }
 
@@ -111,9 +107,6 @@ async fn a_server_that_is_frozen_is_down_soon_although_the_client_was_starved() 
     servers[0].freeze();
     sleep(ms(300)).await;
     thread::sleep(ms(1_000));
-    eventually("it is down", async || {
-        reason(&redlock, 0) == Some(DownReason::Unresponsive)
-    })
-    .await;
+    is_down(&redlock, 0, |reason| *reason == DownReason::Unresponsive).await;
     assert_eq!((reason(&redlock, 1), reason(&redlock, 2)), (None, None));
 }

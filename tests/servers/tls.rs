@@ -6,20 +6,26 @@ use multiredlock::{ConfigError, DownReason, Redlock, Server, Tls};
 
 use crate::access::works;
 use crate::support::{
-    Certificates, ClientCertificate, Door, FakeServer, Manner, RedisCluster, RedisServer, Turncoat, eventually, ms,
-    quick, reason,
+    Certificates, ClientCertificate, Door, FakeServer, Manner, RedisCluster, RedisServer, Turncoat, assert_matches,
+    client, eventually, is_down, ms, quick, reason,
 };
 
-fn connect(server: &RedisServer, tls: Tls) -> Redlock {
+pub(crate) fn connect(server: &RedisServer, tls: Tls) -> Redlock {
     let server = Server::parse(&server.url()).unwrap().tls(tls);
-    quick().servers([server]).build().unwrap()
+    client([server])
+}
+
+/// A server with certificates, or none if the program was built without TLS.
+pub(crate) fn start(certificates: &Certificates, clients: ClientCertificate) -> Option<RedisServer> {
+    RedisServer::builder()
+        .tls(certificates, clients)
+        .start_if_built_with_tls()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_authority_vouches_for_a_server() {
     let certificates = Certificates::new();
-    let builder = RedisServer::builder().tls(&certificates, ClientCertificate::Ignored);
-    let Some(server) = builder.start_if_built_with_tls() else {
+    let Some(server) = start(&certificates, ClientCertificate::Ignored) else {
         return;
     };
 
@@ -34,8 +40,7 @@ async fn a_private_authority_vouches_for_a_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_certificate_vouches_for_us() {
     let certificates = Certificates::new();
-    let builder = RedisServer::builder().tls(&certificates, ClientCertificate::Needed);
-    let Some(server) = builder.start_if_built_with_tls() else {
+    let Some(server) = start(&certificates, ClientCertificate::Needed) else {
         return;
     };
     let trusting = Tls::new().ca_pem(certificates.authority.as_str());
@@ -52,8 +57,7 @@ async fn a_client_certificate_vouches_for_us() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_we_do_not_know_vouches_for_nothing() {
     let certificates = Certificates::new();
-    let builder = RedisServer::builder().tls(&certificates, ClientCertificate::Ignored);
-    let Some(server) = builder.start_if_built_with_tls() else {
+    let Some(server) = start(&certificates, ClientCertificate::Ignored) else {
         return;
     };
 
@@ -71,8 +75,7 @@ async fn an_authority_we_do_not_know_vouches_for_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_for_another_name_is_refused() {
     let certificates = Certificates::new();
-    let builder = RedisServer::builder().tls(&certificates, ClientCertificate::Ignored);
-    let Some(server) = builder.start_if_built_with_tls() else {
+    let Some(server) = start(&certificates, ClientCertificate::Ignored) else {
         return;
     };
 
@@ -87,25 +90,16 @@ async fn a_certificate_for_another_name_is_refused() {
 async fn a_server_without_tls_is_not_spoken_to_in_plaintext() {
     let server = RedisServer::start();
     let encrypted = server.url().replacen("redis://", "rediss://", 1);
-    let redlock = quick().servers([encrypted]).build().unwrap();
-    eventually("it is down", async || {
-        reason(&redlock, 0).is_some_and(|reason| reason != DownReason::NotYet)
-    })
-    .await;
+    let redlock = client([encrypted]);
+    is_down(&redlock, 0, |reason| *reason != DownReason::NotYet).await;
     assert_eq!(server.calls("hello"), 0);
 }
 
-async fn is_refused(redlock: &Redlock, words: &str) {
+/// Waits until the handshake has failed, and checks the words.
+pub(crate) async fn is_refused(redlock: &Redlock, words: &str) {
     let is_known = |reason: &DownReason| !matches!(reason, DownReason::NotYet | DownReason::ConnectionLost);
-    eventually("the handshake fails", async || {
-        reason(redlock, 0).as_ref().is_some_and(is_known)
-    })
-    .await;
-    let told = reason(redlock, 0).unwrap();
-    assert!(
-        matches!(&told, DownReason::Tls(text) if text.as_str() == words),
-        "{told}"
-    );
+    let told = is_down(redlock, 0, is_known).await;
+    assert_matches!(&told, DownReason::Tls(text) if text.as_str() == words);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,8 +117,7 @@ async fn certificates_that_cannot_be_read_are_a_wrong_configuration() {
         Tls::new().ca_pem(authority).server_name("no name"),
     ] {
         let server = Server::new("localhost").tls(tls);
-        let error = quick().servers([server]).build().unwrap_err();
-        assert!(matches!(error, ConfigError::Tls { .. }), "{error}");
+        assert_matches!(quick().servers([server]).build(), Err(ConfigError::Tls { .. }));
     }
 }
 
@@ -163,16 +156,12 @@ async fn a_server_without_tls_is_told_as_such() {
 async fn a_server_with_tls_is_told_as_such_if_the_address_names_none() {
     let certificates = Certificates::new();
     for clients in [ClientCertificate::Ignored, ClientCertificate::Needed] {
-        let builder = RedisServer::builder().tls(&certificates, clients);
-        let Some(server) = builder.start_if_built_with_tls() else {
+        let Some(server) = start(&certificates, clients) else {
             return;
         };
         let plain = server.url().replacen("rediss://", "redis://", 1);
-        let redlock = quick().servers([plain]).build().unwrap();
-        eventually("it is found out", async || {
-            reason(&redlock, 0) == Some(DownReason::NeedsTls)
-        })
-        .await;
+        let redlock = client([plain]);
+        is_down(&redlock, 0, |reason| *reason == DownReason::NeedsTls).await;
     }
 }
 
@@ -180,11 +169,8 @@ async fn a_server_with_tls_is_told_as_such_if_the_address_names_none() {
 async fn any_other_listener_with_tls_is_told_as_such() {
     let turncoat = Turncoat::start(Door::Tls(Certificates::new())).await;
     let plain = format!("redis://{}", turncoat.address().address());
-    let redlock = quick().servers([plain]).build().unwrap();
-    eventually("it is found out", async || {
-        reason(&redlock, 0) == Some(DownReason::NeedsTls)
-    })
-    .await;
+    let redlock = client([plain]);
+    is_down(&redlock, 0, |reason| *reason == DownReason::NeedsTls).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

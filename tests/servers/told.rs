@@ -1,6 +1,5 @@
 //! Who waits is told, whatever happens to the servers in between, and where some of them tell nothing.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -9,7 +8,8 @@ use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, Server, ServerVote,
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{
-    LONG, RedisServer, Servers, answers, connect, eventually, finishes, ms, quick, soon, unhurried, up, watched,
+    LONG, RedisServer, RedisServerBuilder, Servers, Together, answers, connect, eventually, finishes, ms, quick,
+    servers_and_two, soon, unhurried_on, up, watched,
 };
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
@@ -20,15 +20,12 @@ fn waits(redlock: &Redlock, resource: &str) -> Waiter {
 
 /// Somebody else has the console until it is deleted.
 fn held_elsewhere(servers: &[RedisServer]) {
-    for server in servers {
-        server.command(&["SET", "console", "somebody else"]);
-    }
+    servers.command(&["SET", "console", "somebody else"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_handles_tell_each_other_turn_by_turn() {
-    let servers = Servers::start(3);
-    let (one, other) = (servers.connected().await, servers.connected().await);
+    let (servers, one, other) = servers_and_two().await;
     let mut held = one.acquire("console", LONG).await.unwrap();
     for handle in [&other, &one].into_iter().cycle().take(10) {
         let waiter = waits(handle, "console");
@@ -42,12 +39,11 @@ async fn two_handles_tell_each_other_turn_by_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_after_one_server_after_another_was_restarted_without_its_keys() {
-    let servers = Servers::start(3);
-    let (one, other) = (servers.connected().await, servers.connected().await);
+    let (servers, one, other) = servers_and_two().await;
     let held = one.acquire("console", LONG).await.unwrap();
     let waiter = waits(&other, "console");
     for server in servers.iter() {
-        eventually("every server has the key", async || servers.holding(&held.lock()) == 3).await;
+        servers.all_hold(&held.lock()).await;
         server.restart();
     }
     eventually("it is put back", async || servers.holding(&held.lock()) == 3).await;
@@ -59,14 +55,14 @@ async fn a_waiter_is_told_after_one_server_after_another_was_restarted_without_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_after_every_server_was_restarted_with_its_keys() {
-    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let servers = Servers::start_with(3, RedisServerBuilder::keep_memory);
     let (one, other) = (servers.connected().await, servers.connected().await);
     let held = one.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&held) == 3).await;
+    servers.all_hold(&held).await;
     let waiter = waits(&other, "console");
     watched(&servers, 1).await;
-    servers.iter().for_each(RedisServer::crash);
-    servers.iter().for_each(RedisServer::restart);
+    servers.crash();
+    servers.restart();
     watched(&servers, 1).await;
     answers(&one).await;
     one.unlock(&held);
@@ -98,8 +94,7 @@ async fn a_waiter_is_told_of_any_bytes_with_a_prefix_in_another_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_too_slow_to_be_asked_is_asked_to_tell_all_the_same() {
-    let servers = Servers::start(3);
-    let redlock = all_up_and_unhurried(&servers).await;
+    let (servers, redlock) = unhurried_on(3).await;
     held_elsewhere(&servers);
     servers[2].freeze();
     let others = with_all_commands_on_their_way(&redlock).await;
@@ -108,9 +103,7 @@ async fn a_server_that_was_too_slow_to_be_asked_is_asked_to_tell_all_the_same() 
     servers[2].thaw();
     soon("it is asked to tell", watched(&servers[2..], 1)).await;
 
-    for server in &servers[1..] {
-        server.command(&["DEL", "console"]);
-    }
+    servers[1..].command(&["DEL", "console"]);
 
     drop(soon("the lock", waiter).await.unwrap().unwrap());
     servers[0].command(&["DEL", "console"]);
@@ -122,8 +115,7 @@ async fn a_server_that_was_too_slow_to_be_asked_is_asked_to_tell_all_the_same() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() {
-    let servers = Servers::start(3);
-    let redlock = all_up_and_unhurried(&servers).await;
+    let (servers, redlock) = unhurried_on(3).await;
     servers[0].crash();
     eventually("it is down", async || up(&redlock) == 2).await;
     held_elsewhere(&servers[1..2]);
@@ -173,17 +165,11 @@ async fn two_handles_share_the_turns_while_a_minority_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_tells_nothing_is_made_up_for_when_another_goes_down() {
-    let servers = the_last_tells_nothing();
-    let redlock = servers.connected().await;
-    held_elsewhere(&servers);
-    let waiter = waits(&redlock, "console");
-    watched(&servers[..2], 1).await;
+    let (servers, redlock, waiter) = waiter_of_two_that_tell().await;
 
     servers[0].crash();
     eventually("it is down", async || up(&redlock) == 2).await;
-    for server in &servers[1..] {
-        server.command(&["DEL", "console"]);
-    }
+    servers[1..].command(&["DEL", "console"]);
 
     drop(soon("the lock", waiter).await.unwrap().unwrap());
     servers[0].restart();
@@ -192,20 +178,14 @@ async fn a_server_that_tells_nothing_is_made_up_for_when_another_goes_down() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_down_does_not_count_among_those_that_tell() {
-    let servers = the_last_tells_nothing();
-    let redlock = servers.connected().await;
-    held_elsewhere(&servers);
-    let waiter = waits(&redlock, "console");
-    watched(&servers[..2], 1).await;
+    let (servers, redlock, waiter) = waiter_of_two_that_tell().await;
     servers[0].crash();
     eventually("it is down", async || up(&redlock) == 2).await;
     let asked = servers[1].calls("get");
     servers[1].command(&["SET", "console", "somebody else"]);
     eventually("the waiter asked again", async || servers[1].calls("get") > asked).await;
 
-    for server in &servers[1..] {
-        server.command(&["DEL", "console"]);
-    }
+    servers[1..].command(&["DEL", "console"]);
 
     drop(soon("the lock", waiter).await.unwrap().unwrap());
     servers[0].restart();
@@ -254,12 +234,6 @@ async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     servers.empty().await;
 }
 
-/// A handle that has reached every server, and then learns only from answers and broken connections.
-async fn all_up_and_unhurried(servers: &Servers) -> Redlock {
-    let redlock = unhurried().servers(servers.iter().map(RedisServer::url));
-    connect(redlock).await
-}
-
 /// So many commands are never unanswered: to a server that is frozen nothing more is sent.
 async fn with_all_commands_on_their_way(redlock: &Redlock) -> Vec<Lock> {
     let mut locks = Vec::new();
@@ -269,11 +243,17 @@ async fn with_all_commands_on_their_way(redlock: &Redlock) -> Vec<Lock> {
     locks
 }
 
-fn the_last_tells_nothing() -> Servers {
+/// Three servers, the last of which tells nothing, and a waiter for the console that somebody else has.
+async fn waiter_of_two_that_tell() -> (Servers, Redlock, Waiter) {
     let without_hello = RedisServer::builder().line("rename-command HELLO \"\"").start();
-    [RedisServer::start(), RedisServer::start(), without_hello]
+    let servers: Servers = [RedisServer::start(), RedisServer::start(), without_hello]
         .into_iter()
-        .collect()
+        .collect();
+    let redlock = servers.connected().await;
+    held_elsewhere(&servers);
+    let waiter = waits(&redlock, "console");
+    watched(&servers[..2], 1).await;
+    (servers, redlock, waiter)
 }
 
 #[tokio::test(flavor = "multi_thread")]

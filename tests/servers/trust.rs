@@ -1,9 +1,10 @@
 //! Whose certificates are accepted, beside those that an authority signed for the name of the server.
 
-use multiredlock::{DownReason, Redlock, Server, Tls};
+use multiredlock::Tls;
 
 use crate::access::works;
-use crate::support::{Certificates, ClientCertificate, RedisServer, eventually, quick, reason};
+use crate::support::{Certificates, ClientCertificate, RedisServer};
+use crate::tls::{self, connect};
 
 /// A certificate of X.509 version 1, for `localhost` by its common name, until the year 2126.
 const VERSION_1: &str = "\
@@ -32,27 +33,11 @@ const AUTHORITY: &str =
 const STRANGER: &str = "the server's certificate is signed by no authority that is trusted here";
 
 fn start(certificates: &Certificates) -> Option<RedisServer> {
-    let builder = RedisServer::builder().tls(certificates, ClientCertificate::Ignored);
-    builder.start_if_built_with_tls()
-}
-
-fn connect(server: &RedisServer, tls: Tls) -> Redlock {
-    let server = Server::parse(&server.url()).unwrap().tls(tls);
-    quick().servers([server]).build().unwrap()
+    tls::start(certificates, ClientCertificate::Ignored)
 }
 
 async fn is_refused(server: &RedisServer, tls: Tls, words: &str) {
-    let redlock = connect(server, tls);
-    let is_known = |reason: &DownReason| !matches!(reason, DownReason::NotYet | DownReason::ConnectionLost);
-    eventually("it is known", async || {
-        reason(&redlock, 0).as_ref().is_some_and(is_known)
-    })
-    .await;
-    let told = reason(&redlock, 0).unwrap();
-    assert!(
-        matches!(&told, DownReason::Tls(text) if text.as_str() == words),
-        "{told}"
-    );
+    tls::is_refused(&connect(server, tls), words).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

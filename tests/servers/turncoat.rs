@@ -5,58 +5,30 @@
 use multiredlock::{DownReason, Server};
 
 #[cfg(feature = "tls")]
-use crate::support::Certificates;
-use crate::support::{
-    Door, FakeServer, LONG, Malice, Manner, Scene, Servers, Then, alone, eventually, finishes, quick, reason,
-};
+use crate::support::{Certificates, client, is_down};
+use crate::support::{Door, FakeServer, LONG, Malice, Manner, Scene, Servers, Then, alone, finishes};
+
+/// Whether a reason is one that is expected.
+type Expected = fn(&DownReason) -> bool;
 
 const INVALIDATION: &[u8] = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$7\r\nconsole\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_place_of_a_grant() {
+async fn garbage_half_a_reply_a_reset_or_a_drip_in_place_of_a_grant() {
     alone(async || {
-        let malice = Malice::new(b"\xff\x00garbage\r\n", Then::Silence);
-        withstands(malice, |reason| matches!(reason, DownReason::NotRedis(_))).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn half_a_reply_and_silence() {
-    alone(async || {
-        let malice = Malice::new(b"$100\r\nhalf", Then::Silence);
-        withstands(malice, |reason| *reason == DownReason::Unresponsive).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn half_a_reply_and_a_lost_connection() {
-    alone(async || {
-        let malice = Malice::new(b"$100\r\nhalf", Then::HangsUp);
-        withstands(malice, |reason| *reason == DownReason::ConnectionLost).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_reset() {
-    alone(async || {
-        let malice = Malice::new(b"", Then::Resets);
-        withstands(malice, |reason| *reason == DownReason::ConnectionLost).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reply_that_drips() {
-    alone(async || {
-        let malice = Malice::new(b"+", Then::Drips(b'x'));
-        let expected = |reason: &DownReason| {
+        let cases: [(&[u8], Then, Expected); 5] = [
+            (b"\xff\x00garbage\r\n", Then::Silence, is_not_redis),
+            (b"$100\r\nhalf", Then::Silence, is_unresponsive),
+            (b"$100\r\nhalf", Then::HangsUp, is_lost),
+            (b"", Then::Resets, is_lost),
             // The bound on a line may be reached first.
-            *reason == DownReason::Unresponsive || matches!(reason, DownReason::Excessive(_))
-        };
-        withstands(malice, expected).await;
+            (b"+", Then::Drips(b'x'), |reason| {
+                is_unresponsive(reason) || is_excessive(reason)
+            }),
+        ];
+        for (words, then, expected) in cases {
+            withstands(Malice::new(words, then), expected).await;
+        }
     })
     .await;
 }
@@ -90,64 +62,31 @@ async fn replies_of_the_wrong_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replies_that_nobody_asked_for() {
+async fn replies_and_changes_of_keys_that_nobody_asked_for_without_end() {
     alone(async || {
-        let malice = Malice::new(b"", Then::Repeats(b"+OK\r\n".into()));
-        withstands(malice, |reason| *reason == DownReason::Unresponsive).await;
+        for words in [b"+OK\r\n", INVALIDATION] {
+            withstands(Malice::new(b"", Then::Repeats(words.into())), is_unresponsive).await;
+        }
     })
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_of_keys_without_end() {
-    alone(async || {
-        let malice = Malice::new(b"", Then::Repeats(INVALIDATION.into()));
-        withstands(malice, |reason| *reason == DownReason::Unresponsive).await;
-    })
-    .await;
-}
+/// How texts, lists, lines and maps begin that never end, and how they go on.
+const ENDLESS: [(&[u8], &[u8]); 5] = [
+    (b"", b"*1\r\n"),
+    (b"$9223372036854775807\r\n", b"x"),
+    (b"*9223372036854775807\r\n", b":1\r\n"),
+    (b"", b"+"),
+    (b"", b"%2\r\n$1\r\na\r\n"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_in_lists_without_end() {
+async fn texts_lists_lines_and_maps_without_end() {
     alone(async || {
-        let malice = Malice::new(b"", Then::Repeats(b"*1\r\n".into()));
-        distrusted(malice, Door::Tcp, is_excessive).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_text_without_end() {
-    alone(async || {
-        let malice = Malice::new(b"$9223372036854775807\r\n", Then::Repeats(b"x".into()));
-        distrusted(malice, Door::Tcp, is_excessive).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_list_without_end() {
-    alone(async || {
-        let malice = Malice::new(b"*9223372036854775807\r\n", Then::Repeats(b":1\r\n".into()));
-        distrusted(malice, Door::Tcp, is_excessive).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_line_without_end() {
-    alone(async || {
-        let malice = Malice::new(b"", Then::Repeats(b"+".into()));
-        distrusted(malice, Door::Tcp, is_excessive).await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_map_within_a_text_within_a_map_without_end() {
-    alone(async || {
-        let malice = Malice::new(b"", Then::Repeats(b"%2\r\n$1\r\na\r\n".into()));
-        distrusted(malice, Door::Tcp, is_excessive).await;
+        for (start, then) in ENDLESS {
+            let malice = Malice::new(start, Then::Repeats(then.into()));
+            distrusted(malice, Door::Tcp, is_excessive).await;
+        }
     })
     .await;
 }
@@ -157,7 +96,7 @@ async fn streams_without_end() {
     alone(async || {
         for start in [&b"*?\r\n"[..], b"*-1\r\n", b"$?\r\n", b"%?\r\n"] {
             let malice = Malice::new(start, Then::Repeats(b":1\r\n".into()));
-            distrusted(malice, Door::Tcp, |reason| matches!(reason, DownReason::NotRedis(_))).await;
+            distrusted(malice, Door::Tcp, is_not_redis).await;
         }
     })
     .await;
@@ -180,33 +119,27 @@ async fn changes_of_keys_just_within_the_bounds() {
         let names = [&b"$55\r\n"[..], &[b'x'; 55], b"\r\n"].concat().repeat(1000);
         let change = [&b">2\r\n$10\r\ninvalidate\r\n*1000\r\n"[..], &names].concat();
         let malice = Malice::new(b"", Then::Repeats(change));
-        distrusted(malice, Door::Tcp, |reason| *reason == DownReason::Unresponsive).await;
+        distrusted(malice, Door::Tcp, is_unresponsive).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_honest_server_never_sends_through_a_unix_socket() {
-    alone(async || {
-        let malice = Malice::new(b"", Then::Repeats(b"*1\r\n".into()));
-        distrusted(malice, Door::Unix, is_excessive).await;
-        let malice = Malice::new(b"$9223372036854775807\r\n", Then::Repeats(b"x".into()));
-        distrusted(malice, Door::Unix, is_excessive).await;
-    })
-    .await;
+    alone(async || never_sent_through(|| Door::Unix).await).await;
 }
 
 #[cfg(feature = "tls")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_honest_server_never_sends_through_tls() {
-    alone(async || {
-        let door = || Door::Tls(Certificates::new());
-        let malice = Malice::new(b"", Then::Repeats(b"*1\r\n".into()));
+    alone(async || never_sent_through(|| Door::Tls(Certificates::new())).await).await;
+}
+
+async fn never_sent_through(door: fn() -> Door) {
+    for (start, then) in &ENDLESS[..2] {
+        let malice = Malice::new(*start, Then::Repeats((*then).into()));
         distrusted(malice, door(), is_excessive).await;
-        let malice = Malice::new(b"$9223372036854775807\r\n", Then::Repeats(b"x".into()));
-        distrusted(malice, door(), is_excessive).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,15 +149,24 @@ async fn lists_in_lists_in_place_of_a_handshake() {
         let (honest, fake) = (Servers::start(2), FakeServer::start(Manner::Pongs(nested)).await);
         let addresses = honest.iter().map(|server| Server::parse(&server.url()).unwrap());
         let fake = Server::parse(&fake.url()).unwrap().distrusted();
-        let redlock = quick().servers(addresses.chain([fake])).build().unwrap();
-        eventually("it is found out", async || {
-            reason(&redlock, 2).is_some_and(|reason| is_excessive(&reason))
-        })
-        .await;
+        let redlock = client(addresses.chain([fake]));
+        is_down(&redlock, 2, is_excessive).await;
         let lock = finishes("the lock", redlock.lock("console", LONG)).await.unwrap();
         redlock.unlock(&lock);
     })
     .await;
+}
+
+fn is_not_redis(reason: &DownReason) -> bool {
+    matches!(reason, DownReason::NotRedis(_))
+}
+
+fn is_unresponsive(reason: &DownReason) -> bool {
+    *reason == DownReason::Unresponsive
+}
+
+fn is_lost(reason: &DownReason) -> bool {
+    *reason == DownReason::ConnectionLost
 }
 
 fn is_excessive(reason: &DownReason) -> bool {
@@ -232,13 +174,13 @@ fn is_excessive(reason: &DownReason) -> bool {
 }
 
 /// Tries it on a server that is trusted and on one that is not.
-async fn withstands(malice: Malice, expected: fn(&DownReason) -> bool) {
+async fn withstands(malice: Malice, expected: Expected) {
     let trusted = Scene::set(Door::Tcp, |server| server).await;
     trusted.withstands(malice.clone(), expected).await;
     distrusted(malice, Door::Tcp, expected).await;
 }
 
-async fn distrusted(malice: Malice, door: Door, expected: fn(&DownReason) -> bool) {
+async fn distrusted(malice: Malice, door: Door, expected: Expected) {
     let scene = Scene::set(door, Server::distrusted).await;
     scene.withstands(malice, expected).await;
 }

@@ -8,7 +8,7 @@ use multiredlock::{LockError, Redlock, Retry};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::support::{LONG, Servers, ms};
+use crate::support::{LONG, Servers, Together, ms, servers_and_two};
 
 /// Takes the resource again as soon as it has given it back, by guards or by plain locks, until it is over.
 fn take_turns(redlock: &Redlock, guards: bool, hold: Duration, is_over: &Arc<AtomicBool>) -> JoinHandle<()> {
@@ -37,8 +37,7 @@ fn take_turns(redlock: &Redlock, guards: bool, hold: Duration, is_over: &Arc<Ato
 async fn one_that_locks_again_at_once_leaves_turns_to_another_client() {
     for guards in [true, false] {
         for hold in [0, 1, 20] {
-            let servers = Servers::start(3);
-            let (greedy, other) = (servers.connected().await, servers.connected().await);
+            let (servers, greedy, other) = servers_and_two().await;
             let is_over = Arc::default();
             let task = take_turns(&greedy, guards, ms(hold), &is_over);
             for turn in 0..10 {

@@ -1,15 +1,15 @@
 //! Every key that a server granted ends in a lock or in an unlock, whatever happens on the way.
 
-use std::future::{Future, IntoFuture, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use multiredlock::{DownReason, Lock, LockError, Redlock};
+use multiredlock::{DownReason, Lock, LockError};
 
 use crate::support::{
-    LONG, RedisServer, Reply, Servers, all_up, connect, eventually, finishes, ms, patient, reason, servers_and_client,
-    unhurried, up,
+    LONG, RedisServerBuilder, Reply, Servers, Together, all_up, assert_matches, eventually, finishes, lock_and_unlock,
+    locked_on_three, ms, patient, reason, servers_and_client, unhurried_on, up,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,14 +44,12 @@ async fn a_lock_dropped_after_any_time_leaves_no_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_dropped_while_it_retries_leaves_no_key_on_the_servers_that_granted_it() {
     let (servers, redlock) = servers_and_client(3).await;
-    for server in &servers[..2] {
-        server.command(&["SET", "console", "somebody else", "PX", "60000"]);
-    }
+    servers[..2].command(&["SET", "console", "somebody else", "PX", "60000"]);
     for polls in 0..30 {
         let dropped = drop_after(polls, redlock.lock("console", LONG).retry(patient()).into_future()).await;
         assert!(dropped.is_none(), "{dropped:?}");
     }
-    eventually("the third server has no key", async || servers[2].keys().is_empty()).await;
+    servers[2..].empty().await;
     for server in &servers[..2] {
         assert_eq!(server.get("console").as_deref(), Some("somebody else"));
     }
@@ -59,58 +57,52 @@ async fn a_lock_dropped_while_it_retries_leaves_no_key_on_the_servers_that_grant
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_dropped_while_its_servers_are_frozen_is_undone_when_they_thaw() {
-    let servers = Servers::start(3);
-    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
-    servers.iter().for_each(RedisServer::freeze);
+    let (servers, redlock) = unhurried_on(3).await;
+    servers.freeze();
 
     let request = redlock.lock("console", LONG).into_future();
     let dropped = tokio::time::timeout(ms(100), request).await;
     assert!(dropped.is_err(), "nobody can have answered: {dropped:?}");
 
-    servers.iter().for_each(RedisServer::thaw);
+    servers.thaw();
     lands_and_is_undone(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_lands_after_its_round_is_undone() {
-    let servers = Servers::start(3);
-    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
-    servers[1..].iter().for_each(RedisServer::freeze);
+    let (servers, redlock) = unhurried_on(3).await;
+    servers[1..].freeze();
 
     let refused = finishes("the round", redlock.try_lock("console", LONG).round_timeout(ms(100))).await;
-    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
+    assert_matches!(refused, Err(LockError::NoQuorum { .. }));
 
-    servers[1..].iter().for_each(RedisServer::thaw);
+    servers[1..].thaw();
     lands_and_is_undone(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_lands_after_its_connection_was_given_up_is_undone_over_the_next() {
     let (servers, redlock) = servers_and_client(3).await;
-    servers[1..].iter().for_each(RedisServer::freeze);
+    servers[1..].freeze();
 
     let refused = finishes("the round", redlock.try_lock("console", LONG).round_timeout(ms(100))).await;
-    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
+    assert_matches!(refused, Err(LockError::NoQuorum { .. }));
     eventually("the frozen servers are given up", async || up(&redlock) == 1).await;
     assert_eq!(reason(&redlock, 1), Some(DownReason::Unresponsive));
 
-    servers[1..].iter().for_each(RedisServer::thaw);
+    servers[1..].thaw();
     lands_and_is_undone(&servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_a_paused_server_holds_back_is_undone_when_it_goes_on() {
     let (servers, redlock) = servers_and_client(3).await;
-    for server in &servers[1..] {
-        server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
-    }
+    servers[1..].command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
 
     let refused = finishes("the round", redlock.try_lock("console", LONG).round_timeout(ms(100))).await;
-    assert!(matches!(refused, Err(LockError::NoQuorum { .. })), "{refused:?}");
+    assert_matches!(refused, Err(LockError::NoQuorum { .. }));
 
-    for server in &servers[1..] {
-        server.command(&["CLIENT", "UNPAUSE"]);
-    }
+    servers[1..].command(&["CLIENT", "UNPAUSE"]);
     all_up(&redlock).await;
     servers.empty().await;
     let lock = redlock.lock("console", LONG).await.unwrap();
@@ -119,18 +111,15 @@ async fn a_set_that_a_paused_server_holds_back_is_undone_when_it_goes_on() {
 
 /// What was sent to a frozen server is carried out when it thaws; only then can it be seen to be undone.
 async fn lands_and_is_undone(servers: &Servers) {
-    eventually("the lock was set on each server", async || {
-        servers.iter().all(|server| server.calls("set") > 0)
-    })
-    .await;
+    servers
+        .each("the lock was set on each server", |server| server.calls("set") > 0)
+        .await;
     servers.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_reaches_a_server_that_was_frozen_when_it_was_sent() {
-    let (servers, redlock) = servers_and_client(3).await;
-    let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    let (servers, redlock, lock) = locked_on_three().await;
     servers[2].freeze();
     eventually("it is down", async || up(&redlock) == 2).await;
 
@@ -142,20 +131,17 @@ async fn an_unlock_reaches_a_server_that_was_frozen_when_it_was_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_reaches_a_server_that_was_down_when_it_was_sent() {
-    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let servers = Servers::start_with(3, RedisServerBuilder::keep_memory);
     let redlock = servers.connected().await;
     let lock = redlock.lock("console", LONG).await.unwrap();
-    eventually("every server has the key", async || servers.holding(&lock) == 3).await;
+    servers.all_hold(&lock).await;
     servers[2].crash();
     eventually("it is down", async || up(&redlock) == 2).await;
 
     redlock.unlock(&lock);
     servers[2].restart();
 
-    eventually("no key came back from the disk for good", async || {
-        servers[2].keys().is_empty()
-    })
-    .await;
+    servers[2..].empty().await;
     servers.empty().await;
 }
 
@@ -181,7 +167,7 @@ async fn a_round_sends_nothing_to_a_server_that_is_down_not_even_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_in_the_middle_of_many_locks_leaves_no_key() {
-    let servers: Servers = (0..3).map(|_| RedisServer::builder().keep_memory().start()).collect();
+    let servers = Servers::start_with(3, RedisServerBuilder::keep_memory);
     let redlock = servers.connected().await;
     let tasks: Vec<_> = (0..16)
         .map(|task| tokio::spawn(lock_and_unlock(redlock.clone(), task)))
@@ -200,16 +186,6 @@ async fn a_crash_in_the_middle_of_many_locks_leaves_no_key() {
     servers.empty().await;
 }
 
-async fn lock_and_unlock(redlock: Redlock, task: usize) {
-    loop {
-        if let Ok(lock) = redlock.lock(format!("resource {task}"), LONG).await {
-            redlock.unlock(&lock);
-        } else {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlock_that_is_too_late_to_matter_removes_nobody_elses_key() {
     let (servers, redlock) = servers_and_client(3).await;
@@ -221,10 +197,8 @@ async fn an_unlock_that_is_too_late_to_matter_removes_nobody_elses_key() {
     servers.empty().await;
 
     for server in servers.iter() {
-        assert_eq!(
-            server.command(&["SET", "console", "somebody else"]),
-            Reply::Text("OK".to_owned())
-        );
+        let expected = Reply::Text("OK".to_owned());
+        assert_eq!(server.command(&["SET", "console", "somebody else"]), expected);
     }
     let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
     assert_eq!((unlocked.removed, unlocked.not_ours), (0, 3));

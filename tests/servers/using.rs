@@ -5,14 +5,14 @@ use std::thread;
 use multiredlock::{Loss, UsingError};
 use tokio::sync::oneshot;
 
-use crate::support::{LONG, Servers, connect, eventually, finishes, ms, servers_and_client};
+use crate::support::{LONG, Servers, Together, assert_matches, connect, finishes, ms, servers_and_client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_is_done_under_the_lock_and_what_it_returns_comes_back() {
     let (servers, redlock) = servers_and_client(3).await;
     let result = redlock
         .using("r", LONG, async |guard| {
-            eventually("every server has it", async || servers.holding(&guard.lock()) == 3).await;
+            servers.all_hold(&guard.lock()).await;
             Err::<(), _>("mine")
         })
         .await;
@@ -34,15 +34,10 @@ async fn work_is_stopped_when_the_key_is_deleted_by_hand() {
     });
     has_begun.await.unwrap();
     // The guard looks at its servers before they can tell it anything.
-    eventually("it looked", async || {
-        servers.iter().all(|server| server.calls("get") > 0)
-    })
-    .await;
-    for server in servers.iter() {
-        server.command(&["DEL", "r"]);
-    }
+    servers.each("it looked", |server| server.calls("get") > 0).await;
+    servers.command(&["DEL", "r"]);
     let result = finishes("the work", work).await.unwrap();
-    assert!(matches!(result, Err(UsingError::Lost(Loss::Gone { .. }))), "{result:?}");
+    assert_matches!(result, Err(UsingError::Lost(Loss::Gone { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,10 +53,7 @@ async fn a_thread_sees_that_its_servers_were_killed() {
             }
         })
         .await;
-    assert!(
-        matches!(result, Err(UsingError::Lost(Loss::Expired { .. }))),
-        "{result:?}"
-    );
+    assert_matches!(&result, Err(UsingError::Lost(Loss::Expired { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,18 @@
 //! Waiting in line, and what wakes those who wait.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use multiredlock::{Guard, LockError, Redlock};
+use multiredlock::{Guard, Lock, LockError, Redlock};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::support::{
-    self, LONG, RedisServer, Servers, all_up, answers, connect, eventually, finishes, ms, quick, up, watched,
+    self, LONG, RedisServer, Servers, Together, all_up, answers, assert_matches, client, connect, eventually, finishes,
+    ms, quick, servers_and_two, up, watched,
 };
 
 type Waiter = JoinHandle<Result<Guard, LockError>>;
@@ -23,14 +23,21 @@ fn waits(redlock: &Redlock) -> Waiter {
 
 /// Lets another handle wait for `r`, and returns once it is going to be told by every server.
 async fn waiter(redlock: &Redlock, servers: &[RedisServer]) -> Waiter {
-    eventually("every server has the key", async || {
-        servers.iter().all(|server| server.get("r").is_some())
-    })
-    .await;
+    servers
+        .each("every server has the key", |server| server.get("r").is_some())
+        .await;
     let waiting = waits(redlock);
     watched(servers, 1).await;
     assert!(!waiting.is_finished());
     waiting
+}
+
+/// A client's lock on `r`, and another client's waiter for it, which every server is going to tell.
+async fn lock_and_waiter(ttl: Duration) -> (Servers, Redlock, Lock, Waiter) {
+    let (servers, holder, other) = servers_and_two().await;
+    let lock = holder.lock("r", ttl).await.unwrap();
+    let waiting = waiter(&other, &servers).await;
+    (servers, holder, lock, waiting)
 }
 
 /// How often the server ran a GET, which each refusal does.
@@ -45,10 +52,7 @@ async fn soon(waiting: Waiter) -> Guard {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_of_an_unlock() {
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
-    let lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, &servers).await;
+    let (servers, holder, lock, waiting) = lock_and_waiter(LONG).await;
     holder.unlock(&lock);
     let guard = soon(waiting).await;
     assert!(servers.holding(&guard.lock()) >= 2);
@@ -58,22 +62,14 @@ async fn a_waiter_is_told_of_an_unlock() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_of_a_key_that_is_deleted_by_hand_on_a_majority() {
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
-    let _lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, &servers).await;
-    for server in &servers[1..] {
-        server.command(&["DEL", "r"]);
-    }
+    let (servers, _holder, _lock, waiting) = lock_and_waiter(LONG).await;
+    servers[1..].command(&["DEL", "r"]);
     let _guard = soon(waiting).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_gets_what_its_holder_let_expire() {
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
-    let _lock = holder.lock("r", ms(1_500)).await.unwrap();
-    let waiting = waiter(&other, &servers).await;
+    let (_servers, _holder, _lock, waiting) = lock_and_waiter(ms(1_500)).await;
     let _guard = soon(waiting).await;
 }
 
@@ -86,19 +82,14 @@ async fn a_waiter_is_told_of_keys_that_were_set_by_hand() {
         server.command(&["SET", "r", "by hand"]);
     }
     let waiting = waiter(&other, &servers).await;
-    for server in servers.iter() {
-        server.command(&["DEL", "r"]);
-    }
+    servers.command(&["DEL", "r"]);
     let _guard = soon(waiting).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_told_although_a_server_was_killed_or_frozen_meanwhile() {
     for fault in [RedisServer::crash, RedisServer::freeze] {
-        let servers = Servers::start(3);
-        let (holder, other) = (servers.connected().await, servers.connected().await);
-        let lock = holder.lock("r", LONG).await.unwrap();
-        let waiting = waiter(&other, &servers).await;
+        let (servers, holder, lock, waiting) = lock_and_waiter(LONG).await;
         fault(&servers[2]);
         holder.unlock(&lock);
         let _guard = soon(waiting).await;
@@ -107,10 +98,7 @@ async fn a_waiter_is_told_although_a_server_was_killed_or_frozen_meanwhile() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_gets_the_resource_when_servers_come_back_without_it() {
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
-    let _lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, &servers).await;
+    let (servers, _holder, _lock, waiting) = lock_and_waiter(LONG).await;
     servers[0].restart();
     servers[1].restart();
     let _guard = soon(waiting).await;
@@ -130,12 +118,9 @@ async fn a_waiter_waits_for_a_majority_to_be_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_subscribes_again_on_a_new_connection() {
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
-    let lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, &servers).await;
+    let (servers, holder, lock, waiting) = lock_and_waiter(LONG).await;
     let before: Vec<_> = servers.iter().map(asked).collect();
-    servers.iter().for_each(RedisServer::kill_clients);
+    servers.kill_clients();
     eventually("it subscribed again, to a majority at least", async || {
         let has_asked = |(server, before): &(&RedisServer, u64)| asked(server) > *before;
         servers.iter().all(|server| server.listeners() == 1)
@@ -149,13 +134,8 @@ async fn a_waiter_subscribes_again_on_a_new_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flush_that_no_message_tells_of_is_noticed_by_the_poll() {
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
-    let _lock = holder.lock("r", LONG).await.unwrap();
-    let waiting = waiter(&other, &servers).await;
-    for server in servers.iter() {
-        server.command(&["FLUSHALL"]);
-    }
+    let (servers, _holder, _lock, waiting) = lock_and_waiter(LONG).await;
+    servers.command(&["FLUSHALL"]);
     let _guard = finishes("the waiter", waiting).await.unwrap().unwrap();
 }
 
@@ -195,26 +175,22 @@ async fn a_waiter_is_served_by_servers_that_speak_resp2_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_is_served_without_the_permission_to_be_told() {
     let rules = "on >secret ~* +@all -client +client|id +client|kill";
-    let servers = (0..3)
-        .map(|_| RedisServer::builder().user("deaf", rules).start())
-        .collect();
+    let servers = Servers::start_with(3, |server| server.user("deaf", rules));
     is_served_without_tracking(&servers, "deaf:secret").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_may_not_be_accessed_is_refused_and_keeps_nobody_else_from_being_served() {
-    let servers: Servers = (0..3)
-        .map(|_| RedisServer::builder().user("locker", "on >secret ~r* +@all").start())
-        .collect();
+    let servers = Servers::start_with(3, |server| server.user("locker", "on >secret ~r* +@all"));
     let holder = servers.connected().await;
     let urls = servers.iter().map(|server| server.url_as("locker:secret"));
-    let other = quick().servers(urls).build().unwrap();
+    let other = client(urls);
     all_up(&other).await;
 
     let lock = holder.lock("r", LONG).await.unwrap();
     let waiting = waiter(&other, &servers).await;
     let refused = finishes("the refusal", other.acquire("forbidden", LONG)).await;
-    assert!(matches!(refused, Err(LockError::Refused { .. })), "{refused:?}");
+    assert_matches!(refused, Err(LockError::Refused { .. }));
     holder.unlock(&lock);
     let _guard = finishes("the waiter", waiting).await.unwrap().unwrap();
 }
@@ -222,8 +198,7 @@ async fn a_key_that_may_not_be_accessed_is_refused_and_keeps_nobody_else_from_be
 #[tokio::test(flavor = "multi_thread")]
 async fn all_are_served_when_more_changes_come_at_once_than_are_kept() {
     const COUNT: usize = 3_000;
-    let servers = Servers::start(3);
-    let (holder, other) = (servers.connected().await, servers.connected().await);
+    let (servers, holder, other) = servers_and_two().await;
     let mut locks = JoinSet::new();
     for i in 0..COUNT {
         let holder = holder.clone();
@@ -301,8 +276,7 @@ async fn handles_share_the_turns_and_nobody_is_ever_two() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waiters_that_give_up_at_any_moment_leave_the_others_in_line_and_no_key() {
-    let servers = Servers::start(3);
-    let (one, two) = (servers.connected().await, servers.connected().await);
+    let (servers, one, two) = servers_and_two().await;
     let mut waiters = JoinSet::new();
     for i in 0..60_u64 {
         let redlock = if i % 2 == 0 { one.clone() } else { two.clone() };

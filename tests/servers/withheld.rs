@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 use crate::access::works;
 use crate::events::warnings;
 use crate::support::{
-    LONG, Proxy, RedisCluster, RedisServer, Ruling, Servers, all_up, eventually, finishes, name, quick, reason,
+    LONG, Proxy, RedisCluster, RedisServer, Ruling, Servers, Together, all_up, client, extract, finishes, is_down,
+    name, quick,
 };
 
 fn without(command: &str) -> RedisServer {
@@ -17,21 +18,15 @@ fn without(command: &str) -> RedisServer {
 
 /// Waits until the server is down, and returns why.
 async fn why(redlock: &Redlock) -> DownReason {
-    eventually("the server is down for a reason", async || {
-        reason(redlock, 0).is_some_and(|reason| reason != DownReason::NotYet)
-    })
-    .await;
-    reason(redlock, 0).unwrap()
+    is_down(redlock, 0, |reason| *reason != DownReason::NotYet).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_locking_needs_is_missing() {
     for command in ["EVAL", "EVALSHA", "SET", "GET", "PTTL", "PEXPIRE", "DEL"] {
         let server = without(command);
-        let reason = why(&quick().servers([server.url()]).build().unwrap()).await;
-        let DownReason::Refused(words) = &reason else {
-            panic!("{command}: {reason:?}")
-        };
+        let reason = why(&client([server.url()])).await;
+        let words = extract!(&reason, DownReason::Refused(words) => words);
         let names = words.as_str().rsplit([' ', '`', '\'']).find(|word| !word.is_empty());
         assert_eq!(names, Some(command), "{reason}");
     }
@@ -46,7 +41,7 @@ async fn a_command_that_locking_needs_is_denied() {
         server.command(&[
             "ACL", "SETUSER", "keycloak", "reset", "on", "nopass", "~*", "+@all", &rule,
         ]);
-        let reason = why(&quick().servers([server.url_as("keycloak")]).build().unwrap()).await;
+        let reason = why(&client([server.url_as("keycloak")])).await;
         assert!(matches!(reason, DownReason::NoPermission(_)), "{command}: {reason:?}");
         let reason = reason.to_string().to_lowercase();
         assert!(reason.contains(command), "{command}: {reason}");
@@ -56,13 +51,13 @@ async fn a_command_that_locking_needs_is_denied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_of_a_node_is_missing_or_denied() {
     let cluster = RedisCluster::start_with(2, |node| node.line("rename-command DEL \"\""));
-    let reason = why(&quick().servers([cluster.url()]).build().unwrap()).await;
+    let reason = why(&client([cluster.url()])).await;
     assert_eq!(reason.to_string(), "refused: the server lacks what locking needs: DEL");
 
     let cluster = RedisCluster::start_with(2, |node| node.user("locker", "on nopass ~* &* +@all"));
     cluster[1].command(&["ACL", "SETUSER", "locker", "-pexpire"]);
     let url = cluster.url().replacen("://", "://locker@", 1);
-    let reason = why(&quick().servers([url]).build().unwrap()).await;
+    let reason = why(&client([url])).await;
     assert_eq!(reason.to_string(), "no permission: locking needs PEXPIRE");
 }
 
@@ -70,7 +65,7 @@ async fn a_command_of_a_node_is_missing_or_denied() {
 async fn a_command_that_is_missing_costs_no_more_than_one_that_is_denied() {
     for (command, warning) in [("INFO", Warning::Hidden), ("CLIENT", Warning::TellsNothing)] {
         let server = without(command);
-        works(&quick().servers([server.url()]).build().unwrap(), 1).await;
+        works(&client([server.url()]), 1).await;
         assert_eq!(warnings(&server, server.url(), |_| ()).await, [warning], "{command}");
     }
 }
@@ -78,7 +73,7 @@ async fn a_command_that_is_missing_costs_no_more_than_one_that_is_denied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_tried_changes_nothing_and_is_no_call() {
     let server = RedisServer::start();
-    all_up(&quick().servers([server.url()]).build().unwrap()).await;
+    all_up(&client([server.url()])).await;
     assert_eq!(server.keys(), [""; 0]);
     let can_ask = server.command(&["EVAL", "return redis.acl_check_cmd and 1 or 0", "0"]);
     for command in ["set", "get", "pexpire", "del", "evalsha"] {
@@ -135,12 +130,11 @@ async fn a_server_that_wants_to_know_all_keys_is_told_all_keys() {
     while let Some(lock) = locks.join_next().await {
         redlock.unlock(&lock.unwrap().unwrap());
     }
-    eventually("only fences are left", async || {
-        servers
-            .iter()
-            .all(|server| server.keys().iter().all(|key| key.contains(":fence:")))
-    })
-    .await;
+    servers
+        .each("only fences are left", |server| {
+            server.keys().iter().all(|key| key.contains(":fence:"))
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +149,6 @@ async fn a_server_whose_scripts_cannot_touch_a_key_is_down() {
         _ => Ruling::Pass,
     })
     .await;
-    let reason = why(&quick().servers([proxy.url()]).build().unwrap()).await;
+    let reason = why(&client([proxy.url()])).await;
     assert_eq!(reason.to_string(), "refused: ERR no key is to be touched");
 }

@@ -8,56 +8,9 @@ use super::{
 use crate::{
     clock::Moment,
     resource::Resources,
-    server::{LockState, Subject, link::Task},
+    server::{LockState, Subject, wire_double::Wire},
 };
-use std::{collections::VecDeque, future::Future};
-
-/// A connection that keeps what it is sent until the test answers.
-#[derive(Default)]
-struct Wire {
-    commands: Mutex<VecDeque<Command>>,
-    takes_one_by_one: bool,
-}
-
-impl std::fmt::Debug for Wire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
-    }
-}
-
-impl Link for Wire {
-    fn send(&self, command: Command) {
-        self.commands.lock().unwrap().push_back(command);
-    }
-
-    fn takes_one_by_one(&self) -> bool {
-        self.takes_one_by_one
-    }
-
-    fn track(&self, _: Box<dyn FnOnce(bool) + Send>) -> bool {
-        false
-    }
-
-    fn ping(&self, _: bool) -> Task<Result<Vec<u64>, DownReason>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-
-    fn end(&self) {}
-}
-
-impl Wire {
-    fn next(&self) -> Command {
-        self.commands
-            .lock()
-            .unwrap()
-            .pop_front()
-            .expect("a command is under way")
-    }
-
-    fn is_empty(&self) -> bool {
-        self.commands.lock().unwrap().is_empty()
-    }
-}
+use std::future::Future;
 
 fn pipeline() -> (Arc<Pipeline>, Arc<Wire>) {
     pipeline_to(Wire::default())
@@ -69,6 +22,14 @@ fn pipeline_one_by_one() -> (Arc<Pipeline>, Arc<Wire>) {
         takes_one_by_one: true,
         ..Wire::default()
     })
+}
+
+/// A pipeline, and the command with one operation that it has sent.
+fn under_way(verb: Verb) -> (Arc<Pipeline>, Arc<Wire>, Command) {
+    let (pipeline, script) = pipeline();
+    pipeline.submit(&[&operation(verb, &Arc::default())]);
+    let command = script.next();
+    (pipeline, script, command)
 }
 
 fn pipeline_to(script: Wire) -> (Arc<Pipeline>, Arc<Wire>) {
@@ -200,18 +161,14 @@ fn a_set_is_undone_on_the_next_connection_however_early_or_late_it_is_known_to_b
 #[tokio::test(start_paused = true)]
 async fn an_unlock_that_was_lost_is_sent_when_the_server_is_back_unless_its_key_has_expired() {
     for (away, is_sent) in [(59, true), (60, false)] {
-        let (pipeline, script) = pipeline();
-        pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
-        let lost = script.next();
+        let (pipeline, _script, lost) = under_way(Verb::Unlock);
         pipeline.detach(&DownReason::ConnectionLost);
         lost.answer(Answer::Lost);
         tokio::time::advance(Duration::from_secs(away)).await;
         assert_eq!(!attach(&pipeline).is_empty(), is_sent, "after {away} s");
     }
     // If the server is back before that is known, it is sent at once.
-    let (pipeline, script) = pipeline();
-    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
-    let lost = script.next();
+    let (pipeline, _script, lost) = under_way(Verb::Unlock);
     pipeline.detach(&DownReason::ConnectionLost);
     let next = attach(&pipeline);
     lost.answer(Answer::Lost);
@@ -240,18 +197,16 @@ fn unlocks_for_a_server_that_is_away_are_kept_but_no_more_than_fit() {
 
 #[test]
 fn an_unlock_that_would_be_refused_for_ever_is_not_kept() {
-    let (pipeline, script) = pipeline();
-    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
-    script.next().answer(Answer::Rejected(Refusal::parse("NOPERM")));
+    let (pipeline, script, command) = under_way(Verb::Unlock);
+    command.answer(Answer::Rejected(Refusal::parse("NOPERM")));
     pipeline.deliver_late();
     assert!(script.is_empty());
 }
 
 #[test]
 fn an_unlock_that_was_refused_is_sent_again_with_a_heartbeat() {
-    let (pipeline, script) = pipeline();
-    pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
-    script.next().answer(Answer::Rejected(Refusal::Loading));
+    let (pipeline, script, command) = under_way(Verb::Unlock);
+    command.answer(Answer::Rejected(Refusal::Loading));
     assert!(script.is_empty());
     pipeline.deliver_late();
     assert_eq!(verbs(&script.next()), [Verb::Unlock]);
@@ -265,11 +220,8 @@ fn an_unlock_that_failed_is_sent_again_unless_it_would_fail_for_ever() {
         ("NOPERM", false),
         ("ERR odd", false),
     ] {
-        let (pipeline, script) = pipeline();
-        pipeline.submit(&[&operation(Verb::Unlock, &Arc::default())]);
-        script
-            .next()
-            .answer(Answer::Outcomes(vec![Outcome::Failed(error.into())]));
+        let (pipeline, script, command) = under_way(Verb::Unlock);
+        command.answer(Answer::Outcomes(vec![Outcome::Failed(error.into())]));
         pipeline.deliver_late();
         assert_eq!(script.is_empty(), !again, "{error}");
     }
@@ -277,10 +229,9 @@ fn an_unlock_that_failed_is_sent_again_unless_it_would_fail_for_ever() {
 
 #[test]
 fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
-    let (pipeline, script) = pipeline();
-    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
+    let (pipeline, _script, command) = under_way(Verb::Lock);
     let error = String::from("READONLY You can't write against a read only replica.");
-    script.next().answer(Answer::Outcomes(vec![Outcome::Failed(error)]));
+    command.answer(Answer::Outcomes(vec![Outcome::Failed(error)]));
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(std::pin::pin!(pipeline.demoted()).as_mut().poll(&mut cx).is_ready());
 }
@@ -288,9 +239,8 @@ fn a_server_that_says_it_is_read_only_is_asked_again_what_it_is() {
 #[test]
 fn a_command_that_is_rejected_shows_a_replica_only_if_the_server_is_read_only() {
     for (refusal, is_demoted) in [(Refusal::ReadOnly, true), (Refusal::Loading, false)] {
-        let (pipeline, script) = pipeline();
-        pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
-        script.next().answer(Answer::Rejected(refusal));
+        let (pipeline, _script, command) = under_way(Verb::Lock);
+        command.answer(Answer::Rejected(refusal));
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let poll = std::pin::pin!(pipeline.demoted()).as_mut().poll(&mut cx);
         assert_eq!(poll.is_ready(), is_demoted);
@@ -321,8 +271,7 @@ fn a_set_whose_answer_was_lost_is_undone_on_the_next_connection_if_it_has_no_own
         if is_released {
             lock_state.release();
         }
-        let next = Arc::new(Wire::default());
-        pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+        let next = attach(&pipeline);
         assert_eq!(next.is_empty(), !is_released);
         if is_released {
             assert_eq!(verbs(&next.next()), [Verb::Unlock]);
@@ -346,8 +295,7 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         pipeline.submit(&[&Arc::new(set)]);
         let lost = script.next();
         pipeline.detach(&DownReason::ConnectionLost);
-        let next = Arc::new(Wire::default());
-        pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+        let next = attach(&pipeline);
         if is_released {
             lock_state.release();
         }
@@ -358,12 +306,9 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
 
 #[test]
 fn an_answer_of_an_ended_connection_changes_nothing_for_the_next() {
-    let (pipeline, script) = pipeline();
-    pipeline.submit(&[&operation(Verb::Lock, &Arc::default())]);
-    let old = script.next();
+    let (pipeline, _script, old) = under_way(Verb::Lock);
     pipeline.detach(&DownReason::ConnectionLost);
-    let next = Arc::new(Wire::default());
-    pipeline.attach(Arc::clone(&next) as Arc<dyn Link>, None, false);
+    let next = attach(&pipeline);
     pipeline.heard(Duration::ZERO);
     pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
     old.answer(Answer::Lost);

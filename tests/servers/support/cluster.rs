@@ -7,7 +7,7 @@ use multiredlock::Lock;
 
 #[cfg(feature = "tls")]
 use test_support::{Certificates, ClientCertificate};
-use test_support::{RedisServer, RedisServerBuilder, Reply, block_until, eventually};
+use test_support::{RedisServer, RedisServerBuilder, Reply, block_until};
 
 const SLOTS: u16 = 16384;
 
@@ -118,11 +118,6 @@ impl RedisCluster {
     /// The keys of all nodes.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.iter().flat_map(RedisServer::keys).collect()
-    }
-
-    /// Waits until no node has a key.
-    pub(crate) async fn empty(&self) {
-        eventually("no node has a key", async || self.keys().is_empty()).await;
     }
 
     /// Whether a node has this lock's value, for the first of its resources.

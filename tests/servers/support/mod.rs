@@ -5,11 +5,10 @@ mod process;
 mod scene;
 mod turncoat;
 
-use std::future::{Future, IntoFuture};
 use std::ops::Deref;
 use std::time::Duration;
 
-use multiredlock::{Builder, DownReason, Lock, Ownership, Redlock, Retry, ServerState};
+use multiredlock::{Builder, ConfigError, DownReason, Lock, Ownership, Redlock, Retry, Server, ServerState};
 
 pub(crate) use cluster::RedisCluster;
 pub(crate) use process::{SecondProcess, alone, memory};
@@ -18,7 +17,7 @@ pub(crate) use scene::Scene;
 pub(crate) use test_support::{Certificates, ClientCertificate};
 pub(crate) use test_support::{
     FakeServer, Manner, Mode, Network, Proxy, RedisServer, RedisServerBuilder, Reply, Ruling, are_distrusted,
-    eventually, finishes, name,
+    assert_matches, eventually, extract, finishes, name,
 };
 pub(crate) use turncoat::{Door, Malice, Then, Turncoat};
 
@@ -41,6 +40,11 @@ pub(crate) struct Servers(Vec<RedisServer>);
 impl Servers {
     pub(crate) fn start(count: usize) -> Self {
         (0..count).map(|_| RedisServer::start()).collect()
+    }
+
+    /// Servers with settings of their own.
+    pub(crate) fn start_with(count: usize, settings: impl Fn(RedisServerBuilder) -> RedisServerBuilder) -> Self {
+        (0..count).map(|_| settings(RedisServer::builder()).start()).collect()
     }
 
     /// Servers that have an address and are down.
@@ -78,19 +82,10 @@ impl Servers {
             .count()
     }
 
-    /// Runs one command on every server.
-    pub(crate) fn command(&self, words: &[&str]) {
-        for server in self.iter() {
-            server.command(words);
-        }
-    }
-
-    /// Waits until no server has any key.
-    pub(crate) async fn empty(&self) {
-        eventually("no server has a key", async || {
-            self.iter().all(|server| server.keys().is_empty())
-        })
-        .await;
+    /// Waits until every server has this lock's value.
+    #[track_caller]
+    pub(crate) fn all_hold(&self, lock: &Lock) -> impl Future<Output = ()> {
+        eventually("every server has the key", async || self.holding(lock) == self.len())
     }
 }
 
@@ -105,6 +100,66 @@ impl Deref for Servers {
 
     fn deref(&self) -> &[RedisServer] {
         &self.0
+    }
+}
+
+/// What happens to several servers at once.
+pub(crate) trait Together {
+    fn crash(&self);
+    fn restart(&self);
+    fn freeze(&self);
+    fn thaw(&self);
+    fn kill_clients(&self);
+    /// Runs one command on each.
+    fn command(&self, words: &[&str]);
+    /// Waits until this holds of each.
+    fn each(&self, description: &str, holds: impl Fn(&RedisServer) -> bool) -> impl Future<Output = ()>;
+    /// Waits until none has any key.
+    fn empty(&self) -> impl Future<Output = ()>;
+    /// Waits until no client is connected to any.
+    fn left_alone(&self) -> impl Future<Output = ()>;
+}
+
+impl Together for [RedisServer] {
+    fn crash(&self) {
+        self.iter().for_each(RedisServer::crash);
+    }
+
+    fn restart(&self) {
+        self.iter().for_each(RedisServer::restart);
+    }
+
+    fn freeze(&self) {
+        self.iter().for_each(RedisServer::freeze);
+    }
+
+    fn thaw(&self) {
+        self.iter().for_each(RedisServer::thaw);
+    }
+
+    fn kill_clients(&self) {
+        self.iter().for_each(RedisServer::kill_clients);
+    }
+
+    fn command(&self, words: &[&str]) {
+        for server in self {
+            server.command(words);
+        }
+    }
+
+    #[track_caller]
+    fn each(&self, description: &str, holds: impl Fn(&RedisServer) -> bool) -> impl Future<Output = ()> {
+        eventually(description, async move || self.iter().all(&holds))
+    }
+
+    #[track_caller]
+    fn empty(&self) -> impl Future<Output = ()> {
+        self.each("no server has a key", |server| server.keys().is_empty())
+    }
+
+    #[track_caller]
+    fn left_alone(&self) -> impl Future<Output = ()> {
+        self.each("every connection has ended", |server| server.clients().is_empty())
     }
 }
 
@@ -172,6 +227,36 @@ pub(crate) async fn servers_and_client(count: usize) -> (Servers, Redlock) {
     (servers, redlock)
 }
 
+/// Three servers, and two clients that have reached them.
+pub(crate) async fn servers_and_two() -> (Servers, Redlock, Redlock) {
+    let (servers, redlock) = servers_and_client(3).await;
+    let other = servers.connected().await;
+    (servers, redlock, other)
+}
+
+/// Servers, and a client that has reached them and from then on learns only from answers and broken connections.
+pub(crate) async fn unhurried_on(count: usize) -> (Servers, Redlock) {
+    let servers = Servers::start(count);
+    let redlock = connect(unhurried().servers(servers.iter().map(RedisServer::url))).await;
+    (servers, redlock)
+}
+
+/// Three servers, a client, and its lock on `console`, which every server has granted.
+pub(crate) async fn locked_on_three() -> (Servers, Redlock, Lock) {
+    let (servers, redlock) = servers_and_client(3).await;
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    servers.all_hold(&lock).await;
+    (servers, redlock, lock)
+}
+
+/// A client that has not reached a server yet.
+pub(crate) fn client<I>(servers: I) -> Redlock
+where
+    I: IntoIterator<Item: TryInto<Server, Error: Into<ConfigError>>>,
+{
+    quick().servers(servers).build().expect("the settings are valid")
+}
+
 /// A client that has reached every server.
 pub(crate) async fn connect(settings: Builder) -> Redlock {
     let redlock = settings.build().expect("the settings are valid");
@@ -185,4 +270,47 @@ pub(crate) fn reason(redlock: &Redlock, server: usize) -> Option<DownReason> {
         ServerState::Down(reason) => Some(reason.clone()),
         _ => None,
     }
+}
+
+/// Waits until a server is down for a reason that is expected, and returns it.
+#[track_caller]
+pub(crate) fn is_down<'a>(
+    redlock: &'a Redlock,
+    server: usize,
+    expected: impl Fn(&DownReason) -> bool + 'a,
+) -> impl Future<Output = DownReason> + 'a {
+    let description = "the server is down for this reason";
+    let is_known = eventually(description, async move || {
+        reason(redlock, server).as_ref().is_some_and(&expected)
+    });
+    async move {
+        is_known.await;
+        reason(redlock, server).expect("it was down")
+    }
+}
+
+/// Waits until one of the first two addresses is found to lead to the same server as the other.
+pub(crate) async fn one_is_given_twice(redlock: &Redlock, servers_up: usize) {
+    eventually("one of both addresses is found out", async || {
+        let found_out = [0, 1].map(|server| matches!(reason(redlock, server), Some(DownReason::Duplicate { .. })));
+        found_out[0] != found_out[1] && up(redlock) == servers_up
+    })
+    .await;
+}
+
+/// Locks and unlocks without end.
+pub(crate) async fn lock_and_unlock(redlock: Redlock, task: usize) {
+    loop {
+        if let Ok(lock) = redlock.lock(format!("resource {task}"), LONG).await {
+            redlock.unlock(&lock);
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Locks the console and unlocks it.
+pub(crate) async fn lock_once(redlock: &Redlock) {
+    let lock = redlock.lock("console", LONG).await.unwrap();
+    redlock.unlock(&lock);
 }

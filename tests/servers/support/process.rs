@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::{finishes, ms};
+use super::ms;
 
 /// This program once more, running a single test, and killed on drop.
 #[derive(Debug)]
@@ -20,16 +20,17 @@ impl SecondProcess {
         Self(child.expect("what runs can be run again"))
     }
 
+    /// Waits for longer than for anything else, since one process may go through several floods of a server.
     pub(crate) async fn ends(&mut self) -> ExitStatus {
-        finishes("the second process", async {
+        let ended = tokio::time::timeout(ms(120_000), async {
             loop {
                 if let Some(status) = self.0.try_wait().expect("the process is our child") {
                     return status;
                 }
                 tokio::time::sleep(ms(5)).await;
             }
-        })
-        .await
+        });
+        ended.await.expect("the second process ends")
     }
 }
 

@@ -6,7 +6,7 @@ use multiredlock::{DownReason, Event, Redlock, Retry, Server};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-use super::{Door, LONG, Malice, Servers, Turncoat, all_up, eventually, finishes, memory, ms, quick};
+use super::{Door, LONG, Malice, Servers, Together, Turncoat, all_up, eventually, finishes, memory, ms, quick};
 
 /// By how much the memory of the process may grow. What is kept of what a server tells unasked takes most of it.
 const BOUND: usize = 100 << 20;
@@ -39,16 +39,16 @@ impl Scene {
     pub(crate) async fn withstands(&self, malice: Malice, expected: fn(&DownReason) -> bool) {
         let mut events = self.redlock.events();
         let before = memory("VmRSS");
-        self.turncoat.turn(malice);
+        self.turncoat.turn(malice.clone());
         let (mut reasons, mut waits) = (Vec::new(), Vec::new());
         // It comes back each time, greets as before, and turns as soon as it is asked for a lock.
         while reasons.len() < 2 {
-            assert!(waits.len() < 10_000, "it goes unnoticed: {reasons:?}");
+            assert!(waits.len() < 10_000, "{malice:?} goes unnoticed: {reasons:?}");
             waits.push(self.lock_with_two().await);
             while let Ok(Some(event)) = timeout(Duration::ZERO, events.next()).await {
                 if let Event::ServerDown { server, reason, .. } = event {
                     assert_eq!(server, self.turncoat.address().address());
-                    assert!(expected(&reason), "{reason:?}");
+                    assert!(expected(&reason), "{malice:?}: {reason:?}");
                     reasons.push(reason);
                 }
             }

@@ -8,8 +8,9 @@ use crate::{
     resource::several::Sealed,
     server::{Operation, Subject, Verb, link::Outcome},
 };
-use server::{Connection, Reply, Server};
+use server::{Connection, Reply};
 use std::{collections::HashMap, sync::Arc, time::Duration};
+use test_support::RedisServer;
 use tokio::time::Instant;
 
 /// Commands that put something into a fence's key that is no token, or none that can be counted up.
@@ -90,9 +91,9 @@ fn assert_unchanged(before: &Snapshot, after: &Snapshot) {
 }
 
 /// Runs one operation that has to fail, and checks that nothing changed.
-fn fails(server: &Server, connection: &mut Connection, operation: Arc<Operation>) {
+fn fails(server: &RedisServer, connection: &mut Connection, operation: Arc<Operation>) {
     let keys = ["a", "b", "c"];
-    let mut onlooker = server.connect();
+    let mut onlooker = Connection::to(server);
     let before = snapshot(&mut onlooker, &keys);
     let what = format!("{operation:?}");
     let outcome = connection.run(&[operation]).remove(0);
@@ -102,8 +103,8 @@ fn fails(server: &Server, connection: &mut Connection, operation: Arc<Operation>
 
 #[test]
 fn what_is_no_token_refuses_a_fenced_lock_and_stays_as_it_is() {
-    let server = Server::start();
-    let mut connection = server.connect();
+    let server = RedisServer::start();
+    let mut connection = Connection::to(&server);
     for bad in BAD_FENCES {
         for ttl in [None, Some("5000")] {
             connection.say("FLUSHALL");
@@ -133,9 +134,9 @@ fn what_is_no_token_refuses_a_fenced_lock_and_stays_as_it_is() {
 }
 
 /// A connection of a user that may read all keys, and write these patterns.
-fn restricted(server: &Server, patterns: &str) -> Option<Connection> {
+fn restricted(server: &RedisServer, patterns: &str) -> Option<Connection> {
     let user = format!("ACL SETUSER reader on nopass resetkeys %R~* {patterns} +@all");
-    let mut connection = server.connect();
+    let mut connection = Connection::to(server);
     // Redis 6.2 has no permissions to read only.
     if matches!(connection.say(&user), Reply::Error(_)) {
         return None;
@@ -146,11 +147,11 @@ fn restricted(server: &Server, patterns: &str) -> Option<Connection> {
 
 #[test]
 fn keys_that_cannot_all_be_changed_are_not_changed_at_all() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let Some(mut connection) = restricted(&server, "~a* ~b*") else {
         return;
     };
-    let mut anyone = server.connect();
+    let mut anyone = Connection::to(&server);
     let all = |verb| Arc::new(operation(verb, &["a", "b", "c"], "v", TTL));
     for verb in [Verb::Lock, Verb::ReSet] {
         fails(&server, &mut connection, all(verb));
@@ -170,7 +171,7 @@ fn keys_that_cannot_all_be_changed_are_not_changed_at_all() {
 
 #[test]
 fn a_token_that_cannot_be_stored_for_all_keys_is_stored_for_none() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let Some(mut connection) = restricted(&server, "~a* ~b* ~c") else {
         return;
     };
@@ -185,8 +186,8 @@ fn a_token_that_cannot_be_stored_for_all_keys_is_stored_for_none() {
 
 #[test]
 fn a_key_that_is_put_back_never_ends_sooner_than_it_would_have() {
-    let server = Server::start();
-    let mut connection = server.connect();
+    let server = RedisServer::start();
+    let mut connection = Connection::to(&server);
     let re_set = |keys: &[&str], ttl| Arc::new(operation(Verb::ReSet, keys, "v", ttl));
     for keys in [&["a"][..], &["a", "b", "c"]] {
         for left in [None, Some(60_000)] {

@@ -3,7 +3,7 @@
 
 use super::{
     BAD_FENCES, Snapshot, operation,
-    server::{Connection, Reply, Server},
+    server::{Connection, Reply},
     snapshot,
 };
 use crate::{
@@ -21,6 +21,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use test_support::RedisServer;
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
@@ -345,8 +346,8 @@ fn together(real: &mut Connection, steps: &[Step]) -> bool {
 
 #[test]
 fn the_script_and_a_server_within_the_process_do_the_same() {
-    let server = Server::start();
-    let real = RefCell::new(server.connect());
+    let server = RedisServer::start();
+    let real = RefCell::new(Connection::to(&server));
     let config = ProptestConfig {
         cases: 400,
         failure_persistence: None,

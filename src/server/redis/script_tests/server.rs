@@ -1,4 +1,4 @@
-//! A `redis-server` process that runs batches, without the rest of the library.
+//! A connection to a `redis-server` process that runs batches, without the rest of the library.
 
 use crate::server::{
     link::{Answer, Form, Outcome, Script},
@@ -7,74 +7,17 @@ use crate::server::{
 };
 use fred::{bytes::Bytes, interfaces::Resp3Frame, types::Value};
 use std::{
-    env, fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread::sleep,
+    sync::Arc,
     time::Duration,
 };
+use test_support::RedisServer;
 
 const FORM: Form = Form {
     script: Script::Source,
     declares: false,
 };
-
-/// A server of its own, which ends with this value.
-pub(super) struct Server {
-    process: Child,
-    directory: PathBuf,
-}
-
-impl Server {
-    pub(super) fn start() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let directory = env::temp_dir().join(format!("multiredlock-script-{}-{number}", std::process::id()));
-        fs::create_dir_all(&directory).expect("the temporary directory is writable");
-        let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-        let process = Command::new(&program)
-            .args(["--port", "0", "--unixsocket"])
-            .arg(directory.join("s"))
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(&directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("this test needs redis-server, or a program named by REDIS_SERVER: {error}")
-            });
-        Self { process, directory }
-    }
-
-    /// A new connection, of the default user.
-    pub(super) fn connect(&self) -> Connection {
-        // It has just been started.
-        for _ in 0..1_000 {
-            if let Ok(stream) = UnixStream::connect(self.directory.join("s")) {
-                stream
-                    .set_read_timeout(Some(Duration::from_secs(10)))
-                    .expect("the timeout is not zero");
-                return Connection(BufReader::new(stream));
-            }
-            sleep(Duration::from_millis(10));
-        }
-        panic!("redis-server did not start");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
 
 pub(super) struct Connection(BufReader<UnixStream>);
 
@@ -89,6 +32,14 @@ pub(super) enum Reply {
 }
 
 impl Connection {
+    /// A new connection, of the default user.
+    pub(super) fn to(server: &RedisServer) -> Self {
+        let stream = UnixStream::connect(server.socket()).expect("the server has started");
+        let timeout = Some(Duration::from_secs(10));
+        stream.set_read_timeout(timeout).expect("the timeout is not zero");
+        Self(BufReader::new(stream))
+    }
+
     /// Runs operations as one batch.
     pub(super) fn run(&mut self, batch: &[Arc<Operation>]) -> Vec<Outcome> {
         let (name, args) = wire::command(batch, FORM, Keys::Watched);
