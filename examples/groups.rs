@@ -70,7 +70,7 @@ async fn lock_some(redlock: &Redlock) -> Result<(), Failed> {
         match redlock.try_lock(resources, TTL).await {
             Ok(lock) => {
                 println!("locked {name} in group {group}");
-                redlock.unlock(&lock).await;
+                redlock.unlock(&lock).counts().await;
             }
             Err(error) => println!("not locked {name} in group {group}: {error}"),
         }

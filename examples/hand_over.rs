@@ -39,14 +39,14 @@ async fn take_over(servers: &[String], value: String) -> Result<(), Failed> {
     match second.try_lock("baton", TTL).await {
         Err(refused) => println!("second cannot lock it: {refused}"),
         Ok(lock) => {
-            second.unlock(&lock).await;
+            second.unlock(&lock).counts().await;
             return Err("nobody held the baton any more".into());
         }
     }
     // How long it is still valid is not known here, until it is renewed.
     let lock = second.renew(&Lock::from_parts("baton", value), TTL).await?;
     println!("second took it over: {lock:?}");
-    let unlocked = second.unlock(&lock).await;
+    let unlocked = second.unlock(&lock).counts().await;
     println!("second unlocked it on {} servers", unlocked.removed);
     second.close().await;
     Ok(())

@@ -27,7 +27,7 @@ async fn main() -> Result<(), Failed> {
         lock.value()
     );
 
-    let unlocked = redlock.unlock(&lock).await;
+    let unlocked = redlock.unlock(&lock).counts().await;
     println!("unlocked `console` on {} servers", unlocked.removed);
 
     redlock.close().await;

@@ -83,10 +83,10 @@ impl Plan {
         let ttl = ms(*[150, 300, 500, 1_000, 2_000, 6_000].choose(rng).unwrap_or(&500));
         let drift = match rng.gen_range(0..12) {
             0 => Drift::fixed(ttl * 2 / 3),
-            1 => Drift::factor(0.67),
+            1 => Drift::factor(0.67).unwrap(),
             2..=4 => Drift::fixed(ttl / 10),
             5..=7 => Drift::fixed(ttl / 4),
-            _ => Drift::factor(*[0.01, 0.05, 0.2].choose(rng).unwrap_or(&0.01)),
+            _ => Drift::factor(*[0.01, 0.05, 0.2].choose(rng).unwrap_or(&0.01)).unwrap(),
         };
         // Long renewals cost many heartbeats, and a drift that is fixed is less of them.
         let longest = match rng.gen_range(0..3) {

@@ -1,6 +1,6 @@
 //! How a run of `multiredlock` ends: the exit codes, and the line that says why.
 
-use multiredlock::{ConfigError, LockError, Loss, OwnerError, ReleaseError, RenewError};
+use multiredlock::{ConfigError, ErrorKind, LockError, Loss, OwnerError, ReleaseError, RenewError};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{error::Error, fmt::Write};
@@ -114,53 +114,44 @@ impl From<LockError> for Failure {
     }
 }
 
+/// Without a cause nobody refused it: the first attempt was still under way.
 fn code_of(error: &LockError) -> u8 {
     match error {
-        LockError::Held { .. } => HELD,
         LockError::TimedOut { cause: Some(cause), .. } => code_of(cause),
-        // Nobody refused it: the first round was still under way.
-        LockError::TimedOut { cause: None, .. }
-        | LockError::NoQuorum { .. }
-        | LockError::Refused { .. }
-        | LockError::TooSlow { .. }
-        | LockError::Expired { .. } => UNAVAILABLE,
-        LockError::InvalidTtl(_)
-        | LockError::InvalidResource(_)
-        | LockError::DriftFactor(_)
-        | LockError::MaxHold { .. } => USAGE,
+        error => code_of_kind(error.kind()),
+    }
+}
+
+fn code_of_kind(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Held => HELD,
+        ErrorKind::Lost => LOST,
+        ErrorKind::Refused
+        | ErrorKind::NoQuorum
+        | ErrorKind::TooSlow
+        | ErrorKind::Expired
+        | ErrorKind::TimedOut
+        | ErrorKind::Unknown => UNAVAILABLE,
+        ErrorKind::Invalid => USAGE,
         _ => SOFTWARE,
     }
 }
 
 impl From<RenewError> for Failure {
     fn from(error: RenewError) -> Self {
-        let code = match &error {
-            RenewError::Lost { .. } => LOST,
-            RenewError::Unknown { .. } | RenewError::Expired { .. } => UNAVAILABLE,
-            RenewError::InvalidTtl(_) | RenewError::InvalidResource(_) | RenewError::DriftFactor(_) => USAGE,
-            _ => SOFTWARE,
-        };
-        Self::of(code, &error)
+        Self::of(code_of_kind(error.kind()), &error)
     }
 }
 
 impl From<OwnerError> for Failure {
     fn from(error: OwnerError) -> Self {
-        let code = match &error {
-            OwnerError::InvalidResource(_) => USAGE,
-            _ => SOFTWARE,
-        };
-        Self::of(code, &error)
+        Self::of(code_of_kind(error.kind()), &error)
     }
 }
 
 impl From<ReleaseError> for Failure {
     fn from(error: ReleaseError) -> Self {
-        let code = match &error {
-            ReleaseError::Gone { .. } => LOST,
-            _ => UNAVAILABLE,
-        };
-        Self::of(code, &error)
+        Self::of(code_of_kind(error.kind()), &error)
     }
 }
 

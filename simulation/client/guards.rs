@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use rand::{Rng, seq::SliceRandom};
-use std::{future::IntoFuture, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The longest that one of a crowd holds the resource.
@@ -35,7 +35,7 @@ pub(super) async fn acquire(client: Process, redlock: &Redlock) {
         request = request.within(within);
     }
     let asked = world.asked(client, "acquire", resources, within);
-    match perhaps(request.into_future()).await {
+    match perhaps(request).await {
         None => world.failed(asked, "cancelled"),
         Some(Err(error)) => note_error(asked, &error),
         Some(Ok(guard)) => hold(redlock, Holding::of_guard(client, asked, guard)).await,
@@ -169,12 +169,12 @@ async fn renew_by_hand(redlock: &Redlock, holding: &mut Holding) {
     let lock = guard.lock();
     let asked = world.asked(holding.client, "renew", Bits::default(), None);
     note_renewing(asked, holding.client, &lock, ttl);
-    match perhaps(redlock.renew(&lock, ttl).into_future()).await {
+    match perhaps(redlock.renew(&lock, ttl)).await {
         Some(Ok(lock)) => {
             world.failed(asked, "renewed by hand");
             holding.copy(lock);
         }
-        Some(Err(error)) => world.failed(asked, error.name()),
+        Some(Err(error)) => world.failed(asked, error.kind().as_str()),
         None => world.failed(asked, "cancelled"),
     }
 }

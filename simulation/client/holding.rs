@@ -73,7 +73,7 @@ impl Holding {
                 self.held = Some(Held::Lock(lock));
                 return;
             }
-            Some(Err(error)) => error.name(),
+            Some(Err(error)) => error.kind().as_str(),
             None => "cancelled",
         };
         let Some(held) = &self.held else { return };

@@ -6,7 +6,7 @@ use super::{
     is_greedy, note_error, perhaps, while_held,
 };
 use crate::{
-    InvalidResource, Lock, LockError, LockRequest, Redlock, RenewError, Retry,
+    InvalidRequest, InvalidResource, Lock, LockError, LockRequest, Redlock, RenewError, Retry,
     simulation::{
         history::{Bits, Happened, How, Request},
         nemesis,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use rand::{Rng, seq::SliceRandom};
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// The longest wait of a greedy client before it tries again.
@@ -47,7 +47,7 @@ pub(super) async fn lock(client: Process, redlock: &Redlock) {
     let tries = world.dice(|rng| *[0, 0, 3].choose(rng).unwrap_or(&0));
     let request: LockRequest = redlock.lock(&names, ttl).retry(Retry::new(tries, ttl / 8));
     let asked = world.asked(client, "lock", resources, None);
-    match perhaps(request.into_future()).await {
+    match perhaps(request).await {
         None => world.failed(asked, "cancelled"),
         Some(Err(error)) => {
             note_error(asked, &error);
@@ -88,7 +88,7 @@ pub(super) async fn lock_again_at_once(client: Process, redlock: &Redlock, hold:
         holding.end(How::Unlocked);
         let unlocking = redlock.unlock(&lock);
         if waits_for_unlock {
-            unlocking.await;
+            let _ = unlocking.await;
         }
     }
 }
@@ -109,8 +109,14 @@ pub(super) async fn lock_a_fence(redlock: &Redlock) {
         redlock.lock(["r0", FENCE], world.plan.ttl).fenced().await.err(),
         redlock.acquire(FENCE, world.plan.ttl).await.err(),
     ];
-    let is_refused =
-        |error: &Option<LockError>| matches!(error, Some(LockError::InvalidResource(InvalidResource::Fence { .. })));
+    let is_refused = |error: &Option<LockError>| {
+        matches!(
+            error,
+            Some(LockError::Invalid(InvalidRequest::Resource(
+                InvalidResource::Fence { .. }
+            )))
+        )
+    };
     if !errors.iter().all(is_refused) {
         world.note(Happened::Wrong("a key in which tokens are stored can be locked"));
     }
@@ -145,8 +151,8 @@ pub(super) async fn take_over(client: Process, redlock: &Redlock, parts: Parts) 
             .await;
         }
         Err(error) => {
-            world.failed(asked, error.name());
-            let _ = redlock.unlock(&lock).await;
+            world.failed(asked, error.kind().as_str());
+            let _ = redlock.unlock(&lock).counts().await;
         }
     }
 }
@@ -167,7 +173,7 @@ async fn hold(redlock: &Redlock, mut holding: Holding, names: &[String], limits:
         least = Some(least.map_or(ttl, |least| least.min(ttl)));
         let asked = world.asked(holding.client, "renew", Bits::default(), None);
         note_renewing(asked, holding.client, lock, ttl);
-        let renewed = perhaps(redlock.renew(lock, ttl).into_future()).await;
+        let renewed = perhaps(redlock.renew(lock, ttl)).await;
         let is_over = matches!(renewed, Some(Err(RenewError::Lost { .. } | RenewError::Closed)));
         holding.note_renewal(asked, renewed);
         if is_over {
@@ -189,7 +195,7 @@ async fn hold(redlock: &Redlock, mut holding: Holding, names: &[String], limits:
             let unlocking = redlock.unlock(lock);
             holding.end(How::Unlocked);
             if world.dice(|rng| rng.gen_bool(0.5)) {
-                unlocking.await;
+                let _ = unlocking.await;
             }
         }
     }

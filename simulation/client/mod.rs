@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{ConfigError, Drift, Event, LockError, Ownership, Redlock, ServerVote, Vote};
 use rand::{Rng, rngs::SmallRng};
-use std::{
-    future::{Future, IntoFuture},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt;
 
@@ -44,7 +41,7 @@ pub(super) fn start() {
         .servers(servers)
         .id(format!("c{}", client.0))
         .drift(if world.network.borrow().broken.drift_ignored {
-            Drift::factor(0.0)
+            Drift::factor(0.0).unwrap()
         } else {
             plan.drift
         })
@@ -205,7 +202,7 @@ fn choose_resources() -> (Vec<String>, Bits) {
 async fn look(redlock: &Redlock) {
     let (names, resources) = choose_resources();
     let asked = world().asked(Process(0), "look", resources, None);
-    let owner = perhaps(redlock.owner(&names).into_future()).await;
+    let owner = perhaps(redlock.owner(&names)).await;
     let what = match owner {
         None => "cancelled",
         Some(Ok(Ownership::Held(_))) => "somebody's",
@@ -250,7 +247,7 @@ async fn perhaps<T>(future: impl Future<Output = T>) -> Option<T> {
 
 fn note_error(asked: Request, error: &LockError) {
     let world = world();
-    world.failed(asked, error.name());
+    world.failed(asked, error.kind().as_str());
     if let LockError::Held { failure, .. } = error {
         let is_silent = |vote: &&ServerVote| matches!(vote.vote, Vote::Unreachable(_) | Vote::Unknown | Vote::Silent);
         let silent = failure.votes.iter().filter(is_silent).count();

@@ -192,7 +192,7 @@ mod tests {
         let ttl = Ttl::new(ms(10_000), Drift::default()).unwrap();
         assert_eq!(ttl.validity(ms(3)), Some(ms(9_897)));
         assert_eq!(ttl.validity(ms(9_900)), None);
-        let ttl = Ttl::new(ms(10_000), Drift::factor(0.01)).unwrap();
+        let ttl = Ttl::new(ms(10_000), Drift::factor(0.01).unwrap()).unwrap();
         assert_eq!(ttl.validity(ms(3)), Some(ms(9_895)));
     }
 
@@ -231,14 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn a_factor_that_is_no_share_of_a_ttl_is_invalid_and_leaves_nothing_of_any() {
-        for factor in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert!(Drift::factor(factor).invalid_factor().is_some(), "{factor}");
-            assert_eq!(Drift::factor(factor).of(ms(1_000)), Duration::MAX, "{factor}");
+    fn a_factor_that_is_no_share_of_a_ttl_is_refused() {
+        for factor in [-0.1, 1.0, 1.1, f64::NAN, f64::INFINITY] {
+            let invalid = Drift::factor(factor).unwrap_err();
+            let words = format!("drift factor {factor} must be at least 0 and below 1");
+            assert_eq!(invalid.to_string(), words);
+            assert_eq!(invalid, Drift::factor(factor).unwrap_err());
         }
-        assert_eq!(Drift::factor(1.0).invalid_factor(), Some(1.0));
-        for drift in [Drift::factor(0.0), Drift::factor(0.99), Drift::fixed(ms(100))] {
-            assert_eq!(drift.invalid_factor(), None);
+        for factor in [0.0, 0.99] {
+            assert!(Drift::factor(factor).is_ok());
         }
     }
 
@@ -256,7 +257,7 @@ mod tests {
         fn validity_never_exceeds_the_ttl_and_never_panics(
             ttl in any::<Duration>(), fixed in any::<Duration>(), factor in any::<f64>(), elapsed in any::<Duration>(),
         ) {
-            for drift in [Drift::fixed(fixed), Drift::factor(factor)] {
+            for drift in [Drift::fixed(fixed), Drift::factor(factor).unwrap()] {
                 if let Ok(checked) = Ttl::new(ttl, drift) {
                     prop_assert!(checked.promised() <= ttl);
                     if let Some(left) = checked.validity(elapsed) {

@@ -164,7 +164,7 @@ impl fmt::Debug for Guard {
 #[cfg(test)]
 mod tests {
     use crate::{LockError, Loss, Redlock, clock, testing::MemoryServer};
-    use std::{future::IntoFuture, time::Duration};
+    use std::time::Duration;
     use tokio::time::{sleep, timeout};
 
     fn secs(secs: u64) -> Duration {
@@ -194,7 +194,7 @@ mod tests {
         for server in &servers {
             server.delay(Duration::from_millis(100));
         }
-        let request = tokio::spawn(redlock.try_lock("r", secs(10)).into_future());
+        let request = tokio::spawn(redlock.try_lock("r", secs(10)));
         sleep(Duration::from_millis(50)).await;
         clock::tests::sleep_for(secs(10));
         let error = request.await.unwrap().unwrap_err();
@@ -235,7 +235,7 @@ mod tests {
         for server in &servers {
             server.delay(secs(2));
         }
-        let less = tokio::spawn(redlock.renew(&lock, secs(1)).round_timeout(secs(5)).into_future());
+        let less = tokio::spawn(redlock.renew(&lock, secs(1)).round_timeout(secs(5)));
         sleep(secs(1)).await;
         assert!(matches!(guard.loss(), Some(Loss::Expired { .. })), "{:?}", guard.loss());
         for server in &servers {

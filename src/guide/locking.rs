@@ -67,7 +67,7 @@
 //! use multiredlock::Drift;
 //! use std::time::Duration;
 //!
-//! let drifts = |ttl| [Drift::default(), Drift::factor(0.01)].map(|drift| drift.of(ttl));
+//! let drifts = |ttl| [Drift::default(), Drift::factor(0.01).unwrap()].map(|drift| drift.of(ttl));
 //! assert_eq!(drifts(Duration::from_millis(500)), [100, 7].map(Duration::from_millis));
 //! assert_eq!(drifts(Duration::from_secs(10)), [100, 102].map(Duration::from_millis));
 //! assert_eq!(drifts(Duration::from_secs(3_600)), [100, 36_002].map(Duration::from_millis));

@@ -83,7 +83,7 @@
 //! assert_eq!(state(), ServerState::Up);
 //!
 //! let error = redlock.lock("report", Duration::from_secs(11)).await.unwrap_err();
-//! assert!(matches!(error, LockError::InvalidTtl(InvalidTtl::OutlivesRestartGuard { .. })));
+//! assert!(matches!(error, LockError::Invalid(InvalidRequest::Ttl(InvalidTtl::OutlivesRestartGuard { .. }))));
 //! # Ok(())
 //! # }
 //! ```

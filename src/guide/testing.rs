@@ -46,7 +46,7 @@
 //!
 //!     let lock = rival.lock("bill", Duration::from_secs(10)).await?;
 //!     assert!(!bill(&ours, &mut bills).await?);
-//!     rival.unlock(&lock).await;
+//!     rival.unlock(&lock).counts().await;
 //!     assert!(bill(&ours, &mut bills).await?);
 //!     assert_eq!(bills, ["march"]);
 //!

@@ -97,7 +97,7 @@ mod tests {
         for passed in [990, 1_000, 1_020] {
             let times = [START + passed * 1_000, START + 5 + passed * 1_000];
             let now = read(&times, Duration::ZERO).await;
-            assert_eq!(now.jump_since(&before, Drift::factor(0.01)), None, "{passed}");
+            assert_eq!(now.jump_since(&before, Drift::factor(0.01).unwrap()), None, "{passed}");
         }
         assert_eq!(before.latest(), START + 5 + 1_010_000);
     }

@@ -13,7 +13,7 @@ async fn a_lock_that_is_dropped_after_any_number_of_polls_leaves_no_key() {
         let (servers, redlock) = servers_and_client(3).await;
         servers.delay(ms(1));
         {
-            let mut lock = pin!(redlock.lock("r", secs(600)).into_future());
+            let mut lock = pin!(redlock.lock("r", secs(600)));
             let mut cx = Context::from_waker(Waker::noop());
             for _ in 0..polls {
                 if lock.as_mut().poll(&mut cx).is_ready() {
@@ -34,7 +34,7 @@ async fn a_lock_that_is_dropped_at_any_moment_leaves_no_key() {
         for (server, delay) in servers.iter().zip([10, 20, 30]) {
             server.delay(ms(delay));
         }
-        let lock = timeout(ms(dropped_after), redlock.lock("r", secs(600)).into_future()).await;
+        let lock = timeout(ms(dropped_after), redlock.lock("r", secs(600))).await;
         assert!(lock.is_err(), "the second answer comes after 20 ms");
         sleep(ms(100)).await;
         eventually_free(&servers).await;
@@ -49,7 +49,7 @@ async fn a_lock_that_is_dropped_between_two_rounds_leaves_no_key() {
     up(&other, 2).await;
     let held = other.lock("r", secs(600)).await.unwrap();
     for dropped_after in 0..100 {
-        let _ = timeout(ms(dropped_after), redlock.lock("r", secs(600)).into_future()).await;
+        let _ = timeout(ms(dropped_after), redlock.lock("r", secs(600))).await;
         eventually("no key on the third server", async || servers[2].is_empty()).await;
     }
     assert_eq!(servers[0].get("r").as_deref(), Some(held.value()));

@@ -2,8 +2,8 @@
 
 use crate::support::{builder, eventually_free, locked, ms, runtime, secs, servers_and_client, start};
 use multiredlock::{
-    Drift, EnsureError, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server, Unlocked,
-    testing::MemoryServer,
+    Drift, EnsureError, InvalidRequest, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server,
+    Unlocked, testing::MemoryServer,
 };
 use proptest::{collection::vec, prelude::*};
 use std::{cell::Cell, panic, sync::Once, time::Duration};
@@ -39,8 +39,8 @@ fn any_duration() -> impl Strategy<Value = Duration> {
 fn any_drift() -> impl Strategy<Value = Drift> {
     prop_oneof![
         any_duration().prop_map(Drift::fixed),
-        any::<f64>().prop_map(Drift::factor),
-        (0.0..1.0).prop_map(Drift::factor),
+        any::<f64>().prop_map(|factor| Drift::factor(factor).unwrap()),
+        (0.0..1.0).prop_map(|factor| Drift::factor(factor).unwrap()),
     ]
 }
 
@@ -89,8 +89,8 @@ prop_compose! {
 }
 
 /// Awaits a request, but not for ever: many of these never end, as a TTL of years that is waited for.
-async fn bounded<T>(request: impl IntoFuture<Output = T>) -> Option<T> {
-    timeout(secs(3), request.into_future()).await.ok()
+async fn bounded<T>(request: impl Future<Output = T>) -> Option<T> {
+    timeout(secs(3), request).await.ok()
 }
 
 async fn ask(redlock: &Redlock, asked: &Asked) {
@@ -108,10 +108,7 @@ async fn ask(redlock: &Redlock, asked: &Asked) {
     if let Some(Err(error)) = bounded(renewal).await {
         let _ = format!("{error} {error:?}");
     }
-    if let Some(Err(error)) = bounded(redlock.unlock(&parts))
-        .await
-        .map(|unlocked| unlocked.check("r"))
-    {
+    if let Some(Err(error)) = bounded(redlock.unlock(&parts)).await {
         let _ = format!("{error} {error:?}");
     }
 
@@ -249,8 +246,7 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
     redlock.wait_connected().await;
     let lock = Lock::from_parts(["order:1", "b"], "v");
     assert_ne!(redlock.group_of("order:1"), redlock.group_of("b"));
-    let unlocked = redlock.unlock(&lock).await;
-    let error = unlocked.check("order:1, b").unwrap_err();
+    let error = redlock.unlock(&lock).await.unwrap_err();
     let resource = String::from("order:1, b");
     assert_eq!(error, ReleaseError::NotSent { resource });
     let words = "could not release `order:1, b`: no server was asked, since it cannot be a lock";
@@ -258,40 +254,25 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_that_no_unlock_leads_to_are_checked_all_the_same() {
-    let (_servers, redlock, lock) = locked(3, secs(10)).await;
-    let unlocked: Unlocked = redlock.unlock(&lock).await;
-    for (removed, not_ours, unreachable) in [
-        (usize::MAX, usize::MAX, usize::MAX),
-        (0, usize::MAX, 1),
-        (1, 0, usize::MAX),
-    ] {
-        let mut unlocked = unlocked;
-        (unlocked.removed, unlocked.not_ours, unlocked.unreachable) = (removed, not_ours, unreachable);
-        let _ = unlocked.check("r");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
     let (servers, redlock, lock) = locked(3, secs(60)).await;
     let (before, zero) = (Instant::now(), Duration::ZERO);
-    let name = "round_timeout";
+    let words = "round_timeout must be longer than 0";
 
     let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero)).await;
     let error = error.unwrap().unwrap_err();
-    assert_eq!(error, LockError::Zero { name });
-    assert_eq!(error.to_string(), "round_timeout must be longer than 0");
+    assert_matches!(&error, LockError::Invalid(InvalidRequest::Zero { name, .. }) if *name == "round_timeout");
+    assert_eq!(error.to_string(), words);
     for request in [redlock.acquire("s", secs(10)), redlock.try_acquire("s", secs(10))] {
         let error = bounded(request.round_timeout(zero)).await.expect("at once");
-        assert_eq!(error.unwrap_err(), LockError::Zero { name });
+        assert_eq!(error.unwrap_err().to_string(), words);
     }
     let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero)).await;
-    assert_eq!(error.unwrap().unwrap_err(), RenewError::Zero { name });
+    assert_eq!(error.unwrap().unwrap_err().to_string(), words);
     let error = bounded(redlock.owner("r").round_timeout(zero)).await;
-    assert_eq!(error.unwrap().unwrap_err(), OwnerError::Zero { name });
+    assert_eq!(error.unwrap().unwrap_err().to_string(), words);
     let error = bounded(redlock.owner("r").round_timeout(zero).survey()).await;
-    assert_eq!(error.unwrap().unwrap_err(), OwnerError::Zero { name });
+    assert_eq!(error.unwrap().unwrap_err().to_string(), words);
 
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert!(lock.validity() > secs(59), "it was not renewed");

@@ -48,7 +48,7 @@ fn take_turns(
                     match request.await {
                         Ok(lock) => {
                             sleep(hold).await;
-                            redlock.unlock(&lock).await;
+                            redlock.unlock(&lock).counts().await;
                         }
                         Err(LockError::Held { .. }) => sleep(ms(1)).await,
                         Err(error) => panic!("{error}"),
@@ -249,7 +249,7 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
             servers[foreign].set("r", "foreign", None);
             let mut guard = holder.acquire("r", secs(600)).await.unwrap();
             // Its first question makes the servers report changes.
-            let mut waiting = tokio::spawn(waiter.acquire("r", secs(600)).within(secs(60)).into_future());
+            let mut waiting = tokio::spawn(waiter.acquire("r", secs(600)).within(secs(60)));
             for round in 0..20 {
                 sleep(ms(50)).await;
                 // Votes come in any order, and at any moment of the release.
@@ -267,7 +267,7 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
                     before.elapsed()
                 );
                 let second = connect(&servers).await;
-                waiting = tokio::spawn(second.acquire("r", secs(600)).within(secs(60)).into_future());
+                waiting = tokio::spawn(second.acquire("r", secs(600)).within(secs(60)));
                 guard = next;
             }
         }
@@ -281,14 +281,14 @@ async fn a_waiter_hears_of_a_vote_that_comes_after_the_decision() {
         servers[0].set("r", "foreign", foreign_ttl);
         let lock = holder.lock("r", secs(600)).await.unwrap();
         servers[2].delay(ms(10));
-        let waiting = tokio::spawn(waiter.acquire("r", secs(600)).into_future());
+        let waiting = tokio::spawn(waiter.acquire("r", secs(600)));
         // Two servers refuse at once. The third grants it later, as its key is gone by then, and that is undone.
         sleep(ms(5)).await;
         servers[2].forget("r");
         sleep(ms(45)).await;
         servers[2].delay(ms(0));
         let before = Instant::now();
-        holder.unlock(&lock).await;
+        holder.unlock(&lock).counts().await;
         let guard = timeout(secs(10), waiting).await.expect("in time").unwrap().unwrap();
         assert!(before.elapsed() <= ms(5), "{:?}", before.elapsed());
         drop(guard);

@@ -5,7 +5,8 @@ use crate::support::{
     start, up,
 };
 use multiredlock::{
-    Builder, ConfigError, InvalidResource, InvalidTtl, Lock, LockError, Redlock, RenewError, testing::MemoryServer,
+    Builder, ConfigError, InvalidRequest, InvalidResource, InvalidTtl, Lock, LockError, Redlock, RenewError,
+    testing::MemoryServer,
 };
 use std::time::Duration;
 use test_support::assert_matches;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 async fn token(redlock: &Redlock) -> u64 {
     let lock = redlock.lock("r", secs(10)).fenced().await.unwrap();
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     lock.token().expect("it is fenced")
 }
 
@@ -77,8 +78,8 @@ async fn a_token_is_larger_than_that_of_an_owner_whose_keys_are_gone() {
         servers[..2].forget("r");
         let second = redlock.lock("r", secs(10)).await.unwrap();
         assert!(second.token() > first.token());
-        redlock.unlock(&first).await;
-        redlock.unlock(&second).await;
+        redlock.unlock(&first).counts().await;
+        redlock.unlock(&second).counts().await;
     }
 }
 
@@ -91,7 +92,7 @@ async fn a_majority_stores_the_largest_of_the_tokens_before_the_lock_is_granted(
     let stored = |server: &MemoryServer| server.token("r");
     let has_it = |server: &&MemoryServer| stored(server) == lock.token();
     assert!(servers.iter().filter(has_it).count() >= 2);
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
 
     // So it does not matter which majority grants the next.
     servers[2].crash();
@@ -106,7 +107,7 @@ async fn a_lock_whose_largest_token_is_on_a_minority_is_not_granted() {
     servers[0].crash();
     up(&redlock, 2).await;
     servers[1].delay(ms(20));
-    let request = tokio::spawn(redlock.try_lock("r", secs(10)).into_future());
+    let request = tokio::spawn(redlock.try_lock("r", secs(10)));
     // Between the two rounds the key of the one that has to raise its token goes away.
     sleep(ms(30)).await;
     servers[1].forget("r");
@@ -153,11 +154,11 @@ async fn of_several_resources_the_token_is_larger_than_those_of_each() {
     let (_servers, redlock) = fenced(3).await;
     let a = redlock.lock("a", secs(10)).await.unwrap();
     let b = redlock.lock("b", secs(10)).await.unwrap();
-    redlock.unlock(&a).await;
-    redlock.unlock(&b).await;
+    redlock.unlock(&a).counts().await;
+    redlock.unlock(&b).counts().await;
     let both = redlock.lock(["a", "b"], secs(10)).await.unwrap();
     assert!(both.token() > a.token().max(b.token()));
-    redlock.unlock(&both).await;
+    redlock.unlock(&both).counts().await;
     for name in ["a", "b"] {
         let one = redlock.lock(name, secs(10)).await.unwrap();
         assert!(one.token() > both.token());
@@ -205,7 +206,7 @@ async fn a_server_that_lies_about_the_time_costs_nobody_anything() {
     let redlock = connected(builder(&servers).fenced()).await;
     sleep(secs(3)).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
-    assert!(redlock.unlock(&lock).await.removed >= 2);
+    assert!(redlock.unlock(&lock).counts().await.removed >= 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,7 +283,10 @@ async fn a_resource_whose_key_is_a_fence_cannot_be_locked() {
     let words = "cannot lock `a:fence:{app:a}`: its key is reserved for the fencing token of the key `app:a`";
     assert_eq!(error.to_string(), words);
     let error = redlock.acquire(["b", "a:fence:{app:a}"], secs(10)).await.unwrap_err();
-    assert_matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. }));
+    assert_matches!(
+        error,
+        LockError::Invalid(InvalidRequest::Resource(InvalidResource::Fence { .. }))
+    );
     let _other_key = redlock.lock("a:fence:{a}", secs(10)).await.unwrap();
 }
 
@@ -293,7 +297,7 @@ async fn a_token_that_no_script_could_count_spoils_no_fence() {
     let forged = Lock::from_parts("r", lock.value()).with_token(u64::MAX);
     let _renewed = redlock.renew(&forged, secs(10)).await.unwrap();
     assert_eq!(servers[0].token("r"), lock.token());
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     assert!(token(&redlock).await > lock.token().unwrap());
 }
 
@@ -305,11 +309,11 @@ async fn a_fence_that_expires_before_the_lock_is_refused_by_both_names() {
     assert_eq!(error.to_string(), words);
     let error = redlock.acquire("r", secs(6)).fenced().await.unwrap_err();
     let (ttl, fence_expiry) = (secs(6), secs(5));
-    let expected = LockError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+    let expected = LockError::Invalid(InvalidRequest::Ttl(InvalidTtl::OutlivesFence { ttl, fence_expiry }));
     assert_eq!(error, expected);
     let lock = redlock.lock("r", secs(5)).fenced().await.unwrap();
     let error = redlock.renew(&lock, secs(6)).await.unwrap_err();
-    let expected = RenewError::InvalidTtl(InvalidTtl::OutlivesFence { ttl, fence_expiry });
+    let expected = RenewError::Invalid(InvalidRequest::Ttl(InvalidTtl::OutlivesFence { ttl, fence_expiry }));
     assert_eq!(error, expected);
     let _unfenced = redlock.lock("s", secs(10)).await.unwrap();
     assert_eq!(servers[0].len(), 2);

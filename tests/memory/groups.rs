@@ -2,8 +2,8 @@
 
 use crate::support::{all_up, eventually, ms, secs, start, up};
 use multiredlock::{
-    Builder, Event, InvalidResource, Lock, LockError, Redlock, RenewError, ServerState, ServerStatus, Unlocked,
-    testing::MemoryServer,
+    Builder, Event, InvalidRequest, InvalidResource, Lock, LockError, Redlock, RenewError, ServerState, ServerStatus,
+    Unlocked, testing::MemoryServer,
 };
 use test_support::assert_matches;
 use tokio_stream::{Stream, StreamExt};
@@ -71,7 +71,7 @@ async fn each_resource_is_locked_renewed_and_unlocked_on_the_servers_of_its_grou
         }
         let held = redlock.try_lock(&resource, secs(10)).await.unwrap_err();
         assert_matches!(&held, LockError::Held { failure, .. } if failure.votes.len() == groups[group].len());
-        assert_eq!(redlock.unlock(&lock).await.removed, groups[group].len());
+        assert_eq!(redlock.unlock(&lock).counts().await.removed, groups[group].len());
     }
     assert!(used.iter().all(|count| *count > 10), "{used:?}");
     assert!(groups.iter().flatten().all(MemoryServer::is_empty));
@@ -87,7 +87,7 @@ async fn the_key_prefix_plays_no_part_in_the_group() {
         assert_eq!((redlock.group_of(OF_FIRST), redlock.group_of(OF_SECOND)), expected);
         let lock = redlock.lock(OF_SECOND, secs(10)).await.unwrap();
         assert_eq!(holding(&groups[1], &format!("{prefix}{OF_SECOND}")), 3);
-        redlock.unlock(&lock).await;
+        redlock.unlock(&lock).counts().await;
     }
 }
 
@@ -226,19 +226,19 @@ async fn resources_of_two_groups_in_one_lock_are_refused_before_anything_is_sent
     };
     assert_eq!(redlock.group_of(both), Err(error.clone()));
     let refused = redlock.lock(both, secs(10)).await.unwrap_err();
-    assert_eq!(refused, LockError::InvalidResource(error.clone()));
+    assert_eq!(refused, LockError::Invalid(InvalidRequest::Resource(error.clone())));
     assert!(groups.iter().flatten().all(MemoryServer::is_empty));
 
     let lock = redlock.lock(OF_FIRST, secs(10)).await.unwrap();
     let both = Lock::from_parts(both, lock.value());
-    let expected = RenewError::InvalidResource(error);
+    let expected = RenewError::Invalid(InvalidRequest::Resource(error));
     assert_eq!(redlock.renew(&both, secs(20)).await.unwrap_err(), expected);
     let Unlocked {
         removed,
         not_ours,
         unreachable,
         ..
-    } = redlock.unlock(&both).await;
+    } = redlock.unlock(&both).counts().await;
     assert_eq!((removed, not_ours, unreachable), (0, 0, 0));
     assert_eq!(holding(&groups[0], OF_FIRST), 1);
 }
@@ -251,7 +251,7 @@ async fn resources_with_one_tag_are_locked_together_in_its_group() {
     tokio::task::yield_now().await;
     assert!(groups[1].iter().all(|server| server.len() == 3));
     assert!(groups[0].iter().all(MemoryServer::is_empty));
-    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 3);
 }
 
 #[tokio::test(start_paused = true)]

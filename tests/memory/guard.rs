@@ -52,8 +52,8 @@ async fn a_guard_is_renewed_in_time_however_little_the_drift_leaves_of_its_ttl()
     for (ttl, drift) in [
         (ms(110), Drift::default()),
         (ms(150), Drift::default()),
-        (secs(60), Drift::factor(0.67)),
-        (secs(60), Drift::factor(0.99)),
+        (secs(60), Drift::factor(0.67).unwrap()),
+        (secs(60), Drift::factor(0.99).unwrap()),
     ] {
         let (_servers, redlock) = servers_and_client(3).await;
         let guard = redlock.acquire("r", ttl).drift(drift).await.unwrap();
@@ -428,9 +428,7 @@ fn a_guard_that_is_dropped_outside_a_runtime_is_released() {
     let (servers, redlock, guard) = runtime.block_on(guarded(secs(600)));
     drop(guard);
     assert!(servers.are_empty());
-    let guard = runtime
-        .block_on(redlock.try_acquire("r", secs(600)).into_future())
-        .unwrap();
+    let guard = runtime.block_on(redlock.try_acquire("r", secs(600))).unwrap();
     drop(redlock);
     drop(runtime);
     // Nobody is left to send it.

@@ -1,6 +1,6 @@
 //! What is counted and measured, and that the documentation lists it.
 
-use crate::{builder, connect, delay_all, ms, secs, start, up};
+use crate::support::{Together, builder, connect, ms, secs, start, up};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use multiredlock::{
     Lock, Loss, Redlock, Retry,
@@ -69,7 +69,7 @@ fn metrics_count_rounds_calls_renewals_losses_and_servers() {
 
         let lock = redlock.renew(&lock, secs(10)).await.unwrap();
         assert_eq!((value(RENEWALS, "granted"), value(ROUNDS, "renew won")), (1.0, 1.0));
-        redlock.unlock(&lock).await;
+        redlock.unlock(&lock).counts().await;
 
         let guard = redlock.acquire("r", secs(3)).await.unwrap();
         assert_eq!(value(WAIT, "granted"), 1.0);
@@ -80,7 +80,7 @@ fn metrics_count_rounds_calls_renewals_losses_and_servers() {
         assert_eq!(value(LOSSES, "gone"), 1.0);
 
         servers[0].crash();
-        crate::up(&redlock, 2).await;
+        crate::support::up(&redlock, 2).await;
         assert_eq!(value(SERVERS_UP, "0"), 2.0);
         drop(guard);
         redlock.close().await;
@@ -148,19 +148,19 @@ async fn every_outcome_of_a_call(servers: &[MemoryServer], redlock: &Redlock) {
     let last = redlock.lock("last", secs(10)).fenced().await.unwrap();
     let last = Lock::from_parts("last", last.value()).with_token((1 << 53) - 1);
     let last = redlock.renew(&last, secs(10)).await.unwrap();
-    redlock.unlock(&last).await;
+    redlock.unlock(&last).counts().await;
     redlock.try_lock("last", secs(10)).fenced().await.unwrap_err();
     redlock.try_acquire("last", secs(10)).fenced().await.unwrap_err();
 
-    delay_all(servers, ms(150));
+    servers.delay(ms(150));
     fail(redlock, "late", ms(200), secs(1)).await;
     redlock.renew(&lock, ms(200)).round_timeout(secs(1)).await.unwrap_err();
     // So that the round trip is known.
     sleep(secs(3)).await;
     fail(redlock, "slow", secs(1), ms(100)).await;
-    delay_all(servers, Duration::ZERO);
+    servers.delay(Duration::ZERO);
 
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     redlock.renew(&lock, secs(10)).await.unwrap_err();
 }
 

@@ -80,7 +80,7 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
 
     let lock = redlock.renew(&lock, secs(10)).await.unwrap();
     has(&log.closed("renew"), &granted);
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     redlock.renew(&lock, secs(10)).await.unwrap_err();
     has(&log.closed("renew"), &["outcome=\"lost\""]);
 

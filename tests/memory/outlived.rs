@@ -28,7 +28,7 @@ fn a_handle_is_closed_when_its_runtime_ends() {
             assert_eq!(redlock.acquire("s", secs(1)).await.unwrap_err(), LockError::Closed);
             assert_eq!(redlock.renew(&lock, secs(1)).await.unwrap_err(), RenewError::Closed);
             assert_eq!(redlock.owner("s").await.unwrap_err(), OwnerError::Closed);
-            assert_eq!(redlock.unlock(&lock).await.unreachable, 3);
+            assert_eq!(redlock.unlock(&lock).counts().await.unreachable, 3);
             guard.lost().await;
             let told: Vec<Event> = events.collect().await;
             let is_closed =
@@ -63,7 +63,7 @@ fn an_attempt_in_another_runtime_whose_answers_are_on_their_way_ends() {
     servers.freeze();
     second.block_on(async {
         let request = redlock.lock("r", secs(600)).round_timeout(secs(300));
-        let locking = tokio::spawn(request.into_future());
+        let locking = tokio::spawn(request);
         tokio::task::yield_now().await;
         tokio::task::spawn_blocking(move || drop(first)).await.unwrap();
         let ended = timeout(secs(10), locking).await.expect("it does not hang").unwrap();
@@ -76,9 +76,9 @@ fn a_waiter_in_another_runtime_is_told() {
     let servers = start(3);
     let (first, second) = (runtime(false), runtime(false));
     let redlock = first.block_on(connect(&servers));
-    let _held = first.block_on(redlock.lock("r", secs(600)).into_future()).unwrap();
+    let _held = first.block_on(redlock.lock("r", secs(600))).unwrap();
     second.block_on(async {
-        let waiting = tokio::spawn(redlock.acquire("r", secs(60)).into_future());
+        let waiting = tokio::spawn(redlock.acquire("r", secs(60)));
         eventually("it waits", async || waiting.is_finished() || redlock.is_connected()).await;
         tokio::task::yield_now().await;
         tokio::task::spawn_blocking(move || drop(first)).await.unwrap();

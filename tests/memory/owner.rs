@@ -3,7 +3,7 @@
 use crate::support::{
     Together, all_up, builder, connect, locked, ms, secs, servers_and, servers_and_client, settle, start, up,
 };
-use multiredlock::{Holder, InvalidResource, OwnerError, Ownership, Redlock, Vote};
+use multiredlock::{Holder, InvalidRequest, InvalidResource, OwnerError, Ownership, Redlock, Vote};
 use std::time::SystemTime;
 use test_support::{assert_matches, extract};
 use tokio::time::{Instant, sleep};
@@ -34,7 +34,7 @@ async fn whoever_holds_a_resource_is_named_with_since_when_and_for_how_much_long
 async fn a_handle_sees_its_own_lock_as_anybody_elses() {
     let (_servers, redlock, lock) = locked(3, secs(10)).await;
     assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     assert_eq!(redlock.owner("r").await, Ok(Ownership::Free));
 }
 
@@ -137,13 +137,13 @@ async fn a_look_changes_nothing() {
     let expected = (Some(secs(7)), Some(secs(7)));
     assert_eq!((remaining, holder(&redlock, "r").await.remaining), expected);
     assert_eq!(servers.holding(&lock), servers.len());
-    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
     let (_servers, redlock) = servers_and_client(3).await;
-    let invalid = |error| Err(OwnerError::InvalidResource(error));
+    let invalid = |error| Err(OwnerError::Invalid(InvalidRequest::Resource(error)));
     assert_eq!(redlock.owner("").await, invalid(InvalidResource::Empty));
     assert_eq!(redlock.owner([""; 0]).await, invalid(InvalidResource::None));
     redlock.close().await;
@@ -155,7 +155,7 @@ async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
 async fn a_look_that_is_under_way_when_the_handle_is_closed_ends() {
     let (servers, redlock) = servers_and_client(3).await;
     servers.freeze();
-    let look = tokio::spawn(std::future::IntoFuture::into_future(redlock.owner("r")));
+    let look = tokio::spawn(redlock.owner("r"));
     settle().await;
     redlock.close().await;
     assert_eq!(look.await.unwrap(), Err(OwnerError::Closed));

@@ -1,7 +1,7 @@
 //! A thread may be suspended at any moment, and others go on meanwhile. Here it is suspended wherever it wakes a task: the task
 //! goes on at once, and time passes.
 
-use crate::{connect, eventually_free, ms, secs, settle, start};
+use crate::support::{connect, eventually_free, ms, secs, settle, start};
 use multiredlock::Redlock;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{

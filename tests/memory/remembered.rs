@@ -21,7 +21,7 @@ async fn a_lock_is_found_by_name_until_it_is_unlocked() {
     let held = redlock.clone().held("r").unwrap();
     assert_eq!(held.value(), lock.value());
     assert!(redlock.held("other").is_none());
-    assert_eq!(redlock.unlock(&held).await.removed, 3);
+    assert_eq!(redlock.unlock(&held).counts().await.removed, 3);
     assert!(redlock.held("r").is_none());
     let _ = redlock.lock("r", secs(10)).await.unwrap();
 }

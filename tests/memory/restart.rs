@@ -2,7 +2,7 @@
 
 use crate::support::{Together, builder, connected, eventually, eventually_free, ms, secs, servers_and_two, start, up};
 use multiredlock::{
-    ConfigError, DownReason, Event, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
+    ConfigError, DownReason, Event, InvalidRequest, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
     testing::MemoryServer,
 };
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn a_waiter_is_woken_when_a_restarted_server_may_vote_again() {
     servers[0].crash();
     servers[1].restart();
     restarted(&redlock, 1).await;
-    let waiter = tokio::spawn(redlock.acquire("r", secs(10)).into_future());
+    let waiter = tokio::spawn(redlock.acquire("r", secs(10)));
     sleep(waits(&redlock, 1).unwrap().saturating_sub(ms(1))).await;
     assert!(!waiter.is_finished());
     let before = Instant::now();
@@ -145,7 +145,7 @@ async fn renewals_and_unlocks_go_on_at_a_server_that_waits() {
     servers[2].crash();
     up(&redlock, 0).await;
     let lock = redlock.renew(&lock, secs(30)).await.unwrap();
-    assert_eq!(redlock.unlock(&lock).await.removed, 2);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 2);
     servers[2].restart();
     eventually_free(&servers).await;
 }
@@ -185,12 +185,12 @@ async fn a_ttl_beyond_the_guards_is_refused_by_both_names() {
         ttl: secs(31),
         max_ttl: MAX_TTL,
     };
-    assert_eq!(error, LockError::InvalidTtl(expected.clone()));
+    assert_eq!(error, LockError::Invalid(InvalidRequest::Ttl(expected.clone())));
     let error = redlock.acquire("r", secs(31)).await.unwrap_err();
-    assert_eq!(error, LockError::InvalidTtl(expected.clone()));
+    assert_eq!(error, LockError::Invalid(InvalidRequest::Ttl(expected.clone())));
     let lock = redlock.lock("r", MAX_TTL).await.unwrap();
     let error = redlock.renew(&lock, secs(31)).await.unwrap_err();
-    assert_eq!(error, RenewError::InvalidTtl(expected));
+    assert_eq!(error, RenewError::Invalid(InvalidRequest::Ttl(expected)));
     let error = builder(&servers).restart_guard(secs(0)).build().unwrap_err();
     assert_eq!(error, ConfigError::Zero { name: "restart_guard" });
 }

@@ -3,7 +3,7 @@
 use crate::support::{
     Together, builder, connect, eventually, eventually_free, ms, secs, servers_and_client, settle, start, up,
 };
-use multiredlock::{InvalidResource, LockError, OwnerError, RenewError, testing::MemoryServer};
+use multiredlock::{InvalidRequest, InvalidResource, LockError, OwnerError, RenewError, testing::MemoryServer};
 use std::{
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
@@ -24,7 +24,7 @@ async fn several_resources_are_locked_with_one_value_and_unlocked_together() {
     assert_eq!(lock.resources().collect::<Vec<_>>(), [b"a", b"b"]);
     assert!(have(&servers, &["a", "b"], lock.value()));
     assert!(servers.iter().all(|server| server.len() == 2));
-    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 3);
     eventually_free(&servers).await;
 }
 
@@ -37,7 +37,7 @@ async fn nothing_of_a_set_is_locked_while_a_part_of_it_is_held() {
         assert_matches!(error, LockError::Held { .. });
         assert!(servers.iter().all(|server| server.len() == held.len()), "{held:?}");
         assert!(have(&servers, held, lock.value()));
-        redlock.unlock(&lock).await;
+        redlock.unlock(&lock).counts().await;
         let _lock = redlock.lock(["a", "b", "c"], secs(60)).await.unwrap();
     }
 }
@@ -74,13 +74,13 @@ async fn too_few_and_too_many_resources_are_refused_before_anything_is_sent() {
     let too_many = InvalidResource::TooMany { count: 129, most: 128 };
     for (names, expected) in [(Vec::new(), InvalidResource::None), (many, too_many)] {
         let before = tokio::time::Instant::now();
-        let invalid = Err(LockError::InvalidResource(expected.clone()));
+        let invalid = Err(LockError::Invalid(InvalidRequest::Resource(expected.clone())));
         assert_eq!(redlock.lock(&names, secs(10)).await.map(drop), invalid);
         assert_eq!(redlock.acquire(&names, secs(10)).await.map(drop), invalid);
         assert_eq!(redlock.try_acquire(&names, secs(10)).await.map(drop), invalid);
         assert_eq!(
             redlock.owner(&names).await.map(drop),
-            Err(OwnerError::InvalidResource(expected))
+            Err(OwnerError::Invalid(InvalidRequest::Resource(expected)))
         );
         assert!(before.elapsed().is_zero());
     }
@@ -95,7 +95,7 @@ async fn a_hundred_and_twenty_eight_resources_are_locked_together() {
     let names: Vec<_> = (0..128).map(|i| format!("r{i}")).collect();
     let lock = redlock.lock(&names, secs(10)).await.unwrap();
     assert!(servers.iter().all(|server| server.len() == 128));
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     eventually_free(&servers).await;
 }
 
@@ -109,7 +109,7 @@ async fn a_renewal_puts_a_key_back_that_a_minority_lost() {
     assert!(have(&servers, &["a", "b"], lock.value()));
     sleep(secs(15)).await;
     assert!(have(&servers, &["a", "b"], lock.value()), "they live for the new ttl");
-    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,7 +121,7 @@ async fn a_set_is_lost_when_a_majority_lost_one_of_its_keys_each() {
     assert_matches!(redlock.renew(&lock, secs(10)).await, Err(RenewError::Lost { .. }));
     sleep(ms(1)).await;
     assert_eq!((servers[0].get("a"), servers[1].get("b")), (None, None));
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     eventually_free(&servers).await;
 }
 
@@ -131,7 +131,7 @@ async fn an_unlock_of_a_set_leaves_keys_that_others_took() {
     let lock = redlock.lock(["a", "b"], secs(10)).await.unwrap();
     servers.forget("a");
     let other = redlock.lock("a", secs(10)).await.unwrap();
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     assert!(have(&servers, &["a"], other.value()));
     assert!(servers.iter().all(|server| server.len() == 1));
 }
@@ -159,8 +159,8 @@ async fn a_set_that_is_dropped_after_any_number_of_polls_leaves_no_key() {
         }
         let mut cx = Context::from_waker(Waker::noop());
         {
-            let mut lock = pin!(redlock.lock(["a", "b"], secs(600)).into_future());
-            let mut acquire = pin!(redlock.acquire(["c", "a"], secs(600)).into_future());
+            let mut lock = pin!(redlock.lock(["a", "b"], secs(600)));
+            let mut acquire = pin!(redlock.acquire(["c", "a"], secs(600)));
             for _ in 0..polls {
                 if let std::task::Poll::Ready(lock) = lock.as_mut().poll(&mut cx) {
                     redlock.unlock(&lock.unwrap());

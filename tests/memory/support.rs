@@ -131,7 +131,7 @@ pub(crate) async fn guarded(ttl: Duration) -> (Vec<MemoryServer>, Redlock, Guard
 }
 
 pub(crate) fn wait(redlock: &Redlock, resource: &str) -> Waiter {
-    tokio::spawn(redlock.acquire(resource, secs(60)).into_future())
+    tokio::spawn(redlock.acquire(resource, secs(60)))
 }
 
 pub(crate) async fn all_up(redlock: &Redlock) {

@@ -3,8 +3,8 @@
 use multiredlock::{
     AcquireRequest, Address, Builder, ConfigError, Crossings, Drift, EnsureError, Event, Events, Failure, Guard,
     Holder, InvalidResource, Lock, LockError, LockRequest, Loss, OwnerError, OwnerRequest, Ownership, Redlock,
-    ReleaseError, Releasing, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking,
-    UsingError, Vote, testing::MemoryServer,
+    ReleaseError, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking, UsingError, Vote,
+    testing::MemoryServer,
 };
 use std::{fmt::Debug, time::Duration};
 
@@ -24,8 +24,7 @@ macro_rules! each {
 #[test]
 fn every_public_type_can_be_shared_and_printed() {
     each!(is_send_sync:
-        Redlock, Builder, Server, Address, Drift, Retry, Lock, Guard, LockRequest, AcquireRequest, RenewRequest,
-        OwnerRequest, Unlocking, Releasing, Unlocked, Ownership, Survey, Holder, Vote, Failure, Events, Event,
+        Redlock, Builder, Server, Address, Drift, Retry, Lock, Guard, Unlocking, Unlocked, Ownership, Survey, Holder, Vote, Failure, Events, Event,
         Crossings, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, Loss,
         EnsureError, ReleaseError, UsingError, OwnerError,
     );
@@ -42,12 +41,12 @@ async fn every_future_can_be_spawned() {
     let redlock = Redlock::builder().servers([&MemoryServer::new()]).build().unwrap();
     let lock = Lock::from_parts("r", "v");
     let ttl = Duration::from_secs(1);
-    is_send(|| redlock.lock("r", ttl).into_future());
-    is_send(|| redlock.renew(&lock, ttl).into_future());
+    is_send(|| redlock.lock("r", ttl));
+    is_send(|| redlock.renew(&lock, ttl));
     is_send(|| redlock.unlock(&lock));
-    is_send(|| redlock.acquire("r", ttl).into_future());
-    is_send(|| redlock.try_acquire("r", ttl).into_future());
-    is_send(|| redlock.owner("r").into_future());
+    is_send(|| redlock.acquire("r", ttl));
+    is_send(|| redlock.try_acquire("r", ttl));
+    is_send(|| redlock.owner("r"));
     is_send(|| redlock.acquire("r", ttl).using(async |guard| guard.is_valid()));
     is_send(|| redlock.acquire("r", ttl).using(async |guard| guard.lost().await));
     is_send(|| redlock.acquire("r", ttl).using_blocking(Guard::is_valid));

@@ -4,7 +4,7 @@ use crate::support::{
     Together, all_up, builder, connect, connected, eventually_free, guarded, locked, ms, runtime, secs, servers_and,
     servers_and_client, servers_and_two, settle, start, up, wait,
 };
-use multiredlock::{Guard, LockError, Redlock, testing::MemoryServer};
+use multiredlock::{AcquireRequest, Guard, LockError, Redlock, testing::MemoryServer};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
     error::Error,
@@ -20,8 +20,6 @@ use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, sleep, timeout},
 };
-
-type Acquiring = Pin<Box<dyn Future<Output = Result<Guard, LockError>> + Send>>;
 
 /// How many hold a resource, which is never more than one.
 #[derive(Clone, Default)]
@@ -270,7 +268,7 @@ async fn who_waits_too_long_is_not_told_of_a_holder_that_is_gone() {
     let redlock = connect(&servers).await;
     let held = holder.acquire("r", secs(60)).await.unwrap();
     let first = wait(&redlock, "r");
-    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(secs(2)).into_future());
+    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(secs(2)));
     sleep(secs(1)).await;
     held.release().await.unwrap();
     let _first = first.await.unwrap().unwrap();
@@ -284,7 +282,7 @@ async fn a_waiter_that_times_out_in_the_middle_of_the_line_holds_nobody_up() {
     let (_servers, redlock, held) = guarded(secs(60)).await;
     let first = wait(&redlock, "r");
     settle().await;
-    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(ms(500)).into_future());
+    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(ms(500)));
     settle().await;
     let third = wait(&redlock, "r");
     assert_matches!(second.await.unwrap(), Err(LockError::TimedOut { .. }));
@@ -296,10 +294,10 @@ async fn a_waiter_that_times_out_in_the_middle_of_the_line_holds_nobody_up() {
 }
 
 /// Polls a request so often, with a few turns of all other tasks in between, unless it is ready before.
-async fn poll(request: &mut Acquiring, polls: usize, rng: &mut SmallRng) -> Option<Guard> {
+async fn poll(request: &mut AcquireRequest, polls: usize, rng: &mut SmallRng) -> Option<Guard> {
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..polls {
-        if let Poll::Ready(guard) = request.as_mut().poll(&mut cx) {
+        if let Poll::Ready(guard) = Pin::new(&mut *request).poll(&mut cx) {
             return Some(guard.unwrap());
         }
         for _ in 0..rng.gen_range(0..4) {
@@ -329,9 +327,9 @@ async fn a_waiter_that_gives_up_after_any_number_of_polls_leaves_the_line_intact
             if let Some(holder) = holder {
                 held = Some(holder.acquire("r", secs(600)).await.unwrap());
             }
-            let mut requests: Vec<Acquiring> = Vec::new();
+            let mut requests: Vec<AcquireRequest> = Vec::new();
             for _ in 0..3 {
-                requests.push(redlock.acquire("r", secs(600)).into_future());
+                requests.push(redlock.acquire("r", secs(600)));
                 // It takes its place.
                 let _ = poll(requests.last_mut().unwrap(), 1, &mut rng).await.map(drop);
             }
@@ -493,7 +491,7 @@ async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_handl
     let (_servers, redlock) = servers_and_client(3).await;
     let held = redlock.acquire("a", secs(600)).await.unwrap();
     let next = wait(&redlock, "a");
-    let set = tokio::spawn(redlock.acquire(["a", "b"], secs(600)).into_future());
+    let set = tokio::spawn(redlock.acquire(["a", "b"], secs(600)));
     sleep(secs(11)).await;
     held.release().await.unwrap();
     // It is the second turn in a row, and long. So the third has to wait.
@@ -532,7 +530,7 @@ async fn closing_the_handle_ends_every_waiter() {
 
 /// A waker that polls its future at once, as an executor may that runs tasks where they are woken.
 struct Inline {
-    future: Mutex<Option<Acquiring>>,
+    future: Mutex<Option<AcquireRequest>>,
     served: AtomicBool,
 }
 
@@ -540,7 +538,7 @@ impl Inline {
     /// Waits for a resource, of which nothing is awaited.
     fn wait(redlock: &Redlock, resource: &str) -> Arc<Self> {
         let waiter = Arc::new(Self {
-            future: Mutex::new(Some(redlock.acquire(resource, secs(60)).into_future())),
+            future: Mutex::new(Some(redlock.acquire(resource, secs(60)))),
             served: AtomicBool::new(false),
         });
         Waker::from(Arc::clone(&waiter)).wake();
@@ -558,7 +556,7 @@ impl std::task::Wake for Inline {
         let waker = Waker::from(Arc::clone(&self));
         let polled = future
             .as_mut()
-            .map(|future| future.as_mut().poll(&mut Context::from_waker(&waker)));
+            .map(|future| Pin::new(future).poll(&mut Context::from_waker(&waker)));
         if let Some(Poll::Ready(guard)) = polled {
             *future = None;
             self.served.store(true, Ordering::SeqCst);
@@ -575,7 +573,7 @@ async fn what_was_begun_for_a_waiter_that_leaves_is_undone_before_the_next_asks(
     servers.delay(ms(10));
     let redlock = connect(&servers).await;
     let held = redlock.acquire("r", secs(60)).await.unwrap();
-    let mut called = Box::pin(redlock.acquire("r", secs(60)).into_future());
+    let mut called = Box::pin(redlock.acquire("r", secs(60)));
     assert!(timeout(secs(1), &mut called).await.is_err());
     // It asks as soon as it is woken, within the drop of the one before it.
     let next = Inline::wait(&redlock, "r");

@@ -84,7 +84,7 @@ async fn a_user_without_a_password_is_named_to_the_server() {
     let refused = redlock.try_lock("closed:console", LONG).await.unwrap_err();
     assert_matches!(refused, LockError::Refused { .. });
     let lock = redlock.try_lock("open:console", LONG).await.unwrap();
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

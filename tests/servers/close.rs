@@ -44,7 +44,7 @@ async fn closing_does_not_wait_for_a_server_that_is_frozen_down_or_silent() {
     eventually("the fourth is being connected to", async || silent.visits() > 0).await;
     servers[0].freeze();
     servers[1].crash();
-    let pending = tokio::spawn(redlock.lock("console", LONG).into_future());
+    let pending = tokio::spawn(redlock.lock("console", LONG));
 
     finishes("closing", redlock.close()).await;
 
@@ -182,7 +182,7 @@ fn a_handle_is_closed_when_its_runtime_ends() {
         (redlock, held)
     });
     second.block_on(async {
-        let mut waiting = tokio::spawn(redlock.acquire("console", LONG).into_future());
+        let mut waiting = tokio::spawn(redlock.acquire("console", LONG));
         let waits = tokio::time::timeout(std::time::Duration::from_millis(300), &mut waiting).await;
         assert!(waits.is_err(), "it waits for the lock");
 

@@ -91,7 +91,7 @@ async fn whoever_fights_for_a_resource_leaves_no_key() {
                 let resource = format!("resource {}", (task + round) % 5);
                 // Some of these give up in the middle of a round.
                 let limit = Duration::from_micros(200 * (round % 10));
-                let lock = redlock.lock(resource, LONG).retry(patient()).into_future();
+                let lock = redlock.lock(resource, LONG).retry(patient());
                 if let Ok(lock) = tokio::time::timeout(limit, lock).await {
                     redlock.unlock(&lock.unwrap());
                 }
@@ -614,7 +614,7 @@ async fn waiters_hear_of_changes_from_every_node() {
     for node in [0, 1, 0] {
         let resource = cluster.resource_at(node);
         let lock = first.lock(&*resource, LONG).await.unwrap();
-        let waiter = tokio::spawn(second.acquire(&*resource, LONG).into_future());
+        let waiter = tokio::spawn(second.acquire(&*resource, LONG));
         eventually("every node tells of changes", async || {
             let tells = |client: &String| client.contains(" flags=t ");
             cluster.iter().all(|node| node.clients().iter().any(tells))
@@ -633,7 +633,7 @@ async fn a_waiter_follows_its_slot() {
     let (first, second) = (alone(&cluster).await, alone(&cluster).await);
     let resource = cluster.resource_at(0);
     let lock = first.lock(&*resource, LONG).await.unwrap();
-    let waiter = tokio::spawn(second.acquire(&*resource, LONG).into_future());
+    let waiter = tokio::spawn(second.acquire(&*resource, LONG));
     eventually("it waits", async || cluster[0].calls("pttl") > 0).await;
 
     cluster.move_slot(cluster.slot(&resource), 0, 1);

@@ -49,7 +49,7 @@ async fn count_alone(redlock: Redlock, inside: Arc<AtomicBool>, counter: Arc<Ato
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_resources_are_locked_at_once() {
     let (servers, redlock) = servers_and_client(3).await;
-    let requests = (0..2_000).map(|number| redlock.lock(format!("resource {number}"), LONG).into_future());
+    let requests = (0..2_000).map(|number| redlock.lock(format!("resource {number}"), LONG));
     let tasks: JoinSet<_> = requests.collect();
 
     let locks = finishes("every lock", tasks.join_all()).await;

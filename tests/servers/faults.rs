@@ -150,7 +150,7 @@ async fn a_majority_that_grants_too_late_grants_nothing() {
     let (servers, redlock) = unhurried_on(3).await;
     servers.forget_calls();
     servers[1..].freeze();
-    let late = tokio::spawn(redlock.try_lock("console", ms(500)).into_future());
+    let late = tokio::spawn(redlock.try_lock("console", ms(500)));
 
     eventually("the first server granted it", async || servers[0].calls("set") > 0).await;
     eventually("and it expired there", async || servers[0].keys().is_empty()).await;
@@ -177,7 +177,7 @@ async fn a_renewal_without_a_majority_is_unknown_and_leaves_the_keys() {
 async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
     let (servers, redlock) = servers_and_client(3).await;
     let mut forgotten: Vec<_> = (0..20)
-        .map(|number| redlock.lock(format!("forgotten {number}"), LONG).into_future())
+        .map(|number| redlock.lock(format!("forgotten {number}"), LONG))
         .collect();
     for future in &mut forgotten {
         // Rarely, three answers are there before the first poll is over.
@@ -202,7 +202,7 @@ async fn a_future_that_is_no_longer_polled_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_lock_outlives_the_crash_of_every_server() {
     let (servers, redlock, first) = locked_on_three().await;
-    let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
+    let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()));
 
     servers.crash();
     servers.restart();
@@ -225,13 +225,13 @@ async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_ser
         servers.freeze();
         // Longer than the heartbeat interval, so that each heartbeat is on its way.
         tokio::time::sleep(ms(150)).await;
-        let lock = tokio::spawn(redlock.try_lock("r", LONG).round_timeout(ms(300)).into_future());
+        let lock = tokio::spawn(redlock.try_lock("r", LONG).round_timeout(ms(300)));
         tokio::task::yield_now().await;
         servers.thaw();
         // The answers arrive, and nothing here can run meanwhile.
         std::thread::sleep(ms(1_000));
         let lock = lock.await.unwrap().expect("its votes had arrived");
-        redlock.unlock(&lock).await;
+        redlock.unlock(&lock).counts().await;
     }
     assert_eq!(up(&redlock), 3);
     let down = tokio::time::timeout(ms(500), async {

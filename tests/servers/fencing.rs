@@ -1,6 +1,6 @@
 //! Tokens on real servers: counted up by the script, stored beside the lock, raised where they lag.
 
-use multiredlock::{InvalidResource, LockError, Redlock, Refusal, Vote};
+use multiredlock::{InvalidRequest, InvalidResource, LockError, Redlock, Refusal, Vote};
 
 use crate::support::{
     LONG, RedisCluster, RedisServer, Reply, Servers, Together, all_up, assert_matches, connect, eventually, extract,
@@ -173,7 +173,10 @@ async fn a_lock_of_others_where_a_token_would_be_is_refused_its_neighbor_and_lef
     let taken = servers[0].command(&["SET", &fence("a"), "theirs", "NX", "PX", "60000"]);
     assert_eq!(taken, Reply::Nil, "where a token is nobody can lock");
     let error = redlock.try_lock(fence("a"), LONG).await.unwrap_err();
-    assert_matches!(error, LockError::InvalidResource(InvalidResource::Fence { .. }));
+    assert_matches!(
+        error,
+        LockError::Invalid(InvalidRequest::Resource(InvalidResource::Fence { .. }))
+    );
     finishes("the unlock", redlock.unlock(&lock)).await;
 }
 

@@ -1,6 +1,6 @@
 //! Several groups of servers, of which each resource belongs to one.
 
-use multiredlock::{Event, InvalidResource, LockError, Redlock};
+use multiredlock::{Event, InvalidRequest, InvalidResource, LockError, Redlock};
 use tokio_stream::StreamExt;
 
 use crate::support::{LONG, RedisServer, Servers, Together, all_up, assert_matches, connect, finishes, quick};
@@ -39,7 +39,7 @@ async fn locks_are_spread_over_the_groups_and_each_is_on_one() {
             assert_eq!(others.holding(&lock), 0);
             let lock = redlock.renew(&lock, 2 * LONG).await.unwrap();
             assert_matches!(redlock.try_lock(&resource, LONG).await, Err(LockError::Held { .. }));
-            redlock.unlock(&lock).await;
+            redlock.unlock(&lock).counts().await;
         }
         servers.empty().await;
     }
@@ -68,7 +68,7 @@ async fn a_group_that_is_killed_disconnects_while_the_other_still_locks() {
     assert!(!redlock.is_connected());
     let lock = redlock.lock(&kept, LONG).await.unwrap();
     let lock = redlock.renew(&lock, LONG).await.unwrap();
-    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 3);
     assert_matches!(redlock.try_lock(&lost, LONG).await, Err(LockError::NoQuorum { .. }));
 
     groups[1].restart();
@@ -111,7 +111,7 @@ async fn several_resources_are_locked_together_in_one_group_and_refused_in_two()
     let refused = redlock.lock([&first, &second], LONG).await.unwrap_err();
     let error = redlock.group_of([&first, &second]).unwrap_err();
     assert_matches!(&error, InvalidResource::Groups { .. });
-    assert_eq!(refused, LockError::InvalidResource(error));
+    assert_eq!(refused, LockError::Invalid(InvalidRequest::Resource(error)));
     for servers in &groups {
         servers.empty().await;
         assert!(servers.iter().all(|server| server.calls("set") == 0));
@@ -121,6 +121,6 @@ async fn several_resources_are_locked_together_in_one_group_and_refused_in_two()
     let lock = redlock.lock(&tagged, LONG).await.unwrap();
     groups[1].each("it has both", |server| server.keys().len() == 2).await;
     groups[0].empty().await;
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     groups[1].empty().await;
 }

@@ -131,7 +131,10 @@ async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
     let redlock = connect(servers.builder().heartbeat_timeout(LONG)).await;
     // The keys live on for long after the validity is over, so that the renewal, which comes too late, finds them.
     let ttl = 10 * TTL;
-    let request = redlock.acquire("r", ttl).drift(Drift::factor(0.8)).round_timeout(LONG);
+    let request = redlock
+        .acquire("r", ttl)
+        .drift(Drift::factor(0.8).unwrap())
+        .round_timeout(LONG);
     let guard = request.await.unwrap();
     servers.freeze();
     let (loss, _) = lost(&guard).await;

@@ -35,7 +35,7 @@ async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
         let refused = redlock.lock("console", LONG).retry(Retry::none()).await;
         assert_matches!(refused, Err(LockError::Held { .. }));
 
-        let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
+        let second = tokio::spawn(redlock.lock("console", LONG).retry(patient()));
         redlock.unlock(&first);
 
         let second = finishes("the second lock", second).await.unwrap().unwrap();
@@ -53,7 +53,7 @@ async fn retrying_acquires_a_lock_once_the_server_comes_back() {
         let refused = redlock.try_lock("console", LONG).await;
         assert_matches!(refused, Err(LockError::NoQuorum { reachable: 0, .. }));
 
-        let lock = tokio::spawn(redlock.lock("console", LONG).retry(patient()).into_future());
+        let lock = tokio::spawn(redlock.lock("console", LONG).retry(patient()));
         servers.restart();
 
         let lock = finishes("the lock", lock).await.unwrap().unwrap();

@@ -21,7 +21,7 @@ async fn all_resources_are_locked_renewed_and_unlocked_together() {
     let lock = redlock.renew(&lock, 2 * LONG).await.unwrap();
     assert!(servers[0].pttl("r127") > 100_000 || servers[1].pttl("r127") > 100_000);
     assert_matches!(redlock.try_lock("r64", LONG).await, Err(LockError::Held { .. }));
-    assert_eq!(redlock.unlock(&lock).await.removed, 3);
+    assert_eq!(redlock.unlock(&lock).counts().await.removed, 3);
     servers.empty().await;
 }
 
@@ -33,7 +33,7 @@ async fn nobody_ever_sees_a_part_of_them() {
     let turns = tokio::spawn(async move {
         for _ in 0..300 {
             let lock = redlock.lock(["a", "b", "c"], LONG).await.unwrap();
-            redlock.unlock(&lock).await;
+            redlock.unlock(&lock).counts().await;
         }
         over.store(true, Ordering::SeqCst);
     });
@@ -138,7 +138,7 @@ async fn a_renewal_puts_back_what_is_missing_on_a_minority_and_is_lost_on_a_majo
     .await;
     servers[1..].command(&["DEL", "a"]);
     assert_matches!(redlock.renew(&lock, LONG).await, Err(RenewError::Lost { .. }));
-    redlock.unlock(&lock).await;
+    redlock.unlock(&lock).counts().await;
     servers.empty().await;
 }
 
@@ -149,7 +149,7 @@ async fn an_unlock_removes_what_is_ours_although_one_of_them_is_no_lock_any_more
     servers.each("it has all", |server| server.keys().len() == 3).await;
     servers.command(&["DEL", "a"]);
     servers.command(&["RPUSH", "a", "an item"]);
-    let unlocked = redlock.unlock(&lock).await;
+    let unlocked = redlock.unlock(&lock).counts().await;
     assert_eq!(unlocked.removed, 0, "not all of it was there any more");
     assert!(servers.iter().all(|server| server.keys() == ["a"]));
 }

@@ -77,7 +77,7 @@ async fn a_look_whose_answers_were_not_read_in_time_is_not_called_unclear() {
     for is_distrusted in [false, true] {
         let servers = Servers::start(3);
         let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
-        let looking = tokio::spawn(redlock.owner("console").into_future());
+        let looking = tokio::spawn(redlock.owner("console"));
         yield_now().await;
         thread::sleep(ms(700));
         let expected = Ok(Ownership::Free);

@@ -15,7 +15,7 @@ use crate::support::{
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
 fn waits(redlock: &Redlock, resource: &str) -> Waiter {
-    tokio::spawn(redlock.acquire(resource, LONG).into_future())
+    tokio::spawn(redlock.acquire(resource, LONG))
 }
 
 /// Somebody else has the console until it is deleted.
@@ -86,7 +86,7 @@ async fn a_waiter_is_told_of_any_bytes_with_a_prefix_in_another_database() {
         servers.iter().all(|server| keys(server).contains("db3:keys=1"))
     })
     .await;
-    let waiter = tokio::spawn(other.acquire(resource, LONG).into_future());
+    let waiter = tokio::spawn(other.acquire(resource, LONG));
     watched(&servers, 1).await;
     one.unlock(&held);
     drop(soon("the lock", waiter).await.unwrap().unwrap());
@@ -205,7 +205,7 @@ async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     servers.command(&keys);
     let mut waiters = JoinSet::new();
     for name in &names {
-        let (waiter, is_allowed) = (redlock.acquire(name, LONG).into_future(), name.starts_with("allowed"));
+        let (waiter, is_allowed) = (redlock.acquire(name, LONG), name.starts_with("allowed"));
         waiters.spawn(async move { (is_allowed, waiter.await) });
     }
     let last = waits(&redlock, "allowed last");
@@ -265,7 +265,7 @@ async fn waiters_for_resources_in_common_do_not_keep_each_other_awake() {
     // Each of them sets and undoes on the third server what the other waits for.
     let waiters = [
         waits(&redlock, "console"),
-        tokio::spawn(redlock.acquire(["console", "another"], LONG).into_future()),
+        tokio::spawn(redlock.acquire(["console", "another"], LONG)),
     ];
     watched(&servers[..2], 2).await;
 

@@ -23,7 +23,7 @@ fn take_turns(redlock: &Redlock, guards: bool, hold: Duration, is_over: &Arc<Ato
                 match redlock.lock("r", LONG).retry(Retry::new(u32::MAX, ms(10))).await {
                     Ok(lock) => {
                         sleep(hold).await;
-                        redlock.unlock(&lock).await;
+                        redlock.unlock(&lock).counts().await;
                     }
                     Err(LockError::Held { .. }) => {}
                     Err(error) => panic!("{error}"),

@@ -16,7 +16,7 @@ use crate::support::{
 async fn a_lock_dropped_after_any_poll_leaves_no_key() {
     let (servers, redlock) = servers_and_client(3).await;
     for (attempt, polls) in (0..4).cycle().take(100).enumerate() {
-        let request = redlock.lock(format!("attempt {attempt}"), LONG).into_future();
+        let request = redlock.lock(format!("attempt {attempt}"), LONG);
         if let Some(outcome) = drop_after(polls, request).await {
             redlock.unlock(&outcome.unwrap());
         }
@@ -28,7 +28,7 @@ async fn a_lock_dropped_after_any_poll_leaves_no_key() {
 async fn a_lock_dropped_after_any_time_leaves_no_key() {
     let (servers, redlock) = servers_and_client(3).await;
     for microseconds in (0..3_000).step_by(20) {
-        let task = tokio::spawn(redlock.lock(format!("after {microseconds} µs"), LONG).into_future());
+        let task = tokio::spawn(redlock.lock(format!("after {microseconds} µs"), LONG));
         let start = Instant::now();
         while start.elapsed() < Duration::from_micros(microseconds) {
             std::hint::spin_loop();
@@ -46,7 +46,7 @@ async fn a_lock_dropped_while_it_retries_leaves_no_key_on_the_servers_that_grant
     let (servers, redlock) = servers_and_client(3).await;
     servers[..2].command(&["SET", "console", "somebody else", "PX", "60000"]);
     for polls in 0..30 {
-        let dropped = drop_after(polls, redlock.lock("console", LONG).retry(patient()).into_future()).await;
+        let dropped = drop_after(polls, redlock.lock("console", LONG).retry(patient())).await;
         assert!(dropped.is_none(), "{dropped:?}");
     }
     servers[2..].empty().await;
@@ -60,7 +60,7 @@ async fn a_lock_dropped_while_its_servers_are_frozen_is_undone_when_they_thaw() 
     let (servers, redlock) = unhurried_on(3).await;
     servers.freeze();
 
-    let request = redlock.lock("console", LONG).into_future();
+    let request = redlock.lock("console", LONG);
     let dropped = tokio::time::timeout(ms(100), request).await;
     assert!(dropped.is_err(), "nobody can have answered: {dropped:?}");
 

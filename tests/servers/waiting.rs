@@ -18,7 +18,7 @@ use crate::support::{
 type Waiter = JoinHandle<Result<Guard, LockError>>;
 
 fn waits(redlock: &Redlock) -> Waiter {
-    tokio::spawn(redlock.acquire("r", LONG).into_future())
+    tokio::spawn(redlock.acquire("r", LONG))
 }
 
 /// Lets another handle wait for `r`, and returns once it is going to be told by every server.

@@ -125,7 +125,7 @@ async fn a_server_that_wants_to_know_all_keys_is_told_all_keys() {
     finishes("the unlock", redlock.unlock(&several)).await;
     let mut locks = JoinSet::new();
     for number in 0..64 {
-        locks.spawn(redlock.lock(format!("{number}"), LONG).into_future());
+        locks.spawn(redlock.lock(format!("{number}"), LONG));
     }
     while let Some(lock) = locks.join_next().await {
         redlock.unlock(&lock.unwrap().unwrap());

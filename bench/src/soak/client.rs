@@ -240,11 +240,11 @@ impl Task {
         let (redlock, resources, ttl) = (self.process.redlock(), self.resources(), self.ttl());
         let patience = between(&mut self.rng, 0, 20);
         if self.rng.bool() {
-            if let Ok(Ok(lock)) = timeout(patience, redlock.lock(&resources, ttl).into_future()).await {
+            if let Ok(Ok(lock)) = timeout(patience, redlock.lock(&resources, ttl)).await {
                 redlock.unlock(&lock);
             }
         } else {
-            drop(timeout(patience, redlock.acquire(&resources, ttl).into_future()).await);
+            drop(timeout(patience, redlock.acquire(&resources, ttl)).await);
         }
     }
 

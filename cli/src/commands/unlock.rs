@@ -8,7 +8,7 @@ use crate::{
     settings::Settings,
 };
 use clap::Args;
-use multiredlock::{OwnerError, Ownership, Redlock, ReleaseError};
+use multiredlock::{InvalidRequest, OwnerError, Ownership, Redlock, ReleaseError};
 use serde::Serialize;
 
 /// Gives a lock back
@@ -37,13 +37,16 @@ impl Unlock {
     pub(crate) async fn execute(self, settings: &Settings, output: &Output) -> Result<u8, Failure> {
         let redlock = connect(settings, &self.resource).await?;
         let resource = self.resource.as_str();
-        redlock.group_of(resource).map_err(OwnerError::from)?;
+        redlock
+            .group_of(resource)
+            .map_err(|invalid| OwnerError::from(InvalidRequest::from(invalid)))?;
         let lock = multiredlock::Lock::from_parts(resource, self.value);
-        let unlocked = redlock.unlock(&lock).await;
-        let problem = match unlocked.check(resource) {
+        let mut unlocking = redlock.unlock(&lock);
+        let problem = match (&mut unlocking).await {
             Ok(()) => None,
             Err(error) => Some(explained(&redlock, resource, error).await),
         };
+        let unlocked = unlocking.counts().await;
         redlock.close().await;
         let fact = Unlocked {
             resource,

@@ -160,7 +160,9 @@ impl Connection {
         }
         let drift = match file.drift {
             None => Drift::default(),
-            Some(FileDrift::Factor(factor)) => Drift::factor(factor),
+            Some(FileDrift::Factor(factor)) => {
+                Drift::factor(factor).map_err(|invalid| Failure::new(exit::CONFIG, invalid.to_string()))?
+            }
             Some(FileDrift::Fixed(text)) => Drift::fixed(
                 duration::parse(&text).map_err(|problem| Failure::new(exit::CONFIG, format!("drift: {problem}")))?,
             ),

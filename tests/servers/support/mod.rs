@@ -184,10 +184,10 @@ pub(crate) fn unhurried() -> Builder {
 ///
 /// Whoever was asking shortly before asks of its own accord no sooner than after two and a half seconds.
 #[track_caller]
-pub(crate) fn soon<F: IntoFuture>(description: &str, future: F) -> impl Future<Output = F::Output> {
+pub(crate) fn soon<F: Future>(description: &str, future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
     async move {
-        let outcome = tokio::time::timeout(ms(2_000), future.into_future()).await;
+        let outcome = tokio::time::timeout(ms(2_000), future).await;
         outcome.unwrap_or_else(|_| panic!("not told of in time: {description} ({caller})"))
     }
 }

@@ -118,7 +118,7 @@ async fn acquire(redlock: &Redlock, guards: usize) -> Result<Vec<Guard>> {
     let mut acquiring = JoinSet::new();
     for number in 0..guards {
         let request = redlock.acquire(format!("guard:{number}"), TTL).within(GRANTED_WITHIN);
-        acquiring.spawn(request.into_future());
+        acquiring.spawn(request);
     }
     let mut held = Vec::with_capacity(guards);
     while let Some(guard) = acquiring.join_next().await {

@@ -170,7 +170,7 @@ async fn call(redlock: Redlock, load: Load, number: usize, phase: watch::Receive
         match request.await {
             Ok(granted) => {
                 let locked = Instant::now();
-                let unlocked = redlock.unlock(&granted).await;
+                let unlocked = redlock.unlock(&granted).counts().await;
                 lock(&record).cycle(locked - started, locked.elapsed(), unlocked.unreachable);
                 last = granted.token().map(|_| granted);
             }
@@ -205,7 +205,7 @@ async fn stop(redlock: &Redlock, load: &Load, phase: watch::Sender<Phase>, mut c
     let unfinished = callers.len();
     callers.shutdown().await;
     for unlock in unlocks {
-        unlock.await;
+        let _ = unlock.await;
     }
     u64::try_from(unfinished).unwrap_or(u64::MAX)
 }

@@ -84,9 +84,9 @@ async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(),
         .drift(Drift::fixed(Duration::ZERO))
         .round_timeout(ROUND)
         .await;
-    let unlocked = redlock.unlock(&lock).await;
+    let unlocked = redlock.unlock(&lock).counts().await;
     if let Some(fence) = fence::of(&lock, prefix) {
-        redlock.unlock(&fence).await;
+        redlock.unlock(&fence).counts().await;
     }
     let _ = renewed.map_err(|error| of_renewal(&error))?;
     if unlocked.removed == 1 {

@@ -15,7 +15,7 @@ use clap::Args;
 use multiredlock::{AcquireRequest, Guard, LockError, Redlock};
 use says::Says;
 use std::{
-    future::{Future, IntoFuture, pending},
+    future::{Future, pending},
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -128,7 +128,7 @@ impl Waiting<'_> {
     /// Refuses what no server has to be asked for: nobody is to wait for that.
     fn check(&self) -> Result<(), Failure> {
         let redlock = self.settings.redlock()?;
-        let request = pin!(self.once(&redlock).into_future());
+        let request = pin!(self.once(&redlock));
         // Nothing is connected before the runtime goes on, so that all else is refused as well.
         match request.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Err(error)) => match Failure::from(error) {
