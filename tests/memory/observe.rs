@@ -1,13 +1,12 @@
 //! What spans and metrics tell.
 
-use crate::support::{Together, ms, secs, servers_and_client, servers_and_two, up};
+use crate::support::{ms, secs, servers_and_two};
 use multiredlock::Retry;
 use std::{
     any::Any,
     io,
     sync::{Arc, Mutex},
 };
-use test_support::assert_matches;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What is logged, as text.
@@ -98,12 +97,13 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
 #[cfg(feature = "metrics")]
 mod metrics {
     use super::*;
-    use crate::support::runtime;
+    use crate::support::{Together, runtime, servers_and_client, up};
     use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
     use multiredlock::{
         Loss,
         metrics::{BATCH, LOCK, LOSSES, RENEWALS, ROUNDS, SERVERS_UP, WAIT},
     };
+    use test_support::assert_matches;
     use tokio::time::sleep;
 
     /// Runs a future with a recorder, on this thread alone.
