@@ -2,6 +2,9 @@
 //!
 //! Everything about locks is the library's; here is how one asks for it and how it is told.
 
+#[cfg(not(unix))]
+compile_error!("the command `multiredlock` needs Unix: it ends processes by signals");
+
 mod commands;
 mod connect;
 mod duration;

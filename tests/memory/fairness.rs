@@ -1,6 +1,6 @@
 //! Nobody waits for long while others take a resource again and again, and whoever has no rivals loses little by that.
 
-use crate::support::{Together, connect, eventually_free, ms, runtime, secs, servers_and_two, start};
+use crate::support::{Together, connect, eventually_free, ms, secs, servers_and_two, start};
 use multiredlock::{LockError, Redlock, Retry, testing::MemoryServer};
 use std::{
     sync::{
@@ -171,7 +171,7 @@ fn turn_of_a_herd(clients: u32) -> (Duration, u64) {
         before.elapsed() / clients
     };
     let recorder = DebuggingRecorder::new();
-    let turn = metrics::with_local_recorder(&recorder, || runtime(true).block_on(herd));
+    let turn = metrics::with_local_recorder(&recorder, || crate::support::runtime(true).block_on(herd));
     let metrics = recorder.snapshotter().snapshot().into_vec();
     let attempts = metrics.iter().filter_map(|(key, _, _, value)| match value {
         DebugValue::Counter(count) if key.key().name() == "multiredlock_rounds_total" => Some(*count),

@@ -1,13 +1,12 @@
 //! What spans tell.
 
-use crate::support::{Together, ms, secs, servers_and_client, servers_and_two, up};
+use crate::support::{ms, secs, servers_and_two};
 use multiredlock::Retry;
 use std::{
     any::Any,
     io,
     sync::{Arc, Mutex},
 };
-use test_support::assert_matches;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What is logged, as text.

@@ -11,12 +11,10 @@ use tokio_stream::StreamExt;
 use crate::access::works;
 use crate::events::warnings;
 #[cfg(feature = "tls")]
+use crate::support::Certificates;
 use crate::support::{
-    Certificates, Together, assert_matches, client, extract, is_down, lock_and_unlock, one_is_given_twice,
-};
-use crate::support::{
-    LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, all_up, connect, eventually, finishes, ms, patient,
-    quick, reason, up,
+    LONG, RedisCluster, RedisServer, RedisServerBuilder, Servers, Together, all_up, assert_matches, client, connect,
+    eventually, extract, finishes, is_down, lock_and_unlock, ms, one_is_given_twice, patient, quick, reason, up,
 };
 
 /// A cluster and two servers, and a handle that has reached them all.

@@ -5,8 +5,8 @@
 use multiredlock::{DownReason, Server};
 
 #[cfg(feature = "tls")]
-use crate::support::{Certificates, client, is_down};
-use crate::support::{Door, FakeServer, LONG, Malice, Manner, Scene, Servers, Then, alone, finishes};
+use crate::support::Certificates;
+use crate::support::{Door, FakeServer, LONG, Malice, Manner, Scene, Servers, Then, alone, client, finishes, is_down};
 
 /// Whether a reason is one that is expected.
 type Expected = fn(&DownReason) -> bool;

@@ -74,7 +74,7 @@ impl<S: Settings> Contender for Multiredlock<S> {
     }
 
     async fn unlock(&self, held: Lock) -> Result<()> {
-        let answer = self.redlock.unlock(&held).await;
+        let answer = self.redlock.unlock(&held).counts().await;
         match answer.unreachable {
             0 => Ok(()),
             unreachable => Err(format!("{unreachable} servers did not answer the unlock").into()),
