@@ -2,8 +2,7 @@
 
 use crate::support::{builder, eventually_free, locked, ms, runtime, secs, servers_and_client, start};
 use multiredlock::{
-    Drift, EnsureError, InvalidRequest, Lock, LockError, OwnerError, Redlock, ReleaseError, RenewError, Retry, Server,
-    Unlocked, testing::MemoryServer,
+    Drift, EnsureError, InvalidRequest, Lock, LockError, Redlock, ReleaseError, Retry, Server, testing::MemoryServer,
 };
 use proptest::{collection::vec, prelude::*};
 use std::{cell::Cell, panic, sync::Once, time::Duration};
@@ -39,7 +38,6 @@ fn any_duration() -> impl Strategy<Value = Duration> {
 fn any_drift() -> impl Strategy<Value = Drift> {
     prop_oneof![
         any_duration().prop_map(Drift::fixed),
-        any::<f64>().prop_map(|factor| Drift::factor(factor).unwrap()),
         (0.0..1.0).prop_map(|factor| Drift::factor(factor).unwrap()),
     ]
 }
@@ -247,9 +245,9 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
     let lock = Lock::from_parts(["order:1", "b"], "v");
     assert_ne!(redlock.group_of("order:1"), redlock.group_of("b"));
     let error = redlock.unlock(&lock).await.unwrap_err();
-    let resource = String::from("order:1, b");
+    let resource = String::from("b, order:1");
     assert_eq!(error, ReleaseError::NotSent { resource });
-    let words = "could not release `order:1, b`: no server was asked, since it cannot be a lock";
+    let words = "could not release `b, order:1`: no server was asked, since it cannot be a lock";
     assert_eq!(error.to_string(), words);
 }
 

@@ -9,6 +9,7 @@ use multiredlock::{
 use std::{fmt::Debug, time::Duration};
 
 fn is_send_sync<T: Send + Sync + Unpin + Debug + 'static>() {}
+fn is_a_future<T: Future + Send + Unpin + Debug + 'static>() {}
 fn is_send<T: Send + 'static>(_: impl FnOnce() -> T) {}
 fn is_send_and_borrows<T: Send>(_: impl FnOnce() -> T) {}
 fn is_clone<T: Clone>() {}
@@ -28,6 +29,11 @@ fn every_public_type_can_be_shared_and_printed() {
         Crossings, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, Loss,
         EnsureError, ReleaseError, UsingError, OwnerError,
     );
+}
+
+#[test]
+fn requests_can_be_sent_and_polled_by_hand() {
+    each!(is_a_future: LockRequest, AcquireRequest, RenewRequest, OwnerRequest, Unlocking);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) async fn works(redlock: &Redlock, servers: usize) {
     eventually("every server grants, renews and unlocks", async || {
         let lock = redlock.lock("console", LONG).await.unwrap();
         let lock = redlock.renew(&lock, LONG).await.unwrap();
-        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        let unlocked = finishes("the unlock", redlock.unlock(&lock).counts()).await;
         assert_eq!(unlocked.unreachable, 0, "{unlocked:?}");
         unlocked.removed == servers
     })
@@ -102,7 +102,7 @@ async fn locks_live_in_the_database_named() {
     let lock = redlock.lock("console", LONG).await.unwrap();
     let keyspace = server.command(&["INFO", "keyspace"]).text();
     assert!(keyspace.contains("db3:") && !keyspace.contains("db0:"), "{keyspace}");
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 1);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +178,7 @@ async fn a_server_that_is_given_twice_votes_once() {
 
     one_is_given_twice(&redlock, 2).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 2);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 2);
 
     servers[1].crash();
     eventually("its majority is gone", async || !redlock.is_connected()).await;

@@ -51,7 +51,7 @@ async fn a_cluster_votes_as_one_of_three() {
 
     assert_matches!(redlock.try_lock("console", LONG).await, Err(LockError::Held { .. }));
 
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 3);
     cluster.empty().await;
     servers.empty().await;
 }
@@ -108,7 +108,7 @@ async fn several_resources_have_to_be_in_one_slot() {
     let lock = redlock.lock(&apart, LONG).await.unwrap();
     servers.each("it has both", |server| server.keys().len() == 2).await;
     assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 2);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 2);
 
     let alone = alone(&cluster).await;
     let refused = alone.try_lock(&apart, LONG).await.unwrap_err();
@@ -119,7 +119,7 @@ async fn several_resources_have_to_be_in_one_slot() {
     let lock = redlock.lock(together, LONG).await.unwrap();
     eventually("the cluster has the keys", async || cluster.keys().len() == 3).await;
     let lock = redlock.renew(&lock, LONG).await.unwrap();
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 3);
     cluster.empty().await;
 }
 
@@ -154,7 +154,7 @@ async fn slots_are_followed(cluster: &RedisCluster) {
         move_on();
         assert_matches!(redlock.try_lock(&*console, LONG).await, Err(LockError::Held { .. }));
         move_on();
-        let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+        let unlocked = finishes("the unlock", redlock.unlock(&lock).counts()).await;
         assert_eq!((unlocked.removed, unlocked.unreachable), (1, 0));
         assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
     }
@@ -172,7 +172,7 @@ async fn a_slot_moves_without_the_others_noticing() {
 
     cluster.move_slot(cluster.slot(&console), 0, 1);
 
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 3);
     assert!(cluster.keys().is_empty(), "{:?}", cluster.keys());
     servers.empty().await;
 }
@@ -191,7 +191,7 @@ async fn an_unlock_waits_for_a_slot_that_is_on_its_way() {
     let failure = extract!(&refused, LockError::Refused { failure } => failure);
     assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::Moving));
     let lock = redlock.renew(&lock, LONG).await.unwrap();
-    let unlocked = finishes("the unlock", redlock.unlock(&lock)).await;
+    let unlocked = finishes("the unlock", redlock.unlock(&lock).counts()).await;
     assert_eq!(unlocked.removed, 2, "{unlocked:?}");
     servers.empty().await;
     assert_eq!(cluster.keys(), [console.as_str()]);
@@ -289,7 +289,7 @@ async fn a_node_that_joined_is_looked_at_before_it_is_used() {
     assert!(unchanged_for < start.elapsed(), "nobody looked at the new node");
     let lock = redlock.lock(&*console, LONG).await.unwrap();
     eventually("the new node has the key", async || cluster[3].keys().len() == 1).await;
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 3);
 }
 
 /// fred connects to the new node and may send it what was queued, before the client knows of the node.
@@ -445,7 +445,7 @@ async fn scripts_that_nodes_forget_are_taught_again() {
             node.command(&["SCRIPT", "FLUSH"]);
         }
         let lock = redlock.renew(&lock, LONG).await.unwrap();
-        assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 1);
+        assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 1);
     }
     assert_eq!(up(&redlock), 1);
 }
@@ -527,7 +527,7 @@ async fn a_replica_takes_the_place_of_a_node_that_crashed() {
 
     eventually("the cluster is down", async || up(&redlock) == 2).await;
     eventually("the replica has taken over", async || up(&redlock) == 3).await;
-    assert_eq!(finishes("the unlock", redlock.unlock(&lock)).await.removed, 3);
+    assert_eq!(finishes("the unlock", redlock.unlock(&lock).counts()).await.removed, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -675,7 +675,7 @@ async fn a_node_that_never_learned_its_address_is_a_cluster_of_one() {
     works(&redlock, 1).await;
     // As in any cluster: the resources of a lock are in one slot, and each operation is a command of its own.
     let lock = redlock.lock(["{r}a", "{r}b"], LONG).await.unwrap();
-    finishes("the unlock", redlock.unlock(&lock)).await;
+    finishes("the unlock", redlock.unlock(&lock).counts()).await;
     cluster.empty().await;
     assert_eq!(reason(&redlock, 0), None);
     cluster[0].restart();
@@ -693,6 +693,6 @@ async fn a_node_that_is_alone_no_more_is_looked_at_anew() {
     works(&redlock, 1).await;
     let lock = redlock.lock(resource, LONG).await.unwrap();
     assert!(cluster[1].keys().contains(&resource.to_owned()));
-    finishes("the unlock", redlock.unlock(&lock)).await;
+    finishes("the unlock", redlock.unlock(&lock).counts()).await;
     cluster.empty().await;
 }

@@ -32,7 +32,7 @@ async fn fenced(count: usize) -> (Servers, Redlock) {
 /// Locks and unlocks, and returns the token.
 async fn token(redlock: &Redlock, resource: &str) -> u64 {
     let lock = redlock.lock(resource, LONG).await.unwrap();
-    finishes("the unlock", redlock.unlock(&lock)).await;
+    finishes("the unlock", redlock.unlock(&lock).counts()).await;
     lock.token().expect("it is fenced")
 }
 
@@ -85,7 +85,7 @@ async fn a_token_on_one_server_that_is_far_ahead_is_raised_on_another_before_the
     let lock = redlock.lock("r", LONG).await.unwrap();
     assert_eq!(lock.token(), Some(ahead + 1));
     assert_eq!(stored(&servers[2], "r"), Some(ahead + 1));
-    finishes("the unlock", redlock.unlock(&lock)).await;
+    finishes("the unlock", redlock.unlock(&lock).counts()).await;
 
     servers[0].restart();
     all_up(&redlock).await;
@@ -140,7 +140,7 @@ async fn several_resources_have_one_token_and_store_it_for_each() {
     let a = token(&redlock, "a").await;
     let both = redlock.lock(["a", "b"], LONG).await.unwrap();
     assert!(both.token() > Some(a));
-    finishes("the unlock", redlock.unlock(&both)).await;
+    finishes("the unlock", redlock.unlock(&both).counts()).await;
     assert!(token(&redlock, "b").await > both.token().unwrap());
 
     // One of them is far ahead, so that its token is that of both.
@@ -177,7 +177,7 @@ async fn a_lock_of_others_where_a_token_would_be_is_refused_its_neighbor_and_lef
         error,
         LockError::Invalid(InvalidRequest::Resource(InvalidResource::Fence { .. }))
     );
-    finishes("the unlock", redlock.unlock(&lock)).await;
+    finishes("the unlock", redlock.unlock(&lock).counts()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +206,7 @@ async fn a_server_of_the_quorum_may_be_a_cluster() {
             // With braces that are no tag the token would have another slot.
             match redlock.lock(resource, LONG).await {
                 Ok(lock) => {
-                    finishes("the unlock", redlock.unlock(&lock)).await;
+                    finishes("the unlock", redlock.unlock(&lock).counts()).await;
                     assert!(lock.token() > Some(last));
                     last = lock.token().unwrap();
                 }
@@ -227,7 +227,7 @@ async fn without_permission_for_the_fence_the_lock_is_refused_and_none_is_left()
         let builder = quick().servers([server.url_as("locker:pw")]).key_prefix("lock:");
         let redlock = connect(builder).await;
         let lock = redlock.lock("a", LONG).await.unwrap();
-        finishes("the unlock", redlock.unlock(&lock)).await;
+        finishes("the unlock", redlock.unlock(&lock).counts()).await;
         let error = redlock.try_lock("a", LONG).fenced().await.unwrap_err();
         assert!(error.to_string().contains("no permission"), "{error}");
         assert_eq!(server.keys(), [""; 0]);
@@ -244,7 +244,7 @@ async fn what_is_fenced_and_what_is_not_exclude_each_other() {
     let plain = servers.connected().await;
     let lock = redlock.lock("r", LONG).await.unwrap();
     assert!(plain.try_lock("r", LONG).await.is_err());
-    finishes("the unlock", redlock.unlock(&lock)).await;
+    finishes("the unlock", redlock.unlock(&lock).counts()).await;
     let lock = plain.lock("r", ms(60_000)).await.unwrap();
     assert!(redlock.try_lock("r", LONG).await.is_err());
     finishes("the unlock", plain.unlock(&lock)).await;
@@ -256,7 +256,7 @@ async fn a_second_round_is_rare() {
     // Until every clock was read.
     eventually("all servers come to one token", async || {
         let lock = redlock.lock("first", LONG).await.unwrap();
-        finishes("the unlock", redlock.unlock(&lock)).await;
+        finishes("the unlock", redlock.unlock(&lock).counts()).await;
         servers.iter().all(|server| stored(server, "first") == lock.token())
     })
     .await;

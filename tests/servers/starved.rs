@@ -64,7 +64,7 @@ async fn an_unlock_whose_answers_were_not_read_in_time_is_not_called_unknown() {
         let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
         let lock = redlock.lock("console", LONG).await.unwrap();
         servers.all_hold(&lock).await;
-        let unlocking = tokio::spawn(redlock.unlock(&lock));
+        let unlocking = tokio::spawn(redlock.unlock(&lock).counts());
         yield_now().await;
         thread::sleep(ms(700));
         let unlocked = unlocking.await.unwrap();

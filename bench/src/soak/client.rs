@@ -210,7 +210,7 @@ impl Task {
         if self.rng.u8(..4) > 0 {
             let unlocking = redlock.unlock(&lock);
             if self.rng.bool() {
-                unlocking.await;
+                let _ = unlocking.await;
             }
         }
     }
