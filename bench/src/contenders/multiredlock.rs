@@ -2,16 +2,16 @@
 
 use std::{marker::PhantomData, net::SocketAddr, time::Duration};
 
-use multiredlock::{Builder, Lock, Redlock, ServerState};
+use multiredlock::{Builder, Guard, Lock, Redlock, ServerState};
 
-use super::Contender;
+use super::{Contender, Waiting};
 use crate::{
     Result,
     measure::{TTL, eventually},
 };
 
 pub struct Multiredlock<S = Defaults> {
-    pub(super) redlock: Redlock,
+    redlock: Redlock,
     settings: PhantomData<S>,
 }
 
@@ -53,18 +53,8 @@ impl<S: Settings> Contender for Multiredlock<S> {
     type Held = Lock;
 
     async fn connect(addresses: &[SocketAddr]) -> Result<Self> {
-        let builder = Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")));
-        let redlock = S::set(builder).build()?;
-        // A majority would do for the library, but not for a comparison: all others have every server too.
-        let all_up = || {
-            let servers = redlock.servers();
-            servers.iter().all(|server| matches!(server.state, ServerState::Up))
-        };
-        eventually("every server is up", all_up)
-            .await
-            .map_err(|error| format!("{error}: {:?}", redlock.servers()))?;
         Ok(Self {
-            redlock,
+            redlock: connected(S::set(builder(addresses))).await?,
             settings: PhantomData,
         })
     }
@@ -89,4 +79,35 @@ impl<S: Settings> Contender for Multiredlock<S> {
     async fn close(self) {
         self.redlock.close().await;
     }
+}
+
+/// It waits in line, and is told when it is its turn.
+impl Waiting for Multiredlock {
+    type Turn = Guard;
+
+    async fn acquire(&self, resource: &str, ttl: Duration) -> Result<Guard> {
+        Ok(self.redlock.acquire(resource, ttl).await?)
+    }
+
+    async fn end_turn(&self, turn: Guard) -> Result<()> {
+        Ok(turn.release().await?)
+    }
+}
+
+pub fn builder(addresses: &[SocketAddr]) -> Builder {
+    Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")))
+}
+
+/// A client that is connected to every server. A majority would do for the library, but not for a comparison: all others
+/// have every server too.
+pub async fn connected(builder: Builder) -> Result<Redlock> {
+    let redlock = builder.build()?;
+    let all_up = || {
+        let servers = redlock.servers();
+        servers.iter().all(|server| matches!(server.state, ServerState::Up))
+    };
+    eventually("every server is up", all_up)
+        .await
+        .map_err(|error| format!("{error}: {:?}", redlock.servers()))?;
+    Ok(redlock)
 }

@@ -1,7 +1,6 @@
 //! A client process: tasks that lock, renew, wait, cancel and reopen their handles, and say what they hold.
 
 use std::{
-    fs,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,12 +17,14 @@ use tokio::{
 };
 use tokio_stream::StreamExt;
 
-use super::{MAX_TTL, now, record::Record};
+use super::{MAX_TTL, between, now, record::Record};
 use crate::{
     Result,
     args::{Child, Role},
     clock::nanos,
+    contenders::builder,
     process::Parent,
+    usage::resident_bytes,
 };
 
 const TASKS: u64 = 6;
@@ -60,7 +61,7 @@ pub async fn work(child: &Child) -> Result<()> {
     let measuring = async {
         // Until caches and pools have their size.
         sleep(Duration::from_secs(20)).await;
-        quarter.store(resident_kib(), Ordering::Relaxed);
+        quarter.store(resident_bytes().unwrap_or_default() / 1024, Ordering::Relaxed);
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -81,7 +82,7 @@ pub async fn work(child: &Child) -> Result<()> {
         }
         sleep(Duration::from_millis(10)).await;
     }
-    let end = resident_kib();
+    let end = resident_bytes()? / 1024;
     let quarter = match quarter.load(Ordering::Relaxed) {
         // It has not run for long enough to tell.
         0 => end,
@@ -96,8 +97,7 @@ pub async fn work(child: &Child) -> Result<()> {
 }
 
 fn open(child: &Child) -> Result<Redlock> {
-    let redlock = Redlock::builder()
-        .servers(child.addresses.iter().map(|address| format!("redis://{address}")))
+    let redlock = builder(&child.addresses)
         .restart_guard(MAX_TTL)
         .fenced()
         .fence_expiry(Duration::from_secs(600))
@@ -359,15 +359,4 @@ pub(super) fn waited(asked: u64, within: Duration, error: Option<&LockError>) {
 
 fn say(record: &Record) {
     println!("{record}");
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
-}
-
-fn between(rng: &mut Rng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(rng.u64(least..=most.max(least)))
 }

@@ -24,6 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Args;
+use fastrand::Rng;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -57,14 +59,24 @@ const SERVERS: usize = 3;
 const CLIENTS: usize = 4;
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Args)]
 pub struct Plan {
-    pub length: Duration,
-    pub seed: u64,
-    /// How many guards one process acquires at once.
-    pub guards: usize,
-    /// How many processes wait for the same resource at once.
-    pub processes: usize,
+    /// How long it lasts
+    #[arg(id = "minutes", long, value_name = "M", default_value = "1", value_parser = minutes)]
+    length: Duration,
+    /// What faults are drawn from
+    #[arg(long, value_name = "S", default_value_t = fastrand::u64(..), hide_default_value = true)]
+    seed: u64,
+    /// How many guards one process acquires at once
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    guards: usize,
+    /// How many processes wait for the same resource at once
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    processes: usize,
+}
+
+fn minutes(text: &str) -> Result<Duration> {
+    Ok(Duration::try_from_secs_f64(60.0 * text.parse::<f64>()?)?)
 }
 
 /// What both nemeses and the end of the run use.
@@ -277,6 +289,11 @@ impl World {
     fn count(&self, fault: &'static str) {
         *self.state().faults.entry(fault).or_default() += 1;
     }
+}
+
+/// A random length, in milliseconds.
+fn between(rng: &mut Rng, least: u64, most: u64) -> Duration {
+    Duration::from_millis(rng.u64(least..=most.max(least)))
 }
 
 fn now() -> u64 {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use test_support::Mode;
 
-use super::{CLIENTS, SERVERS, World, now, server::restart_if_down};
+use super::{CLIENTS, SERVERS, World, between, now, server::restart_if_down};
 use crate::Result;
 
 #[derive(Clone, Copy)]
@@ -200,8 +200,4 @@ async fn stop(world: &World, client: usize, length: Duration) {
     let until = now();
     world.state().checker.stopped(client, from, until);
     signal(Signal::SIGCONT);
-}
-
-fn between(rng: &mut Rng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(rng.u64(least..=most))
 }

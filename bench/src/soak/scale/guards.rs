@@ -9,10 +9,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Checker, TTL, builder, child, connect, keys_left};
+use super::{Checker, TTL, keys_left};
 use crate::{
     Result,
     args::{Child, Role},
+    contenders::{Name, builder, connected},
     process::{Parent, Process},
     servers::Servers,
     soak::SERVERS,
@@ -42,9 +43,9 @@ pub struct Outcome {
 
 pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
     let servers = Servers::start(SERVERS)?;
-    let mut process = Process::start(&child(&servers, Role::Guards { guards })).await?;
+    let mut process = Process::start(Name::Multiredlock, servers.addresses(), Role::Guards { guards }).await?;
     process.say("acquire").await?;
-    let [not_granted, granted_within] = numbers(&process.line().await?)?;
+    let (not_granted, granted_within) = process.hear().await?;
     let started = Instant::now();
     sleep(BEFORE_STOP).await;
     servers[0].freeze();
@@ -53,20 +54,18 @@ pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
     sleep(AFTER_STOP).await;
     process.say("release").await?;
     let held = started.elapsed();
-    let line = process.line().await?;
-    let (counts, reason) = line.split_once(':').unwrap_or((&line, ""));
-    let [lost, shortest] = numbers(counts)?;
+    let (lost, shortest, reason): (usize, Duration, String) = process.hear().await?;
     process.end().await?;
     let outcome = Outcome {
         guards,
-        granted_within: Duration::from_millis(granted_within),
+        granted_within,
         held,
-        not_granted: usize::try_from(not_granted)?,
-        lost: usize::try_from(lost)?,
-        shortest: Duration::from_millis(shortest),
+        not_granted,
+        lost,
+        shortest,
         keys_left: keys_left(&servers, checker).await,
     };
-    outcome.check(reason, checker);
+    outcome.check(&reason, checker);
     Ok(outcome)
 }
 
@@ -80,21 +79,14 @@ impl Outcome {
             ));
         }
         if *lost > 0 {
-            checker.violation(format!("{lost} of {guards} guards were lost, one because{reason}"));
+            checker.violation(format!("{lost} of {guards} guards were lost, one because {reason}"));
         }
     }
 }
 
-fn numbers(line: &str) -> Result<[u64; 2]> {
-    let (one, other) = line
-        .split_once(' ')
-        .ok_or_else(|| format!("not two numbers: `{line}`"))?;
-    Ok([one.parse()?, other.parse()?])
-}
-
 /// What the process that holds the guards does.
 pub async fn work(child: &Child, guards: usize, parent: &mut Parent) -> Result<()> {
-    let redlock = connect(builder(&child.addresses)).await?;
+    let redlock = connected(builder(&child.addresses)).await?;
     Parent::ready();
     parent.line().await?.ok_or("nobody asked for guards")?;
     let started = Instant::now();
@@ -102,14 +94,14 @@ pub async fn work(child: &Child, guards: usize, parent: &mut Parent) -> Result<(
         held = acquire(&redlock, guards) => held?,
         line = parent.line() => return Err(format!("not finished, but was asked for {line:?}").into()),
     };
-    println!("{} {}", guards - held.len(), started.elapsed().as_millis());
+    Parent::tell(&(guards - held.len(), started.elapsed()))?;
     let mut shortest = TTL;
     while let Err(_not_yet) = timeout(Duration::from_millis(100), parent.line()).await {
         let left = held.iter().map(Guard::remaining).min();
         shortest = shortest.min(left.unwrap_or(TTL));
     }
     let (lost, reason) = release(held).await;
-    println!("{lost} {}: {reason}", shortest.as_millis());
+    Parent::tell(&(lost, shortest, reason))?;
     redlock.close().await;
     Ok(())
 }

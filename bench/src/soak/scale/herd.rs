@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use multiredlock::{Guard, LockError};
 
-use super::{Checker, TTL, builder, child, connect, keys_left};
+use super::{Checker, TTL, keys_left};
 use crate::{
     Result,
     args::{Child, Role},
+    contenders::{Name, builder, connected},
     process::{Parent, Process},
     servers::Servers,
     soak::{SERVERS, client, now, record::Record},
@@ -47,10 +48,8 @@ impl Outcome {
 pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
     let servers = Servers::start(SERVERS)?;
     let before = Instant::now();
-    let starting = (0..count).map(|process| {
-        let child = child(&servers, Role::Herd { process });
-        async move { Process::start(&child).await }
-    });
+    let starting =
+        (0..count).map(|process| Process::start(Name::Multiredlock, servers.addresses(), Role::Herd { process }));
     let mut processes: Vec<_> = stream::iter(starting).buffered(STARTING).try_collect().await?;
     let started_within = before.elapsed();
     let start = Process::begin(&mut processes).await?;
@@ -131,7 +130,7 @@ fn calls(info: &str) -> (u64, u64) {
 /// What a process of the herd does.
 pub async fn work(child: &Child, process: usize, parent: &mut Parent) -> Result<()> {
     // Tokens show that the locks were granted one after the other.
-    let redlock = connect(builder(&child.addresses).fenced()).await?;
+    let redlock = connected(builder(&child.addresses).fenced()).await?;
     Parent::ready();
     parent.begin().await?;
     let asked = now();

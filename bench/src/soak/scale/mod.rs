@@ -4,12 +4,8 @@
 pub mod guards;
 pub mod herd;
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use multiredlock::{Builder, Redlock, ServerState};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use test_support::RedisServer;
 use tokio::time::sleep;
@@ -18,10 +14,7 @@ use super::{Plan, check::Checker, server::locks};
 use crate::{
     Result,
     args::{Child, Role},
-    contenders::Name,
-    measure::eventually,
     process::Parent,
-    servers::Servers,
 };
 
 /// Of every lock of both phases. A guard that keeps it is renewed about once a second.
@@ -64,28 +57,6 @@ pub async fn work(child: &Child) -> Result<()> {
 fn allow_files() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
-}
-
-fn child(servers: &Servers, role: Role) -> Child {
-    Child {
-        contender: Name::Multiredlock,
-        addresses: servers.addresses(),
-        role,
-    }
-}
-
-fn builder(addresses: &[SocketAddr]) -> Builder {
-    Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")))
-}
-
-async fn connect(builder: Builder) -> Result<Redlock> {
-    let redlock = builder.build()?;
-    let is_up = || {
-        let servers = redlock.servers();
-        servers.iter().all(|server| matches!(server.state, ServerState::Up))
-    };
-    eventually("every server is up", is_up).await?;
-    Ok(redlock)
 }
 
 /// Counts the keys that no unlock removes in time.
