@@ -18,7 +18,7 @@ use crate::{
     usage::Memory,
 };
 
-pub use self::pictures::Folder;
+pub use self::{pictures::Folder, table::write_table};
 
 pub struct Report<'p> {
     plan: &'p Plan,

@@ -64,7 +64,7 @@ pub struct Plan {
     /// How long it lasts
     #[arg(id = "minutes", long, value_name = "M", default_value = "1", value_parser = minutes)]
     length: Duration,
-    /// What faults are drawn from
+    /// What faults are drawn from [default: at random]
     #[arg(long, value_name = "S", default_value_t = fastrand::u64(..), hide_default_value = true)]
     seed: u64,
     /// How many guards one process acquires at once
