@@ -82,7 +82,9 @@ async fn run() -> Result<()> {
 async fn work(child: &Child) -> Result<()> {
     match child.role {
         Role::Hold { locks } => memory::hold(child, locks).await,
-        Role::Soak { .. } | Role::Guards { .. } | Role::Herd { .. } => soak::work(child).await,
+        Role::Soak { generation, seed } => soak::client::work(child, generation, seed).await,
+        Role::Guards { guards } => soak::scale::guards::work(child, guards).await,
+        Role::Herd { process } => soak::scale::herd::work(child, process).await,
         Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await,
     }
 }

@@ -1,6 +1,6 @@
 //! This library, with every default but the servers; and with one more setting each.
 
-use std::{marker::PhantomData, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use multiredlock::{Builder, Guard, Lock, Redlock, ServerState};
 
@@ -10,53 +10,33 @@ use crate::{
     measure::{TTL, eventually},
 };
 
-pub struct Multiredlock<S = Defaults> {
+/// One of the settings below.
+pub struct Multiredlock<const SETTING: u8 = DEFAULTS> {
     redlock: Redlock,
-    settings: PhantomData<S>,
 }
+
+const DEFAULTS: u8 = 0;
+const TOKENS: u8 = 1;
+const RESTART_GUARD: u8 = 2;
 
 /// Every lock has a fencing token.
-pub type Fenced = Multiredlock<Tokens>;
+pub type Fenced = Multiredlock<TOKENS>;
 
 /// Servers that were just started do not vote.
-pub type Guarded = Multiredlock<RestartGuard>;
+pub type Guarded = Multiredlock<RESTART_GUARD>;
 
-pub trait Settings: Send + Sync + 'static {
-    fn set(builder: Builder) -> Builder;
-}
-
-pub struct Defaults;
-
-impl Settings for Defaults {
-    fn set(builder: Builder) -> Builder {
-        builder
-    }
-}
-
-pub struct Tokens;
-
-impl Settings for Tokens {
-    fn set(builder: Builder) -> Builder {
-        builder.fenced()
-    }
-}
-
-pub struct RestartGuard;
-
-impl Settings for RestartGuard {
-    fn set(builder: Builder) -> Builder {
-        builder.restart_guard(TTL)
-    }
-}
-
-impl<S: Settings> Contender for Multiredlock<S> {
+impl<const SETTING: u8> Contender for Multiredlock<SETTING> {
     type Held = Lock;
 
     async fn connect(addresses: &[SocketAddr]) -> Result<Self> {
-        Ok(Self {
-            redlock: connected(S::set(builder(addresses))).await?,
-            settings: PhantomData,
-        })
+        let builder = builder(addresses);
+        let builder = match SETTING {
+            TOKENS => builder.fenced(),
+            RESTART_GUARD => builder.restart_guard(TTL),
+            _ => builder,
+        };
+        let redlock = connected(builder).await?;
+        Ok(Self { redlock })
     }
 
     async fn lock(&self, resource: &str, ttl: Duration) -> Result<Lock> {

@@ -23,41 +23,26 @@ use crate::{
 pub const CALLERS: usize = 64;
 
 /// Shorter than any heartbeat: whoever looks for dead servers has not noticed this one yet.
-const JUST_FROZEN: Duration = Duration::from_secs(1);
-/// From then until the server counts as noticed. With `JUST_FROZEN` it is a heartbeat and its timeout, and half as much
+const AT_FIRST: Duration = Duration::from_secs(1);
+/// From then until the server counts as noticed. With `AT_FIRST` it is a heartbeat and its timeout, and half as much
 /// again.
 const NOTICING: Duration = Duration::from_secs(2);
 /// When a caller gives up. Only a contender that waits for the frozen server comes near it.
 const BOUND: Duration = Duration::from_secs(5);
 
-/// How much is asked of a contender, the same before and after the freeze.
+/// How often each caller asks, the same before and after the freeze: once in this time, which leaves the machine some rest, or
+/// as soon as it is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
-    /// Every caller asks again as soon as it is answered.
-    All,
-    /// Every caller asks once in this time, which leaves the machine some rest.
-    Every(Duration),
-}
+pub struct Demand(Option<Duration>);
 
-pub const DEMANDS: [Demand; 2] = [Demand::Every(Duration::from_millis(10)), Demand::All];
+pub const DEMANDS: [Demand; 2] = [Demand(Some(Duration::from_millis(10))), Demand(None)];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Healthy,
-    JustFrozen,
-    Noticing,
-    Settled,
-    /// From the freeze to the end.
-    Frozen,
-}
-
-pub const PHASES: [Phase; 5] = [
-    Phase::Healthy,
-    Phase::JustFrozen,
-    Phase::Noticing,
-    Phase::Settled,
-    Phase::Frozen,
-];
+pub const HEALTHY: &str = "healthy";
+pub const JUST_FROZEN: &str = "just frozen";
+pub const SETTLED: &str = "settled";
+/// From the freeze to the end.
+pub const FROZEN: &str = "frozen, in all";
+pub const PHASES: [&str; 5] = [HEALTHY, JUST_FROZEN, "being noticed", SETTLED, FROZEN];
 
 /// Latencies of the lock, in microseconds.
 #[derive(Default)]
@@ -73,7 +58,7 @@ pub struct Numbers {
     pub failed: u64,
 }
 
-pub async fn run(plan: &Plan) -> Result<Samples<(Demand, Phase), Numbers>> {
+pub async fn run(plan: &Plan) -> Result<Samples<(Demand, &'static str), Numbers>> {
     let window = plan.effort().window;
     let measured = Samples::take(
         "frozen",
@@ -97,32 +82,16 @@ pub async fn run(plan: &Plan) -> Result<Samples<(Demand, Phase), Numbers>> {
 
 impl fmt::Display for Demand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("without pause"),
-            Self::Every(period) => write!(f, "every {period:?}"),
+        match self.0 {
+            None => f.write_str("without pause"),
+            Some(period) => write!(f, "every {period:?}"),
         }
     }
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Healthy => "healthy",
-            Self::JustFrozen => "just frozen",
-            Self::Noticing => "being noticed",
-            Self::Settled => "settled",
-            Self::Frozen => "frozen, in all",
-        })
-    }
-}
-
-async fn measure<C: Contender>(window: Duration, demand: Demand, frozen: usize) -> Result<[Numbers; 5]> {
+async fn measure<C: Contender>(window: Duration, Demand(pace): Demand, frozen: usize) -> Result<[Numbers; 5]> {
     let servers = Servers::start(SERVERS)?;
     let contender = Arc::new(C::connect(&servers.addresses()).await?);
-    let pace = match demand {
-        Demand::All => None,
-        Demand::Every(period) => Some(period),
-    };
     let recorder = Arc::new(Recorder::new(4, pace));
     let load = Load {
         callers: CALLERS,
@@ -133,7 +102,7 @@ async fn measure<C: Contender>(window: Duration, demand: Demand, frozen: usize) 
     sleep(WARM_UP).await;
 
     let mut started = [Instant::now(); 5];
-    let lengths = [window, JUST_FROZEN, NOTICING, window];
+    let lengths = [window, AT_FIRST, NOTICING, window];
     for (phase, length) in lengths.into_iter().enumerate() {
         if phase == 1 {
             servers[frozen].freeze();

@@ -18,20 +18,27 @@ use crate::{
 };
 
 pub const LOCKS: usize = 100_000;
+/// What is measured.
+pub const KEY: &str = "held locks";
 const CALLERS: usize = 64;
 /// Longer than any measurement, so that no lock is over before it is counted.
 const TTL: Duration = Duration::from_secs(3600);
 
 pub async fn run(plan: &Plan) -> Result<Samples<&'static str, Memory>> {
-    let keys = ["held locks"];
-    Samples::take("memory", plan.effort(), &keys, plan.peers(), async |contender, _, _| {
-        let servers = Servers::start(SERVERS)?;
-        let role = Role::Hold { locks: LOCKS };
-        let mut process = Process::start(contender, servers.addresses(), role).await?;
-        let taken = process.hear().await?;
-        process.end().await?;
-        Ok(taken)
-    })
+    Samples::take(
+        "memory",
+        plan.effort(),
+        &[KEY],
+        plan.peers(),
+        async |contender, _, _| {
+            let servers = Servers::start(SERVERS)?;
+            let role = Role::Hold { locks: LOCKS };
+            let mut process = Process::start(contender, servers.addresses(), role).await?;
+            let taken = process.hear().await?;
+            process.end().await?;
+            Ok(taken)
+        },
+    )
     .await
 }
 

@@ -25,7 +25,7 @@ pub struct Report<'p> {
     date: Date,
     machine: Machine,
     pub throughput: Samples<throughput::Size, throughput::Numbers>,
-    pub frozen: Samples<(frozen::Demand, frozen::Phase), frozen::Numbers>,
+    pub frozen: Samples<(frozen::Demand, &'static str), frozen::Numbers>,
     pub memory: Samples<&'static str, Memory>,
     pub contention: Contention,
 }

@@ -9,12 +9,12 @@ use crate::{
     measure::{
         SERVERS,
         contention::{
-            hand_over, idle,
+            Contention, hand_over, idle,
             memory::{Resources, WAITERS},
             turns::{Crew, FOUR_PROCESSES, MANY_WAITERS, Numbers as Turns, ONE_PROCESS},
         },
-        frozen::{DEMANDS, Phase},
-        memory::LOCKS,
+        frozen::{self, DEMANDS, JUST_FROZEN, SETTLED},
+        memory::{self, LOCKS},
         throughput::{Numbers, Size},
     },
     usage::Memory,
@@ -35,6 +35,7 @@ impl Report<'_> {
         let targets = [
             self.throughput_targets(),
             self.frozen_targets(),
+            self.memory_targets(),
             self.turns_targets(),
             self.waiting_targets(),
         ];
@@ -46,95 +47,49 @@ impl Report<'_> {
     }
 
     fn throughput_targets(&self) -> Vec<Target> {
-        let target = |text: &str, bound, callers, one: Name, other: Name, value: fn(&Numbers) -> f64| {
-            let size = Size {
-                servers: SERVERS,
-                callers,
-            };
-            let measured = self.throughput.ratio((one, size), (other, size), value);
-            Target(text.to_owned(), bound, measured)
+        let target = |text, callers, (one, other): (Name, Name), bound, value: fn(&Numbers) -> f64| {
+            let servers = SERVERS;
+            let size = Size { servers, callers };
+            Target(text, bound, self.throughput.ratio((one, size), (other, size), value))
         };
-        let rate = |numbers: &Numbers| numbers.cycles_per_second;
-        let p50 = |numbers: &Numbers| numbers.lock_p50;
-        let (rate_512, lone) = ("cycles/s of 512 callers", "lock p50 of a lone caller");
-        let guard = "with a restart guard / without";
+        let rate = |callers, one, other, bound, what| {
+            let text = format!("cycles/s of {callers} callers{what}");
+            target(text, callers, (one, other), bound, |numbers| numbers.cycles_per_second)
+        };
+        let lone = |one, other, bound, what| {
+            let text = format!("lock p50 of a lone caller{what}");
+            target(text, 1, (one, other), bound, |numbers| numbers.lock_p50)
+        };
+        let guard = ", with a restart guard / without";
         vec![
-            target(
-                &format!("{rate_512} / rslock"),
-                AtLeast(3.0),
-                512,
-                Multiredlock,
-                Rslock,
-                rate,
-            ),
-            target(
-                "cycles/s of 64 callers / rslock",
-                AtLeast(2.5),
-                64,
-                Multiredlock,
-                Rslock,
-                rate,
-            ),
-            target(
-                &format!("{rate_512} / floor"),
-                AtLeast(0.75),
-                512,
-                Multiredlock,
-                Floor,
-                rate,
-            ),
-            target(&format!("{lone} / floor"), AtMost(1.3), 1, Multiredlock, Floor, p50),
-            target(
-                &format!("{lone}, fenced / not"),
-                AtMost(1.3),
-                1,
-                Fenced,
-                Multiredlock,
-                p50,
-            ),
-            target(
-                &format!("{rate_512}, fenced / not"),
-                AtLeast(0.6),
-                512,
-                Fenced,
-                Multiredlock,
-                rate,
-            ),
-            target(
-                &format!("{rate_512}, {guard}"),
-                AtLeast(0.95),
-                512,
-                Guarded,
-                Multiredlock,
-                rate,
-            ),
-            target(&format!("{lone}, {guard}"), AtMost(1.05), 1, Guarded, Multiredlock, p50),
+            rate(512, Multiredlock, Rslock, AtLeast(3.0), " / rslock"),
+            rate(64, Multiredlock, Rslock, AtLeast(2.5), " / rslock"),
+            rate(512, Multiredlock, Floor, AtLeast(0.75), " / floor"),
+            lone(Multiredlock, Floor, AtMost(1.3), " / floor"),
+            lone(Fenced, Multiredlock, AtMost(1.3), ", fenced / not"),
+            rate(512, Fenced, Multiredlock, AtLeast(0.6), ", fenced / not"),
+            rate(512, Guarded, Multiredlock, AtLeast(0.95), guard),
+            lone(Guarded, Multiredlock, AtMost(1.05), guard),
         ]
     }
 
     fn frozen_targets(&self) -> Vec<Target> {
-        let phases = [
-            ("just frozen", Phase::JustFrozen),
-            ("frozen and settled", Phase::Settled),
-        ];
+        let phases = [("just frozen", JUST_FROZEN), ("frozen and settled", SETTLED)];
         let targets = DEMANDS.iter().flat_map(|&demand| {
             phases.map(|(name, phase)| {
+                let ratio = |numbers: &frozen::Numbers| numbers.p99_to_healthy;
+                let measured = self.frozen.spread(Multiredlock, (demand, phase), ratio);
                 let text = format!("lock p99, one server {name} / healthy, asked {demand}");
-                let key = (demand, phase);
-                Target(
-                    text,
-                    AtMost(1.5),
-                    self.frozen.spread(Multiredlock, key, |numbers| numbers.p99_to_healthy),
-                )
+                Target(text, AtMost(1.5), measured)
             })
         });
-        let mut targets: Vec<_> = targets.collect();
-        targets.push(Target(
-            format!("resident MiB of {LOCKS} held locks"),
-            AtMost(64.0),
-            self.memory.spread(Multiredlock, "held locks", Memory::resident_mib),
-        ));
-        targets
+        targets.collect()
+    }
+
+    fn memory_targets(&self) -> Vec<Target> {
+        let resident = self.memory.spread(Multiredlock, memory::KEY, Memory::resident_mib);
+        let text = format!("resident MiB of {LOCKS} held locks");
+        vec![Target(text, AtMost(64.0), resident)]
     }
 
     fn turns_targets(&self) -> Vec<Target> {
@@ -149,6 +104,7 @@ impl Report<'_> {
             let text = format!("{name} share of the turns, {FOUR_PROCESSES}, %");
             Target(text, bound, turns.spread(Multiredlock, FOUR_PROCESSES, value))
         };
+        let many_of_few = format!("hand-overs/s of {MANY_WAITERS} / {FOUR_PROCESSES}");
         let (many, few) = ((Multiredlock, MANY_WAITERS), (Multiredlock, FOUR_PROCESSES));
         vec![
             against(ONE_PROCESS, "hand-overs/s", AtLeast(50.0), hand_overs),
@@ -158,47 +114,29 @@ impl Report<'_> {
             share("a process's least", AtLeast(15.0), |numbers| numbers.least_share),
             share("a process's greatest", AtMost(35.0), |numbers| numbers.greatest_share),
             against(FOUR_PROCESSES, "longest wait", AtMost(0.1), longest_wait),
-            Target(
-                format!("hand-overs/s of {MANY_WAITERS} / {FOUR_PROCESSES}"),
-                AtLeast(0.5),
-                turns.ratio(many, few, hand_overs),
-            ),
+            Target(many_of_few, AtLeast(0.5), turns.ratio(many, few, hand_overs)),
         ]
     }
 
     fn waiting_targets(&self) -> Vec<Target> {
-        let contention = &self.contention;
-        let hand_over = contention
-            .hand_over
-            .spread(Multiredlock, "unlock to lock", hand_over::Numbers::p50_to_lone);
-        let memory = contention
-            .memory
-            .spread(Multiredlock, Resources(1), Memory::resident_mib);
+        let Contention {
+            hand_over,
+            idle,
+            memory,
+            ..
+        } = &self.contention;
         let sent = |wanted| {
             let text = format!("commands/s sent for {} waiters, {wanted}", idle::WAITERS);
-            Target(
-                text,
-                AtMost(50.0),
-                contention
-                    .idle
-                    .spread(Multiredlock, wanted, |numbers| numbers.waiting.sent),
-            )
+            let sent = idle.spread(Multiredlock, wanted, |numbers| numbers.waiting.sent);
+            Target(text, AtMost(50.0), sent)
         };
         let [one, each] = idle::VARIANTS.map(sent);
-        vec![
-            Target(
-                "unlock to lock in another process, p50 / lone lock p50".to_owned(),
-                AtMost(3.0),
-                hand_over,
-            ),
-            one,
-            each,
-            Target(
-                format!("resident MiB of {WAITERS} waiters for one resource"),
-                AtMost(200.0),
-                memory,
-            ),
-        ]
+        let text = "unlock to lock in another process, p50 / lone lock p50".to_owned();
+        let ratio = hand_over.spread(Multiredlock, hand_over::KEY, hand_over::Numbers::p50_to_lone);
+        let hand_over = Target(text, AtMost(3.0), ratio);
+        let text = format!("resident MiB of {WAITERS} waiters for one resource");
+        let resident = memory.spread(Multiredlock, Resources(1), Memory::resident_mib);
+        vec![hand_over, one, each, Target(text, AtMost(200.0), resident)]
     }
 }
 

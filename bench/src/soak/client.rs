@@ -18,14 +18,7 @@ use tokio::{
 use tokio_stream::StreamExt;
 
 use super::{MAX_TTL, between, now, record::Record};
-use crate::{
-    Result,
-    args::{Child, Role},
-    clock::nanos,
-    contenders::builder,
-    process::Parent,
-    usage::resident_bytes,
-};
+use crate::{Result, args::Child, clock::nanos, contenders::builder, process::Parent, usage::resident_bytes};
 
 const TASKS: u64 = 6;
 const RESOURCES: usize = 8;
@@ -39,10 +32,7 @@ struct Process {
 }
 
 /// Runs until the parent closes this process's input.
-pub async fn work(child: &Child) -> Result<()> {
-    let Role::Soak { generation, seed } = child.role else {
-        return Err("this is no client of a soak".into());
-    };
+pub async fn work(child: &Child, generation: u32, seed: u64) -> Result<()> {
     let mut parent = Parent::greet()?;
     let before = Handle::current().metrics().num_alive_tasks();
     let quarter = Arc::new(AtomicU64::new(0));

@@ -11,11 +11,11 @@
 //! which no restart guard sees. What overlaps because of one is counted apart. Tokens grow all the same.
 
 mod check;
-mod client;
+pub mod client;
 mod nemesis;
 mod record;
 mod report;
-mod scale;
+pub mod scale;
 mod server;
 
 use std::{
@@ -111,14 +111,6 @@ impl Client {
             // It fails only for a process that has ended.
             let _ = kill(Pid::from_raw(pid), signal);
         }
-    }
-}
-
-/// What this process does if a soak started it.
-pub async fn work(child: &args::Child) -> Result<()> {
-    match child.role {
-        Role::Soak { .. } => client::work(child).await,
-        _ => scale::work(child).await,
     }
 }
 

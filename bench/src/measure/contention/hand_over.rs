@@ -15,6 +15,9 @@ use crate::{
     servers::Servers,
 };
 
+/// What is measured.
+pub const KEY: &str = "unlock to lock";
+
 const RESOURCE: &str = "bench:handed-over";
 const LONE: &str = "bench:lone";
 /// There is a round for each such part of the window, and it takes what it takes.
@@ -40,7 +43,7 @@ pub async fn run(plan: &Plan) -> Result<Samples<&'static str, Numbers>> {
     let effort = plan.contention_effort();
     let rounds = (effort.window.as_micros() / ROUND.as_micros()).max(1);
     let measure = async |name, _, _| with_waiting!(name, measure(name, rounds));
-    Samples::take("contention", effort, &["unlock to lock"], plan.waiting(), measure).await
+    Samples::take("contention", effort, &[KEY], plan.waiting(), measure).await
 }
 
 async fn measure<C: Waiting>(name: Name, rounds: u128) -> Result<Numbers> {

@@ -17,10 +17,13 @@ use crate::{
     contenders::Name,
     measure::{
         SERVERS,
-        frozen::{CALLERS, Numbers, Phase},
+        frozen::{CALLERS, DEMANDS, FROZEN, HEALTHY, Numbers},
         throughput::Size,
     },
 };
+
+const SETTINGS: &str = "fenced, restart guard: multiredlock with that option";
+const PEERS: &str = "plain fred: a command per operation and server; floor: least cost of a lock";
 
 impl Report<'_> {
     /// Writes a picture of everything that was measured and can be drawn.
@@ -41,16 +44,16 @@ impl Report<'_> {
                 sizes.map(|size| Bars::of(throughput, size, |numbers| numbers.cycles_per_second))
             });
             let rows: Vec<_> = rows.map(Iterator::collect).collect();
-            let caption = self.caption(title, bars::READING, &throughput.contenders(), self.plan.effort());
+            let caption = self.caption(title, &[bars::READING, SETTINGS, PEERS], self.plan.effort());
             pictures.push(("throughput.svg", bars::draw(&caption, &rows)?));
         }
         if !frozen.0.is_empty() {
             let title = format!("One of {SERVERS} servers frozen: latency of a lock in ms, {CALLERS} callers");
-            let rows = crate::measure::frozen::DEMANDS.map(|demand| {
+            let rows = DEMANDS.map(|demand| {
                 let panel = |contender: Name| Percentiles {
                     name: format!("{contender}, {demand}"),
                     contender,
-                    series: [Phase::Healthy, Phase::Frozen].map(|phase| {
+                    series: [HEALTHY, FROZEN].map(|phase| {
                         let percentile = |value: fn(&Numbers) -> f64| {
                             let spread = frozen.spread(contender, (demand, phase), value);
                             spread.map_or(0.0, |spread| spread.median / 1e3)
@@ -66,7 +69,7 @@ impl Report<'_> {
                 };
                 frozen.contenders().into_iter().map(panel).collect()
             });
-            let caption = self.caption(title, percentiles::READING, &frozen.contenders(), self.plan.effort());
+            let caption = self.caption(title, &[percentiles::READING, PEERS], self.plan.effort());
             pictures.push(("frozen.svg", percentiles::draw(&caption, &rows)?));
         }
         if !turns.0.is_empty() {
@@ -76,33 +79,19 @@ impl Report<'_> {
                 .map(|crew| vec![Bars::of(turns, crew, |numbers| numbers.hand_overs_per_second)])
                 .collect();
             let effort = self.plan.contention_effort();
-            let caption = self.caption(title, bars::READING, &turns.contenders(), effort);
+            let caption = self.caption(title, &[bars::READING], effort);
             pictures.push(("hand-overs.svg", bars::draw(&caption, &rows)?));
         }
         Ok(pictures)
     }
 
-    /// What a picture of these contenders says in words.
-    fn caption(&self, title: String, reading: &str, names: &[Name], effort: Effort) -> Caption {
-        let who: [(&[Name], &str); 3] = [
-            (
-                &[Name::Fenced, Name::Guarded],
-                "fenced, restart guard: multiredlock with that option",
-            ),
-            (&[Name::PlainFred], "plain fred: a command per operation and server"),
-            (&[Name::Floor], "floor: least cost of a lock"),
-        ];
-        let who = who
-            .into_iter()
-            .filter(|(about, _)| about.iter().any(|name| names.contains(name)));
-        let who: Vec<_> = who.map(|(_, who)| who).collect();
-        let measured = format!(
-            "Measured on {}. Machine: {}. Each number is the median of {effort}.",
-            self.date, self.machine
-        );
+    fn caption(&self, title: String, notes: &[&str], effort: Effort) -> Caption {
+        let (date, machine) = (self.date, &self.machine);
+        let measured = format!("Measured on {date}. Machine: {machine}. Each number is the median of {effort}.");
+        let notes = notes.iter().map(|note| (*note).to_owned());
         Caption {
             title,
-            notes: vec![reading.to_owned(), who.join("; "), measured],
+            notes: notes.chain([measured]).collect(),
         }
     }
 }

@@ -92,9 +92,7 @@ fn every_contender_and_every_number_is_on_the_picture() {
         says(throughput, name, rates.map(|spread| spread.median).collect());
     }
     for name in plan.peers() {
-        let keys = DEMANDS
-            .iter()
-            .flat_map(|&demand| [(demand, Phase::Healthy), (demand, Phase::Frozen)]);
+        let keys = DEMANDS.iter().flat_map(|&demand| [(demand, HEALTHY), (demand, FROZEN)]);
         let medians = keys.filter_map(|key| report.frozen.spread(name, key, |numbers| numbers.p50));
         says(frozen, name, medians.map(|spread| spread.median / 1e3).collect());
     }

@@ -85,7 +85,8 @@ impl Outcome {
 }
 
 /// What the process that holds the guards does.
-pub async fn work(child: &Child, guards: usize, parent: &mut Parent) -> Result<()> {
+pub async fn work(child: &Child, guards: usize) -> Result<()> {
+    let mut parent = Parent::connect()?;
     let redlock = connected(builder(&child.addresses)).await?;
     Parent::ready();
     parent.line().await?.ok_or("nobody asked for guards")?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use multiredlock::{Guard, LockError};
+use test_support::RedisServer;
 
 use super::{Checker, TTL, keys_left};
 use crate::{
@@ -31,7 +32,7 @@ pub struct Outcome {
     pub served_within: Duration,
     pub served: u64,
     /// What all servers ran from start to end, scripts and what these call.
-    pub commands: u64,
+    pub commands: usize,
     /// How many of them were scripts.
     pub scripts: u64,
     pub keys_left: usize,
@@ -72,19 +73,15 @@ pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
             checker.timed_out
         ));
     }
-    let (mut commands, mut scripts) = (0, 0);
-    for server in servers.iter() {
-        let calls = calls(&server.command(&["INFO", "commandstats"]).text());
-        commands += calls.0;
-        scripts += calls.1;
-    }
+    let scripts = |server: &RedisServer| server.calls("eval") + server.calls("evalsha");
+    let commands = |server: &RedisServer| server.statistic("total_commands_processed");
     Ok(Outcome {
         processes: count,
         started_within,
         served_within: last.saturating_sub(start),
         served: checker.served,
-        commands,
-        scripts,
+        commands: servers.iter().map(commands).sum(),
+        scripts: servers.iter().map(scripts).sum(),
         keys_left: keys_left(&servers, checker).await,
     })
 }
@@ -107,28 +104,9 @@ async fn hear(mut process: Process) -> (Vec<Record>, Option<String>) {
     (records, failure)
 }
 
-/// How many commands a server ran, and how many of them were scripts, out of its `INFO commandstats`.
-fn calls(info: &str) -> (u64, u64) {
-    let (mut commands, mut scripts) = (0, 0);
-    for line in info.lines() {
-        let Some((name, rest)) = line
-            .trim()
-            .strip_prefix("cmdstat_")
-            .and_then(|rest| rest.split_once(":calls="))
-        else {
-            continue;
-        };
-        let calls: u64 = rest.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
-        commands += calls;
-        if name.starts_with("eval") {
-            scripts += calls;
-        }
-    }
-    (commands, scripts)
-}
-
 /// What a process of the herd does.
-pub async fn work(child: &Child, process: usize, parent: &mut Parent) -> Result<()> {
+pub async fn work(child: &Child, process: usize) -> Result<()> {
+    let mut parent = Parent::connect()?;
     // Tokens show that the locks were granted one after the other.
     let redlock = connected(builder(&child.addresses).fenced()).await?;
     Parent::ready();
@@ -158,17 +136,4 @@ async fn hold(guard: Guard, process: usize, asked: u64) -> Result<()> {
     held.watch(HOLD, || guard.is_valid()).await;
     drop(held);
     Ok(guard.release().await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_of_all_commands_are_added_up() {
-        let info = "# Commandstats\r\ncmdstat_ping:calls=2,usec=9\r\ncmdstat_evalsha:calls=30,usec=1\r\n\
-                    cmdstat_client|setinfo:calls=400,usec=1";
-        assert_eq!(calls(info), (432, 30));
-        assert_eq!(calls("# Commandstats"), (0, 0));
-    }
 }

@@ -11,11 +11,7 @@ use test_support::RedisServer;
 use tokio::time::sleep;
 
 use super::{Plan, check::Checker, server::locks};
-use crate::{
-    Result,
-    args::{Child, Role},
-    process::Parent,
-};
+use crate::Result;
 
 /// Of every lock of both phases. A guard that keeps it is renewed about once a second.
 const TTL: Duration = Duration::from_secs(3);
@@ -40,16 +36,6 @@ pub async fn run(plan: Plan) -> Result<Scale> {
     eprintln!("soak: {} processes wait for one resource", plan.processes);
     let herd = herd::run(plan.processes, &mut checker).await?;
     Ok(Scale { guards, herd, checker })
-}
-
-/// What a process of one of the phases does. It ends early if the process that started it is gone.
-pub async fn work(child: &Child) -> Result<()> {
-    let mut parent = Parent::connect()?;
-    match child.role {
-        Role::Guards { guards } => guards::work(child, guards, &mut parent).await,
-        Role::Herd { process } => herd::work(child, process, &mut parent).await,
-        _ => Err("this is no process of a soak at scale".into()),
-    }
 }
 
 /// Allows as many open files as the system lets this process have: each process of the herd takes two pipes here and a
