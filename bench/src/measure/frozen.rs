@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{
     SERVERS, Sample, Samples, WARM_UP,
-    load::{Load, Running, Unlock},
+    load::{Load, Running},
     recorder::Recorder,
 };
 use crate::{
@@ -95,7 +95,7 @@ async fn measure<C: Contender>(window: Duration, Demand(pace): Demand, frozen: u
     let recorder = Arc::new(Recorder::new(4, pace));
     let load = Load {
         callers: CALLERS,
-        unlock: Unlock::Sent { bound: BOUND },
+        bound: Some(BOUND),
         pace,
     };
     let running = Running::start(&contender, load, &recorder);

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{
     Samples, WARM_UP,
-    load::{Load, Running, Unlock},
+    load::{Load, Running},
     recorder::Recorder,
 };
 use crate::{
@@ -71,7 +71,7 @@ async fn measure<C: Contender>(addresses: &[SocketAddr], callers: usize, window:
     let recorder = Arc::new(Recorder::new(1, None));
     let load = Load {
         callers,
-        unlock: Unlock::Awaited,
+        bound: None,
         pace: None,
     };
     let running = Running::start(&contender, load, &recorder);

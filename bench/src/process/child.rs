@@ -46,6 +46,19 @@ impl Process {
         }
     }
 
+    /// Starts several processes, one after another.
+    pub async fn start_all(
+        contender: Name,
+        addresses: &[SocketAddr],
+        roles: impl Iterator<Item = Role>,
+    ) -> Result<Vec<Self>> {
+        let mut started = Vec::new();
+        for role in roles {
+            started.push(Self::start(contender, addresses.to_vec(), role).await?);
+        }
+        Ok(started)
+    }
+
     /// Lets several processes begin at the same time, and returns it.
     pub async fn begin(processes: &mut [Self]) -> Result<Duration> {
         /// Enough for the last of them to hear of it before.

@@ -58,21 +58,13 @@ impl<K: Copy + PartialEq, N> Samples<K, N> {
 
 /// Writes 1234567.8 as `1,234,567.8`.
 pub(super) fn grouped(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    let (whole, fraction) = match text.find('.') {
-        Some(point) => text.split_at(point),
-        None => (text.as_str(), ""),
-    };
-    let mut grouped = String::new();
-    for (index, digit) in whole.char_indices() {
-        let left = whole.len() - index;
-        let follows_digit = whole[..index].ends_with(|before: char| before.is_ascii_digit());
-        if left % 3 == 0 && follows_digit {
-            grouped.push(',');
-        }
-        grouped.push(digit);
+    let mut text = format!("{value:.digits$}");
+    let end = text.find('.').unwrap_or(text.len());
+    let second_digit = 1 + usize::from(text.starts_with('-'));
+    for place in (second_digit..end).rev().filter(|place| (end - place) % 3 == 0) {
+        text.insert(place, ',');
     }
-    grouped + fraction
+    text
 }
 
 #[cfg(test)]

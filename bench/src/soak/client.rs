@@ -1,6 +1,7 @@
 //! A client process: tasks that lock, renew, wait, cancel and reopen their handles, and say what they hold.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +19,9 @@ use tokio::{
 use tokio_stream::StreamExt;
 
 use super::{MAX_TTL, between, now, record::Record};
-use crate::{Result, args::Child, clock::nanos, contenders::builder, process::Parent, usage::resident_bytes};
+use crate::{
+    Result, args::Child, clock::nanos, contenders::builder, measure::eventually, process::Parent, usage::resident_bytes,
+};
 
 const TASKS: u64 = 6;
 const RESOURCES: usize = 8;
@@ -35,7 +38,7 @@ struct Process {
 pub async fn work(child: &Child, generation: u32, seed: u64) -> Result<()> {
     let mut parent = Parent::greet()?;
     let before = Handle::current().metrics().num_alive_tasks();
-    let quarter = Arc::new(AtomicU64::new(0));
+    let quarter = Cell::new(0);
     let process = Arc::new(Process {
         generation,
         locks: AtomicU64::new(0),
@@ -51,7 +54,7 @@ pub async fn work(child: &Child, generation: u32, seed: u64) -> Result<()> {
     let measuring = async {
         // Until caches and pools have their size.
         sleep(Duration::from_secs(20)).await;
-        quarter.store(resident_bytes().unwrap_or_default() / 1024, Ordering::Relaxed);
+        quarter.set(resident_bytes().unwrap_or_default() / 1024);
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -64,22 +67,17 @@ pub async fn work(child: &Child, generation: u32, seed: u64) -> Result<()> {
         ended?;
     }
     process.redlock().close().await;
-    let mut left = usize::MAX;
-    for _ in 0..300 {
-        left = Handle::current().metrics().num_alive_tasks().saturating_sub(before);
-        if left == 0 {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
+    let left = || Handle::current().metrics().num_alive_tasks().saturating_sub(before);
+    // What is left is said below, also if the time is up.
+    let _ = timeout(Duration::from_secs(3), eventually("no task is left", || left() == 0)).await;
     let end = resident_bytes()? / 1024;
-    let quarter = match quarter.load(Ordering::Relaxed) {
+    let quarter = match quarter.get() {
         // It has not run for long enough to tell.
         0 => end,
         quarter => quarter,
     };
     say(&Record::Ended {
-        tasks: left,
+        tasks: left(),
         quarter,
         end,
     });

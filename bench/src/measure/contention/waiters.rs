@@ -31,16 +31,12 @@ pub async fn start(
     resources: u32,
 ) -> Result<Vec<Process>> {
     let each = waiters / processes;
-    let mut started = Vec::new();
-    for number in 0..processes {
-        let role = Role::Wait {
-            first: number * each,
-            waiters: each,
-            resources,
-        };
-        started.push(Process::start(contender, servers.addresses(), role).await?);
-    }
-    Ok(started)
+    let roles = (0..processes).map(|number| Role::Wait {
+        first: number * each,
+        waiters: each,
+        resources,
+    });
+    Process::start_all(contender, &servers.addresses(), roles).await
 }
 
 /// Lets the waiters begin, and returns when all of them wait, with what they have taken of the memory.

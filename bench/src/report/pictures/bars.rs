@@ -55,7 +55,7 @@ impl Bars {
             .margin(6)
             .x_label_area_size(20)
             .y_label_area_size(names)
-            .build_cartesian_2d(0.0..end, (0..count).into_segmented())?;
+            .build_cartesian_2d(0.0..end, (0..count - 1).into_segmented())?;
         let name = |place: &SegmentValue<usize>| match place {
             SegmentValue::CenterOf(row) if *row < count => self.bars[count - 1 - row].0.to_string(),
             _ => String::new(),

@@ -39,7 +39,7 @@ impl Percentiles {
             .margin(6)
             .x_label_area_size(20)
             .y_label_area_size(AXIS)
-            .build_cartesian_2d((0..PERCENTILES.len()).into_segmented(), (low..high).log_scale())?;
+            .build_cartesian_2d((0..PERCENTILES.len() - 1).into_segmented(), (low..high).log_scale())?;
         let percentile = |place: &SegmentValue<usize>| match place {
             SegmentValue::CenterOf(index) => (*PERCENTILES.get(*index).unwrap_or(&"")).to_owned(),
             _ => String::new(),

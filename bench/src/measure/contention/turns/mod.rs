@@ -61,15 +61,12 @@ impl fmt::Display for Crew {
 
 async fn measure(contender: Name, crew: Crew, window: Duration) -> Result<Numbers> {
     let servers = Servers::start(SERVERS)?;
-    let mut processes = Vec::new();
-    for number in 0..crew.processes {
-        let role = Role::Contend {
-            first: number * crew.waiters,
-            waiters: crew.waiters,
-            window,
-        };
-        processes.push(Process::start(contender, servers.addresses(), role).await?);
-    }
+    let roles = (0..crew.processes).map(|number| Role::Contend {
+        first: number * crew.waiters,
+        waiters: crew.waiters,
+        window,
+    });
+    let mut processes = Process::start_all(contender, &servers.addresses(), roles).await?;
     let start = Process::begin(&mut processes).await?;
     clock::sleep_until(start + window).await;
     let mut all = Vec::new();
