@@ -42,7 +42,6 @@ use self::{
     check::Checker,
     record::Record,
     report::{Leaks, Report},
-    scale::Scale,
     server::restart_if_down,
 };
 use crate::{
@@ -116,7 +115,7 @@ impl Client {
 
 /// Runs it all, and says whether everything held.
 pub async fn run(plan: Plan) -> Result<bool> {
-    let Scale { guards, herd, checker } = scale::run(plan).await?;
+    let (scale, checker) = scale::run(plan).await?;
     let world = Arc::new(World::start().await?);
     for client in 0..CLIENTS {
         world.start_client(client, plan.seed)?;
@@ -150,8 +149,7 @@ pub async fn run(plan: Plan) -> Result<bool> {
         faults: &state.faults,
         checker: &state.checker,
         leaks: &state.leaks,
-        guards: &guards,
-        herd: &herd,
+        scale,
         has_faketime: world.has_faketime,
     };
     print!("{report}");

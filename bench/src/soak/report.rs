@@ -1,11 +1,11 @@
 //! What a soak found, for people.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt};
 
 use super::{
     Plan,
     check::Checker,
-    scale::{guards, herd},
+    scale::{Table, seconds},
 };
 use crate::report::write_table;
 
@@ -14,8 +14,7 @@ pub struct Report<'a> {
     pub faults: &'a BTreeMap<&'static str, u64>,
     pub checker: &'a Checker,
     pub leaks: &'a Leaks,
-    pub guards: &'a guards::Outcome,
-    pub herd: &'a herd::Outcome,
+    pub scale: [Table; 2],
     pub has_faketime: bool,
 }
 
@@ -54,13 +53,7 @@ impl Report<'_> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            plan,
-            guards,
-            herd,
-            checker,
-            ..
-        } = self;
+        let Self { plan, checker, .. } = self;
         let minutes = plan.length.as_secs_f64() / 60.0;
         writeln!(f, "\n### Soak, {minutes:.0} minutes, seed {}\n", plan.seed)?;
         let clock = if self.has_faketime {
@@ -72,27 +65,9 @@ impl fmt::Display for Report<'_> {
             f,
             "3 servers, 4 client processes with 6 tasks each, 8 resources; {clock}."
         )?;
-        let seconds = |length: Duration, digits: usize| format!("{:.digits$} s", length.as_secs_f64());
-        let (commands, scripts) = herd.per_process();
-        let title = format!("{} guards of one process", guards.guards);
-        let rows = [
-            ("all granted within", seconds(guards.granted_within, 2)),
-            ("held from then on for", seconds(guards.held, 1)),
-            ("shortest validity left", seconds(guards.shortest, 2)),
-            ("lost", guards.lost.to_string()),
-            ("keys left", guards.keys_left.to_string()),
-        ];
-        write_rows(f, [&title, ""], rows)?;
-        let title = format!("{} processes wait for one resource", herd.processes);
-        let rows = [
-            ("all started within", seconds(herd.started_within, 1)),
-            ("served", herd.served.to_string()),
-            ("last served after", seconds(herd.served_within, 1)),
-            ("commands per process", format!("{commands:.0}")),
-            ("of them scripts", format!("{scripts:.0}")),
-            ("keys left", herd.keys_left.to_string()),
-        ];
-        write_rows(f, [&title, ""], rows)?;
+        for (title, rows) in &self.scale {
+            write_rows(f, [title, ""], rows.clone())?;
+        }
         let faults = self.faults.iter().map(|(fault, times)| (*fault, times.to_string()));
         write_rows(f, ["fault", "times"], faults)?;
         let rows = [

@@ -53,6 +53,7 @@ impl Bars {
         let mut plot = ChartBuilder::on(area)
             .caption(&self.name, letters(12, INK, FontStyle::Bold))
             .margin(6)
+            .margin_right(20)
             .x_label_area_size(20)
             .y_label_area_size(names)
             .build_cartesian_2d(0.0..end, (0..count - 1).into_segmented())?;

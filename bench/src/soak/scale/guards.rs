@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Checker, TTL, keys_left};
+use super::{Checker, TTL, Table, keys_left, seconds};
 use crate::{
     Result,
     args::{Child, Role},
@@ -27,25 +27,11 @@ const AFTER_STOP: Duration = Duration::from_secs(3);
 /// optimization. A guard that takes longer than this was not granted because of a fault.
 const GRANTED_WITHIN: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub guards: usize,
-    /// How long it took until all of them were granted.
-    pub granted_within: Duration,
-    /// How long they were held from then on.
-    pub held: Duration,
-    pub not_granted: usize,
-    pub lost: usize,
-    /// The shortest validity that a guard had left at any look.
-    pub shortest: Duration,
-    pub keys_left: usize,
-}
-
-pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
+pub async fn run(guards: usize, checker: &mut Checker) -> Result<Table> {
     let servers = Servers::start(SERVERS)?;
     let mut process = Process::start(Name::Multiredlock, servers.addresses(), Role::Guards { guards }).await?;
     process.say("acquire").await?;
-    let (not_granted, granted_within) = process.hear().await?;
+    let (not_granted, granted_within): (usize, Duration) = process.hear().await?;
     let started = Instant::now();
     sleep(BEFORE_STOP).await;
     servers[0].freeze();
@@ -56,32 +42,22 @@ pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
     let held = started.elapsed();
     let (lost, shortest, reason): (usize, Duration, String) = process.hear().await?;
     process.end().await?;
-    let outcome = Outcome {
-        guards,
-        granted_within,
-        held,
-        not_granted,
-        lost,
-        shortest,
-        keys_left: keys_left(&servers, checker).await,
-    };
-    outcome.check(&reason, checker);
-    Ok(outcome)
-}
-
-impl Outcome {
-    fn check(&self, reason: &str, checker: &mut Checker) {
-        let Self { guards, lost, .. } = self;
-        if self.not_granted > 0 {
-            checker.violation(format!(
-                "{} of {guards} guards were not granted within {GRANTED_WITHIN:?}",
-                self.not_granted
-            ));
-        }
-        if *lost > 0 {
-            checker.violation(format!("{lost} of {guards} guards were lost, one because {reason}"));
-        }
+    if not_granted > 0 {
+        checker.violation(format!(
+            "{not_granted} of {guards} guards were not granted within {GRANTED_WITHIN:?}"
+        ));
     }
+    if lost > 0 {
+        checker.violation(format!("{lost} of {guards} guards were lost, one because {reason}"));
+    }
+    let rows = vec![
+        ("all granted within", seconds(granted_within, 2)),
+        ("held from then on for", seconds(held, 1)),
+        ("shortest validity left", seconds(shortest, 2)),
+        ("lost", lost.to_string()),
+        ("keys left", keys_left(&servers, checker).await.to_string()),
+    ];
+    Ok((format!("{guards} guards of one process"), rows))
 }
 
 /// What the process that holds the guards does.

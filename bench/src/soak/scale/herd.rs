@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use multiredlock::{Guard, LockError};
 use test_support::RedisServer;
 
-use super::{Checker, TTL, keys_left};
+use super::{Checker, TTL, Table, keys_left, seconds};
 use crate::{
     Result,
     args::{Child, Role},
@@ -24,29 +24,7 @@ const BOUND: Duration = Duration::from_secs(45);
 /// As many as keep the cores busy while some of them wait to be connected.
 const STARTING: usize = 8;
 
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub processes: usize,
-    pub started_within: Duration,
-    /// How long it took until the last of them was served.
-    pub served_within: Duration,
-    pub served: u64,
-    /// What all servers ran from start to end, scripts and what these call.
-    pub commands: usize,
-    /// How many of them were scripts.
-    pub scripts: u64,
-    pub keys_left: usize,
-}
-
-impl Outcome {
-    /// Commands and scripts per process.
-    pub fn per_process(&self) -> (f64, f64) {
-        let processes = self.processes.max(1) as f64;
-        (self.commands as f64 / processes, self.scripts as f64 / processes)
-    }
-}
-
-pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
+pub async fn run(count: usize, checker: &mut Checker) -> Result<Table> {
     let servers = Servers::start(SERVERS)?;
     let before = Instant::now();
     let starting =
@@ -73,17 +51,19 @@ pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
             checker.timed_out
         ));
     }
-    let scripts = |server: &RedisServer| server.calls("eval") + server.calls("evalsha");
-    let commands = |server: &RedisServer| server.statistic("total_commands_processed");
-    Ok(Outcome {
-        processes: count,
-        started_within,
-        served_within: last.saturating_sub(start),
-        served: checker.served,
-        commands: servers.iter().map(commands).sum(),
-        scripts: servers.iter().map(scripts).sum(),
-        keys_left: keys_left(&servers, checker).await,
-    })
+    // Of all servers from start to end, with what scripts call.
+    let commands = |server: &RedisServer| server.statistic("total_commands_processed") as f64;
+    let scripts = |server: &RedisServer| (server.calls("eval") + server.calls("evalsha")) as f64;
+    let per_process = |all: f64| format!("{:.0}", all / count.max(1) as f64);
+    let rows = vec![
+        ("all started within", seconds(started_within, 1)),
+        ("served", checker.served.to_string()),
+        ("last served after", seconds(last.saturating_sub(start), 1)),
+        ("commands per process", per_process(servers.iter().map(commands).sum())),
+        ("of them scripts", per_process(servers.iter().map(scripts).sum())),
+        ("keys left", keys_left(&servers, checker).await.to_string()),
+    ];
+    Ok((format!("{count} processes wait for one resource"), rows))
 }
 
 /// Reads what a process says until it is done, and why that is not all it should have said.

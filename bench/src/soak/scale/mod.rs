@@ -19,23 +19,22 @@ const TTL: Duration = Duration::from_secs(3);
 /// Shorter than a key outlives its last renewal, which is two thirds of the TTL: a key that is gone was removed.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What both phases found.
-#[derive(Debug)]
-pub struct Scale {
-    pub guards: guards::Outcome,
-    pub herd: herd::Outcome,
-    /// The violations of both.
-    pub checker: Checker,
-}
+/// A title, and what was found.
+pub type Table = (String, Vec<(&'static str, String)>);
 
-pub async fn run(plan: Plan) -> Result<Scale> {
+/// Returns what both phases found, and their violations.
+pub async fn run(plan: Plan) -> Result<([Table; 2], Checker)> {
     allow_files()?;
     let mut checker = Checker::default();
     eprintln!("soak: {} guards of one process", plan.guards);
     let guards = guards::run(plan.guards, &mut checker).await?;
     eprintln!("soak: {} processes wait for one resource", plan.processes);
     let herd = herd::run(plan.processes, &mut checker).await?;
-    Ok(Scale { guards, herd, checker })
+    Ok(([guards, herd], checker))
+}
+
+pub fn seconds(length: Duration, digits: usize) -> String {
+    format!("{:.digits$} s", length.as_secs_f64())
 }
 
 /// Allows as many open files as the system lets this process have: each process of the herd takes two pipes here and a
