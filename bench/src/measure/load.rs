@@ -20,8 +20,8 @@ use crate::{Result, contenders::Contender};
 #[derive(Clone, Copy)]
 pub struct Load {
     pub callers: usize,
-    /// With it, a lock that takes longer is given up, and a cycle ends when the unlock is on its way, so that a frozen server is not
-    /// waited for by definition. Without it, a cycle ends when all servers have answered the unlock.
+    /// With it, a lock that takes longer is given up, and a cycle ends when the unlock is on its way, so that a frozen
+    /// server is not waited for by definition. Without it, a cycle ends when all servers have answered the unlock.
     pub bound: Option<Duration>,
     /// Each caller starts a cycle no more often than this; without it, as soon as the last one has ended.
     pub pace: Option<Duration>,

@@ -14,8 +14,8 @@ use plotters::{
 use super::sheet::{self, Area, Caption, FAINT_INK, GRID, INK, WIDTH, color, letters};
 use crate::{Result, contenders::Name, report::spread::grouped};
 
-pub const READING: &str = "Lower is better, and the scale is logarithmic. Gray: all servers healthy; in color: one server frozen, \
-                           counted from its first moment.";
+pub const READING: &str = "Lower is better, and the scale is logarithmic. Gray: all servers healthy; in color: one server \
+                           frozen, counted from its first moment.";
 
 const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
 const PANEL: u32 = 240;
