@@ -122,3 +122,14 @@ fn figure(value: f64) -> String {
         grouped(value, usize::from(value > 0.0 && value < 100.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_at_a_bar_has_digits_where_it_is_small() {
+        let figures = ["0", "89.0", "134,108", "2.50e15"];
+        assert_eq!([0.0, 89.02, 134_108.4, 2.5e15].map(figure), figures);
+    }
+}

@@ -100,6 +100,19 @@ fn figure(value: f64) -> String {
         _ if value >= 9.95 => grouped(value, 0),
         _ if value >= 0.995 => grouped(value, 1),
         _ if value >= 0.0995 => grouped(value, 2),
-        _ => grouped(value, 3),
+        _ if value >= 0.00995 => grouped(value, 3),
+        _ => grouped(value, 4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_has_two_digits_that_count() {
+        let values = [0.0005, 0.0234, 0.524, 0.996, 2.73, 12.2, 501.7, 5_000.0, 6e9];
+        let figures = ["0.0005", "0.023", "0.52", "1.0", "2.7", "12", "502", "5,000", "6e9"];
+        assert_eq!(values.map(figure), figures);
     }
 }

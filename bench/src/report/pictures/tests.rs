@@ -145,10 +145,18 @@ fn any_choice_has_pictures_and_numbers_of_any_size() {
             "1,2,4,8,16,32,64,128",
         ],
     ] {
-        for size in [0.0, f64::MIN_POSITIVE, 1e-9, 1.0, 1e9, 1e18] {
+        for size in [0.0, f64::MIN_POSITIVE, 1e-9, 1.0, 1e9, 1e18, 1e290] {
             let plan = plan(words);
             let pictures = report(&plan, size).pictures().expect("they can be drawn");
             assert_eq!(pictures.len(), 3, "{size}");
+            let again = report(&plan, size).pictures().expect("they can be drawn");
+            assert_eq!(pictures, again, "the same numbers make the same pictures");
+            let is_large = !pictures[0].1.starts_with("<svg width=\"820\"");
+            assert_eq!(
+                is_large,
+                plan.servers.len() > 5,
+                "what does not fit makes a larger picture"
+            );
             for (name, svg) in pictures {
                 assert!(!svg.contains("NaN") && !svg.contains("inf"), "{name}, {size}");
             }
