@@ -6,48 +6,45 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     time::{Duration, Instant},
 };
 
-use futures_util::future::try_join_all;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    time::sleep,
-};
+use futures_util::{Stream, StreamExt, future::try_join_all};
+use redis::{AsyncConnectionConfig, Client, InfoDict, aio::MultiplexedConnection, cmd};
+use tokio::time::sleep;
 
 use crate::Result;
 
-/// What servers were given within a time, without what counting took.
-pub struct Commands {
-    pub window: Duration,
+/// Commands a second that servers were given together, without what counting took.
+pub struct PerSecond {
     /// What clients sent.
-    pub sent: u64,
+    pub sent: f64,
     /// What the servers count, which is the same with what scripts called.
-    pub processed: u64,
+    pub processed: f64,
 }
 
 /// Counts on several servers at once, and adds them up.
-pub async fn count(servers: &[SocketAddr], window: Duration) -> Result<Commands> {
+pub async fn count(servers: &[SocketAddr], window: Duration) -> Result<PerSecond> {
     let all = try_join_all(servers.iter().map(|server| count_one(*server, window))).await?;
-    Ok(Commands {
-        window: all.iter().map(|commands| commands.window).max().unwrap_or(window),
-        sent: all.iter().map(|commands| commands.sent).sum(),
-        processed: all.iter().map(|commands| commands.processed).sum(),
+    let window = all.iter().map(|(window, ..)| *window).max().unwrap_or(window);
+    let per_second = |count: u64| count as f64 / window.as_secs_f64();
+    Ok(PerSecond {
+        sent: per_second(all.iter().map(|(_, sent, _)| sent).sum()),
+        processed: per_second(all.iter().map(|(.., processed)| processed).sum()),
     })
 }
 
-async fn count_one(server: SocketAddr, window: Duration) -> Result<Commands> {
-    let mut asking = BufReader::new(TcpStream::connect(server).await?);
-    let mut watching = BufReader::new(TcpStream::connect(server).await?);
-    watching.write_all(b"MONITOR\r\n").await?;
-    let mut answer = String::new();
-    watching.read_line(&mut answer).await?;
-    if answer != "+OK\r\n" {
-        return Err(format!("{server} cannot be watched: {}", answer.trim_end()).into());
-    }
+async fn count_one(server: SocketAddr, window: Duration) -> Result<(Duration, u64, u64)> {
+    let client = Client::open(format!("redis://{server}"))?;
+    // A busy server may be slow to answer.
+    let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+    let mut asking = client.get_multiplexed_async_connection_with_config(&patient).await?;
+    let told: String = cmd("CLIENT").arg("INFO").query_async(&mut asking).await?;
+    let us = told.split(' ').find_map(|word| word.strip_prefix("addr="));
+    let us = us.ok_or("the server does not tell the address of a client")?;
+    let mut monitor = client.get_async_monitor().await?;
 
-    let us = asking.get_ref().local_addr()?.to_string();
     let asked = async {
         let before = processed(&mut asking).await?;
         let started = Instant::now();
@@ -55,43 +52,27 @@ async fn count_one(server: SocketAddr, window: Duration) -> Result<Commands> {
         let after = processed(&mut asking).await?;
         Ok((started.elapsed(), after - before))
     };
-    let (sent, (window, processed)) = tokio::try_join!(sent_between(&mut watching, &us), asked)?;
-    Ok(Commands {
-        window,
-        sent,
-        // The first question is in the second answer.
-        processed: processed.saturating_sub(1),
-    })
+    let (sent, (window, processed)) = tokio::try_join!(sent_between(monitor.on_message(), us), asked)?;
+    // The first question is in the second answer.
+    Ok((window, sent, processed.saturating_sub(1)))
 }
 
-/// Reads out of `INFO` how many commands the server has run.
-async fn processed(connection: &mut BufReader<TcpStream>) -> Result<u64> {
-    connection.write_all(b"INFO stats\r\n").await?;
-    let mut line = String::new();
-    connection.read_line(&mut line).await?;
-    let length = line.trim_end().strip_prefix('$').ok_or("INFO was not answered")?;
-    // The text is followed by the end of a line.
-    let mut text = vec![0; length.parse::<usize>()? + 2];
-    connection.read_exact(&mut text).await?;
-    let count = String::from_utf8(text)?
-        .lines()
-        .find_map(|line| Some(line.strip_prefix("total_commands_processed:")?.parse()))
-        .ok_or("the server does not tell how many commands it has run")?;
-    Ok(count?)
+/// How many commands the server has run.
+async fn processed(connection: &mut MultiplexedConnection) -> Result<u64> {
+    let info: InfoDict = cmd("INFO").arg("stats").query_async(connection).await?;
+    let count = info.get("total_commands_processed");
+    Ok(count.ok_or("the server does not tell how many commands it has run")?)
 }
 
 /// Counts what clients send between two commands of ours.
-async fn sent_between(monitor: &mut BufReader<TcpStream>, us: &str) -> Result<u64> {
+async fn sent_between(commands: impl Stream<Item = String>, us: &str) -> Result<u64> {
+    let mut commands = pin!(commands);
     let (mut ours, mut sent) = (0, 0);
-    let mut line = Vec::new();
     while ours < 2 {
-        line.clear();
-        if monitor.read_until(b'\n', &mut line).await? == 0 {
-            return Err("the server stopped showing its commands".into());
-        }
+        let line = commands.next().await.ok_or("the server stopped showing its commands")?;
         match source(&line) {
-            Some(source) if source == us.as_bytes() => ours += 1,
-            Some(b"lua") | None => {}
+            Some(source) if source == us => ours += 1,
+            Some("lua") | None => {}
             Some(_) if ours == 1 => sent += 1,
             Some(_) => {}
         }
@@ -99,11 +80,11 @@ async fn sent_between(monitor: &mut BufReader<TcpStream>, us: &str) -> Result<u6
     Ok(sent)
 }
 
-/// Who gave a command, out of `+1700000000.123456 [0 127.0.0.1:50000] "PING"`.
-fn source(line: &[u8]) -> Option<&[u8]> {
-    let start = line.iter().position(|byte| *byte == b'[')? + 1;
-    let length = line[start..].iter().position(|byte| *byte == b']')?;
-    line[start..start + length].split(|byte| *byte == b' ').next_back()
+/// Who gave a command, out of `1700000000.123456 [0 127.0.0.1:50000] "PING"`.
+fn source(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once('[')?;
+    let (brackets, _) = rest.split_once(']')?;
+    brackets.split(' ').next_back()
 }
 
 #[cfg(test)]
@@ -114,11 +95,11 @@ mod tests {
     fn a_client_and_a_script_are_told_apart_by_the_first_brackets() {
         let sources = [
             (
-                &b"+1700000000.123456 [0 127.0.0.1:50000] \"SET\" \"[x]\"\r\n"[..],
-                Some(&b"127.0.0.1:50000"[..]),
+                r#"1700000000.123456 [0 127.0.0.1:50000] "SET" "[x]""#,
+                Some("127.0.0.1:50000"),
             ),
-            (b"+1700000000.123456 [0 lua] \"get\" \"x\"\r\n", Some(b"lua")),
-            (b"+OK\r\n", None),
+            (r#"1700000000.123456 [0 lua] "get" "x""#, Some("lua")),
+            ("OK", None),
         ];
         for (line, expected) in sources {
             assert_eq!(source(line), expected);

@@ -19,7 +19,8 @@ mod usage;
 
 use std::{error::Error, process::ExitCode};
 
-use args::{Child, Command, Plan, Role};
+use args::{Arguments, Child, Command, Measurement, Plan, Role};
+use clap::Parser as _;
 use measure::{contention, frozen, memory, throughput};
 use report::Report;
 use tokio::signal::{
@@ -59,33 +60,33 @@ async fn interrupted() -> Result<()> {
 }
 
 async fn run() -> Result<()> {
-    match args::parse(std::env::args().skip(1))? {
-        Command::Help => print!("{}", args::HELP),
-        Command::Measure(plan) => {
+    let Arguments { command, plan } = Arguments::parse();
+    match command {
+        None => {
+            let folder = plan.pictures()?;
             let report = measure(&plan).await?;
             // What took so long is not lost because the pictures cannot be written, nor because nobody reads to the end.
-            let drawn = plan.svg.as_ref().map_or(Ok(()), |folder| report.draw(folder));
+            let drawn = folder.map_or(Ok(()), |folder| report.draw(&folder));
             print!("{report}");
-            drawn?;
+            drawn
         }
-        Command::Soak(plan) => {
-            if !soak::run(plan).await? {
-                return Err("something did not hold".into());
-            }
+        Some(Command::Soak(plan)) => {
+            let is_clean = soak::run(plan).await?;
+            is_clean.then_some(()).ok_or_else(|| "something did not hold".into())
         }
-        Command::Child(child) => work(&child).await?,
+        Some(Command::Child { child }) => work(&child).await,
     }
-    Ok(())
 }
 
 /// What this process does if it was started by a measurement.
 async fn work(child: &Child) -> Result<()> {
     match child.role {
-        Role::Hold { locks } => println!("{}", memory::hold(child, locks).await?),
-        Role::Soak { .. } | Role::Guards { .. } | Role::Herd { .. } => soak::work(child).await?,
-        Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await?,
+        Role::Hold { locks } => memory::hold(child, locks).await,
+        Role::Soak { generation, seed } => soak::client::work(child, generation, seed).await,
+        Role::Guards { guards } => soak::scale::guards::work(child, guards).await,
+        Role::Herd { process } => soak::scale::herd::work(child, process).await,
+        Role::Contend { .. } | Role::TakeOver | Role::Wait { .. } => contention::work(child).await,
     }
-    Ok(())
 }
 
 async fn measure(plan: &Plan) -> Result<Report<'_>> {
@@ -93,17 +94,22 @@ async fn measure(plan: &Plan) -> Result<Report<'_>> {
         eprintln!("bench: this is a debug build, so its numbers mean nothing: use --release");
     }
     let mut report = Report::new(plan);
-    if plan.throughput {
+    if plan.measures(Measurement::Throughput) {
         report.throughput = throughput::run(plan).await?;
     }
-    if plan.frozen {
+    if plan.measures(Measurement::Frozen) {
         report.frozen = frozen::run(plan).await?;
     }
-    if plan.memory {
+    if plan.measures(Measurement::Memory) {
         report.memory = memory::run(plan).await?;
     }
-    if let Some(effort) = plan.contention {
-        report.contention = contention::run(plan, effort).await?;
+    if plan.measures(Measurement::Contention) {
+        report.contention = contention::run(plan).await?;
     }
     Ok(report)
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }

@@ -6,6 +6,7 @@ use nix::sys::{
     resource::{UsageWho, getrusage},
     time::{TimeVal, TimeValLike},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{Result, alloc};
 
@@ -33,7 +34,41 @@ impl Usage {
     }
 }
 
-/// The resident memory of this process, in bytes.
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+/// The memory of this process in bytes, or by how much it has grown.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Memory {
+    pub resident: u64,
+    /// What was asked of the allocator and is still in use.
+    pub live: i64,
+}
+
+impl Memory {
+    pub fn now() -> Result<Self> {
+        Ok(Self {
+            resident: resident_bytes()?,
+            live: alloc::live_bytes(),
+        })
+    }
+
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            resident: self.resident.saturating_sub(earlier.resident),
+            live: self.live - earlier.live,
+        }
+    }
+
+    pub fn resident_mib(&self) -> f64 {
+        self.resident as f64 / MEBIBYTE
+    }
+
+    pub fn live_mib(&self) -> f64 {
+        self.live as f64 / MEBIBYTE
+    }
+}
+
+/// The resident memory of this process.
 pub fn resident_bytes() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let kibibytes = status

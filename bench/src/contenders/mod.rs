@@ -4,19 +4,19 @@ mod floor;
 mod multiredlock;
 mod plain_fred;
 mod rslock;
-mod waiting;
 
-use std::{error::Error, fmt, future::Future, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, future::Future, net::SocketAddr, time::Duration};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-pub(crate) use self::waiting::with_waiting;
 pub use self::{
     floor::Floor,
-    multiredlock::{Fenced, Guarded, Multiredlock},
+    multiredlock::{Fenced, Guarded, Multiredlock, builder, connected},
     plain_fred::PlainFred,
     rslock::Rslock,
-    waiting::Waiting,
 };
 
 /// A lock on a majority of servers, with one connection to each.
@@ -40,13 +40,27 @@ pub trait Contender: Send + Sync + Sized + 'static {
     fn close(self) -> impl Future<Output = ()> + Send;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A contender that can wait for a resource until it is its own.
+pub trait Waiting: Contender {
+    /// What a waiter keeps while the resource is its own.
+    type Turn: Send + 'static;
+
+    /// Waits for a resource as long as it takes, in the way that the contender offers and with its defaults.
+    fn acquire(&self, resource: &str, ttl: Duration) -> impl Future<Output = Result<Self::Turn>> + Send;
+
+    /// Gives the resource to whoever is next.
+    fn end_turn(&self, turn: Self::Turn) -> impl Future<Output = Result<()>> + Send;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Name {
     Multiredlock,
     /// The same with fencing tokens.
     Fenced,
     /// The same with a restart guard.
+    #[value(name = "restart-guard", alias = "restart guard")]
     Guarded,
+    #[value(alias = "plain fred")]
     PlainFred,
     Rslock,
     Floor,
@@ -61,8 +75,6 @@ impl Name {
         Self::Rslock,
         Self::Floor,
     ];
-    /// Those that can wait for a resource.
-    pub const WAITING: [Self; 2] = [Self::Multiredlock, Self::Rslock];
 }
 
 impl fmt::Display for Name {
@@ -75,18 +87,6 @@ impl fmt::Display for Name {
             Self::Rslock => "rslock",
             Self::Floor => "floor",
         })
-    }
-}
-
-impl FromStr for Name {
-    type Err = Box<dyn Error + Send + Sync>;
-
-    /// Reads a name as it is printed, or with a hyphen for the space, which needs no quotes in a shell.
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|name| name.to_string() == text.replace('-', " "))
-            .ok_or_else(|| format!("no contender is called `{text}`; try --help").into())
     }
 }
 
@@ -106,6 +106,35 @@ macro_rules! with_contender {
 
 pub(crate) use with_contender;
 
+/// The same for the contenders that can wait.
+macro_rules! with_waiting {
+    ($name:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $name {
+            $crate::contenders::Name::Multiredlock => $function::<$crate::contenders::Multiredlock>($($argument),*).await,
+            $crate::contenders::Name::Rslock => $function::<$crate::contenders::Rslock>($($argument),*).await,
+            name => Err(format!("{name} cannot wait for a resource").into()),
+        }
+    };
+}
+
+pub(crate) use with_waiting;
+
+/// What is held by the contenders that bring nothing of their own.
+pub struct Held {
+    resource: String,
+    /// A fresh proof of ownership.
+    value: String,
+}
+
+impl Held {
+    fn new(resource: &str) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            value: format!("{:032x}", fastrand::u128(..)),
+        }
+    }
+}
+
 /// Deletes the resource if it still carries our value: what plain fred and the floor unlock with.
 const UNLOCK: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -113,11 +142,6 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 0
 ";
-
-/// A fresh proof of ownership, for the contenders that bring none of their own.
-fn fresh_value() -> String {
-    format!("{:032x}", fastrand::u128(..))
-}
 
 fn quorum(servers: usize) -> usize {
     servers / 2 + 1

@@ -1,72 +1,42 @@
 //! This library, with every default but the servers; and with one more setting each.
 
-use std::{marker::PhantomData, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use multiredlock::{Builder, Lock, Redlock, ServerState};
+use multiredlock::{Builder, Guard, Lock, Redlock, ServerState};
 
-use super::Contender;
+use super::{Contender, Waiting};
 use crate::{
     Result,
     measure::{TTL, eventually},
 };
 
-pub struct Multiredlock<S = Defaults> {
-    pub(super) redlock: Redlock,
-    settings: PhantomData<S>,
+/// One of the settings below.
+pub struct Multiredlock<const SETTING: u8 = DEFAULTS> {
+    redlock: Redlock,
 }
+
+const DEFAULTS: u8 = 0;
+const TOKENS: u8 = 1;
+const RESTART_GUARD: u8 = 2;
 
 /// Every lock has a fencing token.
-pub type Fenced = Multiredlock<Tokens>;
+pub type Fenced = Multiredlock<TOKENS>;
 
 /// Servers that were just started do not vote.
-pub type Guarded = Multiredlock<RestartGuard>;
+pub type Guarded = Multiredlock<RESTART_GUARD>;
 
-pub trait Settings: Send + Sync + 'static {
-    fn set(builder: Builder) -> Builder;
-}
-
-pub struct Defaults;
-
-impl Settings for Defaults {
-    fn set(builder: Builder) -> Builder {
-        builder
-    }
-}
-
-pub struct Tokens;
-
-impl Settings for Tokens {
-    fn set(builder: Builder) -> Builder {
-        builder.fenced()
-    }
-}
-
-pub struct RestartGuard;
-
-impl Settings for RestartGuard {
-    fn set(builder: Builder) -> Builder {
-        builder.restart_guard(TTL)
-    }
-}
-
-impl<S: Settings> Contender for Multiredlock<S> {
+impl<const SETTING: u8> Contender for Multiredlock<SETTING> {
     type Held = Lock;
 
     async fn connect(addresses: &[SocketAddr]) -> Result<Self> {
-        let builder = Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")));
-        let redlock = S::set(builder).build()?;
-        // A majority would do for the library, but not for a comparison: all others have every server too.
-        let all_up = || {
-            let servers = redlock.servers();
-            servers.iter().all(|server| matches!(server.state, ServerState::Up))
+        let builder = builder(addresses);
+        let builder = match SETTING {
+            TOKENS => builder.fenced(),
+            RESTART_GUARD => builder.restart_guard(TTL),
+            _ => builder,
         };
-        eventually("every server is up", all_up)
-            .await
-            .map_err(|error| format!("{error}: {:?}", redlock.servers()))?;
-        Ok(Self {
-            redlock,
-            settings: PhantomData,
-        })
+        let redlock = connected(builder).await?;
+        Ok(Self { redlock })
     }
 
     async fn lock(&self, resource: &str, ttl: Duration) -> Result<Lock> {
@@ -89,4 +59,35 @@ impl<S: Settings> Contender for Multiredlock<S> {
     async fn close(self) {
         self.redlock.close().await;
     }
+}
+
+/// It waits in line, and is told when it is its turn.
+impl Waiting for Multiredlock {
+    type Turn = Guard;
+
+    async fn acquire(&self, resource: &str, ttl: Duration) -> Result<Guard> {
+        Ok(self.redlock.acquire(resource, ttl).await?)
+    }
+
+    async fn end_turn(&self, turn: Guard) -> Result<()> {
+        Ok(turn.release().await?)
+    }
+}
+
+pub fn builder(addresses: &[SocketAddr]) -> Builder {
+    Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")))
+}
+
+/// A client that is connected to every server. A majority would do for the library, but not for a comparison: all others
+/// have every server too.
+pub async fn connected(builder: Builder) -> Result<Redlock> {
+    let redlock = builder.build()?;
+    let all_up = || {
+        let servers = redlock.servers();
+        servers.iter().all(|server| matches!(server.state, ServerState::Up))
+    };
+    eventually("every server is up", all_up)
+        .await
+        .map_err(|error| format!("{error}: {:?}", redlock.servers()))?;
+    Ok(redlock)
 }

@@ -11,16 +11,11 @@ use fred::{
 };
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 
-use super::{Contender, UNLOCK, fresh_value, quorum};
+use super::{Contender, Held, UNLOCK, quorum};
 use crate::Result;
 
 pub struct PlainFred {
     servers: Vec<Server>,
-}
-
-pub struct Held {
-    resource: String,
-    value: String,
 }
 
 impl Contender for PlainFred {
@@ -35,14 +30,10 @@ impl Contender for PlainFred {
     }
 
     async fn lock(&self, resource: &str, ttl: Duration) -> Result<Held> {
-        let value = fresh_value();
+        let held = Held::new(resource);
         let majority = quorum(self.servers.len());
         let (mut granted, mut refused) = (0, 0);
-        let mut votes: FuturesUnordered<_> = self
-            .servers
-            .iter()
-            .map(|server| server.lock(resource, &value, ttl))
-            .collect();
+        let mut votes: FuturesUnordered<_> = self.servers.iter().map(|server| server.lock(&held, ttl)).collect();
         // Once polled, a command is on its way, so dropping the answers that are still out loses no vote.
         while let Some(vote) = votes.next().await {
             match vote {
@@ -54,10 +45,6 @@ impl Contender for PlainFred {
             }
         }
         drop(votes);
-        let held = Held {
-            resource: resource.to_owned(),
-            value,
-        };
         if granted == majority {
             Ok(held)
         } else {
@@ -119,14 +106,14 @@ impl Server {
         })
     }
 
-    async fn lock(&self, resource: &str, value: &str, ttl: Duration) -> FredResult<bool> {
+    async fn lock(&self, held: &Held, ttl: Duration) -> FredResult<bool> {
         let milliseconds = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
         // A refusal is nil, which fred would also turn into `()`: only the text tells a grant.
         let answer: Option<String> = self
             .client
             .set(
-                resource,
-                value,
+                held.resource.as_str(),
+                held.value.as_str(),
                 Some(Expiration::PX(milliseconds)),
                 Some(SetOptions::NX),
                 false,

@@ -5,13 +5,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use redis::{Client, IntoConnectionInfo, io::tcp::TcpSettings};
-use rslock::{Lock, LockManager};
+use rslock::{Lock, LockGuard, LockManager};
 
-use super::Contender;
+use super::{Contender, Waiting};
 use crate::Result;
 
 pub struct Rslock {
-    pub(super) manager: LockManager,
+    manager: LockManager,
 }
 
 impl Contender for Rslock {
@@ -46,6 +46,21 @@ impl Contender for Rslock {
     }
 
     async fn close(self) {}
+}
+
+/// It asks again: in rounds of three attempts with a random wait of less than 200 ms between them, and without one between two
+/// rounds.
+impl Waiting for Rslock {
+    type Turn = LockGuard;
+
+    async fn acquire(&self, resource: &str, ttl: Duration) -> Result<LockGuard> {
+        Ok(self.manager.acquire(resource, ttl).await?)
+    }
+
+    async fn end_turn(&self, turn: LockGuard) -> Result<()> {
+        turn.release().await;
+        Ok(())
+    }
 }
 
 /// A client without Nagle's algorithm, which `LockManager::new` would leave on: the others send at once, too.

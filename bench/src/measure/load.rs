@@ -20,18 +20,11 @@ use crate::{Result, contenders::Contender};
 #[derive(Clone, Copy)]
 pub struct Load {
     pub callers: usize,
-    pub unlock: Unlock,
+    /// With it, a lock that takes longer is given up, and a cycle ends when the unlock is on its way, so that a frozen
+    /// server is not waited for by definition. Without it, a cycle ends when all servers have answered the unlock.
+    pub bound: Option<Duration>,
     /// Each caller starts a cycle no more often than this; without it, as soon as the last one has ended.
     pub pace: Option<Duration>,
-}
-
-#[derive(Clone, Copy)]
-pub enum Unlock {
-    /// A cycle ends when all servers have answered the unlock.
-    Awaited,
-    /// A cycle ends when the unlock is on its way, so that a frozen server is not waited for by definition. A lock that
-    /// takes longer than the bound is given up.
-    Sent { bound: Duration },
 }
 
 /// Callers at work. Dropping it ends them at once; `stop` lets each end its cycle.
@@ -97,10 +90,7 @@ impl<C: Contender> Caller<C> {
             resource.truncate(self.prefix.len());
             // Writing to a string cannot fail.
             let _ = write!(resource, "{cycle}");
-            match load.unlock {
-                Unlock::Awaited => self.lock_and_unlock(&resource).await,
-                Unlock::Sent { bound } => self.lock_and_release(&resource, bound).await,
-            }
+            self.lock_and_unlock(&resource, load.bound).await;
         }
     }
 
@@ -112,30 +102,27 @@ impl<C: Contender> Caller<C> {
         interval
     }
 
-    async fn lock_and_unlock(&self, resource: &str) {
+    async fn lock_and_unlock(&self, resource: &str, bound: Option<Duration>) {
         let started = Instant::now();
-        let held = self.contender.lock(resource, TTL).await;
+        let locking = self.contender.lock(resource, TTL);
+        let held = match bound {
+            Some(bound) => time::timeout(bound, locking)
+                .await
+                .unwrap_or_else(|late| Err(late.into())),
+            None => locking.await,
+        };
         let locked = started.elapsed();
         let unlocked = match held {
+            Ok(held) if bound.is_some() => {
+                self.contender.release(held);
+                Ok(())
+            }
             Ok(held) => self.contender.unlock(held).await,
             Err(error) => Err(error),
         };
         match unlocked {
             Ok(()) => self.recorder.cycle(locked, started.elapsed()),
             Err(_) => self.recorder.failure(locked),
-        }
-    }
-
-    async fn lock_and_release(&self, resource: &str, bound: Duration) {
-        let started = Instant::now();
-        let held = time::timeout(bound, self.contender.lock(resource, TTL)).await;
-        let locked = started.elapsed();
-        match held {
-            Ok(Ok(held)) => {
-                self.contender.release(held);
-                self.recorder.cycle(locked, started.elapsed());
-            }
-            Ok(Err(_)) | Err(_) => self.recorder.failure(locked),
         }
     }
 }

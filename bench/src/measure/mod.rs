@@ -7,10 +7,16 @@ pub mod throughput;
 
 mod load;
 mod recorder;
+mod samples;
 
 use std::time::{Duration, Instant};
 
 use crate::Result;
+
+pub use self::samples::{Sample, Samples};
+
+/// Of every measurement but that of throughput.
+pub const SERVERS: usize = 3;
 
 /// What locks are taken for, unless it says otherwise.
 pub const TTL: Duration = Duration::from_secs(10);

@@ -133,12 +133,9 @@ impl Latencies {
         self.0.len()
     }
 
-    pub fn quantile(&self, quantile: f64) -> Duration {
-        Duration::from_nanos(self.0.value_at_quantile(quantile))
-    }
-
-    pub fn max(&self) -> Duration {
-        Duration::from_nanos(self.0.max())
+    /// A quantile in microseconds.
+    pub fn micros(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1e3
     }
 }
 

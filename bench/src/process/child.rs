@@ -1,15 +1,21 @@
 //! A process as the one that started it sees it.
 
-use std::{env, future::Future, process::Stdio, time::Duration};
+use std::{env, future::Future, net::SocketAddr, process::Stdio, time::Duration};
 
+use serde::de::DeserializeOwned;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
     time,
 };
 
 use super::READY;
-use crate::{Result, args, clock};
+use crate::{
+    Result,
+    args::{self, Role},
+    clock,
+    contenders::Name,
+};
 
 /// Killed when dropped.
 pub struct Process {
@@ -21,10 +27,15 @@ pub struct Process {
 
 impl Process {
     /// Returns when the process is connected and can start.
-    pub async fn start(child: &args::Child) -> Result<Self> {
-        let (process, input, output) = spawn(child)?;
+    pub async fn start(contender: Name, addresses: Vec<SocketAddr>, role: Role) -> Result<Self> {
+        let what = format!("{contender}, {role:?}");
+        let (process, input, output) = spawn(&args::Child {
+            contender,
+            addresses,
+            role,
+        })?;
         let mut started = Self {
-            what: format!("{}, {:?}", child.contender, child.role),
+            what,
             child: process,
             input,
             output: BufReader::new(output),
@@ -33,6 +44,19 @@ impl Process {
             line if line == READY => Ok(started),
             line => Err(format!("not `{READY}` but `{line}`: {}", started.what).into()),
         }
+    }
+
+    /// Starts several processes, one after another.
+    pub async fn start_all(
+        contender: Name,
+        addresses: &[SocketAddr],
+        roles: impl Iterator<Item = Role>,
+    ) -> Result<Vec<Self>> {
+        let mut started = Vec::new();
+        for role in roles {
+            started.push(Self::start(contender, addresses.to_vec(), role).await?);
+        }
+        Ok(started)
     }
 
     /// Lets several processes begin at the same time, and returns it.
@@ -60,10 +84,9 @@ impl Process {
         Ok(line)
     }
 
-    pub async fn bytes(&mut self, count: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        bounded(&self.what, self.output.read_exact(&mut bytes)).await?;
-        Ok(bytes)
+    /// Reads what the process [tells](super::Parent::tell).
+    pub async fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
+        Ok(serde_json::from_str(&self.line().await?)?)
     }
 
     /// Tells the process that nothing more is asked of it, and waits for it to be gone.
@@ -87,7 +110,7 @@ impl Process {
 /// Starts a process, which is killed when dropped, and returns its standard input and output.
 pub fn spawn(child: &args::Child) -> Result<(Child, ChildStdin, ChildStdout)> {
     let mut process = Command::new(env::current_exe()?)
-        .args(child.arguments())
+        .args(child.arguments()?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

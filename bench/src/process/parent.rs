@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     net::unix::pipe::Receiver,
@@ -33,6 +34,11 @@ impl Parent {
 
     pub fn ready() {
         println!("{READY}");
+    }
+
+    pub fn tell(what: &impl Serialize) -> Result<()> {
+        println!("{}", serde_json::to_string(what)?);
+        Ok(())
     }
 
     /// Waits to be told when to begin, and then until that time, which it returns.

@@ -1,6 +1,8 @@
 //! Repeated measurements of one thing.
 
-use std::fmt::{self, Write};
+use std::fmt;
+
+use crate::{contenders::Name, measure::Samples};
 
 /// The median of the repeats, and the least and the greatest of them.
 #[derive(Clone, Copy)]
@@ -27,46 +29,42 @@ impl Spread {
             max: values[values.len() - 1],
         })
     }
-
-    pub fn scaled(self, factor: f64) -> Self {
-        Self {
-            median: self.median * factor,
-            min: self.min * factor,
-            max: self.max * factor,
-        }
-    }
 }
 
 impl fmt::Display for Spread {
     /// Writes `12.3 (11.9–13.0)`; a precision is one of its numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(0);
-        f.write_str(&grouped(self.median, digits))?;
-        f.write_str(" (")?;
-        f.write_str(&grouped(self.min, digits))?;
-        f.write_char('–')?;
-        f.write_str(&grouped(self.max, digits))?;
-        f.write_char(')')
+        let [median, min, max] = [self.median, self.min, self.max].map(|value| grouped(value, digits));
+        write!(f, "{median} ({min}–{max})")
+    }
+}
+
+impl<K: Copy + PartialEq, N> Samples<K, N> {
+    pub fn spread(&self, contender: Name, key: K, value: impl Fn(&N) -> f64) -> Option<Spread> {
+        Spread::of(self.of(contender, key).map(|sample| value(&sample.numbers)))
+    }
+
+    /// How one compares with another. Measurements of one repeat are compared with each other, since they were made next to
+    /// each other.
+    pub fn ratio(&self, one: (Name, K), other: (Name, K), value: impl Fn(&N) -> f64) -> Option<Spread> {
+        Spread::of(self.of(one.0, one.1).filter_map(|sample| {
+            let mut beside = self.of(other.0, other.1);
+            let beside = beside.find(|beside| beside.repeat == sample.repeat)?;
+            Some(value(&sample.numbers) / value(&beside.numbers))
+        }))
     }
 }
 
 /// Writes 1234567.8 as `1,234,567.8`.
 pub(super) fn grouped(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    let (whole, fraction) = match text.find('.') {
-        Some(point) => text.split_at(point),
-        None => (text.as_str(), ""),
-    };
-    let mut grouped = String::new();
-    for (index, digit) in whole.char_indices() {
-        let left = whole.len() - index;
-        let follows_digit = whole[..index].ends_with(|before: char| before.is_ascii_digit());
-        if left % 3 == 0 && follows_digit {
-            grouped.push(',');
-        }
-        grouped.push(digit);
+    let mut text = format!("{value:.digits$}");
+    let end = text.find('.').unwrap_or(text.len());
+    let second_digit = 1 + usize::from(text.starts_with('-'));
+    for place in (second_digit..end).rev().filter(|place| (end - place) % 3 == 0) {
+        text.insert(place, ',');
     }
-    grouped + fraction
+    text
 }
 
 #[cfg(test)]

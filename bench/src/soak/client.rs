@@ -1,7 +1,7 @@
 //! A client process: tasks that lock, renew, wait, cancel and reopen their handles, and say what they hold.
 
 use std::{
-    fs,
+    cell::Cell,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,12 +18,9 @@ use tokio::{
 };
 use tokio_stream::StreamExt;
 
-use super::{MAX_TTL, now, record::Record};
+use super::{MAX_TTL, between, now, record::Record};
 use crate::{
-    Result,
-    args::{Child, Role},
-    clock::nanos,
-    process::Parent,
+    Result, args::Child, clock::nanos, contenders::builder, measure::eventually, process::Parent, usage::resident_bytes,
 };
 
 const TASKS: u64 = 6;
@@ -38,13 +35,10 @@ struct Process {
 }
 
 /// Runs until the parent closes this process's input.
-pub async fn work(child: &Child) -> Result<()> {
-    let Role::Soak { generation, seed } = child.role else {
-        return Err("this is no client of a soak".into());
-    };
+pub async fn work(child: &Child, generation: u32, seed: u64) -> Result<()> {
     let mut parent = Parent::greet()?;
     let before = Handle::current().metrics().num_alive_tasks();
-    let quarter = Arc::new(AtomicU64::new(0));
+    let quarter = Cell::new(0);
     let process = Arc::new(Process {
         generation,
         locks: AtomicU64::new(0),
@@ -60,7 +54,7 @@ pub async fn work(child: &Child) -> Result<()> {
     let measuring = async {
         // Until caches and pools have their size.
         sleep(Duration::from_secs(20)).await;
-        quarter.store(resident_kib(), Ordering::Relaxed);
+        quarter.set(resident_bytes().unwrap_or_default() / 1024);
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -73,22 +67,17 @@ pub async fn work(child: &Child) -> Result<()> {
         ended?;
     }
     process.redlock().close().await;
-    let mut left = usize::MAX;
-    for _ in 0..300 {
-        left = Handle::current().metrics().num_alive_tasks().saturating_sub(before);
-        if left == 0 {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    let end = resident_kib();
-    let quarter = match quarter.load(Ordering::Relaxed) {
+    let left = || Handle::current().metrics().num_alive_tasks().saturating_sub(before);
+    // What is left is said below, also if the time is up.
+    let _ = timeout(Duration::from_secs(3), eventually("no task is left", || left() == 0)).await;
+    let end = resident_bytes()? / 1024;
+    let quarter = match quarter.get() {
         // It has not run for long enough to tell.
         0 => end,
         quarter => quarter,
     };
     say(&Record::Ended {
-        tasks: left,
+        tasks: left(),
         quarter,
         end,
     });
@@ -96,8 +85,7 @@ pub async fn work(child: &Child) -> Result<()> {
 }
 
 fn open(child: &Child) -> Result<Redlock> {
-    let redlock = Redlock::builder()
-        .servers(child.addresses.iter().map(|address| format!("redis://{address}")))
+    let redlock = builder(&child.addresses)
         .restart_guard(MAX_TTL)
         .fenced()
         .fence_expiry(Duration::from_secs(600))
@@ -359,15 +347,4 @@ pub(super) fn waited(asked: u64, within: Duration, error: Option<&LockError>) {
 
 fn say(record: &Record) {
     println!("{record}");
-}
-
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
-}
-
-fn between(rng: &mut Rng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(rng.u64(least..=most.max(least)))
 }

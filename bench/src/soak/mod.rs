@@ -11,11 +11,11 @@
 //! which no restart guard sees. What overlaps because of one is counted apart. Tokens grow all the same.
 
 mod check;
-mod client;
+pub mod client;
 mod nemesis;
 mod record;
 mod report;
-mod scale;
+pub mod scale;
 mod server;
 
 use std::{
@@ -24,6 +24,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Args;
+use fastrand::Rng;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -40,7 +42,6 @@ use self::{
     check::Checker,
     record::Record,
     report::{Leaks, Report},
-    scale::Scale,
     server::restart_if_down,
 };
 use crate::{
@@ -57,14 +58,24 @@ const SERVERS: usize = 3;
 const CLIENTS: usize = 4;
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Args)]
 pub struct Plan {
-    pub length: Duration,
-    pub seed: u64,
-    /// How many guards one process acquires at once.
-    pub guards: usize,
-    /// How many processes wait for the same resource at once.
-    pub processes: usize,
+    /// How long it lasts
+    #[arg(id = "minutes", long, value_name = "M", default_value = "1", value_parser = minutes)]
+    length: Duration,
+    /// What faults are drawn from [default: at random]
+    #[arg(long, value_name = "S", default_value_t = fastrand::u64(..), hide_default_value = true)]
+    seed: u64,
+    /// How many guards one process acquires at once
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    guards: usize,
+    /// How many processes wait for the same resource at once
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    processes: usize,
+}
+
+fn minutes(text: &str) -> Result<Duration> {
+    Ok(Duration::try_from_secs_f64(60.0 * text.parse::<f64>()?)?)
 }
 
 /// What both nemeses and the end of the run use.
@@ -102,17 +113,9 @@ impl Client {
     }
 }
 
-/// What this process does if a soak started it.
-pub async fn work(child: &args::Child) -> Result<()> {
-    match child.role {
-        Role::Soak { .. } => client::work(child).await,
-        _ => scale::work(child).await,
-    }
-}
-
 /// Runs it all, and says whether everything held.
 pub async fn run(plan: Plan) -> Result<bool> {
-    let Scale { guards, herd, checker } = scale::run(plan).await?;
+    let (scale, checker) = scale::run(plan).await?;
     let world = Arc::new(World::start().await?);
     for client in 0..CLIENTS {
         world.start_client(client, plan.seed)?;
@@ -146,8 +149,7 @@ pub async fn run(plan: Plan) -> Result<bool> {
         faults: &state.faults,
         checker: &state.checker,
         leaks: &state.leaks,
-        guards: &guards,
-        herd: &herd,
+        scale,
         has_faketime: world.has_faketime,
     };
     print!("{report}");
@@ -277,6 +279,11 @@ impl World {
     fn count(&self, fault: &'static str) {
         *self.state().faults.entry(fault).or_default() += 1;
     }
+}
+
+/// A random length, in milliseconds.
+fn between(rng: &mut Rng, least: u64, most: u64) -> Duration {
+    Duration::from_millis(rng.u64(least..=most.max(least)))
 }
 
 fn now() -> u64 {

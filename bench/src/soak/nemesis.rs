@@ -4,45 +4,63 @@ use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use nix::sys::signal::Signal;
+use test_support::Mode;
 use tokio::time::sleep;
 
-use test_support::Mode;
-
-use super::{CLIENTS, SERVERS, World, now, server::restart_if_down};
+use super::{CLIENTS, SERVERS, World, between, now, server::restart_if_down};
 use crate::Result;
 
+type Words = &'static [&'static str];
+
+/// A fault of a server.
 #[derive(Clone, Copy)]
 enum OfServer {
     Kill,
     Stop,
-    KillClients,
-    FlushScripts,
-    FlushAll,
-    OutOfMemory,
+    /// A command that begins it, and one that ends it.
+    Command(&'static str, Words, Option<Words>),
 }
 
+const KILL_CLIENTS: OfServer = OfServer::Command("CLIENT KILL", &["CLIENT", "KILL", "TYPE", "normal"], None);
+const FLUSH_SCRIPTS: OfServer = OfServer::Command("SCRIPT FLUSH", &["SCRIPT", "FLUSH"], None);
+const FLUSH_ALL: OfServer = OfServer::Command(FLUSHALL, &[FLUSHALL], None);
+const FLUSHALL: &str = "FLUSHALL";
+const OUT_OF_MEMORY: OfServer = OfServer::Command(
+    "CONFIG SET maxmemory 1",
+    &["CONFIG", "SET", "maxmemory", "1"],
+    Some(&["CONFIG", "SET", "maxmemory", "0"]),
+);
+
+/// A fault of a client.
 #[derive(Clone, Copy)]
 enum OfClient {
-    Delay,
-    HoldRequests,
-    HoldReplies,
-    HoldBoth,
-    Cut,
-    Reset,
+    Network(&'static str, fn(&mut Rng) -> Mode),
     Stop,
     Kill,
 }
 
+const OF_CLIENTS: [OfClient; 9] = [
+    OfClient::Network("network delays", |rng| Mode::Delay(between(rng, 5, 200))),
+    OfClient::Network("network holds requests back", |_| hold(true, false)),
+    OfClient::Network("network holds replies back", |_| hold(false, true)),
+    OfClient::Network("network is a black hole", |_| hold(true, true)),
+    OfClient::Network("network cuts", |_| Mode::Cut),
+    OfClient::Network("network resets", |_| Mode::Reset),
+    OfClient::Stop,
+    OfClient::Stop,
+    OfClient::Kill,
+];
+
 /// Disturbs one server after the other, and now and then two at once.
 pub async fn of_servers(world: Arc<World>, seed: u64) -> Result<()> {
-    use OfServer::{FlushAll, FlushScripts, Kill, KillClients, OutOfMemory, Stop};
+    use OfServer::{Kill, Stop};
 
     let mut rng = Rng::with_seed(seed);
     for round in 0_u64.. {
-        let mut kinds = vec![Kill, Stop, KillClients, FlushScripts, OutOfMemory, Stop];
+        let mut kinds = vec![Kill, Stop, KILL_CLIENTS, FLUSH_SCRIPTS, OUT_OF_MEMORY, Stop];
         // Rarely, since it takes away what is to be checked.
         if round % 5 == 0 {
-            kinds.push(FlushAll);
+            kinds.push(FLUSH_ALL);
         }
         rng.shuffle(&mut kinds);
         for kind in kinds {
@@ -62,39 +80,28 @@ pub async fn of_servers(world: Arc<World>, seed: u64) -> Result<()> {
 }
 
 async fn begin(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> {
-    let command = match kind {
+    match kind {
         OfServer::Kill => {
             world.count("server killed, and started again");
-            return blocking(world, move |world| {
+            let crash = move |world: &World| {
                 world.servers[number].crash();
                 Ok(())
-            })
-            .await;
+            };
+            blocking(world, crash).await
         }
         OfServer::Stop => {
             world.count("server stopped (SIGSTOP)");
             world.servers[number].freeze();
-            return Ok(());
+            Ok(())
         }
-        OfServer::KillClients => {
-            world.count("CLIENT KILL");
-            ["CLIENT", "KILL", "TYPE", "normal"].as_slice()
+        OfServer::Command(name, words, _) => {
+            world.count(name);
+            if name == FLUSHALL {
+                world.state().checker.flushed(now());
+            }
+            run(world, number, words).await
         }
-        OfServer::FlushScripts => {
-            world.count("SCRIPT FLUSH");
-            &["SCRIPT", "FLUSH"]
-        }
-        OfServer::FlushAll => {
-            world.count("FLUSHALL");
-            world.state().checker.flushed(now());
-            &["FLUSHALL"]
-        }
-        OfServer::OutOfMemory => {
-            world.count("CONFIG SET maxmemory 1");
-            &["CONFIG", "SET", "maxmemory", "1"]
-        }
-    };
-    run(world, number, command).await
+    }
 }
 
 async fn end(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> {
@@ -104,14 +111,14 @@ async fn end(world: &Arc<World>, kind: OfServer, number: usize) -> Result<()> {
             world.servers[number].thaw();
             Ok(())
         }
-        OfServer::OutOfMemory => run(world, number, &["CONFIG", "SET", "maxmemory", "0"]).await,
-        OfServer::KillClients | OfServer::FlushScripts | OfServer::FlushAll => Ok(()),
+        OfServer::Command(.., Some(words)) => run(world, number, words).await,
+        OfServer::Command(.., None) => Ok(()),
     }
 }
 
-async fn run(world: &Arc<World>, number: usize, command: &'static [&'static str]) -> Result<()> {
+async fn run(world: &Arc<World>, number: usize, words: Words) -> Result<()> {
     blocking(world, move |world| {
-        world.servers[number].try_command(command)?;
+        world.servers[number].try_command(words)?;
         Ok(())
     })
     .await
@@ -124,62 +131,43 @@ async fn blocking(world: &Arc<World>, act: impl FnOnce(&World) -> Result<()> + S
 
 /// Disturbs the network of one client after the other, and the clients themselves.
 pub async fn of_clients(world: Arc<World>, seed: u64) -> Result<()> {
-    use OfClient::{Cut, Delay, HoldBoth, HoldReplies, HoldRequests, Kill, Reset, Stop};
-
     let mut rng = Rng::with_seed(!seed);
     loop {
-        let mut kinds = [Delay, HoldRequests, HoldReplies, HoldBoth, Cut, Reset, Stop, Stop, Kill];
+        let mut kinds = OF_CLIENTS;
         rng.shuffle(&mut kinds);
         for kind in kinds {
             let client = rng.usize(..CLIENTS);
             // One way, two, or all of them.
             let ways = rng.usize(1..=SERVERS);
             match kind {
-                Stop => stop(&world, client, between(&mut rng, 500, 5_000)).await,
-                Kill => {
+                OfClient::Stop => stop(&world, client, between(&mut rng, 500, 5_000)).await,
+                OfClient::Kill => {
                     world.count("client killed, and another started");
                     world.kill_client(client).await;
                     world.start_client(client, rng.u64(..))?;
                 }
-                Delay | HoldRequests | HoldReplies | HoldBoth | Cut | Reset => {
-                    let mode = mode(&world, kind, &mut rng);
+                OfClient::Network(name, mode) => {
+                    world.count(name);
+                    let mode = mode(&mut rng);
                     let first = rng.usize(..SERVERS);
-                    let disturbed: Vec<_> = (0..ways)
-                        .map(|way| &world.proxies[client][(first + way) % SERVERS])
-                        .collect();
-                    for proxy in &disturbed {
-                        proxy.set(mode);
-                    }
+                    let set = |mode| {
+                        for way in 0..ways {
+                            world.proxies[client][(first + way) % SERVERS].set(mode);
+                        }
+                    };
+                    set(mode);
                     sleep(between(&mut rng, 100, 3_000)).await;
                     // Half of what was held back is lost with its connection.
-                    let is_lost = matches!(mode, Mode::Hold { .. }) && rng.bool();
-                    for proxy in &disturbed {
-                        if is_lost {
-                            proxy.set(Mode::Reset);
-                        }
+                    if matches!(mode, Mode::Hold { .. }) && rng.bool() {
+                        set(Mode::Reset);
                     }
                     sleep(Duration::from_millis(20)).await;
-                    for proxy in &disturbed {
-                        proxy.set(Mode::Pass);
-                    }
+                    set(Mode::Pass);
                 }
             }
             sleep(between(&mut rng, 100, 800)).await;
         }
     }
-}
-
-fn mode(world: &World, kind: OfClient, rng: &mut Rng) -> Mode {
-    let (name, mode) = match kind {
-        OfClient::Delay => ("network delays", Mode::Delay(between(rng, 5, 200))),
-        OfClient::HoldRequests => ("network holds requests back", hold(true, false)),
-        OfClient::HoldReplies => ("network holds replies back", hold(false, true)),
-        OfClient::HoldBoth => ("network is a black hole", hold(true, true)),
-        OfClient::Cut => ("network cuts", Mode::Cut),
-        OfClient::Reset | OfClient::Stop | OfClient::Kill => ("network resets", Mode::Reset),
-    };
-    world.count(name);
-    mode
 }
 
 fn hold(requests: bool, replies: bool) -> Mode {
@@ -200,8 +188,4 @@ async fn stop(world: &World, client: usize, length: Duration) {
     let until = now();
     world.state().checker.stopped(client, from, until);
     signal(Signal::SIGCONT);
-}
-
-fn between(rng: &mut Rng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(rng.u64(least..=most))
 }

@@ -5,16 +5,16 @@ use std::{collections::BTreeMap, fmt};
 use super::{
     Plan,
     check::Checker,
-    scale::{guards, herd},
+    scale::{Table, seconds},
 };
+use crate::report::write_table;
 
 pub struct Report<'a> {
     pub plan: Plan,
     pub faults: &'a BTreeMap<&'static str, u64>,
     pub checker: &'a Checker,
     pub leaks: &'a Leaks,
-    pub guards: &'a guards::Outcome,
-    pub herd: &'a herd::Outcome,
+    pub scale: [Table; 2],
     pub has_faketime: bool,
 }
 
@@ -49,44 +49,13 @@ impl Report<'_> {
     pub fn is_clean(&self) -> bool {
         self.checker.violations == 0 && self.leaks.0.is_empty()
     }
-
-    fn fmt_scale(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { guards, herd, .. } = self;
-        writeln!(f, "| {} guards of one process | |\n|:--|--:|", guards.guards)?;
-        writeln!(
-            f,
-            "| all granted within | {:.2} s |",
-            guards.granted_within.as_secs_f64()
-        )?;
-        writeln!(f, "| held from then on for | {:.1} s |", guards.held.as_secs_f64())?;
-        writeln!(f, "| shortest validity left | {:.2} s |", guards.shortest.as_secs_f64())?;
-        writeln!(f, "| lost | {} |", guards.lost)?;
-        writeln!(f, "| keys left | {} |", guards.keys_left)?;
-
-        let (commands, scripts) = herd.per_process();
-        writeln!(
-            f,
-            "\n| {} processes wait for one resource | |\n|:--|--:|",
-            herd.processes
-        )?;
-        writeln!(f, "| all started within | {:.1} s |", herd.started_within.as_secs_f64())?;
-        writeln!(f, "| served | {} |", herd.served)?;
-        writeln!(f, "| last served after | {:.1} s |", herd.served_within.as_secs_f64())?;
-        writeln!(f, "| commands per process | {commands:.0} |")?;
-        writeln!(f, "| of them scripts | {scripts:.0} |")?;
-        writeln!(f, "| keys left | {} |", herd.keys_left)
-    }
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let checker = self.checker;
-        writeln!(
-            f,
-            "\n### Soak, {:.0} minutes, seed {}\n",
-            self.plan.length.as_secs_f64() / 60.0,
-            self.plan.seed
-        )?;
+        let Self { plan, checker, .. } = self;
+        let minutes = plan.length.as_secs_f64() / 60.0;
+        writeln!(f, "\n### Soak, {minutes:.0} minutes, seed {}\n", plan.seed)?;
         let clock = if self.has_faketime {
             "one server gains 5 ms a second"
         } else {
@@ -94,24 +63,36 @@ impl fmt::Display for Report<'_> {
         };
         writeln!(
             f,
-            "3 servers, 4 client processes with 6 tasks each, 8 resources; {clock}.\n"
+            "3 servers, 4 client processes with 6 tasks each, 8 resources; {clock}."
         )?;
-        self.fmt_scale(f)?;
-        writeln!(f, "\n| fault | times |\n|:--|--:|")?;
-        for (fault, times) in self.faults {
-            writeln!(f, "| {fault} | {times} |")?;
+        for (title, rows) in &self.scale {
+            write_rows(f, [title, ""], rows.clone())?;
         }
-        writeln!(f, "\n| result | |\n|:--|--:|")?;
-        writeln!(f, "| locks taken | {} |", checker.granted)?;
-        writeln!(f, "| waiters served | {} |", checker.served)?;
-        writeln!(f, "| waiters told that their time was up | {} |", checker.timed_out)?;
-        writeln!(f, "| longest wait | {:.1} s |", checker.longest_wait.as_secs_f64())?;
-        writeln!(f, "| overlaps that a FLUSHALL explains | {} |", checker.explained)?;
-        writeln!(f, "| violations | {} |", checker.violations)?;
-        writeln!(f, "| left behind | {} |", self.leaks.0.len())?;
+        let faults = self.faults.iter().map(|(fault, times)| (*fault, times.to_string()));
+        write_rows(f, ["fault", "times"], faults)?;
+        let rows = [
+            ("locks taken", checker.granted.to_string()),
+            ("waiters served", checker.served.to_string()),
+            ("waiters told that their time was up", checker.timed_out.to_string()),
+            ("longest wait", seconds(checker.longest_wait, 1)),
+            ("overlaps that a FLUSHALL explains", checker.explained.to_string()),
+            ("violations", checker.violations.to_string()),
+            ("left behind", self.leaks.0.len().to_string()),
+        ];
+        write_rows(f, ["result", ""], rows)?;
         for line in checker.shown.iter().chain(&self.leaks.0) {
             writeln!(f, "\n- {line}")?;
         }
         Ok(())
     }
+}
+
+fn write_rows<'r>(
+    f: &mut fmt::Formatter<'_>,
+    heads: [&str; 2],
+    rows: impl IntoIterator<Item = (&'r str, String)>,
+) -> fmt::Result {
+    writeln!(f)?;
+    let rows = rows.into_iter();
+    write_table(f, &heads, rows.map(|(what, number)| vec![what.to_owned(), number]))
 }

@@ -18,7 +18,7 @@ use self::{
     link::Link,
     queue::Queue,
 };
-use super::{Contender, UNLOCK, fresh_value};
+use super::{Contender, Held, UNLOCK};
 use crate::Result;
 
 /// Callers put commands in the queue; one task takes them to all servers and the answers back to the ballots.
@@ -28,11 +28,6 @@ pub struct Floor {
     /// The name by which every server knows the script that unlocks.
     unlock: String,
     driver: JoinHandle<()>,
-}
-
-pub struct Held {
-    resource: String,
-    value: String,
 }
 
 impl Contender for Floor {
@@ -57,10 +52,7 @@ impl Contender for Floor {
     }
 
     async fn lock(&self, resource: &str, ttl: Duration) -> Result<Held> {
-        let held = Held {
-            resource: resource.to_owned(),
-            value: fresh_value(),
-        };
+        let held = Held::new(resource);
         let ttl = ttl.as_millis().to_string();
         let words = ["SET", resource, &held.value, "NX", "PX", &ttl];
         if self.submit(Rule::Majority, &words).settled().await {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{Contender, SERVERS, TTL, Waiting, take_one_turn, with_waiting};
+use super::{Contender, SERVERS, Samples, TTL, Waiting, take_one_turn, with_waiting};
 use crate::{
     Result,
-    args::{Child, Effort, Plan, Role},
+    args::{Plan, Role},
     clock,
     contenders::Name,
     measure::recorder::Latencies,
@@ -15,14 +15,16 @@ use crate::{
     servers::Servers,
 };
 
+/// What is measured.
+pub const KEY: &str = "unlock to lock";
+
 const RESOURCE: &str = "bench:handed-over";
 const LONE: &str = "bench:lone";
 /// There is a round for each such part of the window, and it takes what it takes.
 const ROUND: Duration = Duration::from_millis(20);
 
 /// All of them in microseconds.
-pub struct Sample {
-    pub contender: Name,
+pub struct Numbers {
     pub p50: f64,
     pub p99: f64,
     /// A lock on a free key, after a pause like the one before an unlock.
@@ -31,32 +33,24 @@ pub struct Sample {
     pub busy_lone_p50: f64,
 }
 
-pub async fn run(plan: &Plan, effort: Effort) -> Result<Vec<Sample>> {
-    let rounds = (effort.window.as_micros() / ROUND.as_micros()).max(1);
-    let mut samples = Vec::new();
-    for repeat in 0..effort.repeats {
-        for contender in plan.waiting_turns(repeat) {
-            eprintln!(
-                "contention {}/{}: unlock to lock, {contender}",
-                repeat + 1,
-                effort.repeats
-            );
-            samples.push(with_waiting!(contender, measure(contender, rounds))?);
-        }
+impl Numbers {
+    pub fn p50_to_lone(&self) -> f64 {
+        self.p50 / self.lone_p50
     }
-    Ok(samples)
 }
 
-async fn measure<C: Waiting>(name: Name, rounds: u128) -> Result<Sample> {
+pub async fn run(plan: &Plan) -> Result<Samples<&'static str, Numbers>> {
+    let effort = plan.contention_effort();
+    let rounds = (effort.window.as_micros() / ROUND.as_micros()).max(1);
+    let measure = async |name, _, _| with_waiting!(name, measure(name, rounds));
+    Samples::take("contention", effort, &[KEY], plan.waiting(), measure).await
+}
+
+async fn measure<C: Waiting>(name: Name, rounds: u128) -> Result<Numbers> {
     let servers = Servers::start(SERVERS)?;
     let contender = C::connect(&servers.addresses()).await?;
-    let child = Child {
-        contender: name,
-        addresses: servers.addresses(),
-        role: Role::TakeOver,
-    };
-    let mut other = Process::start(&child).await?;
-    let (mut handed_over, mut lone, mut busy_lone) = (Latencies::new(), Latencies::new(), Latencies::new());
+    let mut other = Process::start(name, servers.addresses(), Role::TakeOver).await?;
+    let mut recorded = [Latencies::new(), Latencies::new(), Latencies::new()];
     for round in 0..=rounds {
         let latencies = [
             hand_over(&contender, &mut other).await?,
@@ -65,20 +59,19 @@ async fn measure<C: Waiting>(name: Name, rounds: u128) -> Result<Sample> {
         ];
         // The first round loads scripts and takes memory.
         if round > 0 {
-            for (recorded, latency) in [&mut handed_over, &mut lone, &mut busy_lone].into_iter().zip(latencies) {
+            for (recorded, latency) in recorded.iter_mut().zip(latencies) {
                 recorded.record(latency, None);
             }
         }
     }
     other.end().await?;
     contender.close().await;
-    let micros = |latencies: &Latencies, quantile| latencies.quantile(quantile).as_secs_f64() * 1e6;
-    Ok(Sample {
-        contender: name,
-        p50: micros(&handed_over, 0.5),
-        p99: micros(&handed_over, 0.99),
-        lone_p50: micros(&lone, 0.5),
-        busy_lone_p50: micros(&busy_lone, 0.5),
+    let [handed_over, lone, busy_lone] = recorded;
+    Ok(Numbers {
+        p50: handed_over.micros(0.5),
+        p99: handed_over.micros(0.99),
+        lone_p50: lone.micros(0.5),
+        busy_lone_p50: busy_lone.micros(0.5),
     })
 }
 
@@ -90,7 +83,7 @@ async fn hand_over<C: Contender>(contender: &C, other: &mut Process) -> Result<D
     pause().await;
     let unlocked = clock::now();
     contender.unlock(held).await?;
-    let locked = Duration::from_nanos(other.line().await?.parse()?);
+    let locked: Duration = other.hear().await?;
     locked
         .checked_sub(unlocked)
         .ok_or_else(|| "the resource was locked again before it was unlocked".into())
@@ -106,7 +99,7 @@ pub async fn take_over<C: Waiting>(contender: C) -> Result<()> {
         let locked = clock::now();
         contender.end_turn(turn).await?;
         // Only now, so that the next round finds the key free.
-        println!("{}", clock::nanos(locked));
+        Parent::tell(&locked)?;
     }
     Ok(())
 }

@@ -4,14 +4,13 @@ use std::{fmt, time::Duration};
 
 use futures_util::future::select_all;
 
-use super::{Held, waiters, with_waiting};
+use super::{Held, Samples, waiters, with_waiting};
 use crate::{
     Result,
-    args::{Effort, Plan},
+    args::Plan,
     clock,
-    commands::{self, Commands},
+    commands::{self, PerSecond},
     contenders::{Name, Waiting},
-    process::Process,
 };
 
 pub const WAITERS: u32 = 1_000;
@@ -26,35 +25,22 @@ pub enum Wanted {
 
 pub const VARIANTS: [Wanted; 2] = [Wanted::One, Wanted::OneEach];
 
-pub struct Sample {
-    pub contender: Name,
-    pub wanted: Wanted,
+pub struct Numbers {
     /// The same processes, connected, before anybody waits.
     pub before: PerSecond,
     pub waiting: PerSecond,
 }
 
-/// Commands a second, of all servers together.
-pub struct PerSecond {
-    pub sent: f64,
-    pub processed: f64,
-}
-
-pub async fn run(plan: &Plan, effort: Effort) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for repeat in 0..effort.repeats {
-        for wanted in VARIANTS {
-            for contender in plan.waiting_turns(repeat) {
-                eprintln!(
-                    "contention {}/{}: {WAITERS} waiters for {wanted}, {contender}",
-                    repeat + 1,
-                    effort.repeats
-                );
-                samples.push(with_waiting!(contender, measure(contender, wanted, effort.window))?);
-            }
-        }
-    }
-    Ok(samples)
+pub async fn run(plan: &Plan) -> Result<Samples<Wanted, Numbers>> {
+    let effort = plan.contention_effort();
+    Samples::take(
+        "idle waiters",
+        effort,
+        &VARIANTS,
+        plan.waiting(),
+        async |name, wanted, _| with_waiting!(name, measure(name, wanted, effort.window)),
+    )
+    .await
 }
 
 impl fmt::Display for Wanted {
@@ -66,7 +52,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-async fn measure<C: Waiting>(name: Name, wanted: Wanted, window: Duration) -> Result<Sample> {
+async fn measure<C: Waiting>(name: Name, wanted: Wanted, window: Duration) -> Result<Numbers> {
     let resources = match wanted {
         Wanted::One => 1,
         Wanted::OneEach => WAITERS,
@@ -81,7 +67,10 @@ async fn measure<C: Waiting>(name: Name, wanted: Wanted, window: Duration) -> Re
     for lock in held.locks {
         held.contender.unlock(lock).await?;
     }
-    let first_turn = first_turn(&mut processes).await?;
+    // Waiters that ask for nothing could also have been forgotten, so one must get what it waits for in the end.
+    let turns = processes.iter_mut().map(|process| Box::pin(process.hear()));
+    let (first_turn, ..) = select_all(turns).await;
+    let first_turn: Duration = first_turn?;
     if first_turn < unlocked {
         return Err(format!("{name}: a waiter had its turn while the resource was held").into());
     }
@@ -89,27 +78,5 @@ async fn measure<C: Waiting>(name: Name, wanted: Wanted, window: Duration) -> Re
         process.end().await?;
     }
     held.contender.close().await;
-    Ok(Sample {
-        contender: name,
-        wanted,
-        before: PerSecond::new(&before),
-        waiting: PerSecond::new(&waiting),
-    })
-}
-
-/// Waiters that ask for nothing could also have been forgotten, so one must get what it waits for in the end.
-async fn first_turn(processes: &mut [Process]) -> Result<Duration> {
-    let lines = processes.iter_mut().map(|process| Box::pin(process.line()));
-    let (line, ..) = select_all(lines).await;
-    Ok(Duration::from_nanos(line?.parse()?))
-}
-
-impl PerSecond {
-    fn new(commands: &Commands) -> Self {
-        let per_second = |count: u64| count as f64 / commands.window.as_secs_f64();
-        Self {
-            sent: per_second(commands.sent),
-            processed: per_second(commands.processed),
-        }
-    }
+    Ok(Numbers { before, waiting })
 }

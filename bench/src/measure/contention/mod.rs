@@ -11,14 +11,15 @@ mod waiters;
 
 use std::{sync::Arc, time::Duration};
 
+use super::{SERVERS, Samples};
 use crate::{
     Result,
-    args::{Child, Effort, Plan, Role},
+    args::{Child, Plan, Role},
     contenders::{Contender, Waiting, with_waiting},
     servers::Servers,
+    usage::Memory,
 };
 
-pub const SERVERS: usize = 3;
 /// Of the locks that waiters take in turns. Longer than any turn, so that none is over before it ends.
 const TTL: Duration = Duration::from_secs(10);
 /// Of the locks that are held while others wait. Longer than any measurement.
@@ -27,18 +28,18 @@ const LONG_TTL: Duration = Duration::from_secs(600);
 /// Everything that was measured.
 #[derive(Default)]
 pub struct Contention {
-    pub turns: Vec<turns::Sample>,
-    pub hand_over: Vec<hand_over::Sample>,
-    pub idle: Vec<idle::Sample>,
-    pub memory: Vec<memory::Sample>,
+    pub turns: Samples<turns::Crew, turns::Numbers>,
+    pub hand_over: Samples<&'static str, hand_over::Numbers>,
+    pub idle: Samples<idle::Wanted, idle::Numbers>,
+    pub memory: Samples<memory::Resources, Memory>,
 }
 
-pub async fn run(plan: &Plan, effort: Effort) -> Result<Contention> {
+pub async fn run(plan: &Plan) -> Result<Contention> {
     Ok(Contention {
-        turns: turns::run(plan, effort).await?,
-        hand_over: hand_over::run(plan, effort).await?,
-        idle: idle::run(plan, effort).await?,
-        memory: memory::run(plan, effort).await?,
+        turns: turns::run(plan).await?,
+        hand_over: hand_over::run(plan).await?,
+        idle: idle::run(plan).await?,
+        memory: memory::run(plan).await?,
     })
 }
 
@@ -50,9 +51,6 @@ pub async fn work(child: &Child) -> Result<()> {
 async fn work_with<C: Waiting>(child: &Child) -> Result<()> {
     let contender = C::connect(&child.addresses).await?;
     match child.role {
-        Role::Hold { .. } | Role::Soak { .. } | Role::Guards { .. } | Role::Herd { .. } => {
-            Err("locks are held where nobody waits for them".into())
-        }
         Role::Contend { first, waiters, window } => turns::contend(contender, first, waiters, window).await,
         Role::TakeOver => hand_over::take_over(contender).await,
         Role::Wait {
@@ -60,6 +58,7 @@ async fn work_with<C: Waiting>(child: &Child) -> Result<()> {
             waiters,
             resources,
         } => waiters::wait(contender, first, waiters, resources).await,
+        role => Err(format!("nobody waits in the role {role:?}").into()),
     }
 }
 

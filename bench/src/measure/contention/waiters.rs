@@ -6,13 +6,13 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{LONG_TTL, Waiting, warm_up};
 use crate::{
-    Result, alloc,
-    args::{Child, Role},
+    Result,
+    args::Role,
     clock,
     contenders::Name,
     process::{Parent, Process},
     servers::Servers,
-    usage,
+    usage::Memory,
 };
 
 /// Until every waiter waits, and whatever came with that is over.
@@ -23,12 +23,6 @@ pub fn resources(count: u32) -> Arc<[String]> {
     (0..count).map(|number| format!("bench:held:{number}")).collect()
 }
 
-/// What waiters have taken of the memory, in bytes.
-pub struct Taken {
-    pub resident: u64,
-    pub live: i64,
-}
-
 /// Starts processes that share the waiters evenly, and the waiters share the resources.
 pub async fn start(
     contender: Name,
@@ -37,33 +31,22 @@ pub async fn start(
     resources: u32,
 ) -> Result<Vec<Process>> {
     let each = waiters / processes;
-    let mut started = Vec::new();
-    for number in 0..processes {
-        let child = Child {
-            contender,
-            addresses: servers.addresses(),
-            role: Role::Wait {
-                first: number * each,
-                waiters: each,
-                resources,
-            },
-        };
-        started.push(Process::start(&child).await?);
-    }
-    Ok(started)
+    let roles = (0..processes).map(|number| Role::Wait {
+        first: number * each,
+        waiters: each,
+        resources,
+    });
+    Process::start_all(contender, &servers.addresses(), roles).await
 }
 
-/// Lets the waiters begin, and returns when all of them wait.
-pub async fn begin(processes: &mut [Process]) -> Result<Vec<Taken>> {
+/// Lets the waiters begin, and returns when all of them wait, with what they have taken of the memory.
+pub async fn begin(processes: &mut [Process]) -> Result<Memory> {
     Process::begin(processes).await?;
-    let mut all = Vec::new();
+    let mut all = Memory { resident: 0, live: 0 };
     for process in processes {
-        let told = process.line().await?;
-        let (resident, live) = told.split_once(' ').ok_or("a process told less than was asked")?;
-        all.push(Taken {
-            resident: resident.parse()?,
-            live: live.parse()?,
-        });
+        let taken: Memory = process.hear().await?;
+        all.resident += taken.resident;
+        all.live += taken.live;
     }
     Ok(all)
 }
@@ -74,7 +57,7 @@ pub async fn wait<C: Waiting>(contender: C, first: u32, waiters: u32, resources:
     warm_up(&contender, first, waiters / 20).await?;
     let resources = self::resources(resources);
     let mut parent = Parent::greet()?;
-    let (resident, live) = (usage::resident_bytes()?, alloc::live_bytes());
+    let before = Memory::now()?;
     parent.begin().await?;
     let (ended, mut turns) = mpsc::unbounded_channel();
     for number in first..first + waiters {
@@ -94,12 +77,11 @@ pub async fn wait<C: Waiting>(contender: C, first: u32, waiters: u32, resources:
             Err(error) => error,
         });
     }
-    let resident = usage::resident_bytes()?.saturating_sub(resident);
-    println!("{resident} {}", alloc::live_bytes() - live);
+    Parent::tell(&Memory::now()?.since(before))?;
     tokio::select! {
         over = parent.line() => over.map(drop)?,
         turn = turns.recv() => {
-            println!("{}", clock::nanos(turn.ok_or("every waiter is gone")??));
+            Parent::tell(&turn.ok_or("every waiter is gone")??)?;
             parent.line().await?;
         }
     }

@@ -9,10 +9,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Checker, TTL, builder, child, connect, keys_left};
+use super::{Checker, TTL, Table, keys_left, seconds};
 use crate::{
     Result,
     args::{Child, Role},
+    contenders::{Name, builder, connected},
     process::{Parent, Process},
     servers::Servers,
     soak::SERVERS,
@@ -26,25 +27,11 @@ const AFTER_STOP: Duration = Duration::from_secs(3);
 /// optimization. A guard that takes longer than this was not granted because of a fault.
 const GRANTED_WITHIN: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub guards: usize,
-    /// How long it took until all of them were granted.
-    pub granted_within: Duration,
-    /// How long they were held from then on.
-    pub held: Duration,
-    pub not_granted: usize,
-    pub lost: usize,
-    /// The shortest validity that a guard had left at any look.
-    pub shortest: Duration,
-    pub keys_left: usize,
-}
-
-pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
+pub async fn run(guards: usize, checker: &mut Checker) -> Result<Table> {
     let servers = Servers::start(SERVERS)?;
-    let mut process = Process::start(&child(&servers, Role::Guards { guards })).await?;
+    let mut process = Process::start(Name::Multiredlock, servers.addresses(), Role::Guards { guards }).await?;
     process.say("acquire").await?;
-    let [not_granted, granted_within] = numbers(&process.line().await?)?;
+    let (not_granted, granted_within): (usize, Duration) = process.hear().await?;
     let started = Instant::now();
     sleep(BEFORE_STOP).await;
     servers[0].freeze();
@@ -53,48 +40,30 @@ pub async fn run(guards: usize, checker: &mut Checker) -> Result<Outcome> {
     sleep(AFTER_STOP).await;
     process.say("release").await?;
     let held = started.elapsed();
-    let line = process.line().await?;
-    let (counts, reason) = line.split_once(':').unwrap_or((&line, ""));
-    let [lost, shortest] = numbers(counts)?;
+    let (lost, shortest, reason): (usize, Duration, String) = process.hear().await?;
     process.end().await?;
-    let outcome = Outcome {
-        guards,
-        granted_within: Duration::from_millis(granted_within),
-        held,
-        not_granted: usize::try_from(not_granted)?,
-        lost: usize::try_from(lost)?,
-        shortest: Duration::from_millis(shortest),
-        keys_left: keys_left(&servers, checker).await,
-    };
-    outcome.check(reason, checker);
-    Ok(outcome)
-}
-
-impl Outcome {
-    fn check(&self, reason: &str, checker: &mut Checker) {
-        let Self { guards, lost, .. } = self;
-        if self.not_granted > 0 {
-            checker.violation(format!(
-                "{} of {guards} guards were not granted within {GRANTED_WITHIN:?}",
-                self.not_granted
-            ));
-        }
-        if *lost > 0 {
-            checker.violation(format!("{lost} of {guards} guards were lost, one because{reason}"));
-        }
+    if not_granted > 0 {
+        checker.violation(format!(
+            "{not_granted} of {guards} guards were not granted within {GRANTED_WITHIN:?}"
+        ));
     }
-}
-
-fn numbers(line: &str) -> Result<[u64; 2]> {
-    let (one, other) = line
-        .split_once(' ')
-        .ok_or_else(|| format!("not two numbers: `{line}`"))?;
-    Ok([one.parse()?, other.parse()?])
+    if lost > 0 {
+        checker.violation(format!("{lost} of {guards} guards were lost, one because {reason}"));
+    }
+    let rows = vec![
+        ("all granted within", seconds(granted_within, 2)),
+        ("held from then on for", seconds(held, 1)),
+        ("shortest validity left", seconds(shortest, 2)),
+        ("lost", lost.to_string()),
+        ("keys left", keys_left(&servers, checker).await.to_string()),
+    ];
+    Ok((format!("{guards} guards of one process"), rows))
 }
 
 /// What the process that holds the guards does.
-pub async fn work(child: &Child, guards: usize, parent: &mut Parent) -> Result<()> {
-    let redlock = connect(builder(&child.addresses)).await?;
+pub async fn work(child: &Child, guards: usize) -> Result<()> {
+    let mut parent = Parent::connect()?;
+    let redlock = connected(builder(&child.addresses)).await?;
     Parent::ready();
     parent.line().await?.ok_or("nobody asked for guards")?;
     let started = Instant::now();
@@ -102,14 +71,14 @@ pub async fn work(child: &Child, guards: usize, parent: &mut Parent) -> Result<(
         held = acquire(&redlock, guards) => held?,
         line = parent.line() => return Err(format!("not finished, but was asked for {line:?}").into()),
     };
-    println!("{} {}", guards - held.len(), started.elapsed().as_millis());
+    Parent::tell(&(guards - held.len(), started.elapsed()))?;
     let mut shortest = TTL;
     while let Err(_not_yet) = timeout(Duration::from_millis(100), parent.line()).await {
         let left = held.iter().map(Guard::remaining).min();
         shortest = shortest.min(left.unwrap_or(TTL));
     }
     let (lost, reason) = release(held).await;
-    println!("{lost} {}: {reason}", shortest.as_millis());
+    Parent::tell(&(lost, shortest, reason))?;
     redlock.close().await;
     Ok(())
 }

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use multiredlock::{Guard, LockError};
+use test_support::RedisServer;
 
-use super::{Checker, TTL, builder, child, connect, keys_left};
+use super::{Checker, TTL, Table, keys_left, seconds};
 use crate::{
     Result,
     args::{Child, Role},
+    contenders::{Name, builder, connected},
     process::{Parent, Process},
     servers::Servers,
     soak::{SERVERS, client, now, record::Record},
@@ -22,35 +24,11 @@ const BOUND: Duration = Duration::from_secs(45);
 /// As many as keep the cores busy while some of them wait to be connected.
 const STARTING: usize = 8;
 
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub processes: usize,
-    pub started_within: Duration,
-    /// How long it took until the last of them was served.
-    pub served_within: Duration,
-    pub served: u64,
-    /// What all servers ran from start to end, scripts and what these call.
-    pub commands: u64,
-    /// How many of them were scripts.
-    pub scripts: u64,
-    pub keys_left: usize,
-}
-
-impl Outcome {
-    /// Commands and scripts per process.
-    pub fn per_process(&self) -> (f64, f64) {
-        let processes = self.processes.max(1) as f64;
-        (self.commands as f64 / processes, self.scripts as f64 / processes)
-    }
-}
-
-pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
+pub async fn run(count: usize, checker: &mut Checker) -> Result<Table> {
     let servers = Servers::start(SERVERS)?;
     let before = Instant::now();
-    let starting = (0..count).map(|process| {
-        let child = child(&servers, Role::Herd { process });
-        async move { Process::start(&child).await }
-    });
+    let starting =
+        (0..count).map(|process| Process::start(Name::Multiredlock, servers.addresses(), Role::Herd { process }));
     let mut processes: Vec<_> = stream::iter(starting).buffered(STARTING).try_collect().await?;
     let started_within = before.elapsed();
     let start = Process::begin(&mut processes).await?;
@@ -73,21 +51,19 @@ pub async fn run(count: usize, checker: &mut Checker) -> Result<Outcome> {
             checker.timed_out
         ));
     }
-    let (mut commands, mut scripts) = (0, 0);
-    for server in servers.iter() {
-        let calls = calls(&server.command(&["INFO", "commandstats"]).text());
-        commands += calls.0;
-        scripts += calls.1;
-    }
-    Ok(Outcome {
-        processes: count,
-        started_within,
-        served_within: last.saturating_sub(start),
-        served: checker.served,
-        commands,
-        scripts,
-        keys_left: keys_left(&servers, checker).await,
-    })
+    // Of all servers from start to end, with what scripts call.
+    let commands = |server: &RedisServer| server.statistic("total_commands_processed") as f64;
+    let scripts = |server: &RedisServer| (server.calls("eval") + server.calls("evalsha")) as f64;
+    let per_process = |all: f64| format!("{:.0}", all / count.max(1) as f64);
+    let rows = vec![
+        ("all started within", seconds(started_within, 1)),
+        ("served", checker.served.to_string()),
+        ("last served after", seconds(last.saturating_sub(start), 1)),
+        ("commands per process", per_process(servers.iter().map(commands).sum())),
+        ("of them scripts", per_process(servers.iter().map(scripts).sum())),
+        ("keys left", keys_left(&servers, checker).await.to_string()),
+    ];
+    Ok((format!("{count} processes wait for one resource"), rows))
 }
 
 /// Reads what a process says until it is done, and why that is not all it should have said.
@@ -108,30 +84,11 @@ async fn hear(mut process: Process) -> (Vec<Record>, Option<String>) {
     (records, failure)
 }
 
-/// How many commands a server ran, and how many of them were scripts, out of its `INFO commandstats`.
-fn calls(info: &str) -> (u64, u64) {
-    let (mut commands, mut scripts) = (0, 0);
-    for line in info.lines() {
-        let Some((name, rest)) = line
-            .trim()
-            .strip_prefix("cmdstat_")
-            .and_then(|rest| rest.split_once(":calls="))
-        else {
-            continue;
-        };
-        let calls: u64 = rest.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or(0);
-        commands += calls;
-        if name.starts_with("eval") {
-            scripts += calls;
-        }
-    }
-    (commands, scripts)
-}
-
 /// What a process of the herd does.
-pub async fn work(child: &Child, process: usize, parent: &mut Parent) -> Result<()> {
+pub async fn work(child: &Child, process: usize) -> Result<()> {
+    let mut parent = Parent::connect()?;
     // Tokens show that the locks were granted one after the other.
-    let redlock = connect(builder(&child.addresses).fenced()).await?;
+    let redlock = connected(builder(&child.addresses).fenced()).await?;
     Parent::ready();
     parent.begin().await?;
     let asked = now();
@@ -159,17 +116,4 @@ async fn hold(guard: Guard, process: usize, asked: u64) -> Result<()> {
     held.watch(HOLD, || guard.is_valid()).await;
     drop(held);
     Ok(guard.release().await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_of_all_commands_are_added_up() {
-        let info = "# Commandstats\r\ncmdstat_ping:calls=2,usec=9\r\ncmdstat_evalsha:calls=30,usec=1\r\n\
-                    cmdstat_client|setinfo:calls=400,usec=1";
-        assert_eq!(calls(info), (432, 30));
-        assert_eq!(calls("# Commandstats"), (0, 0));
-    }
 }

@@ -4,25 +4,14 @@
 pub mod guards;
 pub mod herd;
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use multiredlock::{Builder, Redlock, ServerState};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use test_support::RedisServer;
 use tokio::time::sleep;
 
 use super::{Plan, check::Checker, server::locks};
-use crate::{
-    Result,
-    args::{Child, Role},
-    contenders::Name,
-    measure::eventually,
-    process::Parent,
-    servers::Servers,
-};
+use crate::Result;
 
 /// Of every lock of both phases. A guard that keeps it is renewed about once a second.
 const TTL: Duration = Duration::from_secs(3);
@@ -30,33 +19,22 @@ const TTL: Duration = Duration::from_secs(3);
 /// Shorter than a key outlives its last renewal, which is two thirds of the TTL: a key that is gone was removed.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What both phases found.
-#[derive(Debug)]
-pub struct Scale {
-    pub guards: guards::Outcome,
-    pub herd: herd::Outcome,
-    /// The violations of both.
-    pub checker: Checker,
-}
+/// A title, and what was found.
+pub type Table = (String, Vec<(&'static str, String)>);
 
-pub async fn run(plan: Plan) -> Result<Scale> {
+/// Returns what both phases found, and their violations.
+pub async fn run(plan: Plan) -> Result<([Table; 2], Checker)> {
     allow_files()?;
     let mut checker = Checker::default();
     eprintln!("soak: {} guards of one process", plan.guards);
     let guards = guards::run(plan.guards, &mut checker).await?;
     eprintln!("soak: {} processes wait for one resource", plan.processes);
     let herd = herd::run(plan.processes, &mut checker).await?;
-    Ok(Scale { guards, herd, checker })
+    Ok(([guards, herd], checker))
 }
 
-/// What a process of one of the phases does. It ends early if the process that started it is gone.
-pub async fn work(child: &Child) -> Result<()> {
-    let mut parent = Parent::connect()?;
-    match child.role {
-        Role::Guards { guards } => guards::work(child, guards, &mut parent).await,
-        Role::Herd { process } => herd::work(child, process, &mut parent).await,
-        _ => Err("this is no process of a soak at scale".into()),
-    }
+pub fn seconds(length: Duration, digits: usize) -> String {
+    format!("{:.digits$} s", length.as_secs_f64())
 }
 
 /// Allows as many open files as the system lets this process have: each process of the herd takes two pipes here and a
@@ -64,28 +42,6 @@ pub async fn work(child: &Child) -> Result<()> {
 fn allow_files() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
-}
-
-fn child(servers: &Servers, role: Role) -> Child {
-    Child {
-        contender: Name::Multiredlock,
-        addresses: servers.addresses(),
-        role,
-    }
-}
-
-fn builder(addresses: &[SocketAddr]) -> Builder {
-    Redlock::builder().servers(addresses.iter().map(|address| format!("redis://{address}")))
-}
-
-async fn connect(builder: Builder) -> Result<Redlock> {
-    let redlock = builder.build()?;
-    let is_up = || {
-        let servers = redlock.servers();
-        servers.iter().all(|server| matches!(server.state, ServerState::Up))
-    };
-    eventually("every server is up", is_up).await?;
-    Ok(redlock)
 }
 
 /// Counts the keys that no unlock removes in time.

@@ -4,18 +4,15 @@
 mod numbers;
 mod waiter;
 
-use std::{fmt, io::Write, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use self::{
-    numbers::Turn,
-    waiter::{Seen, Waiter},
-};
-use super::{SERVERS, Waiting, warm_up};
+use self::waiter::{Seen, Waiter};
+use super::{SERVERS, Samples, Waiting, warm_up};
 use crate::{
     Result,
-    args::{Child, Effort, Plan, Role},
+    args::{Plan, Role},
     clock,
     contenders::Name,
     process::{Parent, Process},
@@ -45,30 +42,12 @@ pub const MANY_WAITERS: Crew = Crew {
 };
 pub const CREWS: [Crew; 3] = [ONE_PROCESS, FOUR_PROCESSES, MANY_WAITERS];
 
-pub struct Sample {
-    pub contender: Name,
-    pub crew: Crew,
-    pub repeat: usize,
-    pub numbers: Numbers,
-}
-
-pub async fn run(plan: &Plan, effort: Effort) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for repeat in 0..effort.repeats {
-        for crew in CREWS {
-            for contender in plan.waiting_turns(repeat) {
-                eprintln!("contention {}/{}: {crew}, {contender}", repeat + 1, effort.repeats);
-                let numbers = measure(contender, crew, effort.window).await?;
-                samples.push(Sample {
-                    contender,
-                    crew,
-                    repeat,
-                    numbers,
-                });
-            }
-        }
-    }
-    Ok(samples)
+pub async fn run(plan: &Plan) -> Result<Samples<Crew, Numbers>> {
+    let effort = plan.contention_effort();
+    Samples::take("contention", effort, &CREWS, plan.waiting(), async |name, crew, _| {
+        measure(name, crew, effort.window).await
+    })
+    .await
 }
 
 impl fmt::Display for Crew {
@@ -82,24 +61,17 @@ impl fmt::Display for Crew {
 
 async fn measure(contender: Name, crew: Crew, window: Duration) -> Result<Numbers> {
     let servers = Servers::start(SERVERS)?;
-    let mut processes = Vec::new();
-    for number in 0..crew.processes {
-        let child = Child {
-            contender,
-            addresses: servers.addresses(),
-            role: Role::Contend {
-                first: number * crew.waiters,
-                waiters: crew.waiters,
-                window,
-            },
-        };
-        processes.push(Process::start(&child).await?);
-    }
+    let roles = (0..crew.processes).map(|number| Role::Contend {
+        first: number * crew.waiters,
+        waiters: crew.waiters,
+        window,
+    });
+    let mut processes = Process::start_all(contender, &servers.addresses(), roles).await?;
     let start = Process::begin(&mut processes).await?;
     clock::sleep_until(start + window).await;
     let mut all = Vec::new();
     for mut process in processes {
-        all.push(read(&mut process).await?);
+        all.push(process.hear().await?);
         process.end().await?;
     }
     Ok(Numbers::of(all, window))
@@ -123,29 +95,5 @@ pub async fn contend<C: Waiting>(contender: C, first: u32, waiters: u32, window:
     while let Some(seen) = running.join_next().await {
         all.add(seen?);
     }
-    write(&all)
-}
-
-/// Tells what was seen: one line, and then the turns as bytes, since there can be a great many.
-fn write(seen: &Seen) -> Result<()> {
-    let longest_wait = clock::nanos(seen.longest_wait);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{} {longest_wait} {}", seen.turns.len(), seen.failed)?;
-    let turns: Vec<u8> = seen.turns.iter().flat_map(|turn| turn.to_bytes()).collect();
-    out.write_all(&turns)?;
-    Ok(out.flush()?)
-}
-
-async fn read(process: &mut Process) -> Result<Seen> {
-    let line = process.line().await?;
-    let mut words = line.split(' ').map(str::parse::<u64>);
-    let mut next = || words.next().ok_or("a process told less than was asked");
-    let (turns, longest_wait, failed) = (next()??, next()??, next()??);
-    let bytes = process.bytes(usize::try_from(turns)? * Turn::BYTES).await?;
-    let (turns, _) = bytes.as_chunks();
-    Ok(Seen {
-        turns: turns.iter().copied().map(Turn::from_bytes).collect(),
-        longest_wait: Duration::from_nanos(longest_wait),
-        failed,
-    })
+    Parent::tell(&all)
 }

@@ -2,41 +2,29 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::waiter::Seen;
 use crate::clock;
 
 /// That a waiter got the resource. Small, since there can be a great many.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Turn {
     /// By the clock that all processes share, in nanoseconds.
     at: u64,
-    waiter: u64,
+    waiter: u32,
 }
 
 impl Turn {
-    pub const BYTES: usize = 16;
-
     pub fn new(at: Duration, waiter: u32) -> Self {
         Self {
             at: clock::nanos(at),
-            waiter: waiter.into(),
-        }
-    }
-
-    pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        (u128::from(self.at) << 64 | u128::from(self.waiter)).to_be_bytes()
-    }
-
-    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let (at, waiter) = bytes.split_at(Self::BYTES / 2);
-        let number = |half: &[u8]| half.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        Self {
-            at: number(at),
-            waiter: number(waiter),
+            waiter,
         }
     }
 }
 
+#[derive(Default)]
 pub struct Numbers {
     pub turns_per_second: f64,
     /// Turns of another waiter than the one before.
@@ -110,11 +98,5 @@ mod tests {
         assert_eq!(numbers.hand_overs_per_second, 3.0);
         assert_eq!(numbers.longest_wait, 30.0);
         assert_eq!((numbers.least_share, numbers.greatest_share), (25.0, 75.0));
-    }
-
-    #[test]
-    fn a_turn_is_the_same_on_both_sides_of_a_pipe() {
-        let turn = Turn::from_bytes(Turn::new(Duration::from_nanos(0x0123_4567_89ab_cdef), 0xfedc_ba98).to_bytes());
-        assert_eq!((turn.at, turn.waiter), (0x0123_4567_89ab_cdef, 0xfedc_ba98));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{super::TTL, Waiting, numbers::Turn};
 use crate::{Result, clock};
 
@@ -13,7 +15,7 @@ pub struct Waiter<C> {
 }
 
 /// What one waiter saw, or several of them.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Seen {
     pub turns: Vec<Turn>,
     pub longest_wait: Duration,
