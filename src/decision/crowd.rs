@@ -41,6 +41,8 @@ enum Rank {
     /// The head's, by far: it was overtaken.
     Overdue,
     Equal,
+    /// The winner's.
+    Younger,
     /// The winner's, by far.
     Early,
 }
@@ -64,9 +66,14 @@ impl Crowd {
         match self.rank {
             Rank::Early => Some(rng.gen_range(unit * DEFER / 2..=unit * DEFER)),
             Rank::Overdue => Some(Duration::ZERO),
-            Rank::Equal if self.window == 0 => None,
-            Rank::Equal => Some(rng.gen_range(Duration::ZERO..=LONGEST.min(unit * (1 << self.window)))),
+            Rank::Equal | Rank::Younger if self.window == 0 => None,
+            Rank::Equal | Rank::Younger => Some(rng.gen_range(Duration::ZERO..=LONGEST.min(unit * (1 << self.window)))),
         }
+    }
+
+    /// Whether the last winner had waited for longer than the head.
+    pub(crate) fn is_younger(&self) -> bool {
+        self.rank == Rank::Younger
     }
 
     /// Compares how long the head has `waited` with the wait of a `winner`, if that one's value says it.
@@ -74,6 +81,7 @@ impl Crowd {
         self.rank = match winner {
             Some(winner) if waited.above(winner) >= 1 && !InjectedFault::OvertakenNotOverdue.is_on() => Rank::Overdue,
             Some(winner) if waited.above(winner) <= -2 && winner.at_least() >= unit * LONG_WAIT => Rank::Early,
+            Some(winner) if waited.above(winner) < 0 => Rank::Younger,
             _ => Rank::Equal,
         };
     }

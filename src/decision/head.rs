@@ -10,7 +10,7 @@ use super::{
     turns::TICK,
     value::Waited,
 };
-use rand::Rng;
+use rand::{Rng, seq::SliceRandom};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -29,7 +29,8 @@ pub(crate) const LONGEST_SPLIT: u32 = 7;
 /// without rivals is soon as fast as before.
 const CAREFUL: u32 = 8;
 
-/// After how many lost races in a row a careful head asks at once when the resource becomes free, as it has waited for longer than most.
+/// After how many lost races in a row a careful head asks sooner when the resource becomes free, as it has waited for longer than most:
+/// at once, or a unit later, by chance. So a head that was overtaken, which asks at once, is the first of several more often.
 const PATIENT: u32 = 2;
 
 /// The longest pause of a careful head between two attempts, in units. Each lost race makes it one unit shorter, so that the client that
@@ -182,10 +183,12 @@ impl Head {
             return not_before;
         }
         // Those that have waited for longer come first.
+        let is_patient = self.lost_races >= PATIENT && !self.crowd.is_younger();
         let pause = match self.crowd.pause(self.unit, rng) {
             Some(pause) => pause,
-            None if self.careful > 0 && self.lost_races < PATIENT => rng.gen_range(self.unit..=self.unit * 3 / 2),
-            None => Duration::ZERO,
+            None if self.careful == 0 => Duration::ZERO,
+            None if is_patient => *[Duration::ZERO, self.unit].choose(rng).unwrap_or(&self.unit),
+            None => rng.gen_range(self.unit..=self.unit * 3 / 2),
         };
         let not_before = not_before.max(now + pause);
         if let Plan::Listen(planned, _) = &mut self.plan {

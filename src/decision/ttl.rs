@@ -255,7 +255,7 @@ mod tests {
     proptest! {
         #[test]
         fn validity_never_exceeds_the_ttl_and_never_panics(
-            ttl in any::<Duration>(), fixed in any::<Duration>(), factor in any::<f64>(), elapsed in any::<Duration>(),
+            ttl in any::<Duration>(), fixed in any::<Duration>(), factor in 0.0..1.0, elapsed in any::<Duration>(),
         ) {
             for drift in [Drift::fixed(fixed), Drift::factor(factor).unwrap()] {
                 if let Ok(checked) = Ttl::new(ttl, drift) {
