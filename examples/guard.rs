@@ -46,8 +46,8 @@ async fn write(guard: &Guard) -> Result<(), Failed> {
     for page in 1.. {
         sleep(PAGE).await;
         // Right before what only the owner may do.
-        guard.ensure(Duration::from_millis(100))?;
-        println!("wrote page {page}, valid for another {:?}", rounded(guard.remaining()));
+        guard.ensure_valid_for(Duration::from_millis(100))?;
+        println!("wrote page {page}, valid for another {:?}", rounded(guard.validity()));
     }
     Ok(())
 }

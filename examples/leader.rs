@@ -6,7 +6,7 @@
 mod common;
 
 use common::Failed;
-use multiredlock::{Guard, LockError, Loss, Redlock, testing::MemoryServer};
+use multiredlock::{Guard, LockError, LockLost, Redlock, testing::MemoryServer};
 use std::{env, process, time::Duration};
 use tokio::{
     signal,
@@ -67,7 +67,7 @@ async fn campaign(redlock: Redlock, name: String) -> Result<(), LockError> {
 }
 
 /// Does what only the leader may do, until it may no longer.
-async fn lead(redlock: &Redlock, guard: &Guard, name: &str) -> Loss {
+async fn lead(redlock: &Redlock, guard: &Guard, name: &str) -> LockLost {
     let mut disconnected = redlock.disconnected();
     let mut connected = redlock.connected();
     let mut ticks = interval(TICK);
@@ -75,7 +75,7 @@ async fn lead(redlock: &Redlock, guard: &Guard, name: &str) -> Loss {
         tokio::select! {
             loss = guard.lost() => return loss,
             // It still leads for as long as the lock is valid, but cannot renew it.
-            Some(_) = disconnected.next() => println!("{name} has no majority, and may lead for {:?}", guard.remaining()),
+            Some(_) = disconnected.next() => println!("{name} has no majority, and may lead for {:?}", guard.validity()),
             Some(_) = connected.next() => {}
             _ = ticks.tick(), if redlock.is_connected() => println!("{name} works"),
         }

@@ -94,7 +94,7 @@ pub enum Warning {
     /// The server denies or lacks `INFO`. It may be a replica, or another address of a server that votes
     /// already, and our previous connection to it is not ended, as with [`OldConnectionLives`](Self::OldConnectionLives).
     #[error("INFO is denied or missing, so that it may be a replica, or vote twice")]
-    Hidden,
+    InfoDenied,
     /// The server did not end our previous connection: it denies or lacks `CLIENT KILL`, `CLIENT ID` or `INFO`. If it was stopped rather than
     /// disconnected, a SET that it still finds there leaves a key that nobody holds until its ttl is over.
     #[error(
@@ -104,7 +104,7 @@ pub enum Warning {
     /// The server denies or lacks `CLIENT TRACKING`, so it reports no change. Those who wait for a resource have to ask it ten
     /// times a second, and a guard learns later that its key is gone.
     #[error("CLIENT TRACKING is denied or missing, so that it tells of no change")]
-    TellsNothing,
+    TrackingDenied,
     /// The server may forget that it was a replica sooner than the restart guard assumes. If it became a master by a failover, it may
     /// grant what its former master has granted. Set its `repl-backlog-ttl` to 0 or to no less than
     /// [`restart_guard`](crate::Builder::restart_guard).
@@ -132,7 +132,7 @@ pub enum Warning {
     /// The server does not let us read its clock (`TIME`), so that it is not told if that is set. It refuses
     /// [fenced](crate::Builder::fenced) locks.
     #[error("TIME is denied or missing, so that its clock is not watched and fenced locks are refused")]
-    ClockHidden,
+    TimeDenied,
 }
 
 /// Whether a server can vote.

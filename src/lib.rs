@@ -108,9 +108,9 @@ pub use decision::{
     DownReason, Drift, Failure, Holder, InvalidDrift, InvalidTtl, Owner, Quorum, Refusal, Retry, ServerVote, Vote,
 };
 pub use event::{Event, ServerState, Warning};
-pub use guard::{AcquireRequest, EnsureError, Guard, Loss, UsingError};
+pub use guard::{AcquireRequest, EnsureError, Guard, LockLost, UsingError};
 pub use lock::Lock;
-pub use monitor::{Crossings, Events, ServerStatus};
+pub use monitor::{Events, QuorumChanges, ServerStatus};
 pub use redlock::Redlock;
 pub use request::{
     ErrorKind, LockError, LockRequest, OwnerError, OwnerRequest, Ownership, ReleaseError, RenewError, RenewRequest,

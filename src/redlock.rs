@@ -6,7 +6,7 @@ use crate::{
     decision::{Quorum, Retry, quorum::Connection},
     guard::{AcquireRequest, Guard, UsingError},
     lock::Lock,
-    monitor::{Crossings, Events, ServerStatus},
+    monitor::{Events, QuorumChanges, ServerStatus},
     request::{LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, InvalidResource},
 };
@@ -101,7 +101,7 @@ impl Redlock {
         Unlocking::new(
             lock.shared_resources().clone(),
             self.core.unlock(lock),
-            self.core.round_timeout,
+            self.core.attempt_timeout,
         )
     }
 
@@ -203,16 +203,16 @@ impl Redlock {
 
     /// Returns a stream of the moments at which a majority became reachable: with several [groups](Builder::group), that of
     /// the last group which had none.
-    pub fn connected(&self) -> Crossings {
-        Crossings::new(Arc::clone(&self.core.monitor), Connection::Connected)
+    pub fn connected(&self) -> QuorumChanges {
+        QuorumChanges::new(Arc::clone(&self.core.monitor), Connection::Connected)
     }
 
     /// Returns a stream of the moments at which a majority ceased to be reachable: with several [groups](Builder::group),
     /// that of the first group to lose it. The resources of the others can be locked as before.
     ///
     /// It tells nothing before a majority was reached for the first time, in every group.
-    pub fn disconnected(&self) -> Crossings {
-        Crossings::new(Arc::clone(&self.core.monitor), Connection::Disconnected)
+    pub fn disconnected(&self) -> QuorumChanges {
+        QuorumChanges::new(Arc::clone(&self.core.monitor), Connection::Disconnected)
     }
 
     /// Returns a stream of everything that happens to the servers.

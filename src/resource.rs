@@ -12,7 +12,7 @@ const MOST: usize = 128;
 /// The most bytes that all keys of a lock can have.
 ///
 /// A server ends the connection of a client that sends an argument above its `proto-max-bulk-len`, which may be 1 MiB, and with it
-/// end all other operations on that connection. So a command has far less than that. What a distrusted server reports of a key is
+/// end all other operations on that connection. So a command has far less than that. What a untrusted server reports of a key is
 /// dropped above this length, too. And 100,000 operations may wait for a server.
 pub(crate) const LONGEST: usize = 64 << 10;
 

@@ -1,6 +1,6 @@
 //! How a run of `multiredlock` ends: the exit codes, and the line that says why.
 
-use multiredlock::{ConfigError, ErrorKind, LockError, Loss, OwnerError, ReleaseError, RenewError};
+use multiredlock::{ConfigError, ErrorKind, LockError, LockLost, OwnerError, ReleaseError, RenewError};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{error::Error, fmt::Write};
@@ -155,8 +155,8 @@ impl From<ReleaseError> for Failure {
     }
 }
 
-impl From<&Loss> for Failure {
-    fn from(loss: &Loss) -> Self {
+impl From<&LockLost> for Failure {
+    fn from(loss: &LockLost) -> Self {
         Self::of(LOST, loss)
     }
 }

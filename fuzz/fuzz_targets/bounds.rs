@@ -1,4 +1,4 @@
-//! Any bytes from a server that is distrusted, in pieces of any size. What is let through is what fred's decoder takes for
+//! Any bytes from a server that is untrusted, in pieces of any size. What is let through is what fred's decoder takes for
 //! whole replies: it never waits for more, and begins no stream.
 
 #![no_main]

@@ -8,7 +8,7 @@ use super::{
     note_error, perhaps, while_held,
 };
 use crate::{
-    AcquireRequest, Guard, Loss, Redlock, UsingError,
+    AcquireRequest, Guard, LockLost, Redlock, UsingError,
     simulation::{
         history::{Bits, How},
         tasks::Process,
@@ -32,7 +32,7 @@ pub(super) async fn acquire(client: Process, redlock: &Redlock) {
             .then(|| Duration::from_millis(rng.gen_range(0..2_000)))
     });
     if let Some(within) = within {
-        request = request.within(within);
+        request = request.timeout(within);
     }
     let asked = world.asked(client, "acquire", resources, within);
     match perhaps(request).await {
@@ -131,7 +131,7 @@ async fn hold(redlock: &Redlock, mut holding: Holding) {
         holding.wait(redlock, lasts).await;
         std::future::pending::<()>().await;
     };
-    let loss: Option<Loss> = tokio::select! {
+    let loss: Option<LockLost> = tokio::select! {
         biased;
         loss = timeout(lasts, guard.lost()) => loss.ok(),
         () = work => None,

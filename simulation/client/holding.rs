@@ -165,7 +165,7 @@ impl Held {
     fn remaining(&self) -> Duration {
         match self {
             Self::Lock(lock) => lock.validity(),
-            Self::Guard(guard) => guard.remaining(),
+            Self::Guard(guard) => guard.validity(),
         }
     }
 }

@@ -249,7 +249,8 @@ fn note_error(asked: Request, error: &LockError) {
     let world = world();
     world.failed(asked, error.kind().as_str());
     if let LockError::Held { failure, .. } = error {
-        let is_silent = |vote: &&ServerVote| matches!(vote.vote, Vote::Unreachable(_) | Vote::Unknown | Vote::Silent);
+        let is_silent =
+            |vote: &&ServerVote| matches!(vote.vote, Vote::Unreachable(_) | Vote::OutcomeUnknown | Vote::TimedOut);
         let silent = failure.votes.iter().filter(is_silent).count();
         if failure.votes.len() - silent < failure.needed {
             world.note(Happened::Wrong(

@@ -96,8 +96,8 @@ pub enum AddressProblem {
     /// A cluster has only the database 0.
     #[error("a cluster has no database but 0, and not {0}")]
     ClusterDatabase(u8),
-    /// The nodes of a cluster cannot be distrusted.
-    #[error("a cluster cannot be distrusted")]
+    /// The nodes of a cluster cannot be untrusted.
+    #[error("a cluster cannot be untrusted")]
     ClusterDistrusted,
     /// The host is neither a name nor an IP address.
     #[error("the host is neither a name nor an IP address")]

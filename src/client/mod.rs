@@ -40,7 +40,7 @@ pub(crate) struct Core {
     pub(crate) runtime: Runtime,
     /// Of requests that set nothing else.
     drift: Drift,
-    pub(crate) round_timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Option<Duration>,
     fenced: bool,
     fence_expiry: Duration,
     /// The longest ttl, if that matters when a server is started again.
@@ -105,7 +105,7 @@ impl Core {
             closing: Arc::new(closing),
             runtime,
             drift: config.drift,
-            round_timeout: config.round_timeout,
+            attempt_timeout: config.attempt_timeout,
             fenced: config.fenced,
             fence_expiry: config.fence_expiry,
             restart_guard: config.restart_guard,

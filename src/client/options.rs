@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub(crate) struct Options {
     pub(crate) ttl: Duration,
     pub(crate) drift: Drift,
-    pub(crate) round_timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) fenced: bool,
 }
 
@@ -59,7 +59,7 @@ impl Core {
         Options {
             ttl,
             drift: self.drift,
-            round_timeout: self.round_timeout,
+            attempt_timeout: self.attempt_timeout,
             fenced: self.fenced,
         }
     }
@@ -68,7 +68,7 @@ impl Core {
     pub(crate) fn prepare(&self, resources: &Resources, options: &Options) -> Result<Prepared<'_>, InvalidRequest> {
         let (group, keys) = self.locate(resources)?;
         let ttl = self.check_ttl(options)?;
-        let timeout = not_zero(options.round_timeout)?;
+        let timeout = not_zero(options.attempt_timeout)?;
         let options = AttemptOptions {
             ttl,
             patience: Patience::new(timeout, options.ttl),
@@ -89,11 +89,13 @@ impl Core {
     }
 }
 
-/// Checks that a round timeout, if it is set, is not 0: every vote takes longer, so no attempt could succeed, and a waiter would ask
+/// Checks that a attempt timeout, if it is set, is not 0: every vote takes longer, so no attempt could succeed, and a waiter would ask
 /// for ever.
-pub(crate) fn not_zero(round_timeout: Option<Duration>) -> Result<Option<Duration>, InvalidRequest> {
-    match round_timeout {
-        Some(Duration::ZERO) => Err(InvalidRequest::Zero { name: "round_timeout" }),
+pub(crate) fn not_zero(attempt_timeout: Option<Duration>) -> Result<Option<Duration>, InvalidRequest> {
+    match attempt_timeout {
+        Some(Duration::ZERO) => Err(InvalidRequest::Zero {
+            name: "attempt_timeout",
+        }),
         set => Ok(set),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Config {
     pub(crate) id: String,
     pub(crate) drift: Drift,
     pub(crate) retry: Retry,
-    pub(crate) round_timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) key_prefix: Vec<u8>,
     pub(crate) remember: Option<NonZeroUsize>,
     pub(crate) fenced: bool,
@@ -61,7 +61,7 @@ pub(crate) struct ConnectionConfig {
 /// | [`id`](Self::id) | the machine's hostname |
 /// | [`drift`](Self::drift) | fixed, 100 ms |
 /// | [`retry`](Self::retry) | 3 retries, each after a random wait of at most 100 ms |
-/// | [`round_timeout`](Self::round_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s, and at least four round trips |
+/// | [`attempt_timeout`](Self::attempt_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s, and at least four round trips |
 /// | [`key_prefix`](Self::key_prefix) | none |
 /// | [`remember`](Self::remember) | no locks |
 /// | [`fenced`](Self::fenced) | only the locks that ask for it |
@@ -77,7 +77,7 @@ pub struct Builder {
     id: Option<String>,
     drift: Drift,
     retry: Retry,
-    round_timeout: Option<Duration>,
+    attempt_timeout: Option<Duration>,
     key_prefix: Vec<u8>,
     remember: Option<usize>,
     fenced: bool,
@@ -93,7 +93,7 @@ impl Default for Builder {
             id: None,
             drift: Drift::default(),
             retry: Retry::default(),
-            round_timeout: None,
+            attempt_timeout: None,
             key_prefix: Vec::new(),
             remember: None,
             fenced: false,
@@ -200,8 +200,8 @@ impl Builder {
     /// # Default
     ///
     /// A tenth of the ttl, at least 50 ms and at most 1 s, and at least four measured round trips of that server.
-    pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.round_timeout = Some(timeout);
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
         self
     }
 
@@ -302,7 +302,7 @@ impl Builder {
             reconnect_max: max,
         } = self.connection;
         for (name, duration) in [
-            ("round_timeout", self.round_timeout.unwrap_or(Duration::MAX)),
+            ("attempt_timeout", self.attempt_timeout.unwrap_or(Duration::MAX)),
             ("heartbeat_interval", heartbeat_interval),
             ("heartbeat_timeout", heartbeat_timeout),
             ("the shortest wait before a reconnection", min),
@@ -345,7 +345,7 @@ impl Builder {
             id,
             drift: self.drift,
             retry: self.retry,
-            round_timeout: self.round_timeout,
+            attempt_timeout: self.attempt_timeout,
             key_prefix: self.key_prefix,
             remember,
             fenced: self.fenced,

@@ -12,7 +12,7 @@ use url::Url;
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-const DISTRUSTED: &str = "distrusted";
+const DISTRUSTED: &str = "untrusted";
 
 /// Reads an address in any of the forms that [`Server::parse`] names.
 pub(super) fn parse(address: &str) -> Result<Server, AddressProblem> {
@@ -78,14 +78,14 @@ fn parse_tcp(url: &str) -> Result<Server, AddressProblem> {
 
 /// Reads the only parameter that a server has which is one process.
 fn with_query(mut server: Server, query: Option<&str>) -> Result<Server, AddressProblem> {
-    let mut is_distrusted = None;
+    let mut is_untrusted = None;
     for (name, value) in parameters(query) {
         match name {
-            DISTRUSTED => set_flag(&mut is_distrusted, DISTRUSTED, &value)?,
+            DISTRUSTED => set_flag(&mut is_untrusted, DISTRUSTED, &value)?,
             _ => return Err(AddressProblem::Parameter(name.into())),
         }
     }
-    server.is_distrusted = is_distrusted.unwrap_or_default();
+    server.is_untrusted = is_untrusted.unwrap_or_default();
     checked(server)
 }
 
@@ -115,7 +115,7 @@ fn parse_cluster(url: &str) -> Result<Server, AddressProblem> {
 fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
     let (node, server, query) = parse_url(url, SENTINEL_PORT)?;
     let mut nodes = vec![node];
-    let (mut service, mut username, mut password, mut is_distrusted) = (None, None, None, None);
+    let (mut service, mut username, mut password, mut is_untrusted) = (None, None, None, None);
     for (name, value) in parameters(query.as_deref()) {
         let (name, place) = match name {
             "node" => {
@@ -123,7 +123,7 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
                 continue;
             }
             DISTRUSTED => {
-                set_flag(&mut is_distrusted, DISTRUSTED, &value)?;
+                set_flag(&mut is_untrusted, DISTRUSTED, &value)?;
                 continue;
             }
             "sentinelServiceName" => ("sentinelServiceName", &mut service),
@@ -142,7 +142,7 @@ fn parse_sentinel(url: &str) -> Result<Server, AddressProblem> {
             username,
             password,
         }),
-        is_distrusted: is_distrusted.unwrap_or_default(),
+        is_untrusted: is_untrusted.unwrap_or_default(),
         ..server
     })
 }
@@ -282,7 +282,7 @@ pub(super) fn without_secrets(server: &Server) -> String {
         0 => String::new(),
         database => format!("/{database}"),
     };
-    let query = if server.is_distrusted { "?distrusted=true" } else { "" };
+    let query = if server.is_untrusted { "?untrusted=true" } else { "" };
     let (first, rest, kind) = match &server.endpoint {
         Endpoint::Unix(_) => return format!("redis+unix://{}{query}", server.address()),
         Endpoint::Memory(_) => return server.address().to_string(),
@@ -298,8 +298,8 @@ pub(super) fn without_secrets(server: &Server) -> String {
             parameters.push(format!("sentinelUsername={}", encoded(username)));
         }
     }
-    if server.is_distrusted {
-        parameters.push("distrusted=true".into());
+    if server.is_untrusted {
+        parameters.push("untrusted=true".into());
     }
     let mut url = format!("{scheme}-{kind}://{user}{first}{database}");
     for (i, parameter) in parameters.iter().enumerate() {

@@ -26,7 +26,7 @@ pub struct Server {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) database: u8,
-    pub(crate) is_distrusted: bool,
+    pub(crate) is_untrusted: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
 }
@@ -45,8 +45,8 @@ pub struct ServerParts<'a> {
     pub database: u8,
     /// Whether the connection uses TLS.
     pub is_encrypted: bool,
-    /// Whether it is [distrusted](Server::distrusted).
-    pub is_distrusted: bool,
+    /// Whether it is [untrusted](Server::untrusted).
+    pub is_untrusted: bool,
 }
 
 /// Where a [`Server`] is.
@@ -86,7 +86,7 @@ impl fmt::Debug for ServerParts<'_> {
             .field("password", &self.password.map(|_| "…"))
             .field("database", &self.database)
             .field("is_encrypted", &self.is_encrypted)
-            .field("is_distrusted", &self.is_distrusted)
+            .field("is_untrusted", &self.is_untrusted)
             .finish()
     }
 }
@@ -155,7 +155,7 @@ impl Server {
             username: None,
             password: None,
             database: 0,
-            is_distrusted: false,
+            is_untrusted: false,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -175,7 +175,7 @@ impl Server {
     /// | `rediss-cluster://…`, `valkeys-cluster://…`, `rediss-sentinel://…`, `valkeys-sentinel://…` | the same over TLS |
     /// | `memory://name` | an in-memory server of this process, see [`testing`](crate::testing) |
     ///
-    /// `distrusted=true` is a parameter of all but clusters and in-memory servers, see [`distrusted`](Self::distrusted).
+    /// `untrusted=true` is a parameter of all but clusters and in-memory servers, see [`untrusted`](Self::untrusted).
     /// `sentinelUsername` and `sentinelPassword` are two more parameters, for sentinels that ask for them. User, password and
     /// parameters are percent-decoded.
     ///
@@ -259,15 +259,15 @@ impl Server {
     /// asks for is. What a server tells unasked is dropped if it is longer than 64 KiB, so that no waiter is told of a resource
     /// whose name is that long, and has to ask.
     ///
-    /// The replies pass through one more socket within this process for that. With all of three local servers distrusted a
+    /// The replies pass through one more socket within this process for that. With all of three local servers untrusted a
     /// lone lock took 57 µs in place of 41, and 512 callers made an eighth fewer cycles a second. The socket is made in the
     /// folder for temporary files, where no other user can reach it, and needs a system that has Unix sockets.
     ///
     /// It bounds what a server costs, not what it says: a server that lies about its locks votes wrongly, and no more than a
     /// minority may. It means nothing to an in-memory server, and is an error for a cluster.
     #[must_use]
-    pub fn distrusted(mut self) -> Self {
-        self.is_distrusted = true;
+    pub fn untrusted(mut self) -> Self {
+        self.is_untrusted = true;
         self
     }
 
@@ -305,7 +305,7 @@ impl Server {
             is_encrypted: self.tls.is_some(),
             #[cfg(not(feature = "tls"))]
             is_encrypted: false,
-            is_distrusted: self.is_distrusted,
+            is_untrusted: self.is_untrusted,
         }
     }
 
@@ -352,7 +352,7 @@ impl Server {
             Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) if nodes.is_empty() => {
                 missing("the host")
             }
-            Endpoint::Cluster(_) if self.is_distrusted => Some(AddressProblem::ClusterDistrusted),
+            Endpoint::Cluster(_) if self.is_untrusted => Some(AddressProblem::ClusterDistrusted),
             Endpoint::Cluster(_) if self.database != 0 => Some(AddressProblem::ClusterDatabase(self.database)),
             Endpoint::Sentinel(Sentinels { service, .. }) if service.is_empty() => missing("the name of the service"),
             Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) => {
@@ -373,7 +373,7 @@ impl fmt::Debug for Server {
         server.field("username", &self.username);
         server.field("password", &self.password.as_ref().map(|_| "…"));
         server.field("database", &self.database);
-        server.field("is_distrusted", &self.is_distrusted);
+        server.field("is_untrusted", &self.is_untrusted);
         #[cfg(feature = "tls")]
         server.field("tls", &self.tls);
         server.finish_non_exhaustive()

@@ -63,7 +63,7 @@ pub enum DownReason {
     /// What listens there does not speak the Redis protocol.
     #[error("not a Redis server: {0}")]
     NotRedis(Text),
-    /// The server, which is [distrusted](crate::Server::distrusted), sent more than any reply to this library takes: which
+    /// The server, which is [untrusted](crate::Server::untrusted), sent more than any reply to this library takes: which
     /// bound it passed.
     #[error("beyond all bounds: {0}")]
     Excessive(Text),

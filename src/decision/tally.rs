@@ -46,7 +46,7 @@ impl Tally {
             ..*self
         };
         for server in (0..self.votes.len()).filter(|server| is_silent(*server)) {
-            tally.cast(server, Vote::Silent);
+            tally.cast(server, Vote::TimedOut);
         }
         tally
     }
@@ -79,7 +79,7 @@ impl Tally {
 pub(crate) fn silent(mut votes: Vec<Vote>) -> Vec<Vote> {
     for vote in &mut votes {
         if *vote == Vote::Pending {
-            *vote = Vote::Silent;
+            *vote = Vote::TimedOut;
         }
     }
     votes
@@ -89,7 +89,7 @@ pub(crate) fn silent(mut votes: Vec<Vote>) -> Vec<Vote> {
 /// is known against it.
 pub(crate) fn reachable(votes: &[Vote]) -> usize {
     count(votes, |vote| {
-        !matches!(vote, Vote::Unreachable(_) | Vote::Unknown | Vote::Silent)
+        !matches!(vote, Vote::Unreachable(_) | Vote::OutcomeUnknown | Vote::TimedOut)
     })
 }
 
@@ -222,7 +222,7 @@ mod tests {
         assert!(!is_held(&silent(vec![held(), Vote::Pending, Vote::Pending])));
         assert!(is_held(&[down(), held(), Vote::Pending]));
         assert!(is_held(&[held(), held(), Vote::Pending]));
-        assert!(!is_held(&[down(), Vote::Unknown, Vote::Granted]));
+        assert!(!is_held(&[down(), Vote::OutcomeUnknown, Vote::Granted]));
     }
 
     #[test]
@@ -236,16 +236,16 @@ mod tests {
         let refused = Vote::Refused(Refusal::OutOfMemory);
         let reached = [Vote::Granted, held(), Vote::Missing, refused, Vote::Pending];
         assert_eq!(reachable(&reached), 5);
-        assert_eq!(reachable(&[down(), Vote::Unknown, Vote::Silent]), 0);
+        assert_eq!(reachable(&[down(), Vote::OutcomeUnknown, Vote::TimedOut]), 0);
     }
 
     #[test]
     fn only_a_vote_that_is_not_there_becomes_a_silent_one() {
-        let votes = [Vote::Granted, held(), Vote::Unknown];
+        let votes = [Vote::Granted, held(), Vote::OutcomeUnknown];
         assert_eq!(silent(votes.to_vec()), votes);
         assert_eq!(
             silent(vec![Vote::Pending, Vote::Granted]),
-            [Vote::Silent, Vote::Granted]
+            [Vote::TimedOut, Vote::Granted]
         );
     }
 
@@ -258,7 +258,7 @@ mod tests {
             let tally = tally.without(|server| silent.contains(&server));
             (tally.decision(), tally.votes().to_vec())
         };
-        let (pending, silent) = (Vote::Pending, Vote::Silent);
+        let (pending, silent) = (Vote::Pending, Vote::TimedOut);
         assert_eq!(
             without(&[0, 1]),
             (None, vec![silent.clone(), Vote::Granted, pending.clone()])
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_lock_is_lost_only_when_the_rest_is_no_majority() {
         assert!(!is_lost(&[held(), down(), down()]));
-        assert!(!is_lost(&[held(), Vote::Unknown, Vote::Pending]));
+        assert!(!is_lost(&[held(), Vote::OutcomeUnknown, Vote::Pending]));
         assert!(is_lost(&[held(), Vote::Missing, down()]));
         assert!(is_lost(&[held(), Vote::Missing, Vote::Granted, Vote::Granted]));
         assert!(!is_lost(&[Vote::Missing, Vote::Granted, Vote::Granted, down()]));
@@ -316,7 +316,7 @@ mod tests {
             Just(held()),
             Just(Vote::Missing),
             Just(down()),
-            Just(Vote::Unknown),
+            Just(Vote::OutcomeUnknown),
             Just(Vote::Refused(Refusal::OutOfMemory)),
         ]
     }

@@ -4,7 +4,7 @@ use super::{DownReason, Refusal, value::Holder};
 use crate::address::Address;
 use std::fmt::{Display, Write};
 
-/// One server's answer in a round.
+/// One server's answer in an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Vote {
@@ -19,10 +19,10 @@ pub enum Vote {
     /// The server is down, so nothing was sent.
     Unreachable(DownReason),
     /// The command was sent, but its answer was lost with the connection: it may or may not have been carried out.
-    Unknown,
-    /// The server did not answer before the time of the round was up.
-    Silent,
-    /// The round was decided before this server answered.
+    OutcomeUnknown,
+    /// The server did not answer within the attempt timeout.
+    TimedOut,
+    /// The attempt was decided before this server answered.
     Pending,
 }
 
@@ -36,17 +36,17 @@ pub struct ServerVote {
     pub vote: Vote,
 }
 
-/// The resource of a failed operation and how each server voted on it in the last round.
+/// The resource of a failed operation and how each server voted on it in the last attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The resource, printable and shortened to 80 characters; several are separated by commas, and 8 are named.
     pub resource: String,
-    /// How many rounds were made.
-    pub rounds: u32,
+    /// How many attempts were made.
+    pub attempts: u32,
     /// How many grants are a majority.
     pub needed: usize,
-    /// The vote of each server of the resource's group in the last round, in the order in which they are configured.
+    /// The vote of each server of the resource's group in the last attempt, in the order in which they are configured.
     pub votes: Vec<ServerVote>,
 }
 
@@ -55,22 +55,33 @@ impl Failure {
         self.votes.iter().filter(|vote| is(&vote.vote)).count()
     }
 
-    /// Returns how many servers granted it in the last round.
+    /// Returns how many servers granted it in the last attempt.
     pub fn granted(&self) -> usize {
         self.count(|vote| *vote == Vote::Granted)
     }
 
-    /// Returns how many servers said in the last round that somebody else holds the resource.
+    /// Returns how many servers said in the last attempt that somebody else holds the resource.
     pub fn held(&self) -> usize {
         self.count(|vote| matches!(vote, Vote::Held { .. }))
     }
 
-    pub(crate) fn could_not_lock(&self) -> String {
-        let rounds = if self.rounds == 1 { "round" } else { "rounds" };
+    /// How many servers still hold the value of a lock that is lost.
+    pub(crate) fn still_held(&self) -> String {
+        let granted = self.granted();
+        let hold = if granted == 1 { "holds" } else { "hold" };
         format!(
-            "could not lock `{}` in {} {rounds}: {} of {} servers granted it, {} needed",
+            "{granted} of {} servers still {hold} it, {} required",
+            self.votes.len(),
+            self.needed
+        )
+    }
+
+    pub(crate) fn could_not_lock(&self) -> String {
+        let attempts = if self.attempts == 1 { "attempt" } else { "attempts" };
+        format!(
+            "could not lock `{}` in {} {attempts}: {} of {} servers granted it, {} required",
             self.resource,
-            self.rounds,
+            self.attempts,
             self.granted(),
             self.votes.len(),
             self.needed,
@@ -84,8 +95,8 @@ impl Failure {
             let trouble: &dyn Display = match vote {
                 Vote::Refused(refusal) => refusal,
                 Vote::Unreachable(reason) => reason,
-                Vote::Unknown => &"the answer was lost",
-                Vote::Silent => &"no answer in time",
+                Vote::OutcomeUnknown => &"the answer was lost",
+                Vote::TimedOut => &"no answer in time",
                 Vote::Granted | Vote::Held { .. } | Vote::Missing | Vote::Pending => continue,
             };
             text += if text.is_empty() { " (" } else { "; " };

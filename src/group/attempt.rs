@@ -139,7 +139,7 @@ impl Drop for Attempt {
         self.set.lock_state.release();
         let unlock = Arc::new(self.set.undo());
         // The others have told that they did nothing.
-        let is_undone = |vote: &Vote| matches!(vote, Vote::Granted | Vote::Pending | Vote::Unknown);
+        let is_undone = |vote: &Vote| matches!(vote, Vote::Granted | Vote::Pending | Vote::OutcomeUnknown);
         let votes = self.set.votes_so_far();
         for (pipeline, _) in self
             .servers

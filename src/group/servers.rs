@@ -104,7 +104,7 @@ impl Servers {
             .pipelines
             .iter()
             .zip(votes)
-            .filter(|(_, vote)| **vote == Vote::Silent);
+            .filter(|(_, vote)| **vote == Vote::TimedOut);
         let slow =
             silent.filter_map(|(pipeline, _)| pipeline.round_trip().filter(|took| *took >= patience.with(Some(*took))));
         let mut slow: Vec<_> = slow.collect();

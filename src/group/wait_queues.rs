@@ -313,5 +313,5 @@ impl Queue {
 
 /// Whether a server may still vote.
 pub(super) fn is_open(vote: &Vote) -> bool {
-    matches!(vote, Vote::Pending | Vote::Silent)
+    matches!(vote, Vote::Pending | Vote::TimedOut)
 }

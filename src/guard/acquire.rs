@@ -1,6 +1,6 @@
 //! A guard that is asked for, and work that is done under one.
 
-use super::{Guard, Loss, Settings};
+use super::{Guard, LockLost, Settings};
 use crate::{
     client::{Core, InvalidRequest, Options, Prepared},
     decision::Vote,
@@ -37,7 +37,7 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// # Errors
 ///
-/// [`LockError`]: `TimedOut` after the time that [`within`](Self::within) sets, with the reason why the last round failed.
+/// [`LockError`]: `TimedOut` after the time that [`timeout`](Self::timeout) sets, with the reason why the last round failed.
 /// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four rounds in a row took
 /// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
 /// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `Invalid`
@@ -58,7 +58,7 @@ struct Parameters {
     core: Arc<Core>,
     resources: Resources,
     waits: bool,
-    within: Option<Duration>,
+    timeout: Option<Duration>,
     options: Options,
     max_hold: Option<Duration>,
 }
@@ -71,7 +71,7 @@ impl AcquireRequest {
         Self(Deferred::new(Parameters {
             resources,
             waits,
-            within: None,
+            timeout: None,
             options: core.options(ttl),
             max_hold: None,
             core,
@@ -80,8 +80,8 @@ impl AcquireRequest {
 
     /// Waits no longer than this. Without it, it waits for as long as it takes. It means nothing to
     /// [`try_acquire`](crate::Redlock::try_acquire), which never waits in line.
-    pub fn within(mut self, longest: Duration) -> Self {
-        self.0.parameters().within = Some(longest);
+    pub fn timeout(mut self, longest: Duration) -> Self {
+        self.0.parameters().timeout = Some(longest);
         self
     }
 
@@ -166,7 +166,7 @@ impl Parameters {
         let span = debug_span!("acquire", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty);
         let started = Instant::now();
         let acquired = self.acquire().instrument(span.clone()).await;
-        let outcome = outcome(&span, &acquired, Guard::remaining, LockError::kind);
+        let outcome = outcome(&span, &acquired, Guard::validity, LockError::kind);
         metrics::wait(outcome, started.elapsed());
         acquired
     }
@@ -196,7 +196,7 @@ impl Parameters {
             biased;
             // A lock that is granted as the time ends is not given back.
             waited = group.wait(&ticket) => waited,
-            () = time_is_up(self.within) => return Err(self.timed_out(group, ticket.options(), ticket.last_votes())),
+            () = time_is_up(self.timeout) => return Err(self.timed_out(group, ticket.options(), ticket.last_votes())),
         };
         match waited {
             Ok((locked, was_handed_over)) => {
@@ -230,17 +230,17 @@ impl Parameters {
         });
         LockError::TimedOut {
             resource: self.resources.to_string(),
-            waited: self.within.unwrap_or_default(),
+            waited: self.timeout.unwrap_or_default(),
             cause,
         }
     }
 }
 
 /// Resolves after this time, if there is a limit.
-async fn time_is_up(within: Option<Duration>) {
-    match within {
+async fn time_is_up(timeout: Option<Duration>) {
+    match timeout {
         // Boxed, because most wait without a limit.
-        Some(within) => Box::pin(sleep(within)).await,
+        Some(timeout) => Box::pin(sleep(timeout)).await,
         None => std::future::pending().await,
     }
 }
@@ -260,7 +260,7 @@ impl fmt::Debug for AcquireRequest {
             request
                 .field("resource", &parameters.resources)
                 .field("ttl", &parameters.options.ttl)
-                .field("within", &parameters.within)
+                .field("timeout", &parameters.timeout)
                 .field("max_hold", &parameters.max_hold);
         }
         request.finish_non_exhaustive()
@@ -276,5 +276,5 @@ pub enum UsingError {
     Lock(#[from] LockError),
     /// The lock was lost, so the work was stopped.
     #[error(transparent)]
-    Lost(#[from] Loss),
+    Lost(#[from] LockLost),
 }

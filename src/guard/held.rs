@@ -1,6 +1,6 @@
 //! What a guard and its keeper share: the lock as it was renewed last, or why it is lost.
 
-use super::{Loss, Settings};
+use super::{LockLost, Settings};
 use crate::{client::Core, lock::Lock, metrics, request::RenewError, server::later};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -22,7 +22,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 struct State {
     lock: Lock,
-    loss: Option<Loss>,
+    loss: Option<LockLost>,
     /// Why the last renewal failed.
     trouble: Option<RenewError>,
 }
@@ -74,7 +74,7 @@ impl Held {
     }
 
     /// Notes that the lock is lost, unless that is known.
-    pub(super) fn lose(&self, loss: Loss) {
+    pub(super) fn lose(&self, loss: LockLost) {
         let name = loss.name();
         let is_news = self.state.send_if_modified(|state| {
             let is_news = state.loss.is_none();
@@ -89,7 +89,7 @@ impl Held {
     }
 
     /// Why the lock is lost. That its validity is over counts from that moment on, whoever looks first.
-    pub(super) fn loss(&self) -> Option<Loss> {
+    pub(super) fn loss(&self) -> Option<LockLost> {
         let expired = {
             let state = self.state.borrow();
             match &state.loss {
@@ -102,18 +102,18 @@ impl Held {
         self.state.borrow().loss.clone()
     }
 
-    fn expired(&self, state: &State) -> Loss {
+    fn expired(&self, state: &State) -> LockLost {
         let resource = state.lock.shared_resources().to_string();
         match self.settings.max_hold {
-            Some(max_hold) if self.since.elapsed() >= max_hold => Loss::MaxHold { resource, max_hold },
-            _ => Loss::Expired {
+            Some(max_hold) if self.since.elapsed() >= max_hold => LockLost::MaxHold { resource, max_hold },
+            _ => LockLost::Expired {
                 resource,
                 cause: state.trouble.clone().map(Box::new),
             },
         }
     }
 
-    pub(super) async fn lost(&self) -> Loss {
+    pub(super) async fn lost(&self) -> LockLost {
         let mut changes = self.state.subscribe();
         let look = (self.settings.options.ttl / 8).max(SHORTEST_LOOK);
         let held = self.lock();
@@ -144,7 +144,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Guard, Loss, Redlock, RenewError, clock, testing::MemoryServer};
+    use crate::{Guard, LockLost, Redlock, RenewError, clock, testing::MemoryServer};
     use std::time::Duration;
 
     fn secs(secs: u64) -> Duration {
@@ -164,7 +164,7 @@ mod tests {
     async fn a_lost_guard_keeps_its_first_reason_and_takes_over_no_renewal() {
         let (_servers, redlock, guard) = guard().await;
         let renewed = redlock.renew(&guard.lock(), secs(20)).await.unwrap();
-        let loss = |max_hold| Loss::MaxHold {
+        let loss = |max_hold| LockLost::MaxHold {
             resource: "r".into(),
             max_hold,
         };
@@ -188,7 +188,7 @@ mod tests {
             clock::tests::sleep_for(secs(60));
             let cause = (!succeeds).then(|| Box::new(RenewError::Closed));
             let resource = "r".into();
-            assert_eq!(guard.loss(), Some(Loss::Expired { resource, cause }));
+            assert_eq!(guard.loss(), Some(LockLost::Expired { resource, cause }));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The task that renews a guard's lock, and finds out early when it is lost.
 
-use super::{Loss, Settings, held::Held};
+use super::{LockLost, Settings, held::Held};
 use crate::{
     decision::{Vote, tally::is_lost},
     fault_injection::InjectedFault,
@@ -36,7 +36,7 @@ enum Renewed {
     Yes,
     /// It may be tried again then.
     NotYet(Duration),
-    Lost(Loss),
+    Lost(LockLost),
 }
 
 /// What a look at the servers saw.
@@ -45,11 +45,11 @@ enum Looked {
     Whole,
     /// The value is missing on a minority.
     Patchy,
-    Lost(Loss),
+    Lost(LockLost),
 }
 
 impl Keeper<'_> {
-    async fn watch_over(&self) -> Loss {
+    async fn watch_over(&self) -> LockLost {
         let Settings { max_hold, .. } = self.held.settings;
         let since = self.held.since;
         let lock = self.held.lock();
@@ -116,7 +116,7 @@ impl Keeper<'_> {
                 self.held.renewed(lock);
                 return Renewed::Yes;
             }
-            Err(RenewError::Lost { failure }) => return Renewed::Lost(Loss::Gone { failure }),
+            Err(RenewError::Lost { failure }) => return Renewed::Lost(LockLost::Gone { failure }),
             Err(error) => error,
         };
         let pause = match &error {
@@ -148,7 +148,7 @@ impl Keeper<'_> {
             .held
             .settings
             .options
-            .round_timeout
+            .attempt_timeout
             .unwrap_or(Duration::from_secs(1));
         let votes = group
             .servers
@@ -156,7 +156,7 @@ impl Keeper<'_> {
             .await;
         if is_lost(&votes) {
             let failure = Box::new(group.servers.failure(lock.shared_resources(), 1, votes));
-            return Looked::Lost(Loss::Gone { failure });
+            return Looked::Lost(LockLost::Gone { failure });
         }
         // No renewal takes a key from another lock. When that key goes, the server reports it.
         if heals && votes.contains(&Vote::Missing) {

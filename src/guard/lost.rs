@@ -6,15 +6,15 @@ use std::time::Duration;
 /// Why a guard no longer holds its lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Loss {
+pub enum LockLost {
     /// A majority no longer holds its value: the keys were removed, or somebody else has the resource now.
-    #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
+    #[error("lost the lock on `{}`: {}", failure.resource, failure.still_held())]
     Gone {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
     /// Its validity was over before it could be renewed.
-    #[error("lost `{resource}`: its validity was over before it could be renewed")]
+    #[error("lost the lock on `{resource}`: its validity ended before it could be renewed")]
     Expired {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -23,7 +23,7 @@ pub enum Loss {
         cause: Option<Box<RenewError>>,
     },
     /// It was held for as long as [`max_hold`](crate::AcquireRequest::max_hold) allows, and its validity is over.
-    #[error("lost `{resource}`: it was not renewed any more after {max_hold:?}")]
+    #[error("lost the lock on `{resource}`: it was not renewed after {max_hold:?}, as max_hold says")]
     MaxHold {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -32,7 +32,7 @@ pub enum Loss {
     },
 }
 
-impl Loss {
+impl LockLost {
     /// What it is called where things are counted.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Loss {
 pub enum EnsureError {
     /// The lock is lost.
     #[error(transparent)]
-    Lost(#[from] Loss),
+    Lost(#[from] LockLost),
     /// Less validity is left than was asked for.
     #[error("{remaining:?} of the validity is left, {at_least:?} is needed")]
     TooLittle {

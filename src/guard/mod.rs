@@ -6,7 +6,7 @@ mod keeper;
 mod lost;
 
 pub use acquire::{AcquireRequest, UsingError};
-pub use lost::{EnsureError, Loss};
+pub use lost::{EnsureError, LockLost};
 
 use crate::{
     client::{Core, Options},
@@ -63,11 +63,11 @@ impl Guard {
 
     /// Returns whether the lock is valid at this moment.
     pub fn is_valid(&self) -> bool {
-        !self.remaining().is_zero()
+        !self.validity().is_zero()
     }
 
     /// Returns how much longer the lock is valid unless it is renewed, zero if it is lost.
-    pub fn remaining(&self) -> Duration {
+    pub fn validity(&self) -> Duration {
         self.held.remaining()
     }
 
@@ -80,7 +80,7 @@ impl Guard {
     ///
     /// [`EnsureError`]: `Lost` with the reason, `TooLittle` if less is left, `Never` if more is asked for than the ttl less
     /// the drift.
-    pub fn ensure(&self, at_least: Duration) -> Result<(), EnsureError> {
+    pub fn ensure_valid_for(&self, at_least: Duration) -> Result<(), EnsureError> {
         if let Some(loss) = self.loss() {
             return Err(loss.into());
         }
@@ -92,7 +92,7 @@ impl Guard {
                 drift: drift.of(ttl),
             });
         }
-        let remaining = self.remaining();
+        let remaining = self.validity();
         if remaining < at_least {
             return Err(EnsureError::TooLittle { remaining, at_least });
         }
@@ -110,12 +110,12 @@ impl Guard {
     /// # Cancel safety
     ///
     /// It does nothing but wait, and resolves at once if the lock is lost already.
-    pub async fn lost(&self) -> Loss {
+    pub async fn lost(&self) -> LockLost {
         self.held.lost().await
     }
 
     /// Returns why the lock is lost, if it is.
-    pub fn loss(&self) -> Option<Loss> {
+    pub fn loss(&self) -> Option<LockLost> {
         self.held.loss()
     }
 
@@ -124,7 +124,7 @@ impl Guard {
     pub fn release(mut self) -> Unlocking {
         let lock = self.end();
         let operation = self.held.core.unlock(&lock);
-        let limit = self.held.settings.options.round_timeout;
+        let limit = self.held.settings.options.attempt_timeout;
         Unlocking::new(lock.shared_resources().clone(), operation, limit)
     }
 
@@ -163,7 +163,7 @@ impl fmt::Debug for Guard {
 
 #[cfg(test)]
 mod tests {
-    use crate::{LockError, Loss, Redlock, clock, testing::MemoryServer};
+    use crate::{LockError, LockLost, Redlock, clock, testing::MemoryServer};
     use std::time::Duration;
     use tokio::time::{sleep, timeout};
 
@@ -210,7 +210,7 @@ mod tests {
         let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
         let redlock = redlock.build().unwrap();
         redlock.wait_connected().await;
-        let guard = redlock.acquire("r", secs(10)).round_timeout(secs(5)).await.unwrap();
+        let guard = redlock.acquire("r", secs(10)).attempt_timeout(secs(5)).await.unwrap();
         for server in &servers {
             server.delay(Duration::from_millis(200));
         }
@@ -220,8 +220,12 @@ mod tests {
         assert!(!guard.is_valid());
         sleep(secs(1)).await;
         assert!(servers.iter().all(|server| server.get("r").is_some()), "it was renewed");
-        assert!(!guard.is_valid(), "{:?}", guard.remaining());
-        assert!(matches!(guard.loss(), Some(Loss::Expired { .. })), "{:?}", guard.loss());
+        assert!(!guard.is_valid(), "{:?}", guard.validity());
+        assert!(
+            matches!(guard.loss(), Some(LockLost::Expired { .. })),
+            "{:?}",
+            guard.loss()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -230,14 +234,18 @@ mod tests {
         let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
         let redlock = redlock.build().unwrap();
         redlock.wait_connected().await;
-        let guard = redlock.acquire("r", secs(60)).round_timeout(secs(30)).await.unwrap();
+        let guard = redlock.acquire("r", secs(60)).attempt_timeout(secs(30)).await.unwrap();
         let lock = guard.lock();
         for server in &servers {
             server.delay(secs(2));
         }
-        let less = tokio::spawn(redlock.renew(&lock, secs(1)).round_timeout(secs(5)));
+        let less = tokio::spawn(redlock.renew(&lock, secs(1)).attempt_timeout(secs(5)));
         sleep(secs(1)).await;
-        assert!(matches!(guard.loss(), Some(Loss::Expired { .. })), "{:?}", guard.loss());
+        assert!(
+            matches!(guard.loss(), Some(LockLost::Expired { .. })),
+            "{:?}",
+            guard.loss()
+        );
         for server in &servers {
             server.forget("r");
         }
@@ -245,7 +253,7 @@ mod tests {
         // It did not wait for as long as the answers take.
         sleep(secs(2)).await;
         assert!(lock.validity() > secs(50), "no server carried it out");
-        assert!(!guard.is_valid() && guard.remaining().is_zero());
+        assert!(!guard.is_valid() && guard.validity().is_zero());
     }
 
     #[tokio::test(start_paused = true)]
@@ -254,19 +262,19 @@ mod tests {
         let guard = redlock.acquire("r", secs(60)).await.unwrap();
         sleep(secs(1)).await;
         clock::tests::sleep_for(secs(3_600));
-        assert!(!guard.is_valid() && guard.ensure(Duration::ZERO).is_err());
+        assert!(!guard.is_valid() && guard.ensure_valid_for(Duration::ZERO).is_err());
         let (_servers, redlock) = handle().await;
         let guard = redlock.acquire("r", secs(60)).await.unwrap();
         let waiting = async {
             sleep(Duration::from_millis(10)).await;
             clock::tests::sleep_for(secs(3_600));
-            std::future::pending::<Loss>().await
+            std::future::pending::<LockLost>().await
         };
         let loss = tokio::select! {
             loss = timeout(secs(2), guard.lost()) => loss.expect("before its timer, of a minute, is over"),
             loss = waiting => loss,
         };
-        assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+        assert!(matches!(loss, LockLost::Expired { .. }), "{loss:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,14 +289,14 @@ mod tests {
                 sleep(secs(1)).await;
                 clock::tests::sleep_for(secs(3_600));
                 servers.iter().for_each(MemoryServer::crash);
-                std::future::pending::<Loss>().await
+                std::future::pending::<LockLost>().await
             };
             let limit = if was_connected { secs(2) } else { secs(9) };
             let loss = tokio::select! {
                 loss = timeout(limit, guard.lost()) => loss.expect("no server has to tell"),
                 loss = waiting => loss,
             };
-            assert!(matches!(loss, Loss::Expired { .. }), "{loss:?}");
+            assert!(matches!(loss, LockLost::Expired { .. }), "{loss:?}");
         }
     }
 }

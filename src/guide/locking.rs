@@ -90,14 +90,14 @@
 //!
 //! | | `lock` | `acquire` |
 //! |:--|:--|:--|
-//! | tries | 4 rounds, with waits of at most 100 ms: see [`Retry`](crate::Retry) | until it is granted, or [`within`] a time |
+//! | tries | 4 rounds, with waits of at most 100 ms: see [`Retry`](crate::Retry) | until it is granted, or [`timeout`] a time |
 //! | order | none: chance decides | first come, first served within a handle and its clones; turns between processes |
 //! | without a majority | [`NoQuorum`](crate::LockError::NoQuorum) after the last round | waits for one |
 //! | renewal | when you call [`renew`](crate::Redlock::renew) | by itself, for ever or up to [`max_hold`] |
 //! | loss | you look at [`is_valid`](crate::Lock::is_valid) | you are told |
 //! | when dropped | stays locked until its ttl is over | unlocked |
 //!
-//! [`within`]: crate::AcquireRequest::within
+//! [`timeout`]: crate::AcquireRequest::timeout
 //! [`max_hold`]: crate::AcquireRequest::max_hold
 //!
 //! A lock belongs to a value that is made anew for each call, and not to a thread, task or process. So nothing is re-entrant:
@@ -115,7 +115,7 @@
 //!   Within a handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
 //!
 //! It is told by client tracking. If fewer servers than a majority do so (RESP2, or an ACL without `client|tracking`, which is a
-//! [warning](crate::Warning::TellsNothing)), or if some refuse with an error or do not answer a round in time, it asks some
+//! [warning](crate::Warning::TrackingDenied)), or if some refuse with an error or do not answer a round in time, it asks some
 //! ten times a second.
 //!
 //! Use one handle and its clones in a process: two handles stand in two lines, and each has connections of its own. Poll the
@@ -133,7 +133,7 @@
 //!
 //! // It would wait for as long as the guard is there.
 //! let other = Redlock::builder().servers([&server]).build()?;
-//! let waiting = other.acquire("invoices", Duration::from_secs(10)).within(Duration::from_secs(30));
+//! let waiting = other.acquire("invoices", Duration::from_secs(10)).timeout(Duration::from_secs(30));
 //! let Err(LockError::TimedOut { cause: Some(cause), .. }) = waiting.await else { panic!("nobody let go") };
 //! let LockError::Held { owner: Some(owner), .. } = *cause else { panic!("{cause}") };
 //! assert_eq!(owner.id, "web-3");

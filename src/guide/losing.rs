@@ -7,7 +7,7 @@
 //! A loss is final. From then on somebody else may have the resource, so whatever you know of it is out of date, and nothing
 //! that you do to it is safe. Dropping the guard harms nobody, since an unlock removes no key but its own.
 //!
-//! | [`Loss`](crate::Loss) | what happened | when you are told |
+//! | [`LockLost`](crate::LockLost) | what happened | when you are told |
 //! |:--|:--|:--|
 //! | `Gone` | a majority lost the keys: somebody removed them, or servers forgot them | within round trips, as the servers tell |
 //! | `Expired` | no renewal came through, or this process was suspended | when the ttl, less the drift, is over |
@@ -22,14 +22,14 @@
 //!   when they are dropped, by a `JoinSet` for instance.
 //! - [`lost`](crate::Guard::lost) is a branch of your own `select!`.
 //! - [`is_valid`](crate::Guard::is_valid) is for code that blocks: look between two steps.
-//! - [`ensure(at_least)`](crate::Guard::ensure) right before a write, with what the write takes at the most. Right before a
+//! - [`ensure_valid_for(at_least)`](crate::Guard::ensure_valid_for) right before a write, with what the write takes at the most. Right before a
 //!   renewal two thirds of the ttl are left, less the drift: at 10 s ask for no more than 6.5 s.
 //!
 //! What was done before the loss stays done, so the next owner has to be able to go on from there. Work in steps that can be
 //! done twice, or in a transaction that is committed right after `ensure`.
 //!
 //! ```
-//! use multiredlock::{EnsureError, Loss, Redlock, UsingError, testing::MemoryServer};
+//! use multiredlock::{EnsureError, LockLost, Redlock, UsingError, testing::MemoryServer};
 //! use std::time::Duration;
 //! use tokio::time::sleep;
 //!
@@ -41,7 +41,7 @@
 //! let work = redlock.using("report", Duration::from_secs(10), async |guard| {
 //!     while pages < 60 {
 //!         sleep(Duration::from_secs(1)).await;
-//!         guard.ensure(Duration::from_millis(500))?;
+//!         guard.ensure_valid_for(Duration::from_millis(500))?;
 //!         pages += 1; // what takes half a second at the most
 //!         if pages == 3 {
 //!             servers[0].forget("report");
@@ -50,7 +50,7 @@
 //!     }
 //!     Ok::<_, EnsureError>(())
 //! });
-//! assert!(matches!(work.await, Err(UsingError::Lost(Loss::Gone { .. }))));
+//! assert!(matches!(work.await, Err(UsingError::Lost(LockLost::Gone { .. }))));
 //! assert_eq!(pages, 3);
 //! # Ok(())
 //! # }

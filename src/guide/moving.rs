@@ -83,11 +83,11 @@
 //! |:--|:--|
 //! | `masters={…}` | `.servers([…])` |
 //! | `Redlock(key=name, auto_release_time=10)`, in seconds | the resource and the ttl of each call |
-//! | `acquire()`, `acquire(timeout=15)` | `acquire(name, ttl)`, `.within(Duration::from_secs(15))` |
+//! | `acquire()`, `acquire(timeout=15)` | `acquire(name, ttl)`, `.timeout(Duration::from_secs(15))` |
 //! | `acquire(blocking=False)` | `try_acquire(name, ttl)` |
 //! | `with …:` and `@synchronize` | `using(name, ttl, async \|guard\| …)` |
 //! | `extend()`, `num_extensions` | the guard renews; `.max_hold(…)` bounds it |
-//! | `locked()` | `guard.remaining()`, which asks nobody |
+//! | `locked()` | `guard.validity()`, which asks nobody |
 //! | `release()` | `guard.release().await` |
 //!
 //! # redlock-clj

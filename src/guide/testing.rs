@@ -61,10 +61,10 @@
 //! | to see your code | do, on two of three servers | it sees |
 //! |:--|:--|:--|
 //! | without a majority | [`crash`]; `restart` ends it | `LockError::NoQuorum`, `disconnected()` |
-//! | lose a lock that is taken away | [`forget(key)`][`forget`] | `Loss::Gone` |
-//! | lose a lock by an outage | [`freeze`]; `thaw` ends it | `Loss::Expired`, when the validity is over |
-//! | on a slow network | [`delay`] | longer rounds; beyond the round timeout `NoQuorum` |
-//! | after a restart without data | [`restart_empty`] | `Loss::Gone`; `Restarted` with a restart guard |
+//! | lose a lock that is taken away | [`forget(key)`][`forget`] | `LockLost::Gone` |
+//! | lose a lock by an outage | [`freeze`]; `thaw` ends it | `LockLost::Expired`, when the validity is over |
+//! | on a slow network | [`delay`] | longer rounds; beyond the attempt timeout `NoQuorum` |
+//! | after a restart without data | [`restart_empty`] | `LockLost::Gone`; `Restarted` with a restart guard |
 //! | with a clock that was set | [`set_clock_ahead`] | `Warning::ClockAhead` |
 //!
 //! [`crash`]: crate::testing::MemoryServer::crash
@@ -77,7 +77,7 @@
 //! On one of three servers each of these keeps no caller from its lock: that is a test worth having, too.
 //!
 //! ```
-//! use multiredlock::{LockError, Loss, Redlock, testing::MemoryServer};
+//! use multiredlock::{LockError, LockLost, Redlock, testing::MemoryServer};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -89,7 +89,7 @@
 //! // An outage for longer than the guard can bear. By the paused clock it takes 10 s.
 //! servers[0].freeze();
 //! servers[1].freeze();
-//! assert!(matches!(guard.lost().await, Loss::Expired { .. }));
+//! assert!(matches!(guard.lost().await, LockLost::Expired { .. }));
 //!
 //! let error = redlock.try_lock("report", Duration::from_secs(10)).await.unwrap_err();
 //! assert!(matches!(error, LockError::NoQuorum { reachable: 1, .. }), "{error}");

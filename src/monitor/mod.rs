@@ -2,7 +2,7 @@
 
 mod streams;
 
-pub use streams::{Crossings, Events};
+pub use streams::{Events, QuorumChanges};
 
 use crate::{
     address::Address,

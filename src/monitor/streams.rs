@@ -101,14 +101,14 @@ impl fmt::Debug for Events {
 /// stream ends when the handle is closed or its last clone is dropped.
 #[must_use = "streams do nothing unless polled"]
 #[derive(Debug)]
-pub struct Crossings {
+pub struct QuorumChanges {
     events: Events,
     wanted: Connection,
     /// The last crossing that was told, so that a state that is replayed after a lag is not told twice.
     told: u64,
 }
 
-impl Crossings {
+impl QuorumChanges {
     pub(crate) fn new(monitor: Arc<Monitor>, wanted: Connection) -> Self {
         Self {
             events: Events::new(monitor),
@@ -118,7 +118,7 @@ impl Crossings {
     }
 }
 
-impl Stream for Crossings {
+impl Stream for QuorumChanges {
     type Item = Quorum;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Quorum>> {

@@ -38,7 +38,7 @@ impl Wake for Nosy {
         );
         drop(self.0.subscribe());
         // It reports, too.
-        self.0.warn(ServerId(0), Warning::Hidden);
+        self.0.warn(ServerId(0), Warning::InfoDenied);
     }
 }
 

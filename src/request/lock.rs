@@ -27,8 +27,8 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 ///
 /// # Errors
 ///
-/// [`LockError`] after the last round: `Held` if somebody else holds the resource, `Refused` if too many servers answered
-/// with an error, `NoQuorum` if too few servers could be reached, `TooSlow` if the servers take longer to answer than the round timeout,
+/// [`LockError`] after the last attempt: `Held` if somebody else holds the resource, `Refused` if too many servers answered
+/// with an error, `NoQuorum` if too few servers could be reached, `TooSlow` if the servers take longer to answer than the attempt timeout,
 /// `Expired` if the votes came too late. `Invalid` comes before anything is sent. `Closed` if the handle is closed.
 ///
 /// # Panics
@@ -114,7 +114,7 @@ impl Parameters {
     }
 }
 
-/// Says why the last round failed.
+/// Says why the last attempt failed.
 pub(crate) fn refused(
     servers: &Servers,
     resources: &Resources,
@@ -209,7 +209,7 @@ pub enum LockError {
         failure.resource
     )]
     TooSlow {
-        /// How long a server may take to answer: the round timeout of the request or of the handle.
+        /// How long a server may take to answer: the attempt timeout of the request or of the handle.
         timeout: Duration,
         /// How long the servers take that would make a majority.
         round_trip: Duration,
@@ -218,25 +218,25 @@ pub enum LockError {
     },
     /// A majority granted it, but the round took so long that nothing was left of the ttl.
     #[error(
-        "could not lock `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
+        "could not lock `{}`: the attempt took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
         failure.resource
     )]
     Expired {
-        /// How long the round took.
+        /// How long the attempt took.
         elapsed: Duration,
         /// The ttl that was asked for.
         ttl: Duration,
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// The time was up that [`within`](crate::AcquireRequest::within) had set.
+    /// The time was up that [`timeout`](crate::AcquireRequest::timeout) had set.
     #[error("could not lock `{resource}` within {waited:?}")]
     TimedOut {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
         /// How long it waited.
         waited: Duration,
-        /// Why the last round in its line failed; nothing if none did since this handle was granted the lock, or if the
+        /// Why the last attempt in its line failed; nothing if none did since this handle was granted the lock, or if the
         /// first was still under way.
         #[source]
         cause: Option<Box<LockError>>,

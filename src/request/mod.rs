@@ -29,9 +29,9 @@ macro_rules! option_setters {
             }
 
             /// Sets how long each server may take to answer an attempt of this call, or a renewal of its guard. It must be longer
-            /// than 0. The default is [`Builder::round_timeout`](crate::Builder::round_timeout).
-            pub fn round_timeout(mut self, timeout: std::time::Duration) -> Self {
-                self.0.parameters().options.round_timeout = Some(timeout);
+            /// than 0. The default is [`Builder::attempt_timeout`](crate::Builder::attempt_timeout).
+            pub fn attempt_timeout(mut self, timeout: std::time::Duration) -> Self {
+                self.0.parameters().options.attempt_timeout = Some(timeout);
                 self
             }
         }

@@ -64,13 +64,13 @@ pub struct OwnerRequest(Deferred<Parameters, Result<Ownership, OwnerError>>);
 struct Parameters {
     core: Arc<Core>,
     resources: Resources,
-    round_timeout: Option<Duration>,
+    attempt_timeout: Option<Duration>,
 }
 
 impl OwnerRequest {
     pub(crate) fn new(core: Arc<Core>, resources: Resources) -> Self {
         Self(Deferred::new(Parameters {
-            round_timeout: core.round_timeout,
+            attempt_timeout: core.attempt_timeout,
             core,
             resources,
         }))
@@ -78,12 +78,12 @@ impl OwnerRequest {
 
     /// Sets how long it waits for the answers that would settle it; 1 s unless it is set for the handle. It must be longer than
     /// 0.
-    pub fn round_timeout(mut self, timeout: Duration) -> Self {
-        self.0.parameters().round_timeout = Some(timeout);
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.0.parameters().attempt_timeout = Some(timeout);
         self
     }
 
-    /// Waits for the answer of every server, of those that do not answer for as long as the round timeout, and tells each of
+    /// Waits for the answer of every server, of those that do not answer for as long as the attempt timeout, and tells each of
     /// them beside what they come to.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Parameters {
         let Self { core, resources, .. } = self;
         let (group, keys) = core.locate(&resources).map_err(InvalidRequest::from)?;
         let default = Duration::from_secs(1);
-        let limit = not_zero(self.round_timeout)?;
+        let limit = not_zero(self.attempt_timeout)?;
         let limit = limit.unwrap_or(default);
         if core.is_closed() {
             return Err(OwnerError::Closed);

@@ -146,14 +146,14 @@ impl fmt::Debug for RenewRequest {
 pub enum RenewError {
     /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now. If it
     /// was unlocked by this handle no server was asked.
-    #[error("lost `{}`: {needed} of {} servers had to hold its value still, {} do", failure.resource, failure.votes.len(), failure.granted(), needed = failure.needed)]
+    #[error("lost the lock on `{}`: {}", failure.resource, failure.still_held())]
     Lost {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
     /// Too few servers answered to tell. Until `remaining` is over the lock holds, and renewing can be tried again.
     #[error(
-        "could not renew `{}`: {} of {} servers renewed it, {} needed{}; {remaining:?} of its validity is left",
+        "could not renew `{}`: {} of {} servers renewed it, {} required{}; {remaining:?} of its validity is left",
         failure.resource, failure.granted(), failure.votes.len(), failure.needed, failure.troubles()
     )]
     Unknown {
@@ -164,11 +164,11 @@ pub enum RenewError {
     },
     /// A majority renewed it, but the round took so long that nothing was left of the ttl.
     #[error(
-        "could not renew `{}`: the round took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
+        "could not renew `{}`: the attempt took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
         failure.resource
     )]
     Expired {
-        /// How long the round took.
+        /// How long the attempt took.
         elapsed: Duration,
         /// The ttl that was asked for.
         ttl: Duration,

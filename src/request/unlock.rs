@@ -69,7 +69,7 @@ impl Unlocked {
             match vote {
                 Vote::Granted => unlocked.removed += 1,
                 Vote::Missing | Vote::Held { .. } => unlocked.not_ours += 1,
-                Vote::Refused(_) | Vote::Unreachable(_) | Vote::Unknown | Vote::Silent | Vote::Pending => {
+                Vote::Refused(_) | Vote::Unreachable(_) | Vote::OutcomeUnknown | Vote::TimedOut | Vote::Pending => {
                     unlocked.unreachable += 1;
                 }
             }
@@ -81,7 +81,7 @@ impl Unlocked {
 /// An unlock that is already sent, from [`Redlock::unlock`](crate::Redlock::unlock) and [`Guard::release`](crate::Guard::release).
 ///
 /// Dropping it changes nothing. Awaiting it reports whether a majority held the lock until now. It resolves when a majority
-/// removed the keys, when every server has answered, or after the round timeout, 1 s unless set.
+/// removed the keys, when every server has answered, or after the attempt timeout, 1 s unless set.
 ///
 /// # Errors
 ///
@@ -115,7 +115,7 @@ impl Unlocking {
         }
     }
 
-    /// Waits until every server has answered, at most for the round timeout, and counts the answers.
+    /// Waits until every server has answered, at most for the attempt timeout, and counts the answers.
     ///
     /// # Panics
     ///
@@ -172,7 +172,7 @@ impl fmt::Debug for Unlocking {
 #[non_exhaustive]
 pub enum ReleaseError {
     /// A majority did not hold its value any more, so the lock was lost before.
-    #[error("`{resource}` was gone already: {removed} of {servers} servers still held it, {needed} had to")]
+    #[error("`{resource}` was gone already: {removed} of {servers} servers still held it, {needed} required")]
     Gone {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -191,7 +191,7 @@ pub enum ReleaseError {
         resource: String,
     },
     /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
-    #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} needed")]
+    #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} required")]
     Unknown {
         /// The resource, printable and shortened to 80 characters.
         resource: String,

@@ -101,7 +101,7 @@ impl Heartbeat<'_> {
 
     fn read(&self, before: &Clock, reading: Option<Reading>) -> Clock {
         let Some(reading) = reading else {
-            self.monitor.warn(self.server, Warning::ClockHidden);
+            self.monitor.warn(self.server, Warning::TimeDenied);
             return Clock::Hidden;
         };
         if let Clock::Read(before) = before {

@@ -230,7 +230,7 @@ impl Operation {
         for (server, vote) in self.votes_so_far().into_iter().enumerate() {
             match vote {
                 Vote::Granted if !has_it(server) => {}
-                Vote::Pending | Vote::Unknown => {}
+                Vote::Pending | Vote::OutcomeUnknown => {}
                 vote => {
                     update.vote(server, vote);
                 }
@@ -296,7 +296,7 @@ impl Operation {
                 Vote::Held(_) | Vote::Missing | Vote::Unreachable(_) => true,
                 // Of several keys some may have been renewed before one failed.
                 Vote::Refused(_) => matches!(self.keys, Resources::One(_)),
-                Vote::Granted | Vote::Unknown | Vote::Silent | Vote::Pending => false,
+                Vote::Granted | Vote::OutcomeUnknown | Vote::TimedOut | Vote::Pending => false,
             })
     }
 

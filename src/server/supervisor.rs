@@ -140,7 +140,7 @@ impl Supervisor {
             }
         }
         if facts.is_hidden {
-            self.monitor.warn(self.server, Warning::Hidden);
+            self.monitor.warn(self.server, Warning::InfoDenied);
         }
         if let Some(warning) = self.restart_guard.as_ref().and_then(|guard| guard.warning(&facts)) {
             self.monitor.warn(self.server, warning);
@@ -149,7 +149,7 @@ impl Supervisor {
             self.monitor.warn(self.server, Warning::Eviction { policy });
         }
         if facts.tells_nothing {
-            self.monitor.warn(self.server, Warning::TellsNothing);
+            self.monitor.warn(self.server, Warning::TrackingDenied);
         }
         if facts.old_connection_lives {
             self.monitor.warn(self.server, Warning::OldConnectionLives);

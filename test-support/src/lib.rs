@@ -27,7 +27,7 @@ pub use place::Directory;
 pub use process::program;
 pub use proxy::{Proxy, Ruling, name};
 pub use resp::Reply;
-pub use server::{RedisServer, are_distrusted};
+pub use server::{RedisServer, are_untrusted};
 pub use settings::RedisServerBuilder;
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, ClientCertificate, Identity};

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::are_distrusted;
+use crate::are_untrusted;
 
 /// A socket that accepts visitors.
 pub trait Accept: Send + Sync + 'static {
@@ -92,6 +92,6 @@ impl Listener {
 
     /// The same as a client of the library takes it.
     pub fn url(&self) -> String {
-        format!("redis://{}?distrusted={}", self.address, are_distrusted())
+        format!("redis://{}?untrusted={}", self.address, are_untrusted())
     }
 }

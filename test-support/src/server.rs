@@ -22,7 +22,7 @@ pub(crate) const SOCKET: &str = "redis.sock";
 pub(crate) const ADMIN: &str = "the-fixture";
 
 /// Whether all tests that name servers one by one are run through the relay, which `MULTIREDLOCK_TEST_DISTRUST` asks for.
-pub fn are_distrusted() -> bool {
+pub fn are_untrusted() -> bool {
     std::env::var_os("MULTIREDLOCK_TEST_DISTRUST").is_some()
 }
 
@@ -57,7 +57,7 @@ impl RedisServer {
     /// The address as a client of the library takes it.
     pub fn url(&self) -> String {
         let scheme = if self.tls { "rediss" } else { "redis" };
-        format!("{scheme}://{}?distrusted={}", self.address(), are_distrusted())
+        format!("{scheme}://{}?untrusted={}", self.address(), are_untrusted())
     }
 
     /// The address with something between the scheme and the host: `user:password`.

@@ -64,7 +64,7 @@ struct Asked {
     value: String,
     token: u64,
     ttl: Duration,
-    round_timeout: Duration,
+    attempt_timeout: Duration,
     within: Duration,
     max_hold: Duration,
     at_least: Duration,
@@ -77,12 +77,12 @@ prop_compose! {
         names in any_names(),
         value in any::<String>(),
         token in prop_oneof![Just(u64::MAX), any::<u64>()],
-        (ttl, round_timeout, within) in (any_duration(), any_duration(), any_duration()),
+        (ttl, attempt_timeout, within) in (any_duration(), any_duration(), any_duration()),
         (max_hold, at_least) in (any_duration(), any_duration()),
         drift in any_drift(),
         retry in any_retry(),
     ) -> Asked {
-        Asked { names, value, token, ttl, round_timeout, within, max_hold, at_least, drift, retry }
+        Asked { names, value, token, ttl, attempt_timeout, within, max_hold, at_least, drift, retry }
     }
 }
 
@@ -102,7 +102,7 @@ async fn ask(redlock: &Redlock, asked: &Asked) {
     let renewal = redlock
         .renew(&parts, ttl)
         .drift(drift)
-        .round_timeout(asked.round_timeout);
+        .attempt_timeout(asked.attempt_timeout);
     if let Some(Err(error)) = bounded(renewal).await {
         let _ = format!("{error} {error:?}");
     }
@@ -111,18 +111,23 @@ async fn ask(redlock: &Redlock, asked: &Asked) {
     }
 
     let request = redlock.lock(&names, ttl).drift(drift).retry(asked.retry);
-    match bounded(request.round_timeout(asked.round_timeout).fenced()).await {
+    match bounded(request.attempt_timeout(asked.attempt_timeout).fenced()).await {
         Some(Ok(lock)) => {
-            let renewed = bounded(redlock.renew(&lock, ttl).round_timeout(asked.round_timeout)).await;
+            let renewed = bounded(redlock.renew(&lock, ttl).attempt_timeout(asked.attempt_timeout)).await;
             let _ = format!("{lock:?} {renewed:?} {:?}", lock.validity());
             bounded(redlock.unlock(&lock)).await;
         }
         Some(Err(error)) => drop(format!("{error} {error:?}")),
         None => {}
     }
-    let _ = bounded(redlock.try_lock(&names, secs(10)).round_timeout(asked.round_timeout)).await;
-    let _ = bounded(redlock.owner(&names).round_timeout(asked.round_timeout)).await;
-    let _ = bounded(redlock.owner(&names).round_timeout(asked.round_timeout).survey()).await;
+    let _ = bounded(
+        redlock
+            .try_lock(&names, secs(10))
+            .attempt_timeout(asked.attempt_timeout),
+    )
+    .await;
+    let _ = bounded(redlock.owner(&names).attempt_timeout(asked.attempt_timeout)).await;
+    let _ = bounded(redlock.owner(&names).attempt_timeout(asked.attempt_timeout).survey()).await;
 }
 
 async fn hold(redlock: &Redlock, asked: &Asked) {
@@ -130,13 +135,15 @@ async fn hold(redlock: &Redlock, asked: &Asked) {
         let request = redlock
             .acquire(&asked.names, ttl)
             .drift(asked.drift)
-            .within(asked.within);
-        let request = request.max_hold(asked.max_hold).round_timeout(asked.round_timeout);
-        let untimed = redlock.try_acquire([b"once"], ttl).round_timeout(asked.round_timeout);
+            .timeout(asked.within);
+        let request = request.max_hold(asked.max_hold).attempt_timeout(asked.attempt_timeout);
+        let untimed = redlock
+            .try_acquire([b"once"], ttl)
+            .attempt_timeout(asked.attempt_timeout);
         for request in [request, untimed] {
             match bounded(request).await {
                 Some(Ok(guard)) => {
-                    let _ = format!("{guard:?} {:?}", guard.ensure(asked.at_least));
+                    let _ = format!("{guard:?} {:?}", guard.ensure_valid_for(asked.at_least));
                     // For a look at the servers, and perhaps a renewal.
                     let _ = timeout(secs(1), guard.lost()).await;
                     let _ = bounded(guard.release()).await;
@@ -187,7 +194,7 @@ proptest! {
         runtime(true).block_on(async {
             let servers = start(3);
             let builder = builder(&servers).id(asked.value.clone()).key_prefix(prefix).remember(capacity.min(1_000));
-            let builder = builder.drift(asked.drift).retry(asked.retry).round_timeout(durations[0]);
+            let builder = builder.drift(asked.drift).retry(asked.retry).attempt_timeout(durations[0]);
             let builder = builder.heartbeat_interval(durations[1]).heartbeat_timeout(durations[2]);
             let builder = builder.fence_expiry(durations[3]).reconnect(durations[4], durations[5]);
             let builders = [builder.clone(), builder.restart_guard(asked.ttl)];
@@ -255,21 +262,21 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
 async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
     let (servers, redlock, lock) = locked(3, secs(60)).await;
     let (before, zero) = (Instant::now(), Duration::ZERO);
-    let words = "round_timeout must be longer than 0";
+    let words = "attempt_timeout must be longer than 0";
 
-    let error = bounded(redlock.lock("s", secs(10)).round_timeout(zero)).await;
+    let error = bounded(redlock.lock("s", secs(10)).attempt_timeout(zero)).await;
     let error = error.unwrap().unwrap_err();
-    assert_matches!(&error, LockError::Invalid(InvalidRequest::Zero { name, .. }) if *name == "round_timeout");
+    assert_matches!(&error, LockError::Invalid(InvalidRequest::Zero { name, .. }) if *name == "attempt_timeout");
     assert_eq!(error.to_string(), words);
     for request in [redlock.acquire("s", secs(10)), redlock.try_acquire("s", secs(10))] {
-        let error = bounded(request.round_timeout(zero)).await.expect("at once");
+        let error = bounded(request.attempt_timeout(zero)).await.expect("at once");
         assert_eq!(error.unwrap_err().to_string(), words);
     }
-    let error = bounded(redlock.renew(&lock, secs(10)).round_timeout(zero)).await;
+    let error = bounded(redlock.renew(&lock, secs(10)).attempt_timeout(zero)).await;
     assert_eq!(error.unwrap().unwrap_err().to_string(), words);
-    let error = bounded(redlock.owner("r").round_timeout(zero)).await;
+    let error = bounded(redlock.owner("r").attempt_timeout(zero)).await;
     assert_eq!(error.unwrap().unwrap_err().to_string(), words);
-    let error = bounded(redlock.owner("r").round_timeout(zero).survey()).await;
+    let error = bounded(redlock.owner("r").attempt_timeout(zero).survey()).await;
     assert_eq!(error.unwrap().unwrap_err().to_string(), words);
 
     assert_eq!(before.elapsed(), Duration::ZERO);
@@ -281,7 +288,11 @@ async fn a_round_timeout_of_zero_is_refused_before_anything_is_sent() {
 async fn a_waiter_that_may_not_wait_is_told_so_at_once_and_leaves_nothing() {
     let (servers, redlock) = servers_and_client(3).await;
     let before = Instant::now();
-    let error = redlock.acquire("r", secs(10)).within(Duration::ZERO).await.unwrap_err();
+    let error = redlock
+        .acquire("r", secs(10))
+        .timeout(Duration::ZERO)
+        .await
+        .unwrap_err();
     assert_matches!(
         error,
         LockError::TimedOut {
@@ -298,12 +309,15 @@ async fn a_guard_may_wait_for_its_votes_for_ever() {
     let (_servers, redlock) = servers_and_client(3).await;
     let guard = redlock
         .acquire("r", secs(10))
-        .round_timeout(Duration::MAX)
+        .attempt_timeout(Duration::MAX)
         .await
         .unwrap();
     tokio::time::sleep(secs(60)).await;
     assert_eq!(guard.loss(), None, "it is renewed");
-    assert_matches!(guard.ensure(Duration::MAX).unwrap_err(), EnsureError::Never { .. });
-    assert!(redlock.owner("r").round_timeout(Duration::MAX).await.is_ok());
+    assert_matches!(
+        guard.ensure_valid_for(Duration::MAX).unwrap_err(),
+        EnsureError::Never { .. }
+    );
+    assert!(redlock.owner("r").attempt_timeout(Duration::MAX).await.is_ok());
     guard.release().await.unwrap();
 }

@@ -75,7 +75,7 @@ async fn longest_of(redlock: &Redlock, resources: &'static [&'static str], turns
     let mut longest = Duration::ZERO;
     for turn in 0..turns {
         let before = Instant::now();
-        let guard = redlock.acquire(resources, secs(60)).within(limit).await;
+        let guard = redlock.acquire(resources, secs(60)).timeout(limit).await;
         let guard = guard.unwrap_or_else(|error| panic!("turn {turn}: {error}"));
         longest = longest.max(before.elapsed());
         sleep(ms(1)).await;
@@ -159,7 +159,7 @@ fn turn_of_a_herd(clients: u32) -> (Duration, u64) {
         }
         let before = Instant::now();
         let turn = |client: Redlock| async move {
-            let guard = client.acquire("r", secs(60)).within(secs(60)).await.unwrap();
+            let guard = client.acquire("r", secs(60)).timeout(secs(60)).await.unwrap();
             sleep(ms(6)).await;
             guard.release().await.unwrap();
             client.close().await;
@@ -249,7 +249,7 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
             servers[foreign].set("r", "foreign", None);
             let mut guard = holder.acquire("r", secs(600)).await.unwrap();
             // Its first question makes the servers report changes.
-            let mut waiting = tokio::spawn(waiter.acquire("r", secs(600)).within(secs(60)));
+            let mut waiting = tokio::spawn(waiter.acquire("r", secs(600)).timeout(secs(60)));
             for round in 0..20 {
                 sleep(ms(50)).await;
                 // Votes come in any order, and at any moment of the release.
@@ -267,7 +267,7 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
                     before.elapsed()
                 );
                 let second = connect(&servers).await;
-                waiting = tokio::spawn(second.acquire("r", secs(600)).within(secs(60)));
+                waiting = tokio::spawn(second.acquire("r", secs(600)).timeout(secs(60)));
                 guard = next;
             }
         }

@@ -241,7 +241,7 @@ async fn a_token_is_larger_than_one_that_was_as_far_ahead_as_can_be_and_is_forgo
     let far = redlock(&servers);
     up(&far, 3).await;
     sleep(secs(12)).await;
-    let request = far.lock("r", secs(1)).round_timeout(secs(1));
+    let request = far.lock("r", secs(1)).attempt_timeout(secs(1));
     let asked = Instant::now();
     let first = request.await.unwrap().token().unwrap();
     let granted = asked.elapsed();
@@ -266,12 +266,12 @@ async fn the_validity_of_a_lock_whose_token_is_raised_counts_from_when_it_was_as
     up(&redlock, 2).await;
     servers[1].delay(ms(500));
     let asked = Instant::now();
-    let lock = redlock.lock("r", secs(10)).round_timeout(secs(1)).await.unwrap();
+    let lock = redlock.lock("r", secs(10)).attempt_timeout(secs(1)).await.unwrap();
     assert!(asked.elapsed() >= secs(1), "there were two rounds");
     assert_eq!(lock.validity() + asked.elapsed(), ms(9_900));
 
     // And if it is over by the end of the second, the lock is not granted.
-    let request = redlock.try_lock("s", ms(1_050)).round_timeout(secs(1));
+    let request = redlock.try_lock("s", ms(1_050)).attempt_timeout(secs(1));
     assert_matches!(request.await.unwrap_err(), LockError::Expired { .. });
     eventually_free(&servers[1..2]).await;
 }

@@ -3,24 +3,24 @@
 use crate::support::{
     Together, eventually_free, guarded, ms, runtime, secs, servers_and, servers_and_client, start, up,
 };
-use multiredlock::{Drift, EnsureError, Guard, LockError, Loss, Redlock, ReleaseError, RenewError};
+use multiredlock::{Drift, EnsureError, Guard, LockError, LockLost, Redlock, ReleaseError, RenewError};
 use std::{fmt::Debug, time::Duration};
 use test_support::{assert_matches, extract};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Waits for the loss, and returns it with the time that took.
-async fn lost(guard: &Guard) -> (Loss, Duration) {
+async fn lost(guard: &Guard) -> (LockLost, Duration) {
     let before = Instant::now();
     let loss = timeout(secs(3_600), guard.lost()).await.expect("it is lost at last");
     assert_eq!(guard.loss(), Some(loss.clone()));
-    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    assert!(!guard.is_valid() && guard.validity().is_zero());
     (loss, before.elapsed())
 }
 
 /// Waits for the loss of a lock that a majority does not have any more, which takes at most so long.
 async fn gone_within(guard: &Guard, limit: Duration) {
     let (loss, took) = lost(guard).await;
-    assert_matches!(loss, Loss::Gone { .. });
+    assert_matches!(loss, LockLost::Gone { .. });
     assert!(took <= limit, "{took:?}");
 }
 
@@ -36,10 +36,10 @@ async fn a_guard_is_renewed_at_a_third_of_its_validity_for_many_ttls() {
     let value = guard.lock().value().to_owned();
     for _ in 0..100 {
         // The timers have steps of a millisecond, so that each renewal may be late by one.
-        sleep(guard.remaining().saturating_sub(ms(1_936))).await;
-        assert!(guard.remaining() <= ms(1_936), "renewed too early");
+        sleep(guard.validity().saturating_sub(ms(1_936))).await;
+        assert!(guard.validity() <= ms(1_936), "renewed too early");
         sleep(ms(5)).await;
-        assert!(guard.remaining() > ms(2_890), "not renewed in time");
+        assert!(guard.validity() > ms(2_890), "not renewed in time");
         assert_eq!(servers.holding(&guard.lock()), 3);
         assert_eq!(guard.loss(), None);
     }
@@ -66,10 +66,10 @@ async fn a_guard_whose_servers_all_stop_is_lost_exactly_at_the_end_of_its_validi
     let (servers, _redlock, guard) = guarded(secs(10)).await;
     sleep(secs(5)).await;
     servers.freeze();
-    let left = guard.remaining();
+    let left = guard.validity();
     let (loss, took) = lost(&guard).await;
     assert_eq!(took.as_millis(), left.as_millis());
-    let (resource, cause) = extract!(loss, Loss::Expired { resource, cause } => (resource, cause));
+    let (resource, cause) = extract!(loss, LockLost::Expired { resource, cause } => (resource, cause));
     assert_eq!(resource, "r");
     assert_matches!(*cause.unwrap(), RenewError::Unknown { .. });
     assert_eq!(guard.lost().await, guard.loss().unwrap(), "the reason stays");
@@ -82,7 +82,7 @@ async fn a_renewal_that_a_majority_refuses_is_a_loss_at_once() {
     // Of this the servers tell nothing.
     servers[..2].forget_all();
     let (loss, took) = lost(&guard).await;
-    assert_matches!(&loss, Loss::Gone { failure } if failure.needed == 2 && failure.granted() <= 1);
+    assert_matches!(&loss, LockLost::Gone { failure } if failure.needed == 2 && failure.granted() <= 1);
     assert!(took > secs(2) && took < secs(3), "{took:?}");
 }
 
@@ -93,7 +93,7 @@ async fn a_guard_is_told_that_a_majority_forgot_its_key_before_and_after_renewal
         sleep(held_for).await;
         servers[..2].forget("r");
         let (loss, took) = lost(&guard).await;
-        assert_matches!(&loss, Loss::Gone { failure } if failure.rounds == 1);
+        assert_matches!(&loss, LockLost::Gone { failure } if failure.rounds == 1);
         assert!(took < ms(100), "after {held_for:?} it took {took:?}");
         assert_matches!(
             guard.release().await,
@@ -160,7 +160,7 @@ async fn a_minority_that_another_holds_is_put_right_once_it_is_free_and_costs_no
     servers[2].forget("r");
     assert!(servers[2].set("r", "another", None));
     sleep(secs(3)).await;
-    assert!(guard.remaining() < secs(28), "renewed again and again");
+    assert!(guard.validity() < secs(28), "renewed again and again");
     servers[2].forget("r");
     sleep(ms(100)).await;
     assert_eq!(servers.holding(&guard.lock()), 3);
@@ -170,12 +170,12 @@ async fn a_minority_that_another_holds_is_put_right_once_it_is_free_and_costs_no
 async fn renewals_of_a_guard_keep_to_its_drift_and_its_time_limit() {
     let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(60))).await;
     let request = redlock.acquire("r", secs(30)).drift(Drift::fixed(secs(15)));
-    let guard = request.round_timeout(secs(5)).await.unwrap();
+    let guard = request.attempt_timeout(secs(5)).await.unwrap();
     sleep(ms(4_900)).await;
     // Longer than a server has by default, and than was measured before.
     servers.delay(ms(1_500));
     sleep(ms(1_800)).await;
-    let remaining = guard.remaining();
+    let remaining = guard.validity();
     assert!(remaining > secs(13) && remaining < ms(13_400), "{remaining:?}");
 }
 
@@ -202,9 +202,9 @@ async fn a_renewal_that_failed_is_tried_again_after_a_twentieth_of_the_ttl() {
     sleep(secs(2)).await;
     servers[..2].restart();
     sleep(secs(1)).await;
-    assert!(guard.remaining() < secs(38), "{:?}", guard.remaining());
+    assert!(guard.validity() < secs(38), "{:?}", guard.validity());
     sleep(secs(2)).await;
-    assert!(guard.remaining() > secs(58), "{:?}", guard.remaining());
+    assert!(guard.validity() > secs(58), "{:?}", guard.validity());
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,8 +217,8 @@ async fn a_server_that_forgets_the_key_whenever_it_is_put_back_is_not_asked_with
         sleep(ms(1)).await;
     }
     // The look after 100 ms let it be renewed once.
-    assert!(guard.remaining() < ms(27_100), "{:?}", guard.remaining());
-    assert!(guard.remaining() > ms(26_950), "{:?}", guard.remaining());
+    assert!(guard.validity() < ms(27_100), "{:?}", guard.validity());
+    assert!(guard.validity() > ms(26_950), "{:?}", guard.validity());
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,18 +264,18 @@ async fn a_frozen_minority_costs_no_guard_its_lock_however_short_its_ttl() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_comes_back_after_the_end_does_not_bring_the_lock_back() {
     let (servers, redlock) = servers_and(3, |builder| builder.heartbeat_interval(secs(3_600))).await;
-    let guard = redlock.acquire("r", secs(10)).round_timeout(secs(60)).await.unwrap();
+    let guard = redlock.acquire("r", secs(10)).attempt_timeout(secs(60)).await.unwrap();
     sleep(secs(1)).await;
     // The renewal is sent after a third, and carried out while the keys are still there; its answer is of no use.
     servers.delay(ms(6_600));
     let (loss, _) = lost(&guard).await;
-    assert_matches!(&loss, Loss::Expired { .. });
+    assert_matches!(&loss, LockLost::Expired { .. });
     sleep(ms(20)).await;
     assert_eq!(servers.holding(&guard.lock()), 3, "it was renewed, but too late");
     servers.delay(Duration::ZERO);
-    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    assert!(!guard.is_valid() && guard.validity().is_zero());
     assert_eq!(guard.loss(), Some(loss.clone()));
-    assert_eq!(guard.ensure(ms(1)), Err(EnsureError::Lost(loss)));
+    assert_eq!(guard.ensure_valid_for(ms(1)), Err(EnsureError::Lost(loss)));
     sleep(secs(60)).await;
     assert!(servers.are_empty(), "no later renewal is sent");
 }
@@ -283,17 +283,20 @@ async fn a_renewal_that_comes_back_after_the_end_does_not_bring_the_lock_back() 
 #[tokio::test(start_paused = true)]
 async fn ensure_says_whether_enough_is_left() {
     let (servers, _redlock, guard) = guarded(secs(3)).await;
-    assert_eq!(guard.ensure(ms(2_900)), Ok(()));
+    assert_eq!(guard.ensure_valid_for(ms(2_900)), Ok(()));
     sleep(ms(500)).await;
-    assert_eq!(guard.ensure(ms(2_400)), Ok(()));
+    assert_eq!(guard.ensure_valid_for(ms(2_400)), Ok(()));
     let (remaining, at_least) = (ms(2_400), ms(2_401));
     let expected = Err(EnsureError::TooLittle { remaining, at_least });
-    assert_eq!(guard.ensure(at_least), expected);
+    assert_eq!(guard.ensure_valid_for(at_least), expected);
     let (ttl, drift, at_least) = (secs(3), ms(100), ms(2_901));
-    assert_eq!(guard.ensure(at_least), Err(EnsureError::Never { at_least, ttl, drift }));
+    assert_eq!(
+        guard.ensure_valid_for(at_least),
+        Err(EnsureError::Never { at_least, ttl, drift })
+    );
     servers.freeze();
     let (loss, _) = lost(&guard).await;
-    assert_eq!(guard.ensure(Duration::ZERO), Err(EnsureError::Lost(loss)));
+    assert_eq!(guard.ensure_valid_for(Duration::ZERO), Err(EnsureError::Lost(loss)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +308,7 @@ async fn a_guard_is_renewed_no_more_once_it_was_held_for_as_long_as_it_may_be() 
         let guard = redlock.acquire("r", ttl).max_hold(max_hold).await.unwrap();
         let (loss, _) = lost(&guard).await;
         let resource = "r".into();
-        assert_eq!(loss, Loss::MaxHold { resource, max_hold });
+        assert_eq!(loss, LockLost::MaxHold { resource, max_hold });
         let held_for = before.elapsed();
         assert!(held_for >= max_hold, "{max_hold:?}: lost after {held_for:?}");
         assert!(
@@ -323,7 +326,7 @@ async fn a_guard_that_is_lost_sooner_than_it_may_be_held_names_the_cause() {
     let guard = redlock.acquire("r", secs(3)).max_hold(secs(60)).await.unwrap();
     servers.freeze();
     let (loss, _) = lost(&guard).await;
-    assert_matches!(loss, Loss::Expired { cause: Some(_), .. });
+    assert_matches!(loss, LockLost::Expired { cause: Some(_), .. });
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,7 +335,7 @@ async fn a_guard_may_be_held_for_ever() {
     let guard = redlock
         .acquire("r", secs(1))
         .max_hold(Duration::MAX)
-        .within(Duration::MAX)
+        .timeout(Duration::MAX)
         .await
         .unwrap();
     is_kept(&guard, secs(30), "no limit").await;
@@ -497,7 +500,7 @@ async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
         servers[..2].restart();
         up(&redlock, 3).await;
         sleep(secs(1)).await;
-        assert!(guard.remaining() > secs(5), "{:?}", guard.loss());
+        assert!(guard.validity() > secs(5), "{:?}", guard.loss());
     }
 }
 
@@ -506,11 +509,11 @@ async fn a_guard_of_a_closed_handle_is_lost_at_the_end_of_its_validity() {
     let (_servers, redlock, guard) = guarded(secs(10)).await;
     sleep(secs(1)).await;
     redlock.close().await;
-    let left = guard.remaining();
+    let left = guard.validity();
     assert!(left > secs(8));
     let (loss, took) = lost(&guard).await;
     assert_eq!(took.as_millis(), left.as_millis());
-    assert_matches!(&loss, Loss::Expired { cause: Some(cause), .. } if **cause == RenewError::Closed);
+    assert_matches!(&loss, LockLost::Expired { cause: Some(cause), .. } if **cause == RenewError::Closed);
     assert_matches!(guard.release().await, Err(ReleaseError::Unknown { removed: 0, .. }));
 }
 

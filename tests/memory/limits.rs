@@ -67,7 +67,7 @@ async fn close_sends_what_was_submitted_before() {
 async fn close_ends_a_round_under_way_which_undoes_what_it_did() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[1..].freeze();
-    let round = tokio::spawn(redlock.try_lock("r", secs(600)).round_timeout(secs(300)));
+    let round = tokio::spawn(redlock.try_lock("r", secs(600)).attempt_timeout(secs(300)));
     eventually("the first server has granted it", async || !servers[0].is_empty()).await;
     redlock.close().await;
     assert_eq!(round.await.unwrap().unwrap_err(), LockError::Closed);
@@ -164,7 +164,11 @@ async fn a_round_that_nobody_waits_for_any_more_is_not_sent() {
     let (servers, redlock) = servers_and(1, |builder| builder.heartbeat_interval(secs(3_600))).await;
     servers[0].freeze();
     for _ in 0..1_000 {
-        redlock.try_lock("r", secs(600)).round_timeout(ms(1)).await.unwrap_err();
+        redlock
+            .try_lock("r", secs(600))
+            .attempt_timeout(ms(1))
+            .await
+            .unwrap_err();
     }
     servers[0].thaw();
     eventually("the key is gone", async || servers[0].is_empty()).await;
@@ -177,7 +181,7 @@ async fn the_longest_durations_there_are_overflow_no_clock() {
     let forever = std::time::Duration::MAX;
     let redlock = connected(
         builder(&servers)
-            .round_timeout(forever)
+            .attempt_timeout(forever)
             .heartbeat_interval(forever)
             .heartbeat_timeout(forever)
             .reconnect(forever, forever)

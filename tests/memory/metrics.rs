@@ -3,7 +3,7 @@
 use crate::support::{Together, builder, connect, ms, secs, start, up};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use multiredlock::{
-    Lock, Loss, Redlock, Retry,
+    Lock, LockLost, Redlock, Retry,
     metrics::{BATCH, LOCK, LOSSES, RENEWALS, ROUNDS, SERVERS_UP, WAIT},
     testing::MemoryServer,
 };
@@ -76,7 +76,7 @@ fn metrics_count_rounds_calls_renewals_losses_and_servers() {
         for server in &servers[..2] {
             server.forget_all();
         }
-        assert!(matches!(guard.lost().await, Loss::Gone { .. }));
+        assert!(matches!(guard.lost().await, LockLost::Gone { .. }));
         assert_eq!(value(LOSSES, "gone"), 1.0);
 
         servers[0].crash();
@@ -130,17 +130,17 @@ fn seen(snapshotter: &Snapshotter) -> BTreeSet<String> {
 }
 
 /// Fails to lock a resource, and to acquire it.
-async fn fail(redlock: &Redlock, resource: &str, ttl: Duration, round_timeout: Duration) {
-    let request = redlock.try_lock(resource, ttl).round_timeout(round_timeout);
+async fn fail(redlock: &Redlock, resource: &str, ttl: Duration, attempt_timeout: Duration) {
+    let request = redlock.try_lock(resource, ttl).attempt_timeout(attempt_timeout);
     request.await.unwrap_err();
-    let request = redlock.try_acquire(resource, ttl).round_timeout(round_timeout);
+    let request = redlock.try_acquire(resource, ttl).attempt_timeout(attempt_timeout);
     request.await.unwrap_err();
 }
 
 async fn every_outcome_of_a_call(servers: &[MemoryServer], redlock: &Redlock) {
     let lock = redlock.lock("r", secs(60)).await.unwrap();
     fail(redlock, "r", secs(10), secs(1)).await;
-    redlock.acquire("r", secs(10)).within(ms(10)).await.unwrap_err();
+    redlock.acquire("r", secs(10)).timeout(ms(10)).await.unwrap_err();
     fail(redlock, "r", ms(1), secs(1)).await;
     redlock.renew(&lock, ms(1)).await.unwrap_err();
 
@@ -154,7 +154,11 @@ async fn every_outcome_of_a_call(servers: &[MemoryServer], redlock: &Redlock) {
 
     servers.delay(ms(150));
     fail(redlock, "late", ms(200), secs(1)).await;
-    redlock.renew(&lock, ms(200)).round_timeout(secs(1)).await.unwrap_err();
+    redlock
+        .renew(&lock, ms(200))
+        .attempt_timeout(secs(1))
+        .await
+        .unwrap_err();
     // So that the round trip is known.
     sleep(secs(3)).await;
     fail(redlock, "slow", secs(1), ms(100)).await;
@@ -166,15 +170,15 @@ async fn every_outcome_of_a_call(servers: &[MemoryServer], redlock: &Redlock) {
 
 async fn every_loss(servers: &[MemoryServer], redlock: &Redlock) {
     let guard = redlock.acquire("long", secs(3)).max_hold(secs(3)).await.unwrap();
-    assert!(matches!(guard.lost().await, Loss::MaxHold { .. }));
+    assert!(matches!(guard.lost().await, LockLost::MaxHold { .. }));
     drop(guard);
     let guard = redlock.acquire("gone", secs(3)).await.unwrap();
     servers.iter().for_each(MemoryServer::forget_all);
-    assert!(matches!(guard.lost().await, Loss::Gone { .. }));
+    assert!(matches!(guard.lost().await, LockLost::Gone { .. }));
     drop(guard);
     let guard = redlock.acquire("r", secs(3)).await.unwrap();
     servers.iter().for_each(MemoryServer::freeze);
-    assert!(matches!(guard.lost().await, Loss::Expired { .. }));
+    assert!(matches!(guard.lost().await, LockLost::Expired { .. }));
     fail(redlock, "s", secs(10), secs(1)).await;
     servers.iter().for_each(MemoryServer::thaw);
 }

@@ -85,7 +85,7 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
 
     let guard = redlock.acquire("r", secs(10)).await.unwrap();
     has(&log.closed("acquire"), &granted);
-    other.acquire("r", secs(10)).within(ms(10)).await.unwrap_err();
+    other.acquire("r", secs(10)).timeout(ms(10)).await.unwrap_err();
     has(&log.closed("acquire"), &["outcome=\"timed_out\""]);
 
     let random = |value: &str| value.rsplit('_').next().unwrap().to_owned();

@@ -62,7 +62,7 @@ fn an_attempt_in_another_runtime_whose_answers_are_on_their_way_ends() {
     let redlock = first.block_on(connect(&servers));
     servers.freeze();
     second.block_on(async {
-        let request = redlock.lock("r", secs(600)).round_timeout(secs(300));
+        let request = redlock.lock("r", secs(600)).attempt_timeout(secs(300));
         let locking = tokio::spawn(request);
         tokio::task::yield_now().await;
         tokio::task::spawn_blocking(move || drop(first)).await.unwrap();

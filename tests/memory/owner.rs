@@ -64,10 +64,10 @@ async fn a_survey_tells_what_each_server_says_beside_what_they_come_to() {
 
     servers[2].freeze();
     let asked = Instant::now();
-    let survey = redlock.owner("r").round_timeout(ms(300)).survey().await.unwrap();
+    let survey = redlock.owner("r").attempt_timeout(ms(300)).survey().await.unwrap();
     assert_eq!(asked.elapsed(), ms(300), "it waits for every answer");
     assert_matches!(&survey.ownership, Ownership::Unclear { .. });
-    assert_eq!(survey.votes[2].vote, Vote::Silent);
+    assert_eq!(survey.votes[2].vote, Vote::TimedOut);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,13 +106,13 @@ async fn too_few_answers_are_unclear_whether_servers_are_away_or_silent() {
     for (limit, expected) in [(None, secs(1)), (Some(ms(30)), ms(30))] {
         let request = redlock.owner("r");
         let request = match limit {
-            Some(limit) => request.round_timeout(limit),
+            Some(limit) => request.attempt_timeout(limit),
             None => request,
         };
         let before = Instant::now();
         let failure = extract!(request.await, Ok(Ownership::Unclear { failure }) => failure);
         assert_eq!(before.elapsed(), expected);
-        assert_eq!(failure.votes[0].vote, Vote::Silent);
+        assert_eq!(failure.votes[0].vote, Vote::TimedOut);
         assert_matches!(&failure.votes[1].vote, Vote::Unreachable(_));
         assert_matches!(&failure.votes[2].vote, Vote::Held(_));
     }

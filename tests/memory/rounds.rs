@@ -167,7 +167,11 @@ async fn a_resource_is_free_again_once_the_ttl_is_over_and_not_before() {
 async fn votes_that_come_too_late_are_no_lock() {
     let (servers, redlock) = servers_and_client(3).await;
     servers.delay(ms(150));
-    let error = redlock.try_lock("r", ms(200)).round_timeout(secs(1)).await.unwrap_err();
+    let error = redlock
+        .try_lock("r", ms(200))
+        .attempt_timeout(secs(1))
+        .await
+        .unwrap_err();
     assert_matches!(error, LockError::Expired { elapsed, ttl, .. } if elapsed == ms(100) && ttl == ms(200));
     eventually_free(&servers).await;
 }
@@ -224,14 +228,14 @@ async fn an_attempt_that_may_not_take_as_long_as_a_round_trip_says_so_and_blames
     let (servers, redlock) = servers_and_client(3).await;
     servers.delay(ms(150));
     tokio::time::sleep(secs(3)).await;
-    let error = redlock.lock("r", secs(1)).round_timeout(ms(100)).await.unwrap_err();
+    let error = redlock.lock("r", secs(1)).attempt_timeout(ms(100)).await.unwrap_err();
     assert_matches!(&error, LockError::TooSlow { timeout, round_trip, .. } if *timeout == ms(100) && *round_trip == ms(150));
     assert_eq!(
         error.to_string(),
         "could not lock `r`: attempts take longer than their timeout of 100ms, since a round trip takes 150ms"
     );
     // Nor does a look name the attempts of its own handle.
-    let waiting = redlock.acquire("s", secs(1)).round_timeout(ms(100)).within(secs(30));
+    let waiting = redlock.acquire("s", secs(1)).attempt_timeout(ms(100)).timeout(secs(30));
     let waiting = tokio::spawn(waiting);
     for _ in 0..20 {
         let owner = redlock.owner("s").await.unwrap();

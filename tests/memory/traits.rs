@@ -1,10 +1,10 @@
 //! What every public type and future can be used for.
 
 use multiredlock::{
-    AcquireRequest, Address, Builder, ConfigError, Crossings, Drift, EnsureError, Event, Events, Failure, Guard,
-    Holder, InvalidResource, Lock, LockError, LockRequest, Loss, OwnerError, OwnerRequest, Ownership, Redlock,
-    ReleaseError, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking, UsingError, Vote,
-    testing::MemoryServer,
+    AcquireRequest, Address, Builder, ConfigError, Drift, EnsureError, Event, Events, Failure, Guard, Holder,
+    InvalidResource, Lock, LockError, LockLost, LockRequest, OwnerError, OwnerRequest, Ownership, QuorumChanges,
+    Redlock, ReleaseError, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking,
+    UsingError, Vote, testing::MemoryServer,
 };
 use std::{fmt::Debug, time::Duration};
 
@@ -26,7 +26,7 @@ macro_rules! each {
 fn every_public_type_can_be_shared_and_printed() {
     each!(is_send_sync:
         Redlock, Builder, Server, Address, Drift, Retry, Lock, Guard, Unlocking, Unlocked, Ownership, Survey, Holder, Vote, Failure, Events, Event,
-        Crossings, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, Loss,
+        QuorumChanges, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, LockLost,
         EnsureError, ReleaseError, UsingError, OwnerError,
     );
 }
@@ -38,8 +38,8 @@ fn requests_can_be_sent_and_polled_by_hand() {
 
 #[test]
 fn what_tells_of_a_guard_is_an_error_and_can_be_cloned() {
-    each!(is_error: Loss, EnsureError, ReleaseError, UsingError, OwnerError);
-    each!(is_clone: Loss, EnsureError, ReleaseError, UsingError, OwnerError);
+    each!(is_error: LockLost, EnsureError, ReleaseError, UsingError, OwnerError);
+    each!(is_clone: LockLost, EnsureError, ReleaseError, UsingError, OwnerError);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ async fn a_set_that_lands_after_its_round_is_undone_on_the_same_connection() {
     servers[..2].freeze();
     let error = redlock
         .try_lock("r", secs(600))
-        .round_timeout(ms(50))
+        .attempt_timeout(ms(50))
         .await
         .unwrap_err();
     assert_matches!(error, LockError::NoQuorum { reachable: 1, .. });
@@ -30,7 +30,7 @@ async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
         // before the servers go on, yet the key would live for as long again.
         let error = redlock
             .try_lock("r", secs(20))
-            .round_timeout(secs(60))
+            .attempt_timeout(secs(60))
             .await
             .unwrap_err();
         assert_matches!(error, LockError::NoQuorum { .. });
@@ -57,7 +57,7 @@ async fn a_set_whose_answer_was_lost_is_undone_by_its_attempt_if_the_server_is_b
     servers[0].freeze();
     // The heartbeat, which is sent before the SET, ends the connection long before the others refuse the lock.
     sleep(ms(300)).await;
-    let request = redlock.try_lock("r", secs(600)).round_timeout(secs(60));
+    let request = redlock.try_lock("r", secs(600)).attempt_timeout(secs(60));
     let request = tokio::spawn(request);
     up(&redlock, 2).await;
     servers[0].thaw();

@@ -1,7 +1,7 @@
 //! Work that is done under a guard.
 
 use crate::support::{Together, eventually, guarded, ms, secs, servers_and_client};
-use multiredlock::{Guard, LockError, Loss, Redlock, UsingError, testing::MemoryServer};
+use multiredlock::{Guard, LockError, LockLost, Redlock, UsingError, testing::MemoryServer};
 use std::{
     future::pending,
     panic::{AssertUnwindSafe, resume_unwind},
@@ -70,7 +70,7 @@ async fn an_error_of_the_work_comes_back_untouched_also_if_the_release_fails() {
 #[tokio::test(start_paused = true)]
 async fn without_a_lock_the_work_is_not_begun() {
     let (_servers, redlock, _guard) = guarded(secs(10)).await;
-    let request = redlock.acquire("r", secs(10)).within(ms(100));
+    let request = redlock.acquire("r", secs(10)).timeout(ms(100));
     let error = request.using(async |_| panic!("there is no lock")).await.unwrap_err();
     assert_matches!(error, UsingError::Lock(LockError::TimedOut { .. }));
     let request = redlock.try_acquire("r", secs(10));
@@ -93,7 +93,7 @@ async fn work_whose_lock_is_lost_is_dropped_and_polled_no_more() {
         }
     });
     let result: Result<(), UsingError> = timeout(secs(60), result).await.expect("it is stopped");
-    assert_matches!(result, Err(UsingError::Lost(Loss::Expired { .. })));
+    assert_matches!(result, Err(UsingError::Lost(LockLost::Expired { .. })));
     assert_eq!(before.elapsed().as_millis(), 2_900);
     assert!(dropped.is_dropped());
     let made = steps.load(Ordering::SeqCst);
@@ -151,7 +151,7 @@ async fn work_can_be_spawned_with_what_it_owns() {
         redlock
             .using("r", secs(3), async move |guard| {
                 sleep(secs(5)).await;
-                guard.ensure(ms(1)).map(|()| text)
+                guard.ensure_valid_for(ms(1)).map(|()| text)
             })
             .await
     });
@@ -164,7 +164,7 @@ async fn work_can_be_spawned_with_what_it_borrows() {
     let work = tokio::spawn(async move {
         let mut counts = [1, 2];
         let by = String::from("3");
-        let request = redlock.acquire("r", secs(3)).within(secs(1));
+        let request = redlock.acquire("r", secs(3)).timeout(secs(1));
         let result = request.using(async |guard| {
             yield_now().await;
             counts[0] += by.len();
@@ -228,7 +228,7 @@ async fn blocking_work_sees_that_its_lock_is_lost_and_its_result_is_the_loss() {
         }
         "done all the same"
     });
-    assert_matches!(result.await, Err(UsingError::Lost(Loss::Expired { .. })));
+    assert_matches!(result.await, Err(UsingError::Lost(LockLost::Expired { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

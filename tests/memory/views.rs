@@ -2,7 +2,7 @@
 //! less was carried out.
 
 use crate::support::{Together, connect, guarded, locked, ms, secs, servers_and};
-use multiredlock::{Loss, RenewError};
+use multiredlock::{LockLost, RenewError};
 use std::future::pending;
 use test_support::{assert_matches, extract};
 use tokio::time::{sleep, timeout};
@@ -13,7 +13,11 @@ async fn a_renewal_for_less_whose_answers_are_late_shortens_every_copy() {
     let lock = redlock.lock("r", secs(60)).await.unwrap();
     let copy = lock.clone();
     servers.delay(ms(150));
-    let error = redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
+    let error = redlock
+        .renew(&lock, secs(1))
+        .attempt_timeout(ms(100))
+        .await
+        .unwrap_err();
     let remaining = extract!(error, RenewError::Unknown { remaining, .. } => remaining);
     assert_eq!(remaining, ms(800));
     for view in [&lock, &copy, &redlock.held("r").unwrap()] {
@@ -48,7 +52,11 @@ async fn a_renewal_for_less_that_certainly_was_not_carried_out_shortens_nothing(
 async fn a_renewal_for_more_makes_up_for_one_for_less_that_came_before_it() {
     let (servers, redlock, lock) = locked(3, secs(60)).await;
     servers.delay(ms(150));
-    redlock.renew(&lock, secs(1)).round_timeout(ms(100)).await.unwrap_err();
+    redlock
+        .renew(&lock, secs(1))
+        .attempt_timeout(ms(100))
+        .await
+        .unwrap_err();
     let renewed = redlock.renew(&lock, secs(30)).await.unwrap();
     assert_eq!(renewed.validity(), ms(29_700));
     // A copy of the lock as it was before has the same servers.
@@ -61,19 +69,19 @@ async fn a_guard_whose_lock_is_renewed_by_hand_for_less_ends_sooner() {
     servers.delay(ms(150));
     redlock
         .renew(&guard.lock(), secs(1))
-        .round_timeout(ms(100))
+        .attempt_timeout(ms(100))
         .await
         .unwrap_err();
-    assert_eq!(guard.remaining(), ms(800));
+    assert_eq!(guard.validity(), ms(800));
     // Its keeper takes that as the time until the next renewal is due, which makes up for it.
     servers.delay(ms(0));
     sleep(secs(3)).await;
-    assert!(guard.remaining() > secs(50), "{guard:?}");
+    assert!(guard.validity() > secs(50), "{guard:?}");
 
     servers.freeze();
     redlock
         .renew(&guard.lock(), secs(1))
-        .round_timeout(ms(100))
+        .attempt_timeout(ms(100))
         .await
         .unwrap_err();
     let loss = timeout(ms(801), guard.lost()).await.expect("in time");
@@ -87,9 +95,9 @@ async fn a_guard_renews_in_time_a_lock_that_was_renewed_by_hand_for_less() {
         let (_servers, redlock, guard) = guarded(secs(60)).await;
         sleep(held_for).await;
         let lock = redlock.renew(&guard.lock(), ttl).await.unwrap();
-        assert_eq!(guard.remaining(), lock.validity());
+        assert_eq!(guard.validity(), lock.validity());
         sleep(secs(2)).await;
-        assert!(guard.remaining() > secs(57), "{guard:?}");
+        assert!(guard.validity() > secs(57), "{guard:?}");
     }
 }
 
@@ -100,13 +108,13 @@ async fn a_caller_that_waits_for_a_loss_is_told_in_time_when_the_lock_was_renewe
     let renewing = async {
         sleep(secs(1)).await;
         servers.freeze();
-        let renewal = redlock.renew(&lock, secs(1)).round_timeout(ms(100));
+        let renewal = redlock.renew(&lock, secs(1)).attempt_timeout(ms(100));
         renewal.await.unwrap_err();
-        pending::<Loss>().await
+        pending::<LockLost>().await
     };
     let loss = tokio::select! {
         loss = timeout(ms(1_902), guard.lost()) => loss.expect("in time"),
         loss = renewing => loss,
     };
-    assert_matches!(loss, Loss::Expired { .. });
+    assert_matches!(loss, LockLost::Expired { .. });
 }

@@ -104,7 +104,7 @@ async fn another_handle_gets_turns_while_this_one_has_endless_waiters() {
         sleep(ms(200)).await;
         for turn in 0..10 {
             let longest = secs(3);
-            let guard = other.acquire("r", secs(60)).within(longest).await;
+            let guard = other.acquire("r", secs(60)).timeout(longest).await;
             let guard = guard.unwrap_or_else(|_| panic!("turn {turn} of the other within {longest:?}"));
             owners.own(guard, ms(hold)).await;
         }
@@ -224,7 +224,7 @@ async fn who_waits_too_long_is_told_who_held_it() {
     let redlock = connect(&servers).await;
     let _held = holder.acquire("r", secs(60)).await.unwrap();
     let before = Instant::now();
-    let error = redlock.acquire("r", secs(60)).within(secs(2)).await.unwrap_err();
+    let error = redlock.acquire("r", secs(60)).timeout(secs(2)).await.unwrap_err();
     assert_eq!(before.elapsed(), secs(2));
     assert_eq!(error.to_string(), "could not lock `r` within 2s");
     assert!(error.source().unwrap().to_string().contains("held by web-3"));
@@ -236,7 +236,7 @@ async fn who_waits_too_long_for_servers_is_told_that_they_were_missing() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[..2].crash();
     up(&redlock, 1).await;
-    let error = redlock.acquire("r", secs(60)).within(secs(2)).await.unwrap_err();
+    let error = redlock.acquire("r", secs(60)).timeout(secs(2)).await.unwrap_err();
     let cause = extract!(error, LockError::TimedOut { cause: Some(cause), .. } => cause);
     assert_matches!(*cause, LockError::NoQuorum { reachable: 1, .. });
 }
@@ -245,7 +245,7 @@ async fn who_waits_too_long_for_servers_is_told_that_they_were_missing() {
 async fn who_waits_too_long_for_this_handles_own_lock_times_out_as_well() {
     let (servers, redlock, first) = guarded(secs(60)).await;
     // The line is new, so its front asks the servers.
-    let error = redlock.acquire("r", secs(60)).within(secs(1)).await.unwrap_err();
+    let error = redlock.acquire("r", secs(60)).timeout(secs(1)).await.unwrap_err();
     assert!(
         error.source().unwrap().to_string().contains("held by here"),
         "{error:?}"
@@ -256,7 +256,7 @@ async fn who_waits_too_long_for_this_handles_own_lock_times_out_as_well() {
     servers.delay(ms(1));
     let first = wait(&redlock, "r");
     yield_now().await;
-    let second = redlock.acquire("r", secs(60)).within(secs(1));
+    let second = redlock.acquire("r", secs(60)).timeout(secs(1));
     assert_matches!(second.await.unwrap_err(), LockError::TimedOut { cause: None, .. });
     drop(first.await);
     eventually_free(&servers).await;
@@ -268,7 +268,7 @@ async fn who_waits_too_long_is_not_told_of_a_holder_that_is_gone() {
     let redlock = connect(&servers).await;
     let held = holder.acquire("r", secs(60)).await.unwrap();
     let first = wait(&redlock, "r");
-    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(secs(2)));
+    let second = tokio::spawn(redlock.acquire("r", secs(60)).timeout(secs(2)));
     sleep(secs(1)).await;
     held.release().await.unwrap();
     let _first = first.await.unwrap().unwrap();
@@ -282,7 +282,7 @@ async fn a_waiter_that_times_out_in_the_middle_of_the_line_holds_nobody_up() {
     let (_servers, redlock, held) = guarded(secs(60)).await;
     let first = wait(&redlock, "r");
     settle().await;
-    let second = tokio::spawn(redlock.acquire("r", secs(60)).within(ms(500)));
+    let second = tokio::spawn(redlock.acquire("r", secs(60)).timeout(ms(500)));
     settle().await;
     let third = wait(&redlock, "r");
     assert_matches!(second.await.unwrap(), Err(LockError::TimedOut { .. }));

@@ -202,7 +202,7 @@ async fn no_limit_is_too_long() {
     const MAX: Duration = Duration::MAX;
     let server = RedisServer::start();
     for endpoint in [Server::unix(server.socket()), Server::parse(&server.url()).unwrap()] {
-        for endpoint in [endpoint.clone(), endpoint.distrusted()] {
+        for endpoint in [endpoint.clone(), endpoint.untrusted()] {
             let redlock = Redlock::builder()
                 .servers([endpoint])
                 .heartbeat_interval(MAX)

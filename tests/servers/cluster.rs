@@ -243,7 +243,7 @@ async fn slots_that_move_all_the_time_leave_no_key() {
                 if let Ok(lock) = redlock
                     .lock(&*resource, LONG)
                     .retry(patient())
-                    .round_timeout(ms(100 + number as u64))
+                    .attempt_timeout(ms(100 + number as u64))
                     .await
                 {
                     let _ = redlock.renew(&lock, LONG).await;
@@ -430,7 +430,7 @@ async fn a_connection_before_is_not_ended_at_a_node_that_denies_info() {
     let may = "on >secret ~* &* -@all +ping +time +client +eval +evalsha +set +get +pttl +pexpire +del +cluster";
     let cluster = RedisCluster::start_with(2, |node| node.user("blind", may));
     let url = cluster.url().replacen("://", "://blind:secret@", 1);
-    let (hidden, lives) = (Warning::Hidden, Warning::OldConnectionLives);
+    let (hidden, lives) = (Warning::InfoDenied, Warning::OldConnectionLives);
     let reconnected = warnings(&cluster[0], url, RedisServer::kill_clients).await;
     let expected = [hidden.clone(), hidden, lives];
     assert_eq!(reconnected, expected, "and none before the first");

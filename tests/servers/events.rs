@@ -258,11 +258,11 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
 
     let nothing = |_: &RedisServer| ();
     assert_eq!(warnings(&server, server.url(), nothing).await, []);
-    assert_eq!(warnings(&server, url("blind"), nothing).await, [Warning::Hidden]);
+    assert_eq!(warnings(&server, url("blind"), nothing).await, [Warning::InfoDenied]);
     // It may be another process, in which the id of our previous connection is another client's.
     let reconnected = warnings(&server, url("blind"), RedisServer::kill_clients).await;
-    let both = [Warning::Hidden, Warning::OldConnectionLives];
-    assert_eq!(reconnected, [&[Warning::Hidden], &both[..]].concat());
+    let both = [Warning::InfoDenied, Warning::OldConnectionLives];
+    assert_eq!(reconnected, [&[Warning::InfoDenied], &both[..]].concat());
     let reconnected = warnings(&server, url("powerless"), RedisServer::kill_clients).await;
     assert_eq!(reconnected, [Warning::OldConnectionLives]);
 
@@ -270,7 +270,7 @@ async fn what_makes_a_server_less_trustworthy_is_a_warning() {
     let reconnected = warnings(&server, url("nameless"), RedisServer::kill_clients).await;
     assert_eq!(reconnected, [Warning::OldConnectionLives]);
 
-    for (user, warning) in [("timeless", Warning::ClockHidden), ("deaf", Warning::TellsNothing)] {
+    for (user, warning) in [("timeless", Warning::TimeDenied), ("deaf", Warning::TrackingDenied)] {
         assert_eq!(warnings(&server, url(user), nothing).await, [warning], "{user}");
     }
 

@@ -214,10 +214,10 @@ async fn a_waiting_lock_outlives_the_crash_of_every_server() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_server() {
     let servers = Servers::start(3);
-    // What a distrusted server sends passes through one more socket, which takes some more turns of the scheduler.
+    // What a untrusted server sends passes through one more socket, which takes some more turns of the scheduler.
     let urls = servers
         .iter()
-        .map(|server| format!("redis://{}?distrusted=true", server.address()));
+        .map(|server| format!("redis://{}?untrusted=true", server.address()));
     let builder = quick().servers(urls).heartbeat_timeout(ms(400));
     let redlock = connect(builder).await;
     let mut events = redlock.events();
@@ -225,7 +225,7 @@ async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_ser
         servers.freeze();
         // Longer than the heartbeat interval, so that each heartbeat is on its way.
         tokio::time::sleep(ms(150)).await;
-        let lock = tokio::spawn(redlock.try_lock("r", LONG).round_timeout(ms(300)));
+        let lock = tokio::spawn(redlock.try_lock("r", LONG).attempt_timeout(ms(300)));
         tokio::task::yield_now().await;
         servers.thaw();
         // The answers arrive, and nothing here can run meanwhile.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multiredlock::{Drift, Guard, Loss, Redlock, ReleaseError};
+use multiredlock::{Drift, Guard, LockLost, Redlock, ReleaseError};
 use tokio::time::sleep;
 
 use crate::support::{
@@ -20,10 +20,10 @@ async fn guarded(ttl: Duration) -> (Servers, Redlock, Guard) {
 }
 
 /// Waits for the loss, and returns it with the time that took.
-async fn lost(guard: &Guard) -> (Loss, Duration) {
+async fn lost(guard: &Guard) -> (LockLost, Duration) {
     let start = Instant::now();
     let loss = finishes("the loss", guard.lost()).await;
-    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    assert!(!guard.is_valid() && guard.validity().is_zero());
     (loss, start.elapsed())
 }
 
@@ -41,7 +41,7 @@ async fn renewed(guard: &Guard, server: &RedisServer, times: u64) {
 async fn a_guard_outlives_its_ttl_many_times() {
     let (servers, _redlock, guard) = guarded(TTL).await;
     renewed(&guard, &servers[0], 9).await;
-    guard.ensure(ms(100)).unwrap();
+    guard.ensure_valid_for(ms(100)).unwrap();
     assert_eq!(servers.holding(&guard.lock()), 3);
     guard.release().await.unwrap();
     servers.empty().await;
@@ -54,7 +54,7 @@ async fn a_guard_is_told_when_its_key_is_deleted_on_a_majority() {
     servers[..2].command(&["DEL", "r"]);
     // The next renewal would be a third of a minute away.
     let (loss, _) = lost(&guard).await;
-    assert_matches!(&loss, Loss::Gone { .. });
+    assert_matches!(&loss, LockLost::Gone { .. });
     assert_matches!(guard.release().await, Err(ReleaseError::Gone { removed: 1, .. }));
 }
 
@@ -89,7 +89,7 @@ async fn a_guard_notices_a_flush_at_its_next_renewal() {
     let (servers, _redlock, guard) = guarded(TTL).await;
     servers.command(&["FLUSHALL"]);
     let (loss, _) = lost(&guard).await;
-    assert_matches!(&loss, Loss::Gone { .. });
+    assert_matches!(&loss, LockLost::Gone { .. });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,9 +116,9 @@ async fn a_guard_without_a_majority_is_lost_at_the_end_of_its_validity() {
     for fault in [RedisServer::crash, RedisServer::freeze] {
         let (servers, _redlock, guard) = guarded(TTL).await;
         servers[..2].iter().for_each(fault);
-        let remaining = guard.remaining();
+        let remaining = guard.validity();
         let (loss, after) = lost(&guard).await;
-        assert_matches!(&loss, Loss::Expired { .. });
+        assert_matches!(&loss, LockLost::Expired { .. });
         // A renewal may still have come through before the fault.
         assert!(after < TTL, "{after:?}, {remaining:?} were left");
         assert_matches!(guard.release().await, Err(ReleaseError::Unknown { .. }));
@@ -134,11 +134,11 @@ async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
     let request = redlock
         .acquire("r", ttl)
         .drift(Drift::factor(0.8).unwrap())
-        .round_timeout(LONG);
+        .attempt_timeout(LONG);
     let guard = request.await.unwrap();
     servers.freeze();
     let (loss, _) = lost(&guard).await;
-    assert_matches!(&loss, Loss::Expired { .. });
+    assert_matches!(&loss, LockLost::Expired { .. });
 
     servers.thaw();
     servers
@@ -147,7 +147,7 @@ async fn a_guard_that_is_renewed_after_it_was_lost_stays_lost() {
     // Its answers come before those to what is sent later.
     answers(&redlock).await;
     assert_eq!(servers.holding(&guard.lock()), 3);
-    assert!(!guard.is_valid() && guard.remaining().is_zero());
+    assert!(!guard.is_valid() && guard.validity().is_zero());
     assert_eq!(guard.loss(), Some(loss));
     guard.release().await.unwrap();
     servers.empty().await;
@@ -159,7 +159,7 @@ async fn a_guard_survives_a_majority_that_is_away_for_less_than_the_ttl() {
     let redlock = connect(servers.builder().heartbeat_timeout(LONG)).await;
     let guard = redlock.acquire("r", 3 * TTL).await.unwrap();
     servers[..2].freeze();
-    eventually("half of the validity is over", async || guard.remaining() < TTL * 3 / 2).await;
+    eventually("half of the validity is over", async || guard.validity() < TTL * 3 / 2).await;
     servers[..2].thaw();
     renewed(&guard, &servers[0], 4).await;
     guard.release().await.unwrap();
@@ -229,7 +229,7 @@ async fn a_guard_is_still_told_after_it_was_renewed() {
 
     servers[1..].command(&["DEL", "r"]);
 
-    assert_matches!(soon("the loss", guard.lost()).await, Loss::Gone { .. });
+    assert_matches!(soon("the loss", guard.lost()).await, LockLost::Gone { .. });
 }
 
 #[tokio::test(flavor = "multi_thread")]

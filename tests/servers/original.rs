@@ -13,7 +13,7 @@ use crate::support::{
 async fn retrying_acquires_a_lock_once_the_first_has_expired() {
     for count in [1, 3, 5] {
         let (servers, redlock) = servers_and_client(count).await;
-        let first = redlock.lock("console", ms(800)).round_timeout(ms(600)).await.unwrap();
+        let first = redlock.lock("console", ms(800)).attempt_timeout(ms(600)).await.unwrap();
 
         let second = redlock.lock("console", LONG).retry(patient()).await.unwrap();
 

@@ -5,7 +5,7 @@ use tokio_stream::StreamExt;
 
 use crate::access::works;
 use crate::support::{
-    LONG, RedisServer, Reply, Servers, Together, are_distrusted, client, eventually, finishes, is_down,
+    LONG, RedisServer, Reply, Servers, Together, are_untrusted, client, eventually, finishes, is_down,
     one_is_given_twice, quick, reason, up,
 };
 
@@ -52,9 +52,9 @@ fn url(sentinels: &[&RedisServer]) -> String {
         .map(|sentinel| format!("&node={}", sentinel.address()));
     let others: String = others.collect();
     format!(
-        "redis-sentinel://{}?sentinelServiceName={SERVICE}{others}&distrusted={}",
+        "redis-sentinel://{}?sentinelServiceName={SERVICE}{others}&untrusted={}",
         sentinels[0].address(),
-        are_distrusted()
+        are_untrusted()
     )
 }
 

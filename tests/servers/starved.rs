@@ -10,11 +10,11 @@ use tokio_stream::StreamExt;
 use crate::support::{LONG, RedisServer, Servers, Together, all_up, connect, is_down, ms, quick, reason};
 
 /// The settings of a client on these servers, trusted or not.
-fn settings(servers: &Servers, is_distrusted: bool) -> multiredlock::Builder {
+fn settings(servers: &Servers, is_untrusted: bool) -> multiredlock::Builder {
     let server = |server: &RedisServer| {
         let address = server.address();
         let server = Server::new(address.ip().to_string()).port(address.port());
-        if is_distrusted { server.distrusted() } else { server }
+        if is_untrusted { server.untrusted() } else { server }
     };
     quick().servers(servers.iter().map(server))
 }
@@ -42,9 +42,9 @@ async fn starve(times: u32, turns: u32) {
 
 #[tokio::test]
 async fn a_server_whose_answer_was_not_read_in_time_is_not_called_unresponsive() {
-    for is_distrusted in [false, true] {
+    for is_untrusted in [false, true] {
         let servers = Servers::start(3);
-        let redlock = connect(settings(&servers, is_distrusted)).await;
+        let redlock = connect(settings(&servers, is_untrusted)).await;
         let mut events = redlock.events();
         for _ in 0..3 {
             servers.freeze();
@@ -53,49 +53,49 @@ async fn a_server_whose_answer_was_not_read_in_time_is_not_called_unresponsive()
             servers.thaw();
             thread::sleep(ms(1_000));
         }
-        assert_eq!(troubles(&mut events).await, [], "distrusted: {is_distrusted}");
+        assert_eq!(troubles(&mut events).await, [], "untrusted: {is_untrusted}");
     }
 }
 
 #[tokio::test]
 async fn an_unlock_whose_answers_were_not_read_in_time_is_not_called_unknown() {
-    for is_distrusted in [false, true] {
+    for is_untrusted in [false, true] {
         let servers = Servers::start(3);
-        let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
+        let redlock = connect(settings(&servers, is_untrusted).attempt_timeout(ms(500))).await;
         let lock = redlock.lock("console", LONG).await.unwrap();
         servers.all_hold(&lock).await;
         let unlocking = tokio::spawn(redlock.unlock(&lock).counts());
         yield_now().await;
         thread::sleep(ms(700));
         let unlocked = unlocking.await.unwrap();
-        assert_eq!(unlocked.removed, 3, "distrusted: {is_distrusted}, {unlocked:?}");
+        assert_eq!(unlocked.removed, 3, "untrusted: {is_untrusted}, {unlocked:?}");
     }
 }
 
 #[tokio::test]
 async fn a_look_whose_answers_were_not_read_in_time_is_not_called_unclear() {
-    for is_distrusted in [false, true] {
+    for is_untrusted in [false, true] {
         let servers = Servers::start(3);
-        let redlock = connect(settings(&servers, is_distrusted).round_timeout(ms(500))).await;
+        let redlock = connect(settings(&servers, is_untrusted).attempt_timeout(ms(500))).await;
         let looking = tokio::spawn(redlock.owner("console"));
         yield_now().await;
         thread::sleep(ms(700));
         let expected = Ok(Ownership::Free);
-        assert_eq!(looking.await.unwrap(), expected, "distrusted: {is_distrusted}");
+        assert_eq!(looking.await.unwrap(), expected, "untrusted: {is_untrusted}");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_hardly_runs_connects_and_stays_connected() {
-    for is_distrusted in [false, true] {
+    for is_untrusted in [false, true] {
         let servers = Servers::start(3);
-        let builder = settings(&servers, is_distrusted).heartbeat_timeout(ms(100));
+        let builder = settings(&servers, is_untrusted).heartbeat_timeout(ms(100));
         let redlock = builder.build().unwrap();
         let mut events = redlock.events();
         starve(30, 1).await;
         starve(10, 100).await;
         all_up(&redlock).await;
-        assert_eq!(troubles(&mut events).await, [], "distrusted: {is_distrusted}");
+        assert_eq!(troubles(&mut events).await, [], "untrusted: {is_untrusted}");
     }
 }
 

@@ -38,7 +38,7 @@ async fn replies_of_the_wrong_kind() {
     alone(async || {
         let scenes = [
             Scene::set(Door::Tcp, |server| server).await,
-            Scene::set(Door::Tcp, Server::distrusted).await,
+            Scene::set(Door::Tcp, Server::untrusted).await,
         ];
         for words in [
             &b":1\r\n"[..],
@@ -85,7 +85,7 @@ async fn texts_lists_lines_and_maps_without_end() {
     alone(async || {
         for (start, then) in ENDLESS {
             let malice = Malice::new(start, Then::Repeats(then.into()));
-            distrusted(malice, Door::Tcp, is_excessive).await;
+            untrusted(malice, Door::Tcp, is_excessive).await;
         }
     })
     .await;
@@ -96,7 +96,7 @@ async fn streams_without_end() {
     alone(async || {
         for start in [&b"*?\r\n"[..], b"*-1\r\n", b"$?\r\n", b"%?\r\n"] {
             let malice = Malice::new(start, Then::Repeats(b":1\r\n".into()));
-            distrusted(malice, Door::Tcp, is_not_redis).await;
+            untrusted(malice, Door::Tcp, is_not_redis).await;
         }
     })
     .await;
@@ -108,7 +108,7 @@ async fn changes_of_keys_with_endless_names() {
         let name = vec![b'x'; 10 << 20];
         let change = [b">2\r\n$10\r\ninvalidate\r\n*1\r\n$10485760\r\n", &name[..], b"\r\n"];
         let malice = Malice::new(change.concat(), Then::SaysItAgain);
-        distrusted(malice, Door::Tcp, is_excessive).await;
+        untrusted(malice, Door::Tcp, is_excessive).await;
     })
     .await;
 }
@@ -119,7 +119,7 @@ async fn changes_of_keys_just_within_the_bounds() {
         let names = [&b"$55\r\n"[..], &[b'x'; 55], b"\r\n"].concat().repeat(1000);
         let change = [&b">2\r\n$10\r\ninvalidate\r\n*1000\r\n"[..], &names].concat();
         let malice = Malice::new(b"", Then::Repeats(change));
-        distrusted(malice, Door::Tcp, is_unresponsive).await;
+        untrusted(malice, Door::Tcp, is_unresponsive).await;
     })
     .await;
 }
@@ -138,7 +138,7 @@ async fn what_an_honest_server_never_sends_through_tls() {
 async fn never_sent_through(door: fn() -> Door) {
     for (start, then) in &ENDLESS[..2] {
         let malice = Malice::new(*start, Then::Repeats((*then).into()));
-        distrusted(malice, door(), is_excessive).await;
+        untrusted(malice, door(), is_excessive).await;
     }
 }
 
@@ -148,7 +148,7 @@ async fn lists_in_lists_in_place_of_a_handshake() {
         let nested = Box::leak(b"*1\r\n".repeat(100_000).into_boxed_slice());
         let (honest, fake) = (Servers::start(2), FakeServer::start(Manner::Pongs(nested)).await);
         let addresses = honest.iter().map(|server| Server::parse(&server.url()).unwrap());
-        let fake = Server::parse(&fake.url()).unwrap().distrusted();
+        let fake = Server::parse(&fake.url()).unwrap().untrusted();
         let redlock = client(addresses.chain([fake]));
         is_down(&redlock, 2, is_excessive).await;
         let lock = finishes("the lock", redlock.lock("console", LONG)).await.unwrap();
@@ -177,10 +177,10 @@ fn is_excessive(reason: &DownReason) -> bool {
 async fn withstands(malice: Malice, expected: Expected) {
     let trusted = Scene::set(Door::Tcp, |server| server).await;
     trusted.withstands(malice.clone(), expected).await;
-    distrusted(malice, Door::Tcp, expected).await;
+    untrusted(malice, Door::Tcp, expected).await;
 }
 
-async fn distrusted(malice: Malice, door: Door, expected: Expected) {
-    let scene = Scene::set(door, Server::distrusted).await;
+async fn untrusted(malice: Malice, door: Door, expected: Expected) {
+    let scene = Scene::set(door, Server::untrusted).await;
     scene.withstands(malice, expected).await;
 }

@@ -41,7 +41,7 @@ async fn one_that_locks_again_at_once_leaves_turns_to_another_client() {
             let is_over = Arc::default();
             let task = take_turns(&greedy, guards, ms(hold), &is_over);
             for turn in 0..10 {
-                let guard = other.acquire("r", LONG).within(LONG).await;
+                let guard = other.acquire("r", LONG).timeout(LONG).await;
                 let guard = guard.unwrap_or_else(|error| panic!("turn {turn} beside turns of {hold} ms: {error}"));
                 guard.release().await.unwrap();
                 // The other has it again.
@@ -64,7 +64,7 @@ async fn all_of_several_that_want_it_all_the_time_get_their_turns() {
         let (client, owners) = (servers.connected().await, Arc::clone(&owners));
         tasks.push(tokio::spawn(async move {
             for _ in 0..TURNS {
-                let guard = client.acquire("r", LONG).within(LONG).await.unwrap();
+                let guard = client.acquire("r", LONG).timeout(LONG).await.unwrap();
                 assert_eq!(owners.fetch_add(1, Ordering::SeqCst), 0, "two owners");
                 sleep(ms(2)).await;
                 owners.fetch_sub(1, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use multiredlock::{Loss, UsingError};
+use multiredlock::{LockLost, UsingError};
 use tokio::sync::oneshot;
 
 use crate::support::{LONG, Servers, Together, assert_matches, connect, finishes, ms, servers_and_client};
@@ -37,7 +37,7 @@ async fn work_is_stopped_when_the_key_is_deleted_by_hand() {
     servers.each("it looked", |server| server.calls("get") > 0).await;
     servers.command(&["DEL", "r"]);
     let result = finishes("the work", work).await.unwrap();
-    assert_matches!(result, Err(UsingError::Lost(Loss::Gone { .. })));
+    assert_matches!(result, Err(UsingError::Lost(LockLost::Gone { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +53,7 @@ async fn a_thread_sees_that_its_servers_were_killed() {
             }
         })
         .await;
-    assert_matches!(&result, Err(UsingError::Lost(Loss::Expired { .. })));
+    assert_matches!(&result, Err(UsingError::Lost(LockLost::Expired { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

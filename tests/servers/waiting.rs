@@ -284,7 +284,7 @@ async fn waiters_that_give_up_at_any_moment_leave_the_others_in_line_and_no_key(
             for turn in 0..10 {
                 // Some of these are over while it stands first, or is just being handed the lock.
                 let patience = Duration::from_micros(i * 977 % 5_000 + turn * 131);
-                match redlock.acquire("r", LONG).within(patience).await {
+                match redlock.acquire("r", LONG).timeout(patience).await {
                     Ok(guard) => drop(guard),
                     Err(LockError::TimedOut { .. }) => {}
                     Err(error) => panic!("{error}"),

@@ -63,7 +63,7 @@ async fn a_command_of_a_node_is_missing_or_denied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_missing_costs_no_more_than_one_that_is_denied() {
-    for (command, warning) in [("INFO", Warning::Hidden), ("CLIENT", Warning::TellsNothing)] {
+    for (command, warning) in [("INFO", Warning::InfoDenied), ("CLIENT", Warning::TrackingDenied)] {
         let server = without(command);
         works(&client([server.url()]), 1).await;
         assert_eq!(warnings(&server, server.url(), |_| ()).await, [warning], "{command}");

@@ -208,7 +208,7 @@ impl Task {
         let (redlock, resources, ttl) = (self.process.redlock(), self.resources(), self.ttl());
         let within = between(&mut self.rng, 2_000, 6_000);
         let asked = now();
-        let guard = redlock.acquire(&resources, ttl).within(within).await;
+        let guard = redlock.acquire(&resources, ttl).timeout(within).await;
         waited(asked, within, guard.as_ref().err());
         let Ok(guard) = guard else {
             return;
@@ -241,7 +241,7 @@ impl Task {
         let within = between(&mut self.rng, 2_000, 6_000);
         let hold = self.hold_for(ttl);
         let asked = now();
-        let request = redlock.acquire(&resources, ttl).within(within);
+        let request = redlock.acquire(&resources, ttl).timeout(within);
         let used = request
             .using(async |guard| {
                 waited(asked, within, None);

@@ -31,7 +31,7 @@ impl Notice {
 
     /// Of a resource that we hold ourselves.
     pub(crate) fn ours(guard: &Guard) -> Self {
-        let holder = HolderFact::of_value(guard.lock().value(), guard.remaining());
+        let holder = HolderFact::of_value(guard.lock().value(), guard.validity());
         Self::new(Some(holder), "")
     }
 

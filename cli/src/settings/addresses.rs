@@ -123,7 +123,7 @@ mod tests {
                 "redis+unix:///a,redis+unix:///b",
                 &["redis+unix:///a", "redis+unix:///b"],
             ),
-            ("redis://a?distrusted=true,b", &["redis://a?distrusted=true", "b"]),
+            ("redis://a?untrusted=true,b", &["redis://a?untrusted=true", "b"]),
             ("h,foo://h", &["h", "foo://h"]),
         ] {
             assert_eq!(split(list).unwrap(), addresses, "{list}");

@@ -21,7 +21,7 @@ The file of --config, in TOML; all but the servers can be left out:
   key_prefix = \"lock:\"
   id = \"web-3\"
   drift = \"100ms\"             # or a factor of the ttl, as 0.01
-  round_timeout = \"200ms\"
+  attempt_timeout = \"200ms\"
   restart_guard = \"60s\"       # the longest ttl that anybody uses
   fence_expiry = \"7d\"
   heartbeat_interval = \"1s\"
@@ -45,7 +45,7 @@ pub(super) struct File {
     pub(super) id: Option<String>,
     pub(super) drift: Option<FileDrift>,
     #[serde(deserialize_with = "some_duration")]
-    pub(super) round_timeout: Option<Duration>,
+    pub(super) attempt_timeout: Option<Duration>,
     #[serde(deserialize_with = "some_duration")]
     pub(super) restart_guard: Option<Duration>,
     #[serde(deserialize_with = "some_duration")]

@@ -76,7 +76,7 @@ pub(crate) struct Settings {
     pub(crate) key_prefix: Option<String>,
     pub(crate) drift: Drift,
     pub(crate) restart_guard: Option<Duration>,
-    pub(crate) round_timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Option<Duration>,
     id: Option<String>,
     fence_expiry: Option<Duration>,
     heartbeat_interval: Option<Duration>,
@@ -192,7 +192,7 @@ impl Connection {
             drift,
             restart_guard: file.restart_guard,
             id: self.first("id", self.id.clone(), file.id),
-            round_timeout: file.round_timeout,
+            attempt_timeout: file.attempt_timeout,
             fence_expiry: file.fence_expiry,
             heartbeat_interval: file.heartbeat_interval,
             heartbeat_timeout: file.heartbeat_timeout,
@@ -225,7 +225,7 @@ impl Settings {
         let Self {
             key_prefix,
             id,
-            round_timeout,
+            attempt_timeout,
             restart_guard,
             fence_expiry,
             heartbeat_interval,
@@ -234,7 +234,7 @@ impl Settings {
         } = self;
         builder = set(builder, key_prefix.as_ref(), Builder::key_prefix);
         builder = set(builder, id.as_ref(), Builder::id);
-        builder = set(builder, *round_timeout, Builder::round_timeout);
+        builder = set(builder, *attempt_timeout, Builder::attempt_timeout);
         builder = set(builder, *restart_guard, Builder::restart_guard);
         builder = set(builder, *fence_expiry, Builder::fence_expiry);
         builder = set(builder, *heartbeat_interval, Builder::heartbeat_interval);

@@ -269,11 +269,11 @@ fn what_is_no_redis_server_gets_no_password() {
 }
 
 #[test]
-fn a_server_that_is_distrusted_is_tried_by_the_library_alone() {
+fn a_server_that_is_untrusted_is_tried_by_the_library_alone() {
     let servers = quorum(3);
     let urls: Vec<_> = servers
         .iter()
-        .map(|server| format!("redis://{}?distrusted=true", server.address()))
+        .map(|server| format!("redis://{}?untrusted=true", server.address()))
         .collect();
     let (code, told) = report(bare(&["--servers", &urls.join(","), "doctor"]));
     assert_eq!(code, 0, "{told:#}");
@@ -282,7 +282,7 @@ fn a_server_that_is_distrusted_is_tried_by_the_library_alone() {
         Some(of(&servers[0]).as_str()),
         "inspection",
         "note",
-        "skipped: it is distrusted",
+        "skipped: it is untrusted",
     );
     assert_eq!(finding(&told, Some(of(&servers[0]).as_str()), "locking")["level"], "ok");
     // On a first connection the library ends none before.

@@ -155,20 +155,20 @@ fn a_parameter_is_named_without_its_value() {
             "`redis+unix://…@/run/redis.sock`: neither a socket nor an in-memory server is named with credentials",
         ),
         (
-            "redis://h?distrusted",
-            "`redis://h`: query parameter `distrusted` is neither `true` nor `false`",
+            "redis://h?untrusted",
+            "`redis://h`: query parameter `untrusted` is neither `true` nor `false`",
         ),
         (
-            "redis+unix:///s?distrusted=true&distrusted=false",
-            "`redis+unix:///s`: query parameter `distrusted` is given twice",
+            "redis+unix:///s?untrusted=true&untrusted=false",
+            "`redis+unix:///s`: query parameter `untrusted` is given twice",
         ),
         (
-            "redis-cluster://h?distrusted=true",
-            "`redis-cluster://h`: query parameter `distrusted` is not understood",
+            "redis-cluster://h?untrusted=true",
+            "`redis-cluster://h`: query parameter `untrusted` is not understood",
         ),
         (
-            "memory://a?distrusted=true",
-            "`memory://a`: query parameter `distrusted` is not understood",
+            "memory://a?untrusted=true",
+            "`memory://a`: query parameter `untrusted` is not understood",
         ),
     ] {
         assert_eq!(
@@ -203,12 +203,12 @@ fn sentinels_are_read_with_the_service_and_their_own_credentials() {
 #[test]
 fn distrust_is_a_parameter() {
     for (address, typed) in [
-        ("h?distrusted=true", Server::new("h").distrusted()),
-        ("h?distrusted=false", Server::new("h")),
-        ("redis+unix:///s?distrusted=true", Server::unix("/s").distrusted()),
+        ("h?untrusted=true", Server::new("h").untrusted()),
+        ("h?untrusted=false", Server::new("h")),
+        ("redis+unix:///s?untrusted=true", Server::unix("/s").untrusted()),
         (
-            "redis-sentinel://h?distrusted=true&sentinelServiceName=s",
-            Server::sentinel("s", [("h", 26379)]).distrusted(),
+            "redis-sentinel://h?untrusted=true&sentinelServiceName=s",
+            Server::sentinel("s", [("h", 26379)]).untrusted(),
         ),
     ] {
         assert_eq!(Server::parse(address).unwrap(), typed, "{address}");

@@ -26,7 +26,7 @@ fn a_host_is_a_name_or_an_address() {
 fn tls_is_refused_where_it_would_not_be_used() {
     for server in [
         Server::unix("/run/redis.sock"),
-        Server::unix("/run/redis.sock").distrusted(),
+        Server::unix("/run/redis.sock").untrusted(),
         Server::memory("a"),
     ] {
         assert_eq!(server.check(), Ok(()));
@@ -58,8 +58,8 @@ fn a_server_of_several_nodes_is_checked_as_others_are() {
             "`redis-cluster://a:1`: a cluster has no database but 0, and not 3",
         ),
         (
-            Server::cluster([("a", 1)]).distrusted(),
-            "`redis-cluster://a:1`: a cluster cannot be distrusted",
+            Server::cluster([("a", 1)]).untrusted(),
+            "`redis-cluster://a:1`: a cluster cannot be untrusted",
         ),
         (
             Server::sentinel("", [("a", 1)]),

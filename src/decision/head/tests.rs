@@ -207,7 +207,7 @@ fn every_vote_that_comes_late_says_what_its_server_could_do() {
     assert_eq!(late(held("a", None)), Step::Wait(now + LATER));
     let down = Vote::Unreachable(DownReason::ConnectionLost);
     assert_eq!(late(down), Step::Wait(now + LATER), "it is heard of when it is back");
-    for vote in [Vote::Unknown, Vote::Refused(Refusal::OutOfMemory)] {
+    for vote in [Vote::OutcomeUnknown, Vote::Refused(Refusal::OutOfMemory)] {
         assert!(matches!(late(vote), Step::Wait(until) if until <= now + POLL_UNTRACKED * 3 / 2));
     }
 }
@@ -487,8 +487,8 @@ fn any_vote() -> impl Strategy<Value = Vote> {
     prop_oneof![
         Just(Vote::Granted),
         Just(Vote::Pending),
-        Just(Vote::Silent),
-        Just(Vote::Unknown),
+        Just(Vote::TimedOut),
+        Just(Vote::OutcomeUnknown),
         Just(Vote::Unreachable(DownReason::ConnectionLost)),
         ("[ab]", prop::option::of(0_u64..100_000)).prop_map(|(value, left)| held(&value, left)),
     ]

@@ -128,9 +128,9 @@ async fn a_token_is_raised_where_the_lock_was_granted_with_a_smaller_one_or_may_
     };
     for (number, (vote, kept)) in [
         (Vote::Granted, None),
-        (Vote::Unknown, None),
+        (Vote::OutcomeUnknown, None),
         (held(), Some(held())),
-        (Vote::Silent, Some(Vote::Silent)),
+        (Vote::TimedOut, Some(Vote::TimedOut)),
     ]
     .into_iter()
     .enumerate()
@@ -175,7 +175,7 @@ async fn votes_decide_without_silent_servers_only_if_the_others_are_no_majority(
     operation.vote(0, Vote::Granted);
     assert_eq!(operation.decided_without(|server| server == 1), None);
     let votes = operation.decided_without(|server| server > 0);
-    assert_eq!(votes, Some(vec![Vote::Granted, Vote::Silent, Vote::Silent]));
+    assert_eq!(votes, Some(vec![Vote::Granted, Vote::TimedOut, Vote::TimedOut]));
 }
 
 /// What is left of a lock for 60 s after a renewal for 1 s, of these keys and with these votes.
@@ -210,7 +210,7 @@ async fn a_renewal_for_less_counts_unless_it_is_certain_that_no_server_carries_i
         secs(1),
         "one of the two may have been renewed"
     );
-    for may_be in [Vote::Granted, Vote::Unknown, Vote::Silent, Vote::Pending] {
+    for may_be in [Vote::Granted, Vote::OutcomeUnknown, Vote::TimedOut, Vote::Pending] {
         assert_eq!(
             left_after(one(), &[held(), may_be.clone(), down()]),
             secs(1),

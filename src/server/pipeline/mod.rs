@@ -188,7 +188,7 @@ impl Pipeline {
         }
         let votes = unanswered.iter().flat_map(|(_, batch)| batch.iter());
         for operation in votes.filter(|operation| operation.verb != Verb::Unlock) {
-            operation.vote(self.server, Vote::Unknown);
+            operation.vote(self.server, Vote::OutcomeUnknown);
         }
     }
 
@@ -317,7 +317,7 @@ impl Pipeline {
             self.demoted.notify_waiters();
         }
         for operation in superseded {
-            operation.vote(self.server, Vote::Unknown);
+            operation.vote(self.server, Vote::OutcomeUnknown);
         }
         self.hand_out(batch, answer);
         if self.state().is_idle() {
@@ -338,7 +338,7 @@ impl Pipeline {
                     }
                 }
                 for operation in batch.iter().skip(answered) {
-                    operation.vote(self.server, Vote::Unknown);
+                    operation.vote(self.server, Vote::OutcomeUnknown);
                 }
             }
             Answer::Rejected(refusal) => {
@@ -348,7 +348,7 @@ impl Pipeline {
             }
             Answer::Lost => {
                 for operation in batch {
-                    operation.vote(self.server, Vote::Unknown);
+                    operation.vote(self.server, Vote::OutcomeUnknown);
                 }
             }
             // They are on their way again, or nobody waits for them any more.

@@ -255,7 +255,7 @@ fn an_answer_that_asks_for_another_form_too_late_is_a_lost_one() {
     let command = script.next();
     pipeline.detach(&DownReason::Unresponsive);
     command.answer(Answer::Again(form(Script::Source)));
-    assert_eq!(set.votes_so_far(), [Vote::Unknown]);
+    assert_eq!(set.votes_so_far(), [Vote::OutcomeUnknown]);
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn a_renewal_for_less_is_not_sent_again_behind_a_later_one() {
     renewal(&lock_state, 60);
     again.answer(Answer::Again(form(Script::Source)));
     assert!(script.is_empty());
-    assert_eq!(less.votes_so_far(), [Vote::Unknown]);
+    assert_eq!(less.votes_so_far(), [Vote::OutcomeUnknown]);
 
     let lock_state = Arc::<LockState>::default();
     let (_, more) = (renewal(&lock_state, 1), renewal(&lock_state, 60));

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::io::{join, sink};
 
-/// What ends replies that are distrusted.
+/// What ends replies that are untrusted.
 #[derive(Debug)]
 pub struct Bounds(bounds::Bounds);
 

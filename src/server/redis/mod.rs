@@ -195,7 +195,7 @@ impl Connector {
     async fn open_once(&self, config: &Config) -> Result<(Client, Router), NotOpened> {
         let mut config = config.clone();
         let mut relay = None;
-        if self.server.is_distrusted {
+        if self.server.is_untrusted {
             let to_server = Relay::to_server_of(&mut config, self.timeout).await;
             relay = Some(to_server.map_err(NotOpened::ByRelay)?);
         }

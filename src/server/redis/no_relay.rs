@@ -11,7 +11,7 @@ impl Relay {
     #[expect(clippy::unused_async, reason = "it waits on other systems")]
     pub(super) async fn to_server_of(_: &mut Config, _: Duration) -> Result<Self, DownReason> {
         Err(DownReason::Io(Text::new(
-            "a distrusted server needs Unix sockets, which this system has not",
+            "a untrusted server needs Unix sockets, which this system has not",
         )))
     }
 

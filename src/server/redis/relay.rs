@@ -1,4 +1,4 @@
-//! A way through ourselves to a server that is distrusted, which passes on nothing but whole replies within bounds.
+//! A way through ourselves to a server that is untrusted, which passes on nothing but whole replies within bounds.
 //!
 //! fred's decoder follows lists in lists by recursion, keeps what it is sent until a reply is complete, and can be told neither
 //! a depth nor a length to stop at. So the connection to the server, with its TLS, is made here. fred connects to a Unix socket

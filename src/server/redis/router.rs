@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-/// fred's task that owns the socket, and what it goes through to a server that is distrusted. Both end when this is dropped.
+/// fred's task that owns the socket, and what it goes through to a server that is untrusted. Both end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Router {
     pub(super) task: JoinHandle<Result<(), Error>>,

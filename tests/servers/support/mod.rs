@@ -16,7 +16,7 @@ pub(crate) use scene::Scene;
 #[cfg(feature = "tls")]
 pub(crate) use test_support::{Certificates, ClientCertificate};
 pub(crate) use test_support::{
-    FakeServer, Manner, Mode, Network, Proxy, RedisServer, RedisServerBuilder, Reply, Ruling, are_distrusted,
+    FakeServer, Manner, Mode, Network, Proxy, RedisServer, RedisServerBuilder, Reply, Ruling, are_untrusted,
     assert_matches, eventually, extract, finishes, name,
 };
 pub(crate) use turncoat::{Door, Malice, Then, Turncoat};
@@ -176,7 +176,7 @@ pub(crate) fn unhurried() -> Builder {
     Redlock::builder()
         .heartbeat_interval(LONG)
         .heartbeat_timeout(LONG)
-        .round_timeout(LONG)
+        .attempt_timeout(LONG)
         .reconnect(ms(10), ms(50))
 }
 

@@ -24,7 +24,7 @@ impl Scene {
         let turncoat = Turncoat::start(door).await;
         let addresses = honest.iter().map(|server| Server::parse(&server.url()).unwrap());
         let servers = addresses.chain([trust(turncoat.address())]);
-        let redlock = quick().round_timeout(LONG).servers(servers).build().unwrap();
+        let redlock = quick().attempt_timeout(LONG).servers(servers).build().unwrap();
         all_up(&redlock).await;
         let scene = Self {
             honest,

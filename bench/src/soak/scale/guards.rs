@@ -74,7 +74,7 @@ pub async fn work(child: &Child, guards: usize) -> Result<()> {
     Parent::tell(&(guards - held.len(), started.elapsed()))?;
     let mut shortest = TTL;
     while let Err(_not_yet) = timeout(Duration::from_millis(100), parent.line()).await {
-        let left = held.iter().map(Guard::remaining).min();
+        let left = held.iter().map(Guard::validity).min();
         shortest = shortest.min(left.unwrap_or(TTL));
     }
     let (lost, reason) = release(held).await;
@@ -86,7 +86,7 @@ pub async fn work(child: &Child, guards: usize) -> Result<()> {
 async fn acquire(redlock: &Redlock, guards: usize) -> Result<Vec<Guard>> {
     let mut acquiring = JoinSet::new();
     for number in 0..guards {
-        let request = redlock.acquire(format!("guard:{number}"), TTL).within(GRANTED_WITHIN);
+        let request = redlock.acquire(format!("guard:{number}"), TTL).timeout(GRANTED_WITHIN);
         acquiring.spawn(request);
     }
     let mut held = Vec::with_capacity(guards);

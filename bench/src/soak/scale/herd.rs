@@ -93,7 +93,7 @@ pub async fn work(child: &Child, process: usize) -> Result<()> {
     parent.begin().await?;
     let asked = now();
     let guard = tokio::select! {
-        guard = redlock.acquire("herd", TTL).within(BOUND) => guard,
+        guard = redlock.acquire("herd", TTL).timeout(BOUND) => guard,
         line = parent.line() => return Err(format!("not served, but was asked for {line:?}").into()),
     };
     client::waited(asked, BOUND, guard.as_ref().err());

@@ -93,7 +93,7 @@ mod tests {
             "rediss://[::1]:1",
             "redis://[::ffff:127.0.0.1]",
             "redis+unix:///run/redis.sock",
-            "redis+unix:///10.0.0.1?distrusted=true",
+            "redis+unix:///10.0.0.1?untrusted=true",
             "redis-cluster://localhost?node=127.0.0.1:2&node=[::1]:3",
             "redis-sentinel://localhost?sentinelServiceName=10.0.0.1&node=localhost:26380",
         ] {
@@ -106,7 +106,7 @@ mod tests {
     fn any_node_elsewhere_makes_it_a_server_elsewhere() {
         for (address, places) in [
             ("10.0.0.1", &["10.0.0.1:6379"][..]),
-            ("redis://127.0.0.1:secret@10.0.0.1:1?distrusted=true", &["10.0.0.1:1"]),
+            ("redis://127.0.0.1:secret@10.0.0.1:1?untrusted=true", &["10.0.0.1:1"]),
             ("localhost.example.com", &["localhost.example.com:6379"]),
             ("redis://127.0.0.1.example.com", &["127.0.0.1.example.com:6379"]),
             ("redis://128.0.0.1", &["128.0.0.1:6379"]),

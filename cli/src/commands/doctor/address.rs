@@ -66,8 +66,8 @@ fn target(parts: &ServerParts, tls: &TlsFiles) -> Result<ConnectionInfo, String>
         _ if parts.is_encrypted && tls.has_own_checks() => {
             return Err("its certificate is checked in a way that only the library knows".into());
         }
-        _ if parts.is_distrusted => {
-            return Err("it is distrusted, and only the library bounds what it may send".into());
+        _ if parts.is_untrusted => {
+            return Err("it is untrusted, and only the library bounds what it may send".into());
         }
         Location::Tcp { host, port } => match expected {
             Some(name) if name != host => {
@@ -144,10 +144,10 @@ mod tests {
             (" redis://10.0.0.1 ", "10.0.0.1:6379", 0),
             ("valkey://db.example:1/15", "db.example:1", 15),
             ("[::1]:7000", "::1:7000", 0),
-            ("redis://h?distrusted=false", "h:6379", 0),
-            ("redis://h/3?distrusted=false", "h:6379", 3),
+            ("redis://h?untrusted=false", "h:6379", 0),
+            ("redis://h/3?untrusted=false", "h:6379", 3),
             ("redis+unix:///run/redis.sock", "/run/redis.sock", 0),
-            ("redis+unix:///run/r%20s?distrusted=false", "/run/r%20s", 0),
+            ("redis+unix:///run/r%20s?untrusted=false", "/run/r%20s", 0),
         ] {
             assert_eq!(read(address), (expected.into(), None, None, database), "{address}");
         }
@@ -204,21 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_distrusted_is_left_to_the_library() {
+    fn a_server_that_is_untrusted_is_left_to_the_library() {
         for address in [
-            "redis://h?distrusted=true",
-            "redis+unix:///s?distrusted=true",
-            "redis://:p@h/3?distrusted=%74rue",
+            "redis://h?untrusted=true",
+            "redis+unix:///s?untrusted=true",
+            "redis://:p@h/3?untrusted=%74rue",
         ] {
             let way = way(address);
-            assert!(way.target.unwrap_err().contains("distrusted"), "{address}");
+            assert!(way.target.unwrap_err().contains("untrusted"), "{address}");
         }
     }
 
     #[cfg(feature = "tls")]
     #[test]
     fn a_name_that_only_the_library_can_expect_is_left_to_it() {
-        for address in ["rediss://h", "valkeys://h", "rediss://h/2?distrusted=false"] {
+        for address in ["rediss://h", "valkeys://h", "rediss://h/2?untrusted=false"] {
             let way = way(address);
             assert!(
                 way.is_tls

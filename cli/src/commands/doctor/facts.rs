@@ -15,7 +15,7 @@ pub(super) struct Terms {
     /// The drift at that ttl.
     pub(super) drift: Duration,
     /// How long an attempt waits for each server, if that is set.
-    pub(super) round_timeout: Option<Duration>,
+    pub(super) attempt_timeout: Option<Duration>,
     pub(super) restart_guard: Option<Duration>,
     pub(super) key_prefix: String,
     /// Whether any certificate of a server is accepted.
@@ -30,7 +30,7 @@ pub(super) enum Patience {
     RoundTrips,
 }
 
-/// The bounds within which an attempt waits for a tenth of the ttl, unless `round_timeout` is set.
+/// The bounds within which an attempt waits for a tenth of the ttl, unless `attempt_timeout` is set.
 const SHORTEST_ROUND: Duration = Duration::from_millis(50);
 const LONGEST_ROUND: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,7 @@ impl Terms {
     /// How long an attempt waits for a server with this round trip.
     pub(super) fn patience(&self, round_trip: Duration) -> Patience {
         let usual = (self.ttl / 10).clamp(SHORTEST_ROUND, LONGEST_ROUND);
-        match self.round_timeout {
+        match self.attempt_timeout {
             Some(time) => Patience::Time(time),
             None if round_trip * ROUND_TRIPS > usual => Patience::RoundTrips,
             None => Patience::Time(usual),

@@ -65,7 +65,7 @@ impl Doctor {
         Ok(Terms {
             ttl,
             drift,
-            round_timeout: settings.round_timeout,
+            attempt_timeout: settings.attempt_timeout,
             restart_guard: settings.restart_guard,
             key_prefix: settings.key_prefix.clone().unwrap_or_default(),
             accepts_any_certificate: settings.tls.accepts_any_certificate,

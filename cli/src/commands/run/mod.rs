@@ -246,11 +246,11 @@ impl Run {
         let guard = &held.guard;
         let resource = self.resource.as_str();
         let mut signals = Signals::listen(&HANDED_ON)?;
-        if guard.remaining() <= margins.notice() {
+        if guard.validity() <= margins.notice() {
             let problem = "the lock was granted so late that there is no time to run the command";
             return Err(Failure::new(exit::LOST, problem));
         }
-        watchdog.allow_start(guard.remaining().saturating_sub(margins.kill / 2));
+        watchdog.allow_start(guard.validity().saturating_sub(margins.kill / 2));
         let mut group = match Group::start(&self.command, &self.variables(guard), watchdog.id()) {
             Ok(group) => group,
             Err(failure) => {
@@ -262,9 +262,9 @@ impl Run {
         if std::env::var_os("MULTIREDLOCK_TEST_STOP").is_some() {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
         }
-        watchdog.allow(group.id(), guard.remaining().saturating_sub(margins.kill / 2));
+        watchdog.allow(group.id(), guard.validity().saturating_sub(margins.kill / 2));
         if output.json {
-            let validity = guard.remaining();
+            let validity = guard.validity();
             let told = Told::Locked {
                 resource,
                 token: guard.token(),
@@ -302,7 +302,7 @@ impl Run {
     }
 
     fn variables(&self, guard: &Guard) -> [(&'static str, Option<String>); 4] {
-        let expires_at = SystemTime::now() + guard.remaining();
+        let expires_at = SystemTime::now() + guard.validity();
         let seconds = expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         [
             ("MULTIREDLOCK_RESOURCE", Some(self.resource.clone())),

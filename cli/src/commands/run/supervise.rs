@@ -57,11 +57,11 @@ pub(super) async fn supervise(
     output: &Output,
 ) -> Result<End, Trouble> {
     let Held { guard, turn, .. } = held;
-    let mut ends = Instant::now() + guard.remaining();
+    let mut ends = Instant::now() + guard.validity();
     let mut shown = ends;
     loop {
         let loss = guard.loss();
-        let remaining = guard.remaining();
+        let remaining = guard.validity();
         if loss.is_none() {
             ends = Instant::now() + remaining;
             if ends > shown + SHOWN {
@@ -90,7 +90,7 @@ pub(super) async fn supervise(
             _ = guard.lost() => {}
             change = group.changed() => match change {
                 // Whether the lock is the reason is seen above.
-                Change::Ended(_) if guard.remaining() <= margins.notice() => {}
+                Change::Ended(_) if guard.validity() <= margins.notice() => {}
                 Change::Ended(end) => return Ok(end),
                 // The lock may be lost by the time at which it goes on.
                 Change::Stopped(by) => {

@@ -76,13 +76,13 @@ async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(),
         .lock(name.as_str(), TTL)
         .retry(Retry::none())
         .drift(Drift::fixed(Duration::ZERO))
-        .round_timeout(ROUND);
+        .attempt_timeout(ROUND);
     let request = if with_token { request.fenced() } else { request };
     let lock = request.await.map_err(|error| of_lock(&error))?;
     let renewed = redlock
         .renew(&lock, TTL)
         .drift(Drift::fixed(Duration::ZERO))
-        .round_timeout(ROUND)
+        .attempt_timeout(ROUND)
         .await;
     let unlocked = redlock.unlock(&lock).counts().await;
     if let Some(fence) = fence::of(&lock, prefix) {
@@ -127,8 +127,8 @@ fn trouble(what: &'static str, vote: Option<&Vote>, error: &dyn std::error::Erro
     let words = match vote {
         Some(Vote::Refused(refusal)) => refusal.to_string(),
         Some(Vote::Unreachable(reason)) => reason.to_string(),
-        Some(Vote::Unknown) => "the connection was lost".into(),
-        Some(Vote::Silent) => "no answer in time".into(),
+        Some(Vote::OutcomeUnknown) => "the connection was lost".into(),
+        Some(Vote::TimedOut) => "no answer in time".into(),
         _ => error.to_string(),
     };
     Trouble {

@@ -142,7 +142,7 @@ fn plaintext(server: &ServerFacts, terms: &Terms) -> Option<Outcome> {
 
 /// The library tells servers apart by what INFO says of them.
 fn distinct(server: &ServerFacts) -> Option<Outcome> {
-    let is_told = server.down().is_none() && !server.warnings.contains(&Warning::Hidden);
+    let is_told = server.down().is_none() && !server.warnings.contains(&Warning::InfoDenied);
     is_told.then(|| Outcome::ok(Check::Distinct, "no other address leads to it"))
 }
 

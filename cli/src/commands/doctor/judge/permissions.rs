@@ -50,10 +50,10 @@ fn denied(server: &ServerFacts) -> Vec<Denied> {
         Err(_) => Vec::new(),
     };
     let noticed = server.warnings.iter().filter_map(|warning| match warning {
-        Warning::Hidden => Some("info"),
+        Warning::InfoDenied => Some("info"),
         Warning::OldConnectionLives => Some("client|kill"),
-        Warning::TellsNothing => Some("client|tracking"),
-        Warning::ClockHidden => Some("time"),
+        Warning::TrackingDenied => Some("client|tracking"),
+        Warning::TimeDenied => Some("time"),
         _ => None,
     });
     for name in noticed {

@@ -21,7 +21,7 @@ fn terms() -> Terms {
     Terms {
         ttl: ms(30_000),
         drift: ms(100),
-        round_timeout: Some(ms(1_000)),
+        attempt_timeout: Some(ms(1_000)),
         restart_guard: None,
         key_prefix: "lock:".into(),
         accepts_any_certificate: false,
@@ -256,7 +256,7 @@ fn each_fact_about_a_server_has_its_finding() {
             "ACL SETUSER locks +client|kill.",
         ),
         (
-            change(|s| s.warnings = vec![Warning::TellsNothing, Warning::ClockHidden]),
+            change(|s| s.warnings = vec![Warning::TrackingDenied, Warning::TimeDenied]),
             Check::Permissions,
             Warn,
             "client|tracking (who waits has to ask ten times a second), time (no fenced locks",
@@ -385,14 +385,14 @@ fn each_fact_about_a_server_has_its_finding() {
             Check::RoundTrip,
             Warn,
             "1.00 s, at most 1.00 s; an attempt waits for 1s: its votes come too late",
-            "raise or remove `round_timeout`",
+            "raise or remove `attempt_timeout`",
         ),
         (
             change(move |s| inspected(s).samples = samples(ms(0), ms(0), ms(501))),
             Check::RoundTrip,
             Warn,
             "as soon as anything is slower",
-            "raise or remove `round_timeout`",
+            "raise or remove `attempt_timeout`",
         ),
         (
             change(move |s| inspected(s).samples = samples(ms(1_001), ms(0), micros(100))),

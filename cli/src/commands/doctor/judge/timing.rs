@@ -59,7 +59,7 @@ fn round_trip(samples: &[Sample], absence: Level, terms: &Terms) -> Option<Outco
         let found = format!("{found}, and no longer than the validity of {}", show(limit));
         (found, "Move it closer, or use a longer --ttl.")
     } else {
-        (found, "Move it closer, or raise or remove `round_timeout`.")
+        (found, "Move it closer, or raise or remove `attempt_timeout`.")
     };
     Some(Outcome::new(
         Check::RoundTrip,
@@ -129,11 +129,11 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
-    fn judged(ttl: u64, round_timeout: Option<u64>, took: u64) -> Finding {
+    fn judged(ttl: u64, attempt_timeout: Option<u64>, took: u64) -> Finding {
         let terms = Terms {
             ttl: ms(ttl),
             drift: ms(100),
-            round_timeout: round_timeout.map(ms),
+            attempt_timeout: attempt_timeout.map(ms),
             restart_guard: None,
             key_prefix: String::new(),
             accepts_any_certificate: false,
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_attempt_waits_for_four_round_trips_unless_the_time_is_set() {
-        for (ttl, round_timeout, took, level, words) in [
+        for (ttl, attempt_timeout, took, level, words) in [
             (30_000, None, 1, Level::Ok, "waits for 1s"),
             (30_000, None, 250, Level::Ok, "waits for 1s"),
             (30_000, None, 600, Level::Ok, "waits for four round trips"),
@@ -173,7 +173,7 @@ mod tests {
                 "waits for 200ms: its votes come too late",
             ),
         ] {
-            let Finding { level: told, found, .. } = judged(ttl, round_timeout, took);
+            let Finding { level: told, found, .. } = judged(ttl, attempt_timeout, took);
             assert_eq!(told, level, "{found}");
             assert!(found.ends_with(words), "{found}");
         }
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn no_vote_counts_that_comes_when_the_validity_is_over() {
-        for (round_timeout, took, level, words) in [
+        for (attempt_timeout, took, level, words) in [
             (None, 450, Level::Ok, "an attempt waits for four round trips"),
             (
                 None,
@@ -201,7 +201,7 @@ mod tests {
                 found,
                 advice,
                 ..
-            } = judged(1_000, round_timeout, took);
+            } = judged(1_000, attempt_timeout, took);
             assert_eq!(told, level, "{found}");
             assert!(found.ends_with(words), "{found}");
             assert_eq!(

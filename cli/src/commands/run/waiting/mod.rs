@@ -227,7 +227,7 @@ impl Waiting<'_> {
         let request = match self.wait.longest.map(|longest| longest.saturating_sub(self.waited)) {
             _ if self.wait.does_not() => return self.once(redlock),
             Some(Duration::ZERO) => return self.once(redlock),
-            Some(left) => redlock.acquire(resource, ttl).within(left),
+            Some(left) => redlock.acquire(resource, ttl).timeout(left),
             None => redlock.acquire(resource, ttl),
         };
         if fenced { request.fenced() } else { request }
