@@ -15,7 +15,7 @@ const FEW: u64 = 20;
 const FAULTS: [(Fault, &str); 30] = [
     (
         Fault::Library(InjectedFault::NoUndo),
-        "a round that failed leaves its keys",
+        "an attempt that failed leaves its keys",
     ),
     (
         Fault::Library(InjectedFault::UnansweredForgotten),
@@ -43,7 +43,7 @@ const FAULTS: [(Fault, &str); 30] = [
     ),
     (
         Fault::Library(InjectedFault::WaitsForAll),
-        "a round waits for every server",
+        "an attempt waits for every server",
     ),
     (
         Fault::Library(InjectedFault::AsksNoMoreThanNeeded),
@@ -91,7 +91,7 @@ const FAULTS: [(Fault, &str); 30] = [
     ),
     (
         Fault::Library(InjectedFault::PlainMaximum),
-        "the largest token without a second round",
+        "the largest token without a second attempt",
     ),
     (
         Fault::Library(InjectedFault::OldSetsUndone),

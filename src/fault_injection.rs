@@ -3,7 +3,7 @@
 /// Something that the library gets wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InjectedFault {
-    /// A round that failed leaves its keys.
+    /// An attempt that failed leaves its keys.
     NoUndo,
     /// A SET whose answer was lost with its connection is forgotten.
     UnansweredForgotten,
@@ -11,7 +11,7 @@ pub(crate) enum InjectedFault {
     SetAfterUnlock,
     /// Unlocks for a server that is down are forgotten.
     LateUnlocksDropped,
-    /// A round waits for every server.
+    /// An attempt waits for every server.
     WaitsForAll,
     /// Only as many servers as are needed are asked.
     AsksNoMoreThanNeeded,
@@ -29,7 +29,7 @@ pub(crate) enum InjectedFault {
     CloseUnheard,
     /// A waiter that leaves wakes nobody.
     NextNotWoken,
-    /// The largest token is taken as it is, without a second round.
+    /// The largest token is taken as it is, without a second attempt.
     PlainMaximum,
     /// A SET whose answer was lost is undone when its TTL is over, though its lock may have been handed over.
     OldSetsUndone,

@@ -49,7 +49,7 @@
 //!   never written.
 //!
 //! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
-//! `validity`, and `rounds` for `lock`; and events for rounds, servers and crossings. None shows a value or a password.
+//! `validity`, and `attempts` for `lock`; and events for attempts, servers and crossings. None shows a value or a password.
 
 // docs.rs shows beside each item which feature brings it.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -3,7 +3,7 @@
 //!
 //! | name | kind | unit | labels |
 //! |:--|:--|:--|:--|
-//! | [`multiredlock_rounds_total`](ROUNDS) | counter | rounds | `verb`: `lock`, `renew`, `update_fence`; `outcome`: `won`, `lost`, `expired`, `silent` |
+//! | [`multiredlock_attempts_total`](ATTEMPTS) | counter | attempts | `verb`: `lock`, `renew`, `update_fence`; `outcome`: `won`, `lost`, `expired`, `silent` |
 //! | [`multiredlock_lock_seconds`](LOCK) | histogram | seconds | `outcome`: `granted`, `held`, `refused`, `no_quorum`, `too_slow`, `expired`, `invalid`, `closed` |
 //! | [`multiredlock_wait_seconds`](WAIT) | histogram | seconds | `outcome`: `granted`, `held`, `refused`, `no_quorum`, `too_slow`, `expired`, `timed_out`, `invalid`, `closed` |
 //! | [`multiredlock_renewals_total`](RENEWALS) | counter | renewals | `outcome`: `granted`, `lost`, `unknown`, `expired`, `invalid`, `closed` |
@@ -11,7 +11,7 @@
 //! | [`multiredlock_servers_up`](SERVERS_UP) | gauge | servers | `group`: `0`, `1`, … |
 //! | [`multiredlock_batch_operations`](BATCH) | histogram | operations | none |
 //!
-//! The verb `update_fence` counts the second rounds of fenced locks, which store the largest token on a majority. The outcome of a whole call
+//! The verb `update_fence` counts the second attempts of fenced locks, which store the largest token on a majority. The outcome of a whole call
 //! is `granted` or the error in words. A future that was dropped is not counted. All handles of a program add to the same numbers.
 //!
 //! The recorder may be called while a handle holds a lock of its own. It must not call the handle.
@@ -19,10 +19,10 @@
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
 
-/// Rounds on all servers that came to a decision or to their end.
-pub const ROUNDS: &str = "multiredlock_rounds_total";
+/// Attempts on all servers that came to a decision or to their end.
+pub const ATTEMPTS: &str = "multiredlock_attempts_total";
 
-/// How long a `lock` took, with all its rounds and the waits between them.
+/// How long a `lock` took, with all its attempts and the waits between them.
 pub const LOCK: &str = "multiredlock_lock_seconds";
 
 /// How long an `acquire` took, most of which is waiting in line.
@@ -42,8 +42,8 @@ pub const BATCH: &str = "multiredlock_batch_operations";
 
 /// Tells the recorder what the numbers mean. Call it once, after the recorder was installed.
 pub fn describe() {
-    describe_counter!(ROUNDS, Unit::Count, "Rounds on all servers");
-    describe_histogram!(LOCK, Unit::Seconds, "How long locking took, with all rounds");
+    describe_counter!(ATTEMPTS, Unit::Count, "Attempts on all servers");
+    describe_histogram!(LOCK, Unit::Seconds, "How long locking took, with all attempts");
     describe_histogram!(WAIT, Unit::Seconds, "How long acquiring a guard took");
     describe_counter!(RENEWALS, Unit::Count, "Renewals");
     describe_counter!(LOSSES, Unit::Count, "Guards that lost their lock");
@@ -52,7 +52,7 @@ pub fn describe() {
 }
 
 pub(crate) fn round(verb: &'static str, outcome: &'static str) {
-    counter!(ROUNDS, "verb" => verb, "outcome" => outcome).increment(1);
+    counter!(ATTEMPTS, "verb" => verb, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn lock(outcome: &'static str, took: Duration) {

@@ -70,7 +70,7 @@ impl Redlock {
         LockRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, self.retry())
     }
 
-    /// Locks a resource for `ttl` if that succeeds in a single round.
+    /// Locks a resource for `ttl` if that succeeds in a single attempt.
     ///
     /// This is [`lock`](Self::lock) without retries.
     pub fn try_lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
@@ -113,7 +113,7 @@ impl Redlock {
         AcquireRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, true)
     }
 
-    /// Gives a [`Guard`](crate::Guard) for a resource if it can be locked in a single round.
+    /// Gives a [`Guard`](crate::Guard) for a resource if it can be locked in a single attempt.
     pub fn try_acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
         AcquireRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, false)
     }

@@ -34,13 +34,13 @@ fn orphaned_at(facts: &Facts<'_>, value: Value) -> Option<Millis> {
         return None;
     }
     match facts.holdings.iter().rev().find(|holding| holding.value == value) {
-        // It was never granted: since its round was over, which is soon.
+        // It was never granted: since its attempt was over, which is soon.
         None => {
             let attempt = millis(facts.plan.attempt_timeout());
             let mut entries = facts.history.entries.iter();
             let sent =
                 entries.find(|entry| matches!(entry.what, Happened::Sent { value: sent, .. } if sent == value))?;
-            // And a second round, of a fenced lock.
+            // And a second attempt, of a fenced lock.
             Some(Millis(sent.at.0 + 2 * attempt))
         }
         Some(holding) => match holding.ended {

@@ -39,7 +39,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Violation>) {
 }
 
 /// Whether there is time to renew: with two thirds of the validity left, which a round trip has shortened, an operation waits for
-/// the answer to the one before it, and then for its own; both have to be there before its round is over.
+/// the answer to the one before it, and then for its own; both have to be there before its attempt is over.
 fn can_renew(facts: &Facts<'_>) -> bool {
     let plan = facts.plan;
     let round_trip = millis(2 * plan.longest_way()) + 1;

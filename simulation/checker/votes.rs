@@ -15,7 +15,7 @@ struct Seen {
     renewed: BTreeMap<Value, BTreeMap<usize, Millis>>,
     /// When each grant of a value was told.
     told: BTreeMap<Value, Vec<Millis>>,
-    /// Values of fenced locks that took a second round.
+    /// Values of fenced locks that took a second attempt.
     raised: BTreeSet<Value>,
     /// Which servers could be asked at once, and which were.
     asked: BTreeMap<Value, (Bits, BTreeSet<usize>)>,

@@ -114,7 +114,7 @@ fn longest_beside_greedy(facts: &Facts<'_>) -> Option<u64> {
     Some((facts.plan.clients as u64 - 1) * MISSED_RUNS * run)
 }
 
-/// The longest that a greedy client's keys stand: those of a round that was lost are undone sooner.
+/// The longest that a greedy client's keys stand: those of an attempt that was lost are undone sooner.
 fn longest_turn(facts: &Facts<'_>) -> Option<u64> {
     facts.plan.greed.map(|hold| millis(hold) + 4 * unit(facts))
 }

@@ -10,11 +10,11 @@ const DOUBLINGS: u32 = 128;
 ///
 /// Each wait is drawn at random from 0 up to a bound, so that callers that were refused together do not come back
 /// together. The bound is [the same](Self::new) for each retry, or [doubles](Self::exponential) from one to the next. A lock
-/// takes `retries + 1` rounds at the most.
+/// takes `retries + 1` attempts at the most.
 ///
 /// # Default
 ///
-/// 3 retries, each after at most 100 ms, as in the node library `multiredlock`: 4 rounds.
+/// 3 retries, each after at most 100 ms, as in the node library `multiredlock`: 4 attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Retry {
     retries: u32,
@@ -53,7 +53,7 @@ impl Retry {
         }
     }
 
-    /// Never tries again: one round decides.
+    /// Never tries again: one attempt decides.
     pub const fn none() -> Self {
         Self::new(0, Duration::ZERO)
     }
@@ -71,7 +71,7 @@ impl Retry {
         last.map_or(self.longest, |(_, bound)| bound)
     }
 
-    /// The waits between the rounds, one a retry.
+    /// The waits between the attempts, one a retry.
     pub(crate) fn waits<R: Rng>(self, mut rng: R) -> impl Iterator<Item = Duration> {
         let bounds = (0..self.retries).zip(self.bounds());
         bounds.map(move |(_, bound)| rng.gen_range(Duration::ZERO..=bound))

@@ -1,10 +1,10 @@
-//! The votes of one round, and what they decide.
+//! The votes of one attempt, and what they decide.
 
 use super::{Vote, majority, value::Holder};
 use crate::fault_injection::InjectedFault;
 use std::time::Duration;
 
-/// What the votes of a round decide.
+/// What the votes of an attempt decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// A majority granted it.
@@ -13,7 +13,7 @@ pub(crate) enum Decision {
     Lost,
 }
 
-/// Counts the votes of one round. Pure: whoever holds it says when the time is up.
+/// Counts the votes of one attempt. Pure: whoever holds it says when the time is up.
 #[derive(Debug)]
 pub(crate) struct Tally {
     votes: Vec<Vote>,
@@ -75,7 +75,7 @@ impl Tally {
     }
 }
 
-/// The votes of a round whose time is up: who has not answered is silent.
+/// The votes of an attempt whose time is up: who has not answered is silent.
 pub(crate) fn silent(mut votes: Vec<Vote>) -> Vec<Vote> {
     for vote in &mut votes {
         if *vote == Vote::Pending {
@@ -98,7 +98,7 @@ pub(crate) fn count(votes: &[Vote], is: impl Fn(&Vote) -> bool) -> usize {
     votes.iter().filter(|vote| is(vote)).count()
 }
 
-/// Whether the round failed because somebody holds the resource, rather than for lack of servers: whether the servers
+/// Whether the attempt failed because somebody holds the resource, rather than for lack of servers: whether the servers
 /// that could vote are a majority, and at least one of them says that it is held.
 pub(crate) fn is_held(votes: &[Vote]) -> bool {
     let refused = count(votes, |vote| matches!(vote, Vote::Refused(_)));

@@ -1,4 +1,4 @@
-//! What is left of a ttl once the round and the drift between the clocks are taken off.
+//! What is left of a ttl once the attempt and the drift between the clocks are taken off.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Ttl {
         }
     }
 
-    /// What is left after `elapsed`, or nothing if the round took too long to be of use.
+    /// What is left after `elapsed`, or nothing if the attempt took too long to be of use.
     pub(crate) fn validity(self, elapsed: Duration) -> Option<Duration> {
         self.promised().checked_sub(elapsed).filter(|left| !left.is_zero())
     }

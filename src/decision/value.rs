@@ -21,7 +21,7 @@ pub struct Owner {
     /// The id of the owner's handle: its hostname, unless it was given another. Control characters are left out, and what
     /// comes after 256 characters.
     pub id: String,
-    /// When the owner's winning round began, by the owner's clock.
+    /// When the owner's winning attempt began, by the owner's clock.
     pub since: SystemTime,
 }
 
@@ -120,7 +120,7 @@ impl Waited {
     }
 }
 
-/// Makes a value that no other round, here or elsewhere, will make again.
+/// Makes a value that no other attempt, here or elsewhere, will make again.
 ///
 /// Its random part is a UUID of version 8: 118 random bits, and 4 that say how long the owner `waited`.
 pub(crate) fn fresh(id: &str, now: SystemTime, waited: Waited) -> String {

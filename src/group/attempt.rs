@@ -11,12 +11,12 @@ use crate::{
     fault_injection::InjectedFault,
     fence::Fence,
     resource::Resources,
-    server::{Listener, Operation, Round, Subject, Verb},
+    server::{Listener, Ongoing, Operation, Subject, Verb},
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
 
-/// A round that asks all servers for keys.
+/// An attempt that asks all servers for keys.
 ///
 /// Unless it leads to a grant, also if it is dropped before it is decided, an unlock is sent after every SET that was sent.
 #[derive(Debug)]
@@ -29,10 +29,10 @@ pub(crate) struct Attempt {
     /// Listens to the keys for the queue for which it is made.
     listener: Option<Arc<Listener>>,
     /// Whoever closes the handle waits for it, and so for the unlocks.
-    _under_way: Round,
+    _under_way: Ongoing,
 }
 
-/// What became of a round.
+/// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Open,
@@ -85,7 +85,7 @@ impl Attempt {
         &self.set
     }
 
-    /// Waits for the vote that decides or for the end of the round, and of a second one if the lock's fence has to be raised.
+    /// Waits for the vote that decides or for the end of the attempt, and of a second one if the lock's fence has to be raised.
     pub(crate) async fn decide(mut self) -> Result<Locked, Failed> {
         let decided = match self.servers.decide(&self.set, self.start, 0, self.options).await {
             Ok(lease) => self.fence(lease).await,

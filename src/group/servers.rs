@@ -84,12 +84,12 @@ impl Servers {
         }
     }
 
-    /// Names the votes of a failed round.
-    pub(crate) fn failure(&self, resources: &Resources, rounds: u32, votes: Vec<Vote>) -> Failure {
+    /// Names the votes of a failed attempt.
+    pub(crate) fn failure(&self, resources: &Resources, attempts: u32, votes: Vec<Vote>) -> Failure {
         let servers = self.addresses.iter().cloned();
         Failure {
             resource: resources.to_string(),
-            rounds,
+            attempts,
             needed: majority(self.pipelines.len()),
             votes: servers
                 .zip(votes)
@@ -193,7 +193,7 @@ impl Servers {
             start
         };
         let elapsed = start.elapsed();
-        debug!(verb = ?operation.verb, ?decision, ?elapsed, "round");
+        debug!(verb = ?operation.verb, ?decision, ?elapsed, "attempt");
         let ttl = operation
             .lock_state
             .overhang()

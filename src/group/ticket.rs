@@ -62,9 +62,9 @@ pub(crate) struct Ticket {
 
 /// What a waiter does next.
 pub(crate) enum Next {
-    /// Wait for the votes of the round that was begun for it.
+    /// Wait for the votes of the attempt that was begun for it.
     HandedOver(Attempt),
-    /// Begin a round.
+    /// Begin an attempt.
     Ask,
     /// Look who holds the resource before that.
     Probe,
@@ -143,7 +143,7 @@ impl Ticket {
         });
     }
 
-    /// Notes that the round was lost by these votes.
+    /// Notes that the attempt was lost by these votes.
     pub(crate) fn refused(&self, votes: &[Vote], conditions: Conditions) {
         let was_left = self.queues.taken(&self.keys, votes);
         self.at_queue(|queues, now| {
@@ -158,7 +158,7 @@ impl Ticket {
         });
     }
 
-    /// Notes that the round is to be made again, after a pause of at most this.
+    /// Notes that the attempt is to be made again, after a pause of at most this.
     pub(crate) fn ask_again(&self, pause: Duration) {
         self.at_queue(|queues, now| {
             let Queues { by_keys, rng, .. } = queues;
@@ -198,7 +198,7 @@ impl Ticket {
         });
     }
 
-    /// What the servers told the head of the queue last; nothing if no round failed since this handle had the resource.
+    /// What the servers told the head of the queue last; nothing if no attempt failed since this handle had the resource.
     pub(crate) fn last_votes(&self) -> Vec<Vote> {
         self.at_queue(|queues, _| queues.by_keys.get(&self.keys).map(|queue| queue.votes.clone()))
             .unwrap_or_default()
@@ -253,7 +253,7 @@ impl Waiter {
         }
     }
 
-    /// Gives a waiter the round that was begun for it. If it has left meanwhile the round is undone.
+    /// Gives a waiter the attempt that was begun for it. If it has left meanwhile the attempt is undone.
     pub(crate) fn hand_over(&self, attempt: Attempt) {
         let mut slot = self.slot();
         if matches!(*slot, Slot::Left) {

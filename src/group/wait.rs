@@ -8,17 +8,17 @@ use super::{
 use crate::decision::{Vote, majority, tally::count};
 use std::{sync::Arc, time::Duration};
 
-/// How many rounds in a row may take so long that nothing is left of the ttl.
+/// How many attempts in a row may take so long that nothing is left of the ttl.
 const MOST_LATE: u32 = 4;
 
-/// The longest pause after such a round.
+/// The longest pause after such an attempt.
 const PAUSE_LATE: Duration = Duration::from_millis(50);
 
 /// Why waiting came to an end without a lock.
 #[derive(Debug)]
 pub(crate) enum Stopped {
     Closed,
-    /// It makes no sense to wait any longer: how many rounds were made, and why the last one failed.
+    /// It makes no sense to wait any longer: how many attempts were made, and why the last one failed.
     Failed(u32, Failed),
 }
 
@@ -29,7 +29,7 @@ impl Group {
     ///
     /// When the future is dropped the next waiter takes over, and whatever was asked for is undone.
     pub(crate) async fn wait(&self, ticket: &Ticket) -> Result<(Locked, bool), Stopped> {
-        let (mut rounds, mut late) = (0, 0);
+        let (mut attempts, mut late) = (0, 0);
         // Most find the resource free, and have nothing to watch.
         let mut watches = false;
         loop {
@@ -68,7 +68,7 @@ impl Group {
                 }
             };
             let has_watched = watches && !was_handed_over;
-            rounds += 1;
+            attempts += 1;
             ticket.asks(Arc::clone(attempt.set()));
             // Boxed, because only the head of the queue has one.
             match Box::pin(attempt.decide()).await {
@@ -76,12 +76,12 @@ impl Group {
                 Err(failed @ Failed::Expired { .. }) => {
                     late += 1;
                     if late == MOST_LATE {
-                        return Err(Stopped::Failed(rounds, failed));
+                        return Err(Stopped::Failed(attempts, failed));
                     }
                     ticket.ask_again(PAUSE_LATE);
                 }
                 Err(Failed::Outvoted(votes)) if is_hopeless(&votes) => {
-                    return Err(Stopped::Failed(rounds, Failed::Outvoted(votes)));
+                    return Err(Stopped::Failed(attempts, Failed::Outvoted(votes)));
                 }
                 Err(Failed::Outvoted(votes)) => {
                     late = 0;

@@ -67,11 +67,11 @@ pub(super) struct Queue {
     pub(super) waiters: BTreeMap<u64, Arc<Waiter>>,
     next_number: u64,
     pub(super) listening: Listening,
-    /// Why the head's last round failed; nothing since a waiter here was granted the resource.
+    /// Why the head's last attempt failed; nothing since a waiter here was granted the resource.
     pub(super) votes: Vec<Vote>,
     /// With what the head asks, or asked last.
     pub(super) asked: Option<Arc<Operation>>,
-    /// The servers that had not voted when the head's last round was decided.
+    /// The servers that had not voted when the head's last attempt was decided.
     pub(super) late: Vec<usize>,
 }
 
@@ -292,7 +292,7 @@ impl Queues {
 }
 
 impl Queue {
-    /// Takes in the votes that came after the head's last round was decided.
+    /// Takes in the votes that came after the head's last attempt was decided.
     pub(super) fn take_late(&mut self, now: Instant, rng: &mut SmallRng) {
         let Self { head, asked, late, .. } = self;
         let Some(asked) = asked.as_ref().filter(|_| !InjectedFault::LateGrantForgotten.is_on()) else {

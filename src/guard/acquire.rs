@@ -37,8 +37,8 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// # Errors
 ///
-/// [`LockError`]: `TimedOut` after the time that [`timeout`](Self::timeout) sets, with the reason why the last round failed.
-/// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four rounds in a row took
+/// [`LockError`]: `TimedOut` after the time that [`timeout`](Self::timeout) sets, with the reason why the last attempt failed.
+/// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four attempts in a row took
 /// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
 /// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `Invalid`
 /// comes before anything is sent. `Closed` if the handle is closed.

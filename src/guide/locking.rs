@@ -90,9 +90,9 @@
 //!
 //! | | `lock` | `acquire` |
 //! |:--|:--|:--|
-//! | tries | 4 rounds, with waits of at most 100 ms: see [`Retry`](crate::Retry) | until it is granted, or [`timeout`] a time |
+//! | tries | 4 attempts, with waits of at most 100 ms: see [`Retry`](crate::Retry) | until it is granted, or [`timeout`] a time |
 //! | order | none: chance decides | first come, first served within a handle and its clones; turns between processes |
-//! | without a majority | [`NoQuorum`](crate::LockError::NoQuorum) after the last round | waits for one |
+//! | without a majority | [`NoQuorum`](crate::LockError::NoQuorum) after the last attempt | waits for one |
 //! | renewal | when you call [`renew`](crate::Redlock::renew) | by itself, for ever or up to [`max_hold`] |
 //! | loss | you look at [`is_valid`](crate::Lock::is_valid) | you are told |
 //! | when dropped | stays locked until its ttl is over | unlocked |
@@ -115,7 +115,7 @@
 //!   Within a handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
 //!
 //! It is told by client tracking. If fewer servers than a majority do so (RESP2, or an ACL without `client|tracking`, which is a
-//! [warning](crate::Warning::TrackingDenied)), or if some refuse with an error or do not answer a round in time, it asks some
+//! [warning](crate::Warning::TrackingDenied)), or if some refuse with an error or do not answer an attempt in time, it asks some
 //! ten times a second.
 //!
 //! Use one handle and its clones in a process: two handles stand in two lines, and each has connections of its own. Poll the
@@ -143,7 +143,7 @@
 //!
 //! # What do I do about an error?
 //!
-//! Print it: it names the resource, the rounds, who is in the way, and what each server said. Nothing has to be undone. An unlock
+//! Print it: it names the resource, the attempts, who is in the way, and what each server said. Nothing has to be undone. An unlock
 //! follows each key that a server granted.
 //!
 //! | [`LockError`](crate::LockError) | what to do |
@@ -152,7 +152,7 @@
 //! | `NoQuorum` | Treat it as an outage. `failure.votes` has each server's reason; `wait_connected()` waits for the end. |
 //! | `Refused` | Look at the votes. A lack of permission does not pass by itself; a lack of memory may. |
 //! | `Expired` | The servers, or this process, were too slow for this ttl: take a longer one. |
-//! | `TimedOut` | `within` is over. `cause` says why the last round failed. |
+//! | `TimedOut` | `within` is over. `cause` says why the last attempt failed. |
 //! | `InvalidTtl`, `InvalidResource`, `DriftFactor`, `MaxHold` | Correct the call. Nothing was sent. |
 //! | `Closed` | The handle was closed, as when the program ends. |
 //!

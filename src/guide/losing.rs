@@ -79,7 +79,7 @@
 //! - Compare in the same step as you write. A storage that is asked first and written to afterwards has the same window again.
 //! - A token is no smaller than the servers' time in microseconds, some 1.8 · 10¹⁵: it fits a signed column of 64 bits.
 //!   Renewals keep it, so one owner writes any number of times with one token, and `<=` is right.
-//! - It costs two more commands in the same script. Rarely a second round follows.
+//! - It costs two more commands in the same script. Rarely a second attempt follows.
 //! - The servers remember a token for 7 days after the last lock or renewal
 //!   ([`fence_expiry`](crate::Builder::fence_expiry), at least 2 s). No ttl of a fenced lock may be longer. Servers that
 //!   forget everything go on from their clocks: use a [restart guard](crate::Builder::restart_guard), and keep them on NTP.

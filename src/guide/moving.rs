@@ -10,8 +10,8 @@
 //! - do without fencing until all have moved: a lock of another library has no token.
 //!
 //! Most of them take a hundredth of the ttl and 2 ms for the drift, which is [`Drift::factor(0.01)`](crate::Drift::factor). The
-//! default here is 100 ms, as in node `multiredlock`. And some call the number of all rounds their retries: those of
-//! [`Retry`](crate::Retry) come after the first round.
+//! default here is 100 ms, as in node `multiredlock`. And some call the number of all attempts their retries: those of
+//! [`Retry`](crate::Retry) come after the first attempt.
 //!
 //! # Node `multiredlock`
 //!
@@ -57,7 +57,7 @@
 //! |:--|:--|
 //! | `LockManager::new(uris)` | `Redlock::builder().servers(uris).build()?` |
 //! | `LockManager::new_cluster(uris)` | one server, `redis-cluster://…?node=…` |
-//! | `set_retry(count, delay)`, 3 and 200 ms | `.retry(Retry::new(count - 1, delay))`: its count is that of all rounds |
+//! | `set_retry(count, delay)`, 3 and 200 ms | `.retry(Retry::new(count - 1, delay))`: its count is that of all attempts |
 //! | `lock`, `unlock`, `extend` | `lock`, `unlock`, `renew` |
 //! | `lock.validity_time`, in ms as of the grant | `lock.validity()`, as of now |
 //! | `acquire`, which tries again and again | `acquire`, which waits in line; dropping the guard unlocks |
@@ -70,7 +70,7 @@
 //! | redlock-py | here |
 //! |:--|:--|
 //! | `Redlock([{"host": …, "port": …, "db": …}])` | `.servers([Server::new(host).port(port).database(db)])`, or as addresses |
-//! | `retry_count=3`, `retry_delay=0.2` | `.retry(Retry::new(2, ms(200)))`: its count is that of all rounds |
+//! | `retry_count=3`, `retry_delay=0.2` | `.retry(Retry::new(2, ms(200)))`: its count is that of all attempts |
 //! | `lock(resource, ttl)`, `False` if there is none | `lock(resource, ttl).await`, an error that says why |
 //! | `lock.validity`, `lock.resource`, `lock.key` | `lock.validity()`, `lock.resource()`, `lock.value()` |
 //! | `unlock(lock)` | `unlock(&lock)` |
@@ -95,7 +95,7 @@
 //! | redlock-clj | here |
 //! |:--|:--|
 //! | `lock!` | `lock(resource, ttl).await` |
-//! | `:retry-count`, `:retry-delay` | `.retry(Retry::new(count - 1, longest))`: its count is that of all rounds |
+//! | `:retry-count`, `:retry-delay` | `.retry(Retry::new(count - 1, longest))`: its count is that of all attempts |
 //! | `:clock-drift-factor` | `.drift(Drift::factor(0.01))` |
 //! | `unlock!` | `unlock(&lock)` |
 //!
@@ -118,7 +118,7 @@
 //! |:--|:--|
 //! | `Lock`, `UnLock` by name | `lock`, and `unlock(&redlock.held(name)…)` |
 //! | the cache of locks, a map or bounded | `.remember(capacity)`, always bounded |
-//! | `SetRetryCount`, `SetRetryDelay` | `.retry(Retry::new(count - 1, longest))`, `set_retry`: its count is that of all rounds |
+//! | `SetRetryCount`, `SetRetryDelay` | `.retry(Retry::new(count - 1, longest))`, `set_retry`: its count is that of all attempts |
 //! | `tcp://host:port` | `redis://host:port` |
 //!
 //! # Single-instance Go redlock

@@ -63,7 +63,7 @@
 //! | without a majority | [`crash`]; `restart` ends it | `LockError::NoQuorum`, `disconnected()` |
 //! | lose a lock that is taken away | [`forget(key)`][`forget`] | `LockLost::Gone` |
 //! | lose a lock by an outage | [`freeze`]; `thaw` ends it | `LockLost::Expired`, when the validity is over |
-//! | on a slow network | [`delay`] | longer rounds; beyond the attempt timeout `NoQuorum` |
+//! | on a slow network | [`delay`] | longer attempts; beyond the attempt timeout `NoQuorum` |
 //! | after a restart without data | [`restart_empty`] | `LockLost::Gone`; `Restarted` with a restart guard |
 //! | with a clock that was set | [`set_clock_ahead`] | `Warning::ClockAhead` |
 //!

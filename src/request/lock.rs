@@ -70,7 +70,7 @@ impl LockRequest {
 
 impl Parameters {
     async fn run(self) -> Result<Lock, LockError> {
-        let span = debug_span!("lock", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty, rounds = Empty);
+        let span = debug_span!("lock", resource = %self.resources, ttl = ?self.options.ttl, outcome = Empty, validity = Empty, attempts = Empty);
         let started = Instant::now();
         let locked = self.lock(&span).instrument(span.clone()).await;
         let outcome = outcome(&span, &locked, Lock::validity, LockError::kind);
@@ -82,13 +82,13 @@ impl Parameters {
         let Self { core, resources, .. } = self;
         let Prepared { group, keys, options } = core.prepare(&resources, &self.options)?;
         let mut waits = None;
-        for round in 1.. {
+        for attempt in 1.. {
             let Some(decided) = group.attempt(&keys, options).await else {
                 break;
             };
             let failed = match decided {
                 Ok(locked) => {
-                    span.record("rounds", round);
+                    span.record("attempts", attempt);
                     let lock = Lock::new(resources, locked);
                     core.remember(&lock);
                     return Ok(lock);
@@ -105,8 +105,8 @@ impl Parameters {
                 },
                 None if core.is_closed() => break,
                 None => {
-                    span.record("rounds", round);
-                    return Err(refused(&group.servers, &resources, options, round, failed));
+                    span.record("attempts", attempt);
+                    return Err(refused(&group.servers, &resources, options, attempt, failed));
                 }
             }
         }
@@ -119,11 +119,11 @@ pub(crate) fn refused(
     servers: &Servers,
     resources: &Resources,
     options: AttemptOptions,
-    rounds: u32,
+    attempts: u32,
     failed: Failed,
 ) -> LockError {
     let AttemptOptions { ttl, patience, .. } = options;
-    let failure = |votes| Box::new(servers.failure(resources, rounds, votes));
+    let failure = |votes| Box::new(servers.failure(resources, attempts, votes));
     match failed {
         Failed::Expired { elapsed, votes } => LockError::Expired {
             elapsed,
@@ -216,7 +216,7 @@ pub enum LockError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// A majority granted it, but the round took so long that nothing was left of the ttl.
+    /// A majority granted it, but the attempt took so long that nothing was left of the ttl.
     #[error(
         "could not lock `{}`: the attempt took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
         failure.resource

@@ -18,7 +18,7 @@ use std::{
 };
 use tracing::{Instrument, debug_span, field::Empty};
 
-/// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one round.
+/// A renewal that is asked for, from [`Redlock::renew`](crate::Redlock::renew). Awaiting it renews, in one attempt.
 ///
 /// # Errors
 ///
@@ -162,7 +162,7 @@ pub enum RenewError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// A majority renewed it, but the round took so long that nothing was left of the ttl.
+    /// A majority renewed it, but the attempt took so long that nothing was left of the ttl.
     #[error(
         "could not renew `{}`: the attempt took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
         failure.resource

@@ -33,7 +33,7 @@ pub(crate) use redis::fuzzing;
 pub(crate) use redis::parse_info;
 pub(crate) use restart::RestartGuard;
 pub(crate) use supervisor::{Connector, Supervisor};
-pub(crate) use under_way::{Round, UnderWay};
+pub(crate) use under_way::{Ongoing, UnderWay};
 
 use std::time::Duration;
 use tokio::time::Instant;

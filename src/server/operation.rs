@@ -83,7 +83,7 @@ pub(crate) struct Operation {
     pub(crate) verb: Verb,
     pub(crate) keys: Resources,
     pub(crate) value: Arc<str>,
-    /// When it stops mattering: the end of its round, or for an unlock the end of the ttl.
+    /// When it stops mattering: the end of its attempt, or for an unlock the end of the ttl.
     until: Instant,
     submitted: Instant,
     /// When a key that it sets at once would expire.
@@ -185,7 +185,7 @@ impl Operation {
         if !self.is_stale(now) {
             return Some(Arc::clone(self));
         }
-        // Its round was lost without this server. Who made it waits on, and is to be told of changes here as well.
+        // Its attempt was lost without this server. Who made it waits on, and is to be told of changes here as well.
         let still_watches = self.watches && !self.is_over(now);
         still_watches.then(|| Arc::new(self.probe(now)))
     }

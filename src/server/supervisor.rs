@@ -166,7 +166,7 @@ impl Supervisor {
         let reason = tokio::select! {
             biased;
             () = is_closed(&mut self.closed) => {
-                // Rounds under way end now, and what was submitted still goes out: unlocks, also those of these rounds.
+                // Attempts under way end now, and what was submitted still goes out: unlocks, also those of these attempts.
                 let last_words = async {
                     self.pipeline.end_rounds();
                     self.under_way.are_over().await;

@@ -1,4 +1,4 @@
-//! The rounds under way, whose unlocks have to go out before the connections of a handle are closed.
+//! The attempts under way, whose unlocks have to go out before the connections of a handle are closed.
 
 use std::sync::{
     Arc,
@@ -6,10 +6,10 @@ use std::sync::{
 };
 use tokio::sync::Notify;
 
-/// The lowest bit says whether the handle is closed, the others count the rounds: both are read and changed as one, so that a
-/// round is begun either before the close, which then waits for it, or not at all.
+/// The lowest bit says whether the handle is closed, the others count the attempts: both are read and changed as one, so that a
+/// attempt is begun either before the close, which then waits for it, or not at all.
 const CLOSED: usize = 1;
-const ROUND: usize = 2;
+const ATTEMPT: usize = 2;
 
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay {
@@ -18,11 +18,11 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
-    /// Notes a round, until the value is dropped; none once the handle is closed.
-    pub(crate) fn begin(self: &Arc<Self>) -> Option<Round> {
-        let before = self.state.fetch_add(ROUND, SeqCst);
-        let round = Round(Arc::clone(self));
-        (before & CLOSED == 0).then_some(round)
+    /// Notes an attempt, until the value is dropped; none once the handle is closed.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Ongoing> {
+        let before = self.state.fetch_add(ATTEMPT, SeqCst);
+        let attempt = Ongoing(Arc::clone(self));
+        (before & CLOSED == 0).then_some(attempt)
     }
 
     pub(crate) fn close(&self) {
@@ -33,11 +33,11 @@ impl UnderWay {
         self.state.load(SeqCst) & CLOSED != 0
     }
 
-    /// Resolves when no round is under way.
+    /// Resolves when no attempt is under way.
     pub(crate) async fn are_over(&self) {
         loop {
             let over = self.over.notified();
-            if self.state.load(SeqCst) < ROUND {
+            if self.state.load(SeqCst) < ATTEMPT {
                 return;
             }
             over.await;
@@ -45,14 +45,14 @@ impl UnderWay {
     }
 }
 
-/// A round under way.
+/// An attempt under way.
 #[derive(Debug)]
-pub(crate) struct Round(Arc<UnderWay>);
+pub(crate) struct Ongoing(Arc<UnderWay>);
 
-impl Drop for Round {
+impl Drop for Ongoing {
     fn drop(&mut self) {
-        let before = self.0.state.fetch_sub(ROUND, SeqCst);
-        if before < 2 * ROUND {
+        let before = self.0.state.fetch_sub(ATTEMPT, SeqCst);
+        if before < 2 * ATTEMPT {
             self.0.over.notify_waiters();
         }
     }
@@ -80,10 +80,10 @@ mod tests {
             let under_way = Arc::clone(&under_way);
             async move { under_way.are_over().await }
         });
-        for round in [first, second] {
+        for attempt in [first, second] {
             tokio::task::yield_now().await;
             assert!(!waiting.is_finished() && !is_over(&under_way));
-            drop(round);
+            drop(attempt);
         }
         waiting.await.unwrap();
     }

@@ -44,7 +44,7 @@ async fn a_lock_that_is_dropped_at_any_moment_leaves_no_key() {
 #[tokio::test(start_paused = true)]
 async fn a_lock_that_is_dropped_between_two_rounds_leaves_no_key() {
     let (servers, redlock) = servers_and_client(3).await;
-    // Two of three are held elsewhere, so each round is granted one key, and fails.
+    // Two of three are held elsewhere, so each attempt is granted one key, and fails.
     let other = builder(&servers[..2]).build().unwrap();
     up(&other, 2).await;
     let held = other.lock("r", secs(600)).await.unwrap();

@@ -21,7 +21,7 @@ async fn each_crossing_of_the_majority_is_told_exactly_once() {
         let redlock = builder(&servers).reconnect(ms(1), ms(1)).build().unwrap();
         let (mut connected, mut disconnected) = (redlock.connected(), redlock.disconnected());
         up(&redlock, count).await;
-        for round in 0..3 {
+        for attempt in 0..3 {
             for (left, server) in servers
                 .iter()
                 .enumerate()
@@ -35,8 +35,8 @@ async fn each_crossing_of_the_majority_is_told_exactly_once() {
                 up(&redlock, back + 1).await;
             }
             let told = (drain(&mut connected).await.len(), drain(&mut disconnected).await.len());
-            let expected = (if round == 0 { 2 } else { 1 }, 1);
-            assert_eq!(told, expected, "{count} servers, round {round}");
+            let expected = (if attempt == 0 { 2 } else { 1 }, 1);
+            assert_eq!(told, expected, "{count} servers, attempt {attempt}");
         }
     }
 }
@@ -111,7 +111,7 @@ async fn a_subscriber_that_sleeps_is_given_the_state_that_holds_and_costs_bounde
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_was_slow_is_given_the_number_of_events_that_it_missed() {
-    for rounds in [129, 200, 1_000] {
+    for attempts in [129, 200, 1_000] {
         let (servers, redlock) = servers_and(1, |builder| builder.reconnect(ms(1), ms(1))).await;
         let (mut slow, mut quick) = (redlock.events(), redlock.events());
         assert_eq!((drain(&mut slow).await.len(), drain(&mut quick).await.len()), (2, 2));
@@ -129,7 +129,7 @@ async fn a_subscriber_that_was_slow_is_given_the_number_of_events_that_it_missed
             assert_eq!(
                 lagged,
                 Event::Lagged { missed: happened },
-                "{rounds} rounds, {time} time"
+                "{attempts} attempts, {time} time"
             );
         }
     }

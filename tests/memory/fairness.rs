@@ -174,7 +174,7 @@ fn turn_of_a_herd(clients: u32) -> (Duration, u64) {
     let turn = metrics::with_local_recorder(&recorder, || crate::support::runtime(true).block_on(herd));
     let metrics = recorder.snapshotter().snapshot().into_vec();
     let attempts = metrics.iter().filter_map(|(key, _, _, value)| match value {
-        DebugValue::Counter(count) if key.key().name() == "multiredlock_rounds_total" => Some(*count),
+        DebugValue::Counter(count) if key.key().name() == "multiredlock_attempts_total" => Some(*count),
         _ => None,
     });
     (turn, attempts.sum::<u64>() / u64::from(clients))
@@ -250,10 +250,10 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
             let mut guard = holder.acquire("r", secs(600)).await.unwrap();
             // Its first question makes the servers report changes.
             let mut waiting = tokio::spawn(waiter.acquire("r", secs(600)).timeout(secs(60)));
-            for round in 0..20 {
+            for attempt in 0..20 {
                 sleep(ms(50)).await;
                 // Votes come in any order, and at any moment of the release.
-                servers[late].delay(ms(round % 4));
+                servers[late].delay(ms(attempt % 4));
                 let before = Instant::now();
                 guard.release().await.unwrap();
                 let next = timeout(secs(10), &mut waiting)
@@ -263,7 +263,7 @@ async fn a_waiter_is_there_in_time_though_a_minority_is_held_by_a_foreign_key_fo
                     .unwrap();
                 assert!(
                     before.elapsed() <= ms(20),
-                    "{:?} in round {round}, foreign key on {foreign}, late {late}",
+                    "{:?} in attempt {attempt}, foreign key on {foreign}, late {late}",
                     before.elapsed()
                 );
                 let second = connect(&servers).await;

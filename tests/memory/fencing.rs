@@ -108,7 +108,7 @@ async fn a_lock_whose_largest_token_is_on_a_minority_is_not_granted() {
     up(&redlock, 2).await;
     servers[1].delay(ms(20));
     let request = tokio::spawn(redlock.try_lock("r", secs(10)));
-    // Between the two rounds the key of the one that has to raise its token goes away.
+    // Between the two attempts the key of the one that has to raise its token goes away.
     sleep(ms(30)).await;
     servers[1].forget("r");
     let error = request.await.unwrap().unwrap_err();
@@ -267,7 +267,7 @@ async fn the_validity_of_a_lock_whose_token_is_raised_counts_from_when_it_was_as
     servers[1].delay(ms(500));
     let asked = Instant::now();
     let lock = redlock.lock("r", secs(10)).attempt_timeout(secs(1)).await.unwrap();
-    assert!(asked.elapsed() >= secs(1), "there were two rounds");
+    assert!(asked.elapsed() >= secs(1), "there were two attempts");
     assert_eq!(lock.validity() + asked.elapsed(), ms(9_900));
 
     // And if it is over by the end of the second, the lock is not granted.

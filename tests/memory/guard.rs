@@ -93,7 +93,7 @@ async fn a_guard_is_told_that_a_majority_forgot_its_key_before_and_after_renewal
         sleep(held_for).await;
         servers[..2].forget("r");
         let (loss, took) = lost(&guard).await;
-        assert_matches!(&loss, LockLost::Gone { failure } if failure.rounds == 1);
+        assert_matches!(&loss, LockLost::Gone { failure } if failure.attempts == 1);
         assert!(took < ms(100), "after {held_for:?} it took {took:?}");
         assert_matches!(
             guard.release().await,
@@ -458,7 +458,7 @@ async fn try_acquire_makes_one_round() {
     let guard = redlock.try_acquire("r", secs(3)).await.unwrap();
     match redlock.try_acquire("r", secs(3)).await.unwrap_err() {
         LockError::Held { owner, failure, .. } => {
-            assert_eq!(failure.rounds, 1);
+            assert_eq!(failure.attempts, 1);
             assert_eq!(owner.unwrap().id, "here");
         }
         other => panic!("{other}"),

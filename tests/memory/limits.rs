@@ -67,10 +67,10 @@ async fn close_sends_what_was_submitted_before() {
 async fn close_ends_a_round_under_way_which_undoes_what_it_did() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[1..].freeze();
-    let round = tokio::spawn(redlock.try_lock("r", secs(600)).attempt_timeout(secs(300)));
+    let attempt = tokio::spawn(redlock.try_lock("r", secs(600)).attempt_timeout(secs(300)));
     eventually("the first server has granted it", async || !servers[0].is_empty()).await;
     redlock.close().await;
-    assert_eq!(round.await.unwrap().unwrap_err(), LockError::Closed);
+    assert_eq!(attempt.await.unwrap().unwrap_err(), LockError::Closed);
     assert!(servers[0].is_empty());
     let closed = ServerState::Down(DownReason::Closed);
     eventually("each server is down", async || {

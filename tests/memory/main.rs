@@ -1,5 +1,6 @@
 //! The whole library on servers within the process, mostly on a paused clock: exact, and without Redis.
 
+mod attempts;
 mod cancel;
 mod clocks;
 mod data;
@@ -19,7 +20,6 @@ mod preempted;
 mod remembered;
 mod renewal;
 mod restart;
-mod rounds;
 mod several;
 mod support;
 mod traits;

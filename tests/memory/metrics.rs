@@ -4,7 +4,7 @@ use crate::support::{Together, builder, connect, ms, secs, start, up};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use multiredlock::{
     Lock, LockLost, Redlock, Retry,
-    metrics::{BATCH, LOCK, LOSSES, RENEWALS, ROUNDS, SERVERS_UP, WAIT},
+    metrics::{ATTEMPTS, BATCH, LOCK, LOSSES, RENEWALS, SERVERS_UP, WAIT},
     testing::MemoryServer,
 };
 use std::{
@@ -64,11 +64,11 @@ fn metrics_count_rounds_calls_renewals_losses_and_servers() {
             .await
             .unwrap_err();
         assert_eq!((value(LOCK, "granted"), value(LOCK, "held")), (1.0, 1.0));
-        assert_eq!((value(ROUNDS, "lock won"), value(ROUNDS, "lock lost")), (1.0, 2.0));
+        assert_eq!((value(ATTEMPTS, "lock won"), value(ATTEMPTS, "lock lost")), (1.0, 2.0));
         assert!(value(BATCH, "") >= 9.0);
 
         let lock = redlock.renew(&lock, secs(10)).await.unwrap();
-        assert_eq!((value(RENEWALS, "granted"), value(ROUNDS, "renew won")), (1.0, 1.0));
+        assert_eq!((value(RENEWALS, "granted"), value(ATTEMPTS, "renew won")), (1.0, 1.0));
         redlock.unlock(&lock).counts().await;
 
         let guard = redlock.acquire("r", secs(3)).await.unwrap();

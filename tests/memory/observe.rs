@@ -71,11 +71,11 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
     let lock = redlock.lock("r", secs(10)).await.unwrap();
     let granted = ["resource=r", "ttl=10s", "outcome=\"granted\"", "validity=9.9s"];
     has(&log.closed("lock"), &granted);
-    has(&log.closed("lock"), &["rounds=1"]);
+    has(&log.closed("lock"), &["attempts=1"]);
 
     let retry = Retry::new(2, ms(1));
     other.lock("r", secs(10)).retry(retry).await.unwrap_err();
-    has(&log.closed("lock"), &["outcome=\"held\"", "rounds=3"]);
+    has(&log.closed("lock"), &["outcome=\"held\"", "attempts=3"]);
 
     let lock = redlock.renew(&lock, secs(10)).await.unwrap();
     has(&log.closed("renew"), &granted);

@@ -1,4 +1,4 @@
-//! What comes late is undone: SETs whose round is over, and unlocks for a server that was away.
+//! What comes late is undone: SETs whose attempt is over, and unlocks for a server that was away.
 
 use crate::support::{
     Together, builder, connect, eventually_free, locked, ms, secs, servers_and, servers_and_client, start, up,
@@ -26,7 +26,7 @@ async fn a_set_that_lands_after_its_connection_ended_is_undone_on_the_next() {
     for frozen_for in [secs(3), secs(30)] {
         let (servers, redlock) = servers_and_client(3).await;
         servers[..2].freeze();
-        // The round ends with the connections, so the unlocks cannot follow on them. In the second run the ttl is over
+        // The attempt ends with the connections, so the unlocks cannot follow on them. In the second run the ttl is over
         // before the servers go on, yet the key would live for as long again.
         let error = redlock
             .try_lock("r", secs(20))

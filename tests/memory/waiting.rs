@@ -425,10 +425,10 @@ async fn all_waiters_are_served_while_servers_come_and_go() {
             }));
         }
     }
-    for round in 0..30 {
-        servers[round % 3].crash();
+    for attempt in 0..30 {
+        servers[attempt % 3].crash();
         sleep(ms(13)).await;
-        servers[round % 3].restart();
+        servers[attempt % 3].restart();
         sleep(ms(9)).await;
     }
     for task in tasks {

@@ -85,10 +85,10 @@ async fn whoever_fights_for_a_resource_leaves_no_key() {
     for task in 0..16 {
         let redlock = redlock.clone();
         tasks.spawn(async move {
-            for round in 0..50 {
-                let resource = format!("resource {}", (task + round) % 5);
-                // Some of these give up in the middle of a round.
-                let limit = Duration::from_micros(200 * (round % 10));
+            for attempt in 0..50 {
+                let resource = format!("resource {}", (task + attempt) % 5);
+                // Some of these give up in the middle of an attempt.
+                let limit = Duration::from_micros(200 * (attempt % 10));
                 let lock = redlock.lock(resource, LONG).retry(patient());
                 if let Ok(lock) = tokio::time::timeout(limit, lock).await {
                     redlock.unlock(&lock.unwrap());

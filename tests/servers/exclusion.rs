@@ -12,7 +12,7 @@ use crate::support::{
     finishes, lock_once, locked_on_three, ms, quick, servers_and_client, servers_and_two, up,
 };
 
-/// Rounds for as long as others have the lock.
+/// Attempts for as long as others have the lock.
 fn in_a_crowd() -> Retry {
     Retry::new(100_000, ms(5))
 }

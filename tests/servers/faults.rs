@@ -16,7 +16,7 @@ use crate::support::{
 async fn a_frozen_minority_does_not_slow_a_lock_down() {
     let (servers, redlock) = five_with_two_frozen().await;
 
-    // Rounds and heartbeats last longer than this test may, so only three votes can have ended these.
+    // Attempts and heartbeats last longer than this test may, so only three votes can have ended these.
     let lock = finishes("the lock", redlock.lock("console", LONG)).await.unwrap();
     let lock = finishes("the renewal", redlock.renew(&lock, LONG)).await.unwrap();
 

@@ -268,5 +268,5 @@ async fn a_second_round_is_rare() {
     }
     // A lock and an unlock each.
     let more = calls() - before - 200;
-    assert!(more < 20, "{more} second rounds");
+    assert!(more < 20, "{more} second attempts");
 }

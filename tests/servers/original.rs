@@ -39,7 +39,7 @@ async fn retrying_acquires_a_lock_once_the_first_is_unlocked() {
         redlock.unlock(&first);
 
         let second = finishes("the second lock", second).await.unwrap().unwrap();
-        // A round may overtake the unlock on its way to a server, which then refuses.
+        // An attempt may overtake the unlock on its way to a server, which then refuses.
         eventually("a majority holds it", async || servers.holding(&second) > count / 2).await;
     }
 }
@@ -116,7 +116,7 @@ async fn three_servers_do_not_lock_without_two_of_them_nor_five_without_three() 
             panic!("{refused:?}")
         };
         let expected = (count - crashed, count / 2 + 1, 4);
-        assert_eq!((reachable, failure.needed, failure.rounds), expected);
+        assert_eq!((reachable, failure.needed, failure.attempts), expected);
         let alive = &servers[crashed..];
         alive.empty().await;
     }
@@ -135,7 +135,7 @@ async fn a_held_lock_is_refused_although_one_server_crashed() {
         failure.held() >= 1,
         "one of the two that are left settles it: {failure:?}"
     );
-    assert_eq!((failure.granted(), failure.rounds), (0, 4));
+    assert_eq!((failure.granted(), failure.attempts), (0, 4));
     assert!(owner.is_some(), "our own value tells who we are");
 }
 

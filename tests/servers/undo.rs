@@ -73,7 +73,11 @@ async fn a_set_that_lands_after_its_round_is_undone() {
     let (servers, redlock) = unhurried_on(3).await;
     servers[1..].freeze();
 
-    let refused = finishes("the round", redlock.try_lock("console", LONG).attempt_timeout(ms(100))).await;
+    let refused = finishes(
+        "the attempt",
+        redlock.try_lock("console", LONG).attempt_timeout(ms(100)),
+    )
+    .await;
     assert_matches!(refused, Err(LockError::NoQuorum { .. }));
 
     servers[1..].thaw();
@@ -85,7 +89,11 @@ async fn a_set_that_lands_after_its_connection_was_given_up_is_undone_over_the_n
     let (servers, redlock) = servers_and_client(3).await;
     servers[1..].freeze();
 
-    let refused = finishes("the round", redlock.try_lock("console", LONG).attempt_timeout(ms(100))).await;
+    let refused = finishes(
+        "the attempt",
+        redlock.try_lock("console", LONG).attempt_timeout(ms(100)),
+    )
+    .await;
     assert_matches!(refused, Err(LockError::NoQuorum { .. }));
     eventually("the frozen servers are given up", async || up(&redlock) == 1).await;
     assert_eq!(reason(&redlock, 1), Some(DownReason::Unresponsive));
@@ -99,7 +107,11 @@ async fn a_set_that_a_paused_server_holds_back_is_undone_when_it_goes_on() {
     let (servers, redlock) = servers_and_client(3).await;
     servers[1..].command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
 
-    let refused = finishes("the round", redlock.try_lock("console", LONG).attempt_timeout(ms(100))).await;
+    let refused = finishes(
+        "the attempt",
+        redlock.try_lock("console", LONG).attempt_timeout(ms(100)),
+    )
+    .await;
     assert_matches!(refused, Err(LockError::NoQuorum { .. }));
 
     servers[1..].command(&["CLIENT", "UNPAUSE"]);

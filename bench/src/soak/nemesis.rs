@@ -56,10 +56,10 @@ pub async fn of_servers(world: Arc<World>, seed: u64) -> Result<()> {
     use OfServer::{Kill, Stop};
 
     let mut rng = Rng::with_seed(seed);
-    for round in 0_u64.. {
+    for attempt in 0_u64.. {
         let mut kinds = vec![Kill, Stop, KILL_CLIENTS, FLUSH_SCRIPTS, OUT_OF_MEMORY, Stop];
         // Rarely, since it takes away what is to be checked.
-        if round % 5 == 0 {
+        if attempt % 5 == 0 {
             kinds.push(FLUSH_ALL);
         }
         rng.shuffle(&mut kinds);

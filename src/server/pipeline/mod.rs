@@ -172,7 +172,7 @@ impl Pipeline {
         }
     }
 
-    /// Decides the rounds that wait for this server, as far as that depends on it: their callers undo what they did.
+    /// Decides the attempts that wait for this server, as far as that depends on it: their callers undo what they did.
     pub(crate) fn end_rounds(&self) {
         let (waiting, unanswered) = {
             let mut state = self.state();
@@ -333,7 +333,7 @@ impl Pipeline {
                     let is_missing = outcome == Outcome::Missing;
                     let decided = operation.vote(self.server, vote(operation, self.server, outcome));
                     if is_missing && operation.verb == Verb::Renew && decided == Some(Decision::Won) {
-                        // The round put back what it knew to be missing when it was decided. This came later.
+                        // The attempt put back what it knew to be missing when it was decided. This came later.
                         self.submit(&[&Arc::new(operation.re_set())]);
                     }
                 }

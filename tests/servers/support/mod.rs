@@ -28,7 +28,7 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Rounds until something changes, a hundred a second.
+/// Attempts until something changes, a hundred a second.
 pub(crate) fn patient() -> Retry {
     Retry::new(2_000, ms(20))
 }

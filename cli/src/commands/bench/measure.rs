@@ -103,7 +103,7 @@ pub(super) async fn measure(
         interrupted,
     };
 
-    let mut ended = end.timeout((load.duration / 5).min(LONGEST_WARM_UP), |_| {}).await;
+    let mut ended = end.within((load.duration / 5).min(LONGEST_WARM_UP), |_| {}).await;
     let has_failed = {
         let warm_up = lock(&warm_up);
         warm_up.lock.is_empty() && warm_up.last_error.is_some()
@@ -117,7 +117,7 @@ pub(super) async fn measure(
                 progress.show(elapsed, &lock(&record));
             }
         };
-        ended = end.timeout(load.duration, show).await;
+        ended = end.within(load.duration, show).await;
     }
     let elapsed = started.elapsed();
     let cycles = lock(&record).unlock.len();

@@ -48,7 +48,7 @@ Examples:
   multiredlock bench --callers 64 --duration 10s
   multiredlock bench --yes --json | jq '.lock.p99_us'
 
-A lock is one round, which ends when a majority has granted it. An unlock ends when all servers
+A lock is one attempt, which ends when a majority has granted it. An unlock ends when all servers
 have answered. A warm-up goes before it, of a fifth of the duration but at most 1s, which does not
 count. Ctrl-C ends it early with the results so far. A server that does not answer in the end, or
 has another token with --fenced, forgets what is left within the ttl, and tokens within 2s at least.

@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_latency_has_three_digits() {
-        for (nanos, text, round) in [
+        for (nanos, text, rounded) in [
             (0, "0 ns", "0 ns"),
             (999, "999 ns", "999 ns"),
             (1_000, "1.00 µs", "1 µs"),
@@ -77,7 +77,10 @@ mod tests {
             (2_000_000_000, "2.00 s", "2 s"),
             (3_600_000_000_000, "3600 s", "3600 s"),
         ] {
-            assert_eq!((latency(nanos).as_str(), round_latency(nanos).as_str()), (text, round));
+            assert_eq!(
+                (latency(nanos).as_str(), round_latency(nanos).as_str()),
+                (text, rounded)
+            );
         }
         assert!(latency(u64::MAX).ends_with(" s"));
     }

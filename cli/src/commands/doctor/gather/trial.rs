@@ -14,8 +14,8 @@ use tokio::time::timeout;
 /// After which nothing is left of a trial that was broken off, its token included.
 pub(super) const TTL: Duration = Duration::from_secs(5);
 
-/// How long each round waits: for longer than a lock that is worth it.
-const ROUND: Duration = Duration::from_secs(1);
+/// How long each attempt waits: for longer than a lock that is worth it.
+const ATTEMPT: Duration = Duration::from_secs(1);
 
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -76,13 +76,13 @@ async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(),
         .lock(name.as_str(), TTL)
         .retry(Retry::none())
         .drift(Drift::fixed(Duration::ZERO))
-        .attempt_timeout(ROUND);
+        .attempt_timeout(ATTEMPT);
     let request = if with_token { request.fenced() } else { request };
     let lock = request.await.map_err(|error| of_lock(&error))?;
     let renewed = redlock
         .renew(&lock, TTL)
         .drift(Drift::fixed(Duration::ZERO))
-        .attempt_timeout(ROUND)
+        .attempt_timeout(ATTEMPT)
         .await;
     let unlocked = redlock.unlock(&lock).counts().await;
     if let Some(fence) = fence::of(&lock, prefix) {

@@ -1,4 +1,4 @@
-//! What a round decides, when, and how often it is made.
+//! What an attempt decides, when, and how often it is made.
 
 use crate::support::{
     Together, builder, connected, eventually_free, locked, ms, secs, servers_and, servers_and_client, start, up,
@@ -10,7 +10,7 @@ use multiredlock::{
 use test_support::assert_matches;
 use tokio::time::Instant;
 
-/// What a server does in a round.
+/// What a server does in an attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Gate {
     Ok,
@@ -111,7 +111,7 @@ async fn every_mix_of_servers_decides_as_a_majority_does_and_no_later_than_it_mu
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_tried_as_often_as_the_policy_says_and_says_who_holds_it() {
     let (_servers, redlock, _first) = locked(3, secs(10)).await;
-    for (request, rounds) in [
+    for (request, attempts) in [
         (redlock.lock("r", secs(10)), 4),
         (redlock.try_lock("r", secs(10)), 1),
         (redlock.lock("r", secs(10)).retry(Retry::new(7, ms(1))), 8),
@@ -122,7 +122,7 @@ async fn a_lock_is_tried_as_often_as_the_policy_says_and_says_who_holds_it() {
                 retry_after,
                 failure,
             } => {
-                assert_eq!(failure.rounds, rounds);
+                assert_eq!(failure.attempts, attempts);
                 assert!(failure.held() >= 2);
                 assert_eq!(owner.unwrap().id, "here");
                 assert!(retry_after.unwrap() > secs(9));
@@ -133,7 +133,9 @@ async fn a_lock_is_tried_as_often_as_the_policy_says_and_says_who_holds_it() {
     redlock.set_retry(Retry::new(1, ms(5)));
     let error = redlock.clone().lock("r", secs(10)).await.unwrap_err().to_string();
     assert!(
-        error.starts_with("could not lock `r` in 2 rounds: 0 of 3 servers granted it, 2 needed; held by here since "),
+        error.starts_with(
+            "could not lock `r` in 2 attempts: 0 of 3 servers granted it, 2 required; held by here since "
+        ),
         "{error}"
     );
 }
