@@ -93,6 +93,15 @@ pub(crate) fn unlock(servers: &[RedisServer], value: &str) {
     assert_eq!(output_on(servers, &["unlock", "r", value]), "");
 }
 
+/// The lines of a table, and the cells of each.
+pub(crate) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| {
+        let cells: Vec<&str> = line.splitn(N, " | ").map(str::trim).collect();
+        cells.try_into().unwrap_or_else(|_| panic!("not {N} cells in `{line}`"))
+    })
+}
+
 #[track_caller]
 pub(crate) fn assert_has(text: &str, words: &str) {
     assert!(text.contains(words), "no `{words}` in `{text}`");
