@@ -58,22 +58,19 @@ impl Status {
 }
 
 fn in_words(resource: &str, survey: &Survey) -> String {
-    let mut text = name(resource);
-    text += &match &survey.ownership {
-        Ownership::Held(holder) => format!(" is {}\n", facts::held_by(holder)),
-        Ownership::Free => " is free\n".into(),
-        _ => format!(" is {}: no majority says the same\n", paint(style::WARN, "unclear")),
+    let state = match &survey.ownership {
+        Ownership::Held(holder) => facts::held_by(holder),
+        Ownership::Free => "free".into(),
+        _ => format!("{}: no majority says the same", paint(style::WARN, "unclear")),
     };
+    let name = paint(style::STRONG, format!("`{}`", facts::short(resource)));
+    let mut text = format!("{name} is {state}\n");
     let width = width(survey.votes.iter().map(|vote| &vote.server));
     for vote in &survey.votes {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {:width$}  {}", vote.server.as_str(), facts::vote(&vote.vote));
     }
     text
-}
-
-fn name(resource: &str) -> String {
-    paint(style::STRONG, format!("`{}`", facts::short(resource)))
 }
 
 /// That of the longest address.

@@ -8,6 +8,7 @@ use insta::{
 };
 use serde_json::Value;
 use std::{
+    fmt::Display,
     fs,
     io::{Read, Write},
     net::TcpListener,
@@ -36,30 +37,8 @@ fn quorum_with(last: RedisServer) -> Vec<RedisServer> {
 /// What it says with `--json`.
 struct Report(Value);
 
-/// What a finding is about.
-trait Subject {
-    fn name(&self) -> Option<String>;
-}
-
-struct Quorum;
-
-impl Subject for Quorum {
-    fn name(&self) -> Option<String> {
-        None
-    }
-}
-
-impl Subject for &RedisServer {
-    fn name(&self) -> Option<String> {
-        Some(self.address().to_string())
-    }
-}
-
-impl Subject for &str {
-    fn name(&self) -> Option<String> {
-        Some((*self).into())
-    }
-}
+/// What a finding is about if it is about no server.
+const QUORUM: &str = "quorum";
 
 impl Report {
     /// Of these servers, with this exit code.
@@ -93,22 +72,22 @@ impl Report {
 
     /// The finding of a check.
     #[track_caller]
-    fn finding(&self, about: impl Subject, check: &str) -> &Value {
-        let about = about.name();
+    fn finding(&self, about: impl Display, check: &str) -> &Value {
+        let about = about.to_string();
         let mut found = self.all(check).into_iter();
-        let found = found.find(|finding| finding["server"].as_str() == about.as_deref());
-        found.unwrap_or_else(|| panic!("no {check} of {about:?} in {:#}", self.0))
+        let found = found.find(|finding| finding["server"].as_str().unwrap_or(QUORUM) == about);
+        found.unwrap_or_else(|| panic!("no {check} of {about} in {:#}", self.0))
     }
 
     #[track_caller]
-    fn is_fine(&self, about: impl Subject, check: &str) {
+    fn is_fine(&self, about: impl Display, check: &str) {
         let finding = self.finding(about, check);
         assert_eq!(finding["level"], "ok", "{finding}");
     }
 
     /// Checks how bad a finding is, what it says, and that it says what to do, which is returned.
     #[track_caller]
-    fn finds(&self, about: impl Subject, check: &str, level: &str, found: &str) -> &str {
+    fn finds(&self, about: impl Display, check: &str, level: &str, found: &str) -> &str {
         let finding = self.finding(about, check);
         assert_eq!(finding["level"], level, "{finding}");
         assert_has(finding["found"].as_str().unwrap(), found);
@@ -191,11 +170,11 @@ fn a_server_that_is_down_costs_a_warning_and_a_majority_that_is_down_is_unsafe()
     servers[2].crash();
     let report = Report::on(&servers, &[], 1);
     let found = "2 of 3 servers can vote, 2 needed: no other may fail";
-    report.finds(Quorum, "majority", "warning", found);
+    report.finds(QUORUM, "majority", "warning", found);
     report.finds(&servers[2], "reachable", "warning", "connection refused");
     servers[1].crash();
     let report = Report::on(&servers, &[], 2);
-    report.finds(Quorum, "majority", "unsafe", "1 of 3 servers can vote, 2 needed");
+    report.finds(QUORUM, "majority", "unsafe", "1 of 3 servers can vote, 2 needed");
     report.finds(&servers[2], "reachable", "unsafe", "connection refused");
     nothing_is_left_on(&servers[..1]);
 }
@@ -247,7 +226,7 @@ fn what_is_no_redis_server_gets_no_password() {
     let servers = quorum(2);
     let urls = [servers[0].url(), servers[1].url(), format!("redis://:secret@{address}")];
     let report = Report::at(&urls, 1);
-    report.finds(address.as_str(), "reachable", "warning", "not a Redis server: HTTP");
+    report.finds(&address, "reachable", "warning", "not a Redis server: HTTP");
     let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
     assert!(heard.contains("PING") && !heard.contains("secret"), "{heard}");
 }
@@ -279,7 +258,7 @@ fn a_replica_is_unsafe_as_a_member_and_a_note_on_its_master() {
     let report = Report::on(&servers, &[], 2);
     report.finds(&servers[2], "role", "unsafe", "it is a replica");
     report.finds(&servers[1], "role", "note", "master of 1");
-    report.finds(Quorum, "majority", "warning", "2 of 3");
+    report.finds(QUORUM, "majority", "warning", "2 of 3");
 }
 
 #[test]
@@ -292,7 +271,7 @@ fn a_server_that_is_listed_twice_is_unsafe() {
     twice.retain(|finding| finding["level"] == "unsafe");
     assert_eq!(twice.len(), 1, "{:#}", report.0);
     assert_has(twice[0]["found"].as_str().unwrap(), &port.to_string());
-    report.finds(Quorum, "majority", "warning", "2 of 3");
+    report.finds(QUORUM, "majority", "warning", "2 of 3");
     nothing_is_left_on(&servers);
 }
 
@@ -313,7 +292,7 @@ fn a_server_that_may_forget_at_a_restart_is_a_warning_unless_a_restart_guard_mak
     report.is_fine(forgetful, "persistence");
     report.is_fine(forgetful, "promotion");
     let report = Report::on(&servers, &["--config", &file.path, "--ttl", "1001ms"], 2);
-    report.finds(Quorum, "restart_guard", "unsafe", "restart_guard (1s)");
+    report.finds(QUORUM, "restart_guard", "unsafe", "restart_guard (1s)");
 
     forgetful.command(&["CONFIG", "SET", "repl-backlog-ttl", "1"]);
     let file = File::with_guard("1500ms");
@@ -358,7 +337,7 @@ fn memory_that_is_nearly_full_is_a_warning_and_then_unsafe() {
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let report = Report::on(&servers, &[], 2);
     report.finds(server, "locking", "warning", "out of memory");
-    report.finds(Quorum, "majority", "warning", "2 of 3");
+    report.finds(QUORUM, "majority", "warning", "2 of 3");
 }
 
 /// A quorum in which the last server gives a user these rights, and what is said of it and that server.
@@ -395,7 +374,7 @@ fn permissions_that_are_missing_are_named_with_the_rule_that_gives_them() {
     ] {
         let (report, server) = with_rights(&rules, full, 1);
         assert_has(report.finds(&server, "permissions", "warning", found), rule);
-        report.finds(Quorum, "majority", "warning", "2 of 3");
+        report.finds(QUORUM, "majority", "warning", "2 of 3");
     }
 
     for (rule, found) in [
@@ -406,7 +385,7 @@ fn permissions_that_are_missing_are_named_with_the_rule_that_gives_them() {
     ] {
         let (report, server) = with_rights(&without(&[rule]), full, 1);
         report.finds(&server, "permissions", "warning", found);
-        report.is_fine(Quorum, "majority");
+        report.is_fine(QUORUM, "majority");
     }
 
     let (report, server) = with_rights(&without(&[" +config|get"]), full, 0);
@@ -420,7 +399,7 @@ fn a_majority_without_permissions_is_unsafe() {
     let servers = [guarded(), guarded(), guarded()];
     let report = Report::at(&servers.each_ref().map(|server| server.url_as("guest:secret")), 2);
     report.finds(&servers[0], "permissions", "unsafe", "eval");
-    report.finds(Quorum, "majority", "unsafe", "0 of 3");
+    report.finds(QUORUM, "majority", "unsafe", "0 of 3");
 }
 
 #[test]
@@ -484,9 +463,9 @@ fn sockets_and_the_credentials_of_the_file_will_do() {
     let credentials = "username = \"locker\"\npassword = \"secret\"\n";
     let file = File::new(&format!("servers = {urls:?}\n{credentials}"));
     let report = Report::of(bare(&["--config", &file.path, "doctor"]), 0);
-    let found = &report.finding(sockets[0].as_str(), "authentication")["found"];
+    let found = &report.finding(&sockets[0], "authentication")["found"];
     assert_eq!(found, "as `locker`");
-    report.is_fine(sockets[0].as_str(), "persistence");
+    report.is_fine(&sockets[0], "persistence");
 }
 
 #[test]
@@ -498,8 +477,8 @@ fn sentinels_are_asked_by_the_library_alone() {
     let report = Report::at(&[servers[0].url(), servers[1].url(), named], 0);
     let name = format!("redis-sentinel://locks@{}", sentinel.address());
     let found = "skipped: it is named by sentinels";
-    report.finds(name.as_str(), "inspection", "note", found);
-    report.is_fine(name.as_str(), "locking");
+    report.finds(&name, "inspection", "note", found);
+    report.is_fine(&name, "locking");
     nothing_is_left_on(&[master]);
 }
 

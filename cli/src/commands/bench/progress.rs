@@ -21,18 +21,17 @@ impl Progress {
     }
 
     pub(super) fn show(&self, elapsed: Duration, record: &Record) {
-        let cycles = record.unlock.len();
-        let mut message = format!("{} locks", grouped(cycles));
+        let (cycles, failed) = (record.unlock.len(), record.failed.total());
+        let mut parts = vec![format!("{} locks", grouped(cycles))];
         if cycles > 0 {
-            message += ", half of them within ";
-            message += &latency(record.lock.value_at_quantile(0.5));
+            let half = latency(record.lock.value_at_quantile(0.5));
+            parts.push(format!("half of them within {half}"));
         }
-        let failed = record.failed.total();
         if failed > 0 {
-            message += &format!(", {} failed", grouped(failed));
+            parts.push(format!("{} failed", grouped(failed)));
         }
         self.0.set_position(millis(elapsed));
-        self.0.set_message(message);
+        self.0.set_message(parts.join(", "));
     }
 }
 

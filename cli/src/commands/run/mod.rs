@@ -133,8 +133,7 @@ impl Run {
             ttl: self.ttl,
             fenced: self.fenced,
         };
-        let mut waiting = self.wait.begin(wanted, settings, output)?;
-        waiting.turn().await?;
+        let waiting = self.wait.turn(wanted, settings, output).await?;
         // Not before: of many that queue only one has a second process, and connections.
         let redlock = settings.redlock()?;
         let watchdog = Watchdog::start()?;
