@@ -1,10 +1,10 @@
 //! What the library tells, as JSON and in words.
 
 use crate::{
-    duration::{millis, show},
+    duration::{micros, millis, show},
     output::style::{self, paint},
 };
-use multiredlock::{Event, Holder, Ownership, Quorum, ServerState, ServerStatus, ServerVote, Survey, Vote};
+use multiredlock::{Address, Event, Holder, Ownership, Quorum, ServerState, ServerStatus, ServerVote, Survey, Vote};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -89,11 +89,8 @@ impl HolderFact {
 
 /// Who holds a resource, in words.
 pub(crate) fn held_by(holder: &Holder) -> String {
-    let who = holder
-        .owner
-        .as_ref()
-        .map_or_else(|| "somebody".into(), ToString::to_string);
-    held(&who, holder.remaining)
+    let owner = holder.owner.as_ref().map(ToString::to_string);
+    held(owner.as_deref().unwrap_or("somebody"), holder.remaining)
 }
 
 fn held(who: &str, remaining: Option<Duration>) -> String {
@@ -194,10 +191,6 @@ impl From<&ServerStatus> for ServerFact {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// How many servers of a group can vote.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct QuorumFact {
@@ -235,65 +228,77 @@ pub(crate) struct EventFact {
 
 impl EventFact {
     pub(crate) fn new(at: SystemTime, event: &Event) -> Self {
-        let mut fact = Self {
+        let fact = |event| Self {
             at: timestamp(at),
-            event: "other",
+            event,
             server: None,
             reason: None,
             quorum: None,
             missed: None,
         };
-        fact.event = match event {
-            Event::Connected(_) => "connected",
-            Event::Disconnected(_) => "disconnected",
-            Event::GroupConnected(_) => "group_connected",
-            Event::GroupDisconnected(_) => "group_disconnected",
-            Event::ServerUp { .. } => "server_up",
-            Event::ServerDown { .. } => "server_down",
-            Event::Warning { .. } => "warning",
-            Event::Lagged { .. } => "lagged",
-            _ => "other",
+        let of_quorum = |event, quorum: &Quorum| Self {
+            quorum: Some((*quorum).into()),
+            ..fact(event)
+        };
+        let of_server = |event, server: &Address, reason| Self {
+            server: Some(server.to_string()),
+            reason,
+            ..fact(event)
         };
         match event {
-            Event::Connected(quorum)
-            | Event::Disconnected(quorum)
-            | Event::GroupConnected(quorum)
-            | Event::GroupDisconnected(quorum) => fact.quorum = Some((*quorum).into()),
-            Event::ServerUp { server, .. } => fact.server = Some(server.to_string()),
-            Event::ServerDown { server, reason, .. } => {
-                fact.server = Some(server.to_string());
-                fact.reason = Some(reason.to_string());
-            }
-            Event::Warning { server, warning, .. } => {
-                fact.server = Some(server.to_string());
-                fact.reason = Some(warning.to_string());
-            }
-            Event::Lagged { missed } => fact.missed = Some(*missed),
-            _ => {}
+            Event::Connected(quorum) => of_quorum("connected", quorum),
+            Event::Disconnected(quorum) => of_quorum("disconnected", quorum),
+            Event::GroupConnected(quorum) => of_quorum("group_connected", quorum),
+            Event::GroupDisconnected(quorum) => of_quorum("group_disconnected", quorum),
+            Event::ServerUp { server, .. } => of_server("server_up", server, None),
+            Event::ServerDown { server, reason, .. } => of_server("server_down", server, Some(reason.to_string())),
+            Event::Warning { server, warning, .. } => of_server("warning", server, Some(warning.to_string())),
+            Event::Lagged { missed } => Self {
+                missed: Some(*missed),
+                ..fact("lagged")
+            },
+            _ => fact("other"),
         }
-        fact
+    }
+}
+
+/// How many servers of a group can vote, in words.
+pub(crate) fn votes(quorum: &Quorum) -> String {
+    let Quorum {
+        reachable,
+        servers,
+        needed,
+        ..
+    } = quorum;
+    format!("{reachable} of {servers} servers can vote, {needed} needed")
+}
+
+/// What begins a line about one of several groups.
+pub(crate) fn of_group(quorum: &Quorum, groups: usize) -> String {
+    if groups > 1 {
+        format!("group {}: ", quorum.group)
+    } else {
+        String::new()
     }
 }
 
 /// How good or bad an event is, and its words.
 pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
-    let majority = |quorum: &Quorum| {
-        format!(
-            "{} of {} servers, {} needed",
-            quorum.reachable, quorum.servers, quorum.needed
-        )
+    let majority = |words: &str, quorum: &Quorum| {
+        let Quorum {
+            reachable,
+            servers,
+            needed,
+            ..
+        } = quorum;
+        format!("{words}: {reachable} of {servers} servers, {needed} needed")
     };
+    let of_group = |words: &str, quorum: &Quorum| majority(&format!("group {} {words}", quorum.group), quorum);
     match event {
-        Event::Connected(quorum) => (style::GOOD, format!("connected: {}", majority(quorum))),
-        Event::Disconnected(quorum) => (style::BAD, format!("disconnected: {}", majority(quorum))),
-        Event::GroupConnected(quorum) => (
-            style::GOOD,
-            format!("group {} connected: {}", quorum.group, majority(quorum)),
-        ),
-        Event::GroupDisconnected(quorum) => (
-            style::BAD,
-            format!("group {} disconnected: {}", quorum.group, majority(quorum)),
-        ),
+        Event::Connected(quorum) => (style::GOOD, majority("connected", quorum)),
+        Event::Disconnected(quorum) => (style::BAD, majority("disconnected", quorum)),
+        Event::GroupConnected(quorum) => (style::GOOD, of_group("connected", quorum)),
+        Event::GroupDisconnected(quorum) => (style::BAD, of_group("disconnected", quorum)),
         Event::ServerUp { server, .. } => (style::GOOD, format!("{server} is up")),
         Event::ServerDown { server, reason, .. } => (style::BAD, format!("{server} is down: {reason}")),
         Event::Warning { server, warning, .. } => (style::WARN, format!("{server}: {warning}")),

@@ -4,6 +4,7 @@
 //! workers, so nothing of the library waits while a server starts.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +37,12 @@ pub struct RedisServer {
     pub(crate) process: Mutex<Option<Process>>,
     // Last, since fields drop in order: the process ends before its directory goes.
     pub(crate) directory: Directory,
+}
+
+impl fmt::Display for RedisServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address().fmt(f)
+    }
 }
 
 impl RedisServer {

@@ -1,6 +1,9 @@
 //! What goes wrong on a minority costs nobody anything, and what goes wrong on a majority is told.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
 use multiredlock::{LockError, Redlock, RenewError};
 

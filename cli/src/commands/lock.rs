@@ -69,8 +69,7 @@ impl Lock {
             ttl: self.ttl,
             fenced: self.fenced,
         };
-        let mut waiting = self.wait.begin(wanted, settings, output)?;
-        waiting.turn().await?;
+        let waiting = self.wait.turn(wanted, settings, output).await?;
         let redlock = settings.redlock()?;
         let outcome = match waiting.acquire(&redlock).await {
             Ok((guard, _turn)) => {

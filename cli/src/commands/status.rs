@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
 };
 use clap::Args;
-use multiredlock::{Ownership, Redlock, ServerState, Survey};
+use multiredlock::{Address, Ownership, Quorum, Redlock, ServerState, ServerStatus, Survey};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -58,21 +58,14 @@ impl Status {
 }
 
 fn in_words(resource: &str, survey: &Survey) -> String {
-    let mut text = match &survey.ownership {
-        Ownership::Held(holder) => format!("{} is {}\n", name(resource), facts::held_by(holder)),
-        Ownership::Free => format!("{} is free\n", name(resource)),
-        _ => format!(
-            "{} is {}: no majority says the same\n",
-            name(resource),
-            paint(style::WARN, "unclear")
-        ),
+    let state = match &survey.ownership {
+        Ownership::Held(holder) => facts::held_by(holder),
+        Ownership::Free => "free".into(),
+        _ => format!("{}: no majority says the same", paint(style::WARN, "unclear")),
     };
-    let width = survey
-        .votes
-        .iter()
-        .map(|vote| vote.server.as_str().len())
-        .max()
-        .unwrap_or(0);
+    let name = paint(style::STRONG, format!("`{}`", facts::short(resource)));
+    let mut text = format!("{name} is {state}\n");
+    let width = width(survey.votes.iter().map(|vote| &vote.server));
     for vote in &survey.votes {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {:width$}  {}", vote.server.as_str(), facts::vote(&vote.vote));
@@ -80,57 +73,44 @@ fn in_words(resource: &str, survey: &Survey) -> String {
     text
 }
 
-fn name(resource: &str) -> String {
-    paint(style::STRONG, format!("`{}`", facts::short(resource)))
+/// That of the longest address.
+fn width<'a>(addresses: impl Iterator<Item = &'a Address>) -> usize {
+    addresses.map(|address| address.as_str().len()).max().unwrap_or(0)
 }
 
 fn tell_servers(redlock: &Redlock, output: &Output) -> Result<bool, Failure> {
     let (servers, quorums) = (redlock.servers(), redlock.quorums());
-    let connected = quorums.iter().all(multiredlock::Quorum::is_reached);
+    let connected = quorums.iter().all(Quorum::is_reached);
     let fact = Reachability {
         connected,
         quorums: quorums.iter().copied().map(Into::into).collect(),
         servers: servers.iter().map(Into::into).collect(),
     };
-    output.result(&fact, || {
-        let mut text = String::new();
-        let width = servers
-            .iter()
-            .map(|server| server.address.as_str().len())
-            .max()
-            .unwrap_or(0);
-        for quorum in &quorums {
-            let (style, word) = if quorum.is_reached() {
-                (style::GOOD, "connected")
-            } else {
-                (style::BAD, "disconnected")
-            };
-            let group = if quorums.len() > 1 {
-                format!("group {}: ", quorum.group)
-            } else {
-                String::new()
-            };
-            // Writing to a string does not fail.
-            let _ = writeln!(
-                text,
-                "{group}{}: {} of {} servers can vote, {} needed",
-                paint(style, word),
-                quorum.reachable,
-                quorum.servers,
-                quorum.needed
-            );
-            for server in servers.iter().filter(|server| server.group == quorum.group) {
-                let state = match &server.state {
-                    ServerState::Down(reason) => paint(style::BAD, format!("down: {reason}")),
-                    _ => paint(style::GOOD, "up"),
-                };
-                let took = server
-                    .round_trip
-                    .map_or_else(String::new, |took| format!(", answered in {}", show(took)));
-                let _ = writeln!(text, "  {:width$}  {state}{took}", server.address.as_str());
-            }
-        }
-        text
-    })?;
+    output.result(&fact, || servers_in_words(&servers, &quorums))?;
     Ok(connected)
+}
+
+fn servers_in_words(servers: &[ServerStatus], quorums: &[Quorum]) -> String {
+    let mut text = String::new();
+    let width = width(servers.iter().map(|server| &server.address));
+    for quorum in quorums {
+        let state = if quorum.is_reached() {
+            paint(style::GOOD, "connected")
+        } else {
+            paint(style::BAD, "disconnected")
+        };
+        let group = facts::of_group(quorum, quorums.len());
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{group}{state}: {}", facts::votes(quorum));
+        for server in servers.iter().filter(|server| server.group == quorum.group) {
+            let state = match &server.state {
+                ServerState::Down(reason) => paint(style::BAD, format!("down: {reason}")),
+                _ => paint(style::GOOD, "up"),
+            };
+            let took = server.round_trip.map(|took| format!(", answered in {}", show(took)));
+            let took = took.unwrap_or_default();
+            let _ = writeln!(text, "  {:width$}  {state}{took}", server.address.as_str());
+        }
+    }
+    text
 }

@@ -163,23 +163,13 @@ fn tidy(folder: &Folder) {
 mod tests {
     use super::*;
     use nix::unistd::geteuid;
-    use std::{env, fs, process};
+    use test_support::Directory;
 
-    /// The folder of a test, which is gone in the end.
-    struct Temporary(std::path::PathBuf);
-
-    impl Temporary {
-        fn new(test: &str) -> (Self, Folder) {
-            let path = env::temp_dir().join(format!("multiredlock-queue-{test}-{}", process::id()));
-            let folder = Folder::at(&path, geteuid().as_raw()).unwrap();
-            (Self(path), folder)
-        }
-    }
-
-    impl Drop for Temporary {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    /// A folder for queues, within one that is gone in the end.
+    fn temporary() -> (Directory, Folder) {
+        let directory = Directory::create();
+        let folder = Folder::at(&directory.file("queues"), geteuid().as_raw()).unwrap();
+        (directory, folder)
     }
 
     fn is_locked(file: &QueueFile<'_>) -> bool {
@@ -188,7 +178,7 @@ mod tests {
 
     #[test]
     fn files_that_no_process_needs_are_removed_when_there_are_many() {
-        let (_temporary, folder) = Temporary::new("tidy");
+        let (_directory, folder) = temporary();
         let names: Vec<String> = (0..MOST_FILES).map(|number| number.to_string()).collect();
         for name in &names {
             let file = QueueFile::open(&folder, name).unwrap();
@@ -209,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_file_that_was_replaced_is_not_the_queue_any_more() {
-        let (_temporary, folder) = Temporary::new("replaced");
+        let (_directory, folder) = temporary();
         let file = QueueFile::open(&folder, "r").unwrap();
         assert!(file.is_current(&folder));
         folder.remove("r");
@@ -220,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_left_behind_keeps_nobody() {
-        let (_temporary, folder) = Temporary::new("thread");
+        let (_directory, folder) = temporary();
         let open = || QueueFile::open(&folder, "r").unwrap();
         let (holder, left_behind, waiting, other) = (open(), open(), open(), open());
         let Locked::Yes(lock) = holder.try_lock() else {

@@ -71,11 +71,8 @@ impl LocalQueue {
 
     /// Takes the turn, unless another process has it.
     pub(crate) fn try_turn(&self) -> Option<Turn> {
-        let Some(folder) = &self.folder else {
-            return Some(Turn::unqueued());
-        };
         loop {
-            let Ok(file) = QueueFile::open(folder, &self.name) else {
+            let Some((folder, file)) = self.file() else {
                 return Some(Turn::unqueued());
             };
             match file.try_lock() {
@@ -87,18 +84,22 @@ impl LocalQueue {
         }
     }
 
+    /// The file of the queue. None if there can be none.
+    fn file(&self) -> Option<(&Folder, QueueFile<'_>)> {
+        let folder = self.folder.as_ref()?;
+        let file = QueueFile::open(folder, &self.name).ok()?;
+        Some((folder, file))
+    }
+
     /// Waits for the turn.
     ///
     /// # Cancel safety
     ///
     /// A dropped future leaves the queue. The thread that waits for the file gives it up as soon as it has it.
     pub(crate) async fn turn(&self) -> Turn {
-        let Some(folder) = &self.folder else {
-            return Turn::unqueued();
-        };
         let mut threads = 0;
         loop {
-            let Ok(file) = QueueFile::open(folder, &self.name) else {
+            let Some((folder, file)) = self.file() else {
                 return Turn::unqueued();
             };
             match wait(folder, &file, &mut threads).await {
@@ -111,19 +112,20 @@ impl LocalQueue {
 
     /// Whether the process that has the turn has shown a sign of life lately, so that what it says holds.
     pub(crate) fn is_alive(&self) -> bool {
-        let file = self
-            .folder
-            .as_ref()
-            .and_then(|folder| QueueFile::existing(folder, &self.name).ok());
-        let modified = file.and_then(|file| file.file().metadata().ok()?.modified().ok());
+        let modified = self
+            .existing()
+            .and_then(|file| file.file().metadata().ok()?.modified().ok());
         // A clock that was set back says nothing.
         modified.is_some_and(|modified| modified.elapsed().is_ok_and(|age| age < ALIVE))
     }
 
     /// What the process says that has the turn, or that had it last.
     pub(crate) fn notice(&self) -> Option<Notice> {
-        let file = QueueFile::existing(self.folder.as_ref()?, &self.name).ok()?;
-        Notice::read(file.file())
+        Notice::read(self.existing()?.file())
+    }
+
+    fn existing(&self) -> Option<QueueFile<'_>> {
+        QueueFile::existing(self.folder.as_ref()?, &self.name).ok()
     }
 }
 

@@ -84,26 +84,14 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        env, fs, process,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use test_support::Directory;
 
     /// Writes a text, and reads what that says.
     fn read(text: &str) -> Option<Notice> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("multiredlock-notice-{}-{count}", process::id()));
-        let file = File::options()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
-        fs::remove_file(&path).unwrap();
-        file.write_all_at(text.as_bytes(), 0).unwrap();
-        Notice::read(&file)
+        let folder = Directory::create();
+        let path = folder.file("notice");
+        std::fs::write(&path, text).unwrap();
+        Notice::read(&File::open(&path).unwrap())
     }
 
     fn held(at_ms: u64, remaining_ms: &str) -> String {
@@ -115,30 +103,18 @@ mod tests {
     #[test]
     fn less_is_left_of_a_lock_that_was_told_of_some_time_ago() {
         let notice = read(&(held(now() - 10_000, "30000") + "\nrest of a longer line")).unwrap();
-        let left = notice.words().replace(|c: char| !c.is_ascii_digit() && c != '.', " ");
-        assert!(
-            notice.words().starts_with("held by web_3 since 03:04:05 UTC, "),
-            "{}",
-            notice.words()
-        );
-        let left: f64 = left.split_whitespace().last().unwrap().parse().unwrap();
+        let words = notice.words();
+        let left = words.strip_prefix("held by web_3 since 03:04:05 UTC, ").expect(&words);
+        let left: f64 = left.strip_suffix("s left").expect(&words).parse().unwrap();
         assert!(left > 10.0 && left <= 20.0, "{left}");
-        assert_eq!(
-            read(&held(0, "null")).unwrap().words(),
-            "held by web_3 since 03:04:05 UTC, without a ttl"
-        );
+        let endless = read(&held(0, "null")).unwrap().words();
+        assert_eq!(endless, "held by web_3 since 03:04:05 UTC, without a ttl");
     }
 
     #[test]
     fn what_is_over_or_cannot_be_read_tells_nothing() {
-        for text in [
-            "",
-            "{}",
-            "null",
-            "[\n",
-            &held(now() - 10_000, "9000"),
-            &held(now(), "30000")[1..],
-        ] {
+        let (over, broken) = (held(now() - 10_000, "9000"), &held(now(), "30000")[1..]);
+        for text in ["", "{}", "null", "[\n", &over, broken] {
             assert!(read(text).is_none(), "{text}");
         }
     }

@@ -14,7 +14,7 @@ use file::{File, FileDrift, read};
 #[cfg(feature = "tls")]
 use multiredlock::Tls;
 use multiredlock::{Builder, ConfigError, Drift, Redlock, Server};
-use std::{convert::Infallible, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// The options that every command has.
 #[derive(Args, Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct Connection {
     )]
     servers: Vec<String>,
     /// A TOML file that says the same, and more: see `multiredlock help`
-    #[arg(long, global = true, env = "MULTIREDLOCK_CONFIG", value_name = "FILE", value_parser = path)]
-    config: Option<PathBuf>,
+    #[arg(long, global = true, env = "MULTIREDLOCK_CONFIG", value_name = "FILE")]
+    config: Option<OsString>,
     /// What is put before each resource to make the Redis key
     #[arg(long, global = true, env = "MULTIREDLOCK_KEY_PREFIX", value_name = "PREFIX")]
     key_prefix: Option<String>,
@@ -40,26 +40,14 @@ pub(crate) struct Connection {
     #[arg(long, global = true, env = "MULTIREDLOCK_ID", value_name = "NAME")]
     id: Option<String>,
     /// Certificate authorities for rediss://, in PEM [default: those of the system]
-    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_CA", value_name = "FILE", value_parser = path)]
-    ca: Option<PathBuf>,
+    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_CA", value_name = "FILE")]
+    ca: Option<OsString>,
     /// A client certificate for rediss://, in PEM
-    #[arg(
-        long,
-        global = true,
-        env = "MULTIREDLOCK_TLS_CERT",
-        value_name = "FILE",
-        value_parser = path
-    )]
-    cert: Option<PathBuf>,
+    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_CERT", value_name = "FILE")]
+    cert: Option<OsString>,
     /// The private key of the client certificate, in PEM
-    #[arg(
-        long,
-        global = true,
-        env = "MULTIREDLOCK_TLS_KEY",
-        value_name = "FILE",
-        value_parser = path
-    )]
-    key: Option<PathBuf>,
+    #[arg(long, global = true, env = "MULTIREDLOCK_TLS_KEY", value_name = "FILE")]
+    key: Option<OsString>,
     /// Which of these are arguments. The others come from the environment.
     #[arg(skip)]
     arguments: Vec<String>,
@@ -145,16 +133,11 @@ impl Connection {
 
     /// Reads the file, if there is one, and settles what goes before what.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let mut file = given(self.config.as_ref())
-            .map(|path| File::read(path))
-            .transpose()?
-            .unwrap_or_default();
+        let file = given(self.config.as_ref()).map(|path| File::read(&path));
+        let mut file = file.transpose()?.unwrap_or_default();
         let groups = self.groups(&mut file)?;
-        if let Some(address) = groups
-            .iter()
-            .flatten()
-            .find(|address| address.trim().starts_with("memory:"))
-        {
+        let mut addresses = groups.iter().flatten();
+        if let Some(address) = addresses.find(|address| address.trim().starts_with("memory:")) {
             let problem = format!("{address}: nobody else reaches a server within this process");
             return Err(Failure::new(exit::CONFIG, problem));
         }
@@ -167,14 +150,14 @@ impl Connection {
                 duration::parse(&text).map_err(|problem| Failure::new(exit::CONFIG, format!("drift: {problem}")))?,
             ),
         };
-        let cert = self.first("cert", given(self.cert.as_ref()), file.tls.cert.as_ref());
-        let key = self.first("key", given(self.key.as_ref()), file.tls.key.as_ref());
+        let cert = self.first("cert", given(self.cert.as_ref()), file.tls.cert);
+        let key = self.first("key", given(self.key.as_ref()), file.tls.key);
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
             (None, None) => None,
             _ => return Err(Failure::new(exit::CONFIG, "tls: a certificate and its key go together")),
         };
-        let ca = self.first("ca", given(self.ca.as_ref()), file.tls.ca.as_ref());
+        let ca = self.first("ca", given(self.ca.as_ref()), file.tls.ca);
         let tls = TlsFiles {
             ca: ca.map(read).transpose()?,
             identity,
@@ -221,24 +204,14 @@ impl Settings {
 
     /// Sets all that does not concern single servers.
     pub(crate) fn set_up(&self, builder: Builder) -> Builder {
-        let mut builder = builder.drift(self.drift);
-        let Self {
-            key_prefix,
-            id,
-            attempt_timeout,
-            restart_guard,
-            fence_expiry,
-            heartbeat_interval,
-            heartbeat_timeout,
-            ..
-        } = self;
-        builder = set(builder, key_prefix.as_ref(), Builder::key_prefix);
-        builder = set(builder, id.as_ref(), Builder::id);
-        builder = set(builder, *attempt_timeout, Builder::attempt_timeout);
-        builder = set(builder, *restart_guard, Builder::restart_guard);
-        builder = set(builder, *fence_expiry, Builder::fence_expiry);
-        builder = set(builder, *heartbeat_interval, Builder::heartbeat_interval);
-        set(builder, *heartbeat_timeout, Builder::heartbeat_timeout)
+        let builder = builder.drift(self.drift);
+        let builder = set(builder, self.key_prefix.as_ref(), Builder::key_prefix);
+        let builder = set(builder, self.id.as_ref(), Builder::id);
+        let builder = set(builder, self.attempt_timeout, Builder::attempt_timeout);
+        let builder = set(builder, self.restart_guard, Builder::restart_guard);
+        let builder = set(builder, self.fence_expiry, Builder::fence_expiry);
+        let builder = set(builder, self.heartbeat_interval, Builder::heartbeat_interval);
+        set(builder, self.heartbeat_timeout, Builder::heartbeat_timeout)
     }
 
     fn server(&self, address: &str) -> Result<Server, ConfigError> {
@@ -278,12 +251,7 @@ fn set<B, V>(builder: B, value: Option<V>, with: impl FnOnce(B, V) -> B) -> B {
     }
 }
 
-/// Takes an empty text too, which a variable may have that was meant not to be there.
-#[expect(clippy::unnecessary_wraps, reason = "clap asks for it")]
-fn path(text: &str) -> Result<PathBuf, Infallible> {
-    Ok(text.into())
-}
-
-fn given(path: Option<&PathBuf>) -> Option<&PathBuf> {
-    path.filter(|path| !path.as_os_str().is_empty())
+/// The path of a file, unless it is empty, as a variable may be that was meant not to be there.
+fn given(path: Option<&OsString>) -> Option<PathBuf> {
+    path.filter(|path| !path.is_empty()).map(PathBuf::from)
 }

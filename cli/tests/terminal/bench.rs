@@ -1,21 +1,18 @@
 //! `bench`, on servers that are there for it, and how it keeps its hands off others.
 
 use crate::{
-    common::{Folder, addresses, bare, code_of, json, multiredlock, run, run_on, servers, start_on},
+    common::{
+        Folder, addresses, assert_has, bare, failure, failure_on, json, nothing_is_left_on, output, output_on, rows,
+        servers, start_on,
+    },
+    job::{ends, signal},
     pty::Person,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use std::fs;
 use test_support::{RedisServer, block_until};
 
 const QUICK: [&str; 3] = ["bench", "--duration", "100ms"];
-
-fn are_empty(servers: &[RedisServer]) -> bool {
-    servers.iter().all(|server| server.keys().is_empty())
-}
 
 /// How many connections were made to a server, this one included.
 fn connections(server: &RedisServer) -> usize {
@@ -54,29 +51,21 @@ fn all_numbers_are_told_as_json_and_nothing_is_left() {
         ".unlock.p90_us" => "[number]", ".unlock.p99_us" => "[number]", ".unlock.p999_us" => "[number]", ".unlock.max_us" => "[number]",
     });
     assert_eq!(servers[0].keys(), ["multiredlock-bench:0"]);
-    assert!(are_empty(&servers[1..]));
+    nothing_is_left_on(&servers[1..]);
 }
 
 #[test]
 fn people_see_a_table_and_where_the_latencies_lie_in_lines_that_fit() {
     let servers = servers(1);
-    let (code, text, stderr) = run_on(&servers, &QUICK);
-    assert_eq!((code, stderr.as_str()), (0, ""));
-    assert!(
-        text.lines()
-            .next()
-            .unwrap()
-            .ends_with(" cycles of lock and unlock a second"),
-        "{text}"
-    );
-    assert!(
-        text.contains("\n16 callers · ") && text.contains(" · 1 server · ttl 10s\nno lock failed\n"),
-        "{text}"
-    );
+    let text = output_on(&servers, &QUICK);
+    let rate = text.lines().next().unwrap();
+    assert!(rate.ends_with(" cycles of lock and unlock a second"), "{text}");
+    assert_has(&text, "\n16 callers · ");
+    assert_has(&text, " · 1 server · ttl 10s\nno lock failed\n");
     assert!(text.contains("\n  p99.9  ") && text.contains('█'), "{text}");
     assert_eq!(text.matches(" 100.000 %").count(), 2, "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 78), "{text}");
-    assert!(are_empty(&servers));
+    nothing_is_left_on(&servers);
 }
 
 #[test]
@@ -86,23 +75,16 @@ fn the_tokens_of_fenced_locks_are_removed_as_well() {
     for ttl in ["10s", "1s"] {
         let (code, measured) = json(&servers, &[&QUICK[..], &["--fenced", "--ttl", ttl]].concat());
         assert_eq!((code, &measured["fenced"]), (0, &true.into()));
-        assert!(servers[0].calls("time") > 0 && are_empty(&servers));
+        assert!(servers[0].calls("time") > 0);
+        nothing_is_left_on(&servers);
     }
 }
 
 #[test]
 fn every_key_has_a_prefix_of_its_own_and_outlives_the_ttl_in_no_case() {
     let servers = servers(1);
-    let arguments = [
-        "bench",
-        "--duration",
-        "1m",
-        "--ttl",
-        "2s",
-        "--fenced",
-        "--key-prefix",
-        "lock:",
-    ];
+    let arguments = "bench --duration 1m --ttl 2s --fenced --key-prefix lock:";
+    let arguments: Vec<_> = arguments.split(' ').collect();
     let mut child = start_on(&servers, &arguments);
     let mut keys = Vec::new();
     block_until("it has tokens", || {
@@ -134,49 +116,40 @@ fn without_a_majority_there_is_nothing_to_measure() {
     let servers = servers(3);
     servers[0].crash();
     servers[1].crash();
-    let (code, stdout, stderr) = run_on(&servers, &QUICK);
-    assert_eq!((code, stdout.as_str()), (69, ""));
-    assert!(stderr.contains("connection refused"), "{stderr}");
+    let stderr = failure_on(69, &servers, &QUICK);
+    assert_has(&stderr, "connection refused");
 }
 
 #[test]
 fn locks_that_are_all_refused_are_no_measurement() {
     let servers = servers(1);
     servers[0].command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let (code, stdout, stderr) = run_on(&servers, &QUICK);
-    assert_eq!((code, stdout.as_str()), (69, ""));
-    assert!(stderr.contains("out of memory"), "{stderr}");
+    let stderr = failure_on(69, &servers, &QUICK);
+    assert_has(&stderr, "out of memory");
 }
 
 #[test]
 fn a_majority_that_goes_away_ends_it() {
     let servers = servers(3);
-    let child = start_on(&servers, &["bench", "--duration", "1m"]);
+    let mut child = start_on(&servers, &["bench", "--duration", "1m"]);
     block_until("it locks", || !servers[2].keys().is_empty());
     servers[0].crash();
     servers[1].crash();
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(69), "{stderr}");
-    assert!(
-        stderr.contains("no majority of the servers can be reached ("),
-        "{stderr}"
-    );
+    let stderr = ends(&mut child, 69);
+    assert_has(&stderr, "no majority of the servers can be reached (");
     block_until("the last server has no key", || servers[2].keys().is_empty());
 }
 
 #[test]
 fn whoever_ends_it_finds_nothing_left() {
     let servers = servers(3);
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let child = start_on(&servers, &["bench", "--duration", "1m", "--callers", "64"]);
+    for which in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut child = start_on(&servers, &["bench", "--duration", "1m", "--callers", "64"]);
         block_until("it locks", || !servers[0].keys().is_empty());
-        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(code_of(output.status), 128 + signal as i32);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(stderr, format!("multiredlock: ended by {signal}\n"));
-        assert!(are_empty(&servers));
+        signal(&child, which);
+        let stderr = ends(&mut child, 128 + which as i32);
+        assert_eq!(stderr, format!("multiredlock: ended by {which}\n"));
+        nothing_is_left_on(&servers);
     }
 }
 
@@ -188,37 +161,33 @@ fn a_run_that_is_interrupted_at_the_terminal_tells_what_it_has_so_far() {
     let mut person = Person::starts(&servers, "sh", &["-c", &script]);
     person.sees(" locks, half of them within ");
     person.types("\u{3}");
-    let (code, screen) = person.leaves();
-    assert_eq!(code, 130, "{screen}");
+    person.leaves(130);
     let results = fs::read_to_string(file).unwrap();
     for part in ["ended early: ended by SIGINT", "p99.9", "no lock failed", " 100.000 %"] {
         assert!(results.contains(part), "{part}: {results}");
     }
-    assert!(are_empty(&servers));
+    nothing_is_left_on(&servers);
 }
 
 #[test]
 fn what_is_out_of_bounds_is_told_with_the_bound_and_nobody_is_connected_to() {
     let servers = servers(1);
     let before = connections(&servers[0]);
-    for (arguments, words) in [
-        (["--duration", "99ms"], "--duration (99ms) must be at least 100ms"),
-        (["--seconds", "61s"], "--duration (1m 1s) must be at most 1m"),
-        (["--callers", "0"], "--callers (0) must be at least 1"),
-        (["--callers", "1025"], "--callers (1025) must be at most 1024"),
-        (["--ttl", "61s"], "--ttl (1m 1s) must be at most 1m"),
-        (["--duration", "5"], "a duration has a unit"),
-    ] {
-        let mut command = multiredlock(&servers, &["bench"]);
-        command.args(arguments);
-        let (code, stdout, stderr) = run(command);
-        assert_eq!((code, stdout.as_str()), (64, ""), "{arguments:?}");
-        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    for [option, value, words] in rows(
+        "
+        --duration | 99ms | --duration (99ms) must be at least 100ms
+        --seconds  | 61s  | --duration (1m 1s) must be at most 1m
+        --callers  | 0    | --callers (0) must be at least 1
+        --callers  | 1025 | --callers (1025) must be at most 1024
+        --ttl      | 61s  | --ttl (1m 1s) must be at most 1m
+        --duration | 5    | a duration has a unit
+        ",
+    ) {
+        assert_has(&failure_on(64, &servers, &["bench", option, value]), words);
     }
     assert_eq!(connections(&servers[0]), before + 1);
-    let (code, _, stderr) = run_on(&servers, &["bench", "--ttl", "50ms"]);
-    assert_eq!(code, 64);
-    assert!(stderr.contains("must exceed the drift"), "{stderr}");
+    let stderr = failure_on(64, &servers, &["bench", "--ttl", "50ms"]);
+    assert_has(&stderr, "must exceed the drift");
 }
 
 #[test]
@@ -226,17 +195,11 @@ fn servers_on_other_machines_are_left_alone_unless_somebody_agrees() {
     let servers = servers(2);
     let before = connections(&servers[0]);
     let list = format!("{},10.255.255.1", addresses(&servers));
-    let (code, stdout, stderr) = run(bare(&["--servers", &list, "bench"]));
-    assert_eq!((code, stdout.as_str()), (64, ""));
-    assert!(
-        stderr.contains("not on this machine: 10.255.255.1:6379; --yes is needed to bench 16 callers for 5s"),
-        "{stderr}"
-    );
-    assert_eq!(
-        connections(&servers[0]),
-        before + 1,
-        "the others were not connected to either"
-    );
+    let stderr = failure(64, bare(&["--servers", &list, "bench"]));
+    let question = "not on this machine: 10.255.255.1:6379; --yes is needed to bench 16 callers for 5s";
+    assert_has(&stderr, question);
+    // Nor were the others connected to.
+    assert_eq!(connections(&servers[0]), before + 1);
 }
 
 /// It leads to this machine as well, but that is not known of it.
@@ -249,18 +212,15 @@ fn who_says_yes_is_not_asked() {
     let servers = servers(1);
     let mut command = bare(&QUICK);
     command.args(["--servers", &from_anywhere(&servers[0]), "--yes"]);
-    let (code, _, stderr) = run(command);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    output(command);
 }
 
 #[test]
 fn whoever_sits_at_the_terminal_is_asked() {
     let (servers, folder) = (servers(1), Folder::new());
     let (address, file) = (from_anywhere(&servers[0]), folder.path("results"));
-    let question = format!(
-        "bench 2 callers for 100ms on 0.0.0.0:{}? [y/N]",
-        servers[0].address().port()
-    );
+    let port = servers[0].address().port();
+    let question = format!("bench 2 callers for 100ms on 0.0.0.0:{port}? [y/N]");
     for (answer, expected) in [("n\r", 64), ("\r", 64), ("y\r", 0)] {
         let before = connections(&servers[0]);
         // So that the results do not push what was there before them off the screen.
@@ -268,8 +228,7 @@ fn whoever_sits_at_the_terminal_is_asked() {
         let mut person = Person::starts(&servers, "sh", &["-c", &script]);
         person.sees(&question);
         person.types(answer);
-        let (code, screen) = person.leaves();
-        assert_eq!(code, expected, "{screen}");
+        let screen = person.leaves(expected);
         let is_left = screen.contains("warming up") || screen.contains("half of them within");
         assert!(!is_left, "the bar is there still: {screen}");
         assert_eq!(connections(&servers[0]) > before + 1, expected == 0, "{answer:?}");

@@ -1,9 +1,10 @@
 //! Standard streams that nobody reads.
 
 use crate::{
-    common::{code_of, full_pipe, multiredlock, plain, run_on, servers},
+    common::{code_of, full_pipe, held_by_another, multiredlock, nothing_is_left_on, plain, servers},
+    job::{ends, forget_all, signal},
     pty::Person,
-    run::{ends, forget_all, signal, start_with_blocked_stderr},
+    run::start_with_blocked_stderr,
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -12,7 +13,7 @@ use std::{
     thread::sleep,
     time::Duration,
 };
-use test_support::{RedisServer, block_until};
+use test_support::{RedisServer, block_until, block_until_some};
 
 /// So long that it has got to where it writes.
 const SETTLED: Duration = Duration::from_millis(1_500);
@@ -27,43 +28,42 @@ fn start_with_blocked_stdout(servers: &[RedisServer], arguments: &[&str]) -> (Ch
 #[test]
 fn whoever_waits_ends_in_time_and_by_signals() {
     let servers = servers(3);
-    let (code, ..) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
-    assert_eq!(code, 0);
+    held_by_another(&servers);
     for arguments in [
         &["run", "r", "--wait", "1s", "--", "true"][..],
         &["--json", "run", "r", "--wait", "1s", "--", "true"],
         &["lock", "r", "--wait", "1s"],
     ] {
-        let (mut child, _stderr) = start_with_blocked_stderr(&servers, arguments);
-        assert_eq!(ends(&mut child).code(), Some(75), "{arguments:?}");
+        let (mut child, _stderr) = start_with_blocked_stderr(&multiredlock(&servers, arguments));
+        ends(&mut child, 75);
     }
     for arguments in [&["run", "r", "--", "true"][..], &["lock", "r"]] {
-        let (mut child, _stderr) = start_with_blocked_stderr(&servers, arguments);
+        let (mut child, _stderr) = start_with_blocked_stderr(&multiredlock(&servers, arguments));
         sleep(SETTLED);
         signal(&child, Signal::SIGTERM);
-        assert_eq!(code_of(ends(&mut child)), 128 + 15, "{arguments:?}");
+        ends(&mut child, 128 + 15);
     }
 }
 
 #[test]
 fn a_command_whose_lock_was_lost_ends_with_that_code() {
     let servers = servers(3);
-    for arguments in [&["run", "r"][..], &["--json", "run", "r"]] {
-        let script = ["--ttl", "3s", "--", "sleep", "1000"];
-        let (mut child, _stderr) = start_with_blocked_stderr(&servers, &[arguments, &script].concat());
+    for json in [&[][..], &["--json"]] {
+        let run = ["run", "r", "--ttl", "3s", "--", "sleep", "1000"];
+        let command = multiredlock(&servers, &[json, &run].concat());
+        let (mut child, _stderr) = start_with_blocked_stderr(&command);
         let holds = |server: &RedisServer| !server.keys().is_empty();
         block_until("each server holds the lock", || servers.iter().all(holds));
         sleep(SETTLED);
         forget_all(&servers);
-        assert_eq!(ends(&mut child).code(), Some(79), "{arguments:?}");
+        ends(&mut child, 79);
     }
 }
 
 #[test]
 fn a_terminal_that_nobody_reads_holds_up_no_one_who_waits() {
     let servers = servers(3);
-    let (code, ..) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
-    assert_eq!(code, 0);
+    held_by_another(&servers);
     let script = "yes > /dev/tty & sleep 0.5; exec $M run r --wait 3s -- true";
     for ends in [|_: &Person| {}, |person: &Person| person.signal(Signal::SIGTERM)] {
         let mut person = Person::starts(&servers, "sh", &["-c", script]);
@@ -88,7 +88,7 @@ fn signals_end_what_nobody_reads() {
         sleep(if arguments[0] == "bench" { 3 * SETTLED } else { SETTLED });
         assert_eq!(child.try_wait().unwrap(), None, "{arguments:?}");
         signal(&child, Signal::SIGTERM);
-        let code = code_of(ends(&mut child));
+        let code = code_of(block_until_some("it ends", || child.try_wait().unwrap()));
         assert!([0, 128 + 15].contains(&code), "{arguments:?}: {code}");
     }
 }
@@ -99,9 +99,9 @@ fn a_lock_whose_value_nobody_reads_is_given_back() {
     let (mut child, _stdout) = start_with_blocked_stdout(&servers, &["lock", "r", "--ttl", "60s"]);
     sleep(SETTLED);
     signal(&child, Signal::SIGTERM);
-    assert_eq!(code_of(ends(&mut child)), 128 + 15);
-    assert!(servers.iter().all(|server| server.keys().is_empty()));
+    ends(&mut child, 128 + 15);
+    nothing_is_left_on(&servers);
     let (mut child, _stdout) = start_with_blocked_stdout(&servers, &["lock", "r", "--ttl", "2s"]);
-    assert_eq!(ends(&mut child).code(), Some(74));
-    assert!(servers.iter().all(|server| server.keys().is_empty()));
+    ends(&mut child, 74);
+    nothing_is_left_on(&servers);
 }

@@ -55,6 +55,74 @@ pub(crate) fn run_on(servers: &[RedisServer], arguments: &[&str]) -> (i32, Strin
     run(multiredlock(servers, arguments))
 }
 
+/// Runs it to its end, which has to be a good one: what is on standard output.
+#[track_caller]
+pub(crate) fn output(command: Command) -> String {
+    let (code, stdout, stderr) = run(command);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    stdout
+}
+
+#[track_caller]
+pub(crate) fn output_on(servers: &[RedisServer], arguments: &[&str]) -> String {
+    output(multiredlock(servers, arguments))
+}
+
+/// Runs it to its end, which has to have this exit code and nothing on standard output: standard error.
+#[track_caller]
+pub(crate) fn failure(code: i32, command: Command) -> String {
+    let (ended, stdout, stderr) = run(command);
+    assert_eq!((ended, stdout.as_str()), (code, ""), "{stderr}");
+    stderr
+}
+
+#[track_caller]
+pub(crate) fn failure_on(code: i32, servers: &[RedisServer], arguments: &[&str]) -> String {
+    failure(code, multiredlock(servers, arguments))
+}
+
+/// Locks the resource `r` for long, for another, and returns the value of the lock.
+#[track_caller]
+pub(crate) fn held_by_another(servers: &[RedisServer]) -> String {
+    let value = output_on(servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]);
+    value.trim().into()
+}
+
+#[track_caller]
+pub(crate) fn unlock(servers: &[RedisServer], value: &str) {
+    assert_eq!(output_on(servers, &["unlock", "r", value]), "");
+}
+
+/// The lines of a table, and the cells of each.
+pub(crate) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| {
+        let cells: Vec<&str> = line.splitn(N, " | ").map(str::trim).collect();
+        cells.try_into().unwrap_or_else(|_| panic!("not {N} cells in `{line}`"))
+    })
+}
+
+#[track_caller]
+pub(crate) fn assert_has(text: &str, words: &str) {
+    assert!(text.contains(words), "no `{words}` in `{text}`");
+}
+
+#[track_caller]
+pub(crate) fn assert_lacks(text: &str, words: &str) {
+    assert!(!text.contains(words), "`{words}` in `{text}`");
+}
+
+#[track_caller]
+pub(crate) fn nothing_is_left_on(servers: &[RedisServer]) {
+    for server in servers {
+        assert_eq!(server.keys(), [""; 0]);
+    }
+}
+
+pub(crate) fn all_have_the_lock(servers: &[RedisServer]) -> bool {
+    servers.iter().all(|server| server.get("r").is_some())
+}
+
 /// The same command, as the standard library starts it.
 pub(crate) fn plain(command: &Command) -> std::process::Command {
     let mut start = std::process::Command::new(command.get_program());
@@ -80,12 +148,12 @@ pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
 
 /// Starts it, with pipes for its streams.
 pub(crate) fn start(command: &Command) -> Child {
-    let mut start = plain(command);
-    start
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    start.spawn().expect("it starts")
+    start_plain(&mut plain(command))
+}
+
+pub(crate) fn start_plain(start: &mut std::process::Command) -> Child {
+    let start = start.stdin(Stdio::piped()).stdout(Stdio::piped());
+    start.stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
 /// Starts it on these servers.
@@ -124,12 +192,17 @@ pub(crate) fn command_path() -> String {
         .into()
 }
 
-/// Runs it with `--json`: the exit code, and the value on standard output.
-pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) {
-    let mut command = multiredlock(servers, arguments);
+/// Runs it with `--json`: the exit code, the one value on standard output, and standard error.
+pub(crate) fn json_of(mut command: Command) -> (i32, Value, String) {
     command.arg("--json");
     let (code, stdout, stderr) = run(command);
+    assert_eq!(stdout.lines().count(), 1, "{stdout}{stderr}");
     let value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in `{stdout}`; {stderr}"));
+    (code, value, stderr)
+}
+
+pub(crate) fn json(servers: &[RedisServer], arguments: &[&str]) -> (i32, Value) {
+    let (code, value, _) = json_of(multiredlock(servers, arguments));
     (code, value)
 }
 

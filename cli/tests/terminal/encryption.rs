@@ -1,6 +1,6 @@
 //! Certificates, from the arguments or a file.
 
-use crate::common::{Folder, bare, run};
+use crate::common::{Folder, assert_has, bare, failure, output, run};
 use std::fs;
 use test_support::{Certificates, ClientCertificate, RedisServer};
 
@@ -22,28 +22,20 @@ fn certificates_are_taken_from_files() {
     }
     let (url, ca, cert, key) = (server.url(), folder.path("ca"), folder.path("cert"), folder.path("key"));
     let options = ["--servers", &url, "--ca", &ca, "--cert", &cert, "--key", &key];
-    let with = |more: &[&str]| run(bare(&[&options[..], more].concat()));
-    let (code, value, stderr) = with(&["lock", "r", "--no-wait"]);
-    assert_eq!(code, 0, "{stderr}");
-    assert_eq!(with(&["unlock", "r", value.trim()]).0, 0);
+    let with = |more: &[&str]| output(bare(&[&options[..], more].concat()));
+    let value = with(&["lock", "r", "--no-wait"]);
+    with(&["unlock", "r", value.trim()]);
 
-    let (code, _, stderr) = run(bare(&["--servers", &url, "--ca", &ca, "lock", "r", "--no-wait"]));
-    assert_eq!(code, 69, "{stderr}");
-    let (code, _, stderr) = run(bare(&["--servers", &url, "lock", "r", "--no-wait"]));
-    assert_eq!(code, 69);
-    assert!(stderr.contains("TLS failed"), "{stderr}");
-    let (code, _, stderr) = run(bare(&["--servers", &url, "--cert", &cert, "lock", "r"]));
-    assert_eq!(code, 78);
-    assert!(stderr.contains("a certificate and its key go together"), "{stderr}");
+    failure(69, bare(&["--servers", &url, "--ca", &ca, "lock", "r", "--no-wait"]));
+    let stderr = failure(69, bare(&["--servers", &url, "lock", "r", "--no-wait"]));
+    assert_has(&stderr, "TLS failed");
+    let stderr = failure(78, bare(&["--servers", &url, "--cert", &cert, "lock", "r"]));
+    assert_has(&stderr, "a certificate and its key go together");
 
     let file = folder.path("locks.toml");
-    fs::write(
-        &file,
-        format!("servers = [{url:?}]\ntls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}"),
-    )
-    .unwrap();
-    let (code, _, stderr) = run(bare(&["--config", &file, "lock", "r", "--no-wait"]));
-    assert_eq!(code, 0, "{stderr}");
+    let tls = format!("tls = {{ ca = {ca:?}, cert = {cert:?}, key = {key:?} }}");
+    fs::write(&file, format!("servers = [{url:?}]\n{tls}")).unwrap();
+    output(bare(&["--config", &file, "lock", "r", "--no-wait"]));
 }
 
 #[test]
@@ -74,8 +66,9 @@ fn a_certificate_is_pinned_or_not_checked_if_the_file_says_so() {
     let any = "insecure_accept_any_certificate = true";
     assert_eq!((status(&server, any), status(&elsewhere, any)), (0, 0));
 
-    let (_, told, stderr) = with(&server, any, &["doctor"]);
-    assert!(told.contains("whoever intercepts the connection"), "{told}{stderr}");
-    let (_, told, stderr) = with(&server, "pinned = \"pinned.pem\"", &["doctor"]);
-    assert!(told.contains("in a way that only the library knows"), "{told}{stderr}");
+    assert_has(&with(&server, any, &["doctor"]).1, "whoever intercepts the connection");
+    assert_has(
+        &with(&server, "pinned = \"pinned.pem\"", &["doctor"]).1,
+        "in a way that only the library knows",
+    );
 }

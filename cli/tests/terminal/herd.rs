@@ -1,8 +1,8 @@
 //! Many processes of one machine that want the same resource: their queue, and what happens without it.
 
 use crate::{
-    common::{Folder, code_of, multiredlock, run, servers, start},
-    run::{ends, signal},
+    common::{Folder, assert_has, multiredlock, nothing_is_left_on, run, servers, start},
+    job::{ends, signal},
 };
 use nix::{
     fcntl::{Flock, FlockArg},
@@ -17,20 +17,31 @@ use std::{
 };
 use test_support::{RedisServer, block_until};
 
-/// A machine: its processes queue in a folder of its own.
-struct Machine<'a> {
-    servers: &'a [RedisServer],
+/// A process that waits for its lock, and does nothing with it.
+const NOTHING: [&str; 4] = ["run", "r", "--", "true"];
+
+/// A machine with servers of its own, whose processes queue in a folder.
+struct Machine {
+    servers: Vec<RedisServer>,
     folder: Folder,
 }
 
-impl<'a> Machine<'a> {
-    fn new(servers: &'a [RedisServer]) -> Self {
-        let folder = Folder::new();
+impl Machine {
+    fn new() -> Self {
+        let (servers, folder) = (servers(3), Folder::new());
         Self { servers, folder }
     }
 
+    /// One on which the resource is locked, by this value, and on which these processes wait for it, in this order.
+    fn with_waiting<const N: usize>() -> (Self, String, [Child; N]) {
+        let machine = Self::new();
+        let value = machine.lock();
+        let waiting = [(); N].map(|()| machine.start_waiting(&NOTHING).0);
+        (machine, value, waiting)
+    }
+
     fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
-        let mut command = multiredlock(self.servers, arguments);
+        let mut command = multiredlock(&self.servers, arguments);
         command.env("XDG_RUNTIME_DIR", self.folder.path(""));
         command
     }
@@ -47,6 +58,13 @@ impl<'a> Machine<'a> {
         let line = first_line(&mut child);
         assert!(line.starts_with("multiredlock: waiting for `r`: "), "{line}");
         (child, line)
+    }
+
+    /// Starts one that has the lock.
+    fn start_holding(&self, arguments: &[&str]) -> Child {
+        let child = start(&self.command(arguments));
+        block_until("it is locked", || self.servers[0].get("r").is_some());
+        child
     }
 
     /// Locks the resource for long, and returns the value of the lock.
@@ -85,6 +103,17 @@ impl<'a> Machine<'a> {
         let file = File::options().write(true).open(self.file()).unwrap();
         Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()
     }
+
+    /// How many connections the servers have.
+    fn connections(&self) -> usize {
+        self.servers.iter().map(|server| server.clients().len()).sum()
+    }
+
+    /// How many commands the servers were given, with those that scripts call.
+    fn processed(&self) -> usize {
+        let one = |server: &RedisServer| server.statistic("total_commands_processed");
+        self.servers.iter().map(one).sum()
+    }
 }
 
 fn first_line(child: &mut Child) -> String {
@@ -97,35 +126,28 @@ fn first_line(child: &mut Child) -> String {
     String::from_utf8(line).unwrap()
 }
 
-fn code(mut child: Child) -> i32 {
-    code_of(ends(&mut child))
-}
-
-/// How many commands the servers were given, with those that scripts call.
-fn processed(servers: &[RedisServer]) -> usize {
-    let one = |server: &RedisServer| server.statistic("total_commands_processed");
-    servers.iter().map(one).sum()
+/// Waits until each has ended, and done so well.
+fn all_end<const N: usize>(children: [Child; N]) {
+    for mut child in children {
+        ends(&mut child, 0);
+    }
 }
 
 #[test]
 fn a_herd_is_served_in_order_with_few_commands() {
     const PROCESSES: usize = 20;
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
+    let machine = Machine::new();
     let value = machine.lock();
     let log = machine.folder.path("log");
-    let herd: Vec<Child> = (0..PROCESSES)
-        .map(|number| {
-            let script = format!("echo {number} >> {log}");
-            machine.start_waiting(&["run", "r", "--", "sh", "-c", &script]).0
-        })
-        .collect();
-    let before = processed(&servers);
+    let mut numbers = 0..PROCESSES;
+    let herd = [(); PROCESSES].map(|()| {
+        let script = format!("echo {} >> {log}", numbers.next().unwrap());
+        machine.start_waiting(&["run", "r", "--", "sh", "-c", &script]).0
+    });
+    let before = machine.processed();
     machine.unlock(&value);
-    for child in herd {
-        assert_eq!(code(child), 0);
-    }
-    let each = (processed(&servers) - before) / PROCESSES;
+    all_end(herd);
+    let each = (machine.processed() - before) / PROCESSES;
     let order = fs::read_to_string(&log).unwrap();
     let order: Vec<usize> = order.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(order, (0..PROCESSES).collect::<Vec<_>>());
@@ -135,96 +157,74 @@ fn a_herd_is_served_in_order_with_few_commands() {
 
 #[test]
 fn a_queued_process_says_who_holds_the_resource_and_asks_no_server() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let mut holder = start(&machine.command(&["--id", "web-3", "run", "r", "--", "cat"]));
-    block_until("it is locked", || servers[0].get("r").is_some());
-    let before: usize = servers.iter().map(|server| server.clients().len()).sum();
-    let (child, line) = machine.start_waiting(&["run", "r", "--", "true"]);
-    assert!(line.contains("held by web-3 since "), "{line}");
+    let machine = Machine::new();
+    let mut holder = machine.start_holding(&["--id", "web-3", "run", "r", "--", "cat"]);
+    let before = machine.connections();
+    let (child, line) = machine.start_waiting(&NOTHING);
+    assert_has(&line, "held by web-3 since ");
     assert!(line.ends_with("s left"), "{line}");
-    let after: usize = servers.iter().map(|server| server.clients().len()).sum();
-    assert_eq!(before, after, "it has connected");
+    assert_eq!(machine.connections(), before, "it has connected");
     drop(holder.stdin.take());
-    assert_eq!((code(holder), code(child)), (0, 0));
+    all_end([holder, child]);
 }
 
 #[test]
 fn a_process_that_has_its_turn_for_long_is_not_taken_for_stopped() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let holder = start(&machine.command(&["run", "r", "--", "sleep", "8"]));
-    block_until("it is locked", || servers[0].get("r").is_some());
-    let (next, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    let machine = Machine::new();
+    let holder = machine.start_holding(&["run", "r", "--", "sleep", "8"]);
+    let (next, _) = machine.start_waiting(&NOTHING);
     let queue = machine.queue();
-    assert_eq!((code(holder), code(next)), (0, 0));
+    all_end([holder, next]);
     assert_eq!(machine.queue(), queue);
 }
 
 #[test]
 fn a_process_that_is_stopped_at_the_head_of_the_queue_does_not_keep_the_others() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let value = machine.lock();
-    let (head, _) = machine.start_waiting(&["run", "r", "--", "true"]);
-    let others = [(); 3].map(|()| machine.start_waiting(&["run", "r", "--", "true"]).0);
+    let (machine, value, [head, one, two, three]) = Machine::with_waiting();
     signal(&head, Signal::SIGSTOP);
     machine.unlock(&value);
-    for other in others {
-        assert_eq!(code(other), 0);
-    }
+    all_end([one, two, three]);
     signal(&head, Signal::SIGCONT);
-    assert_eq!(code(head), 0);
+    all_end([head]);
 }
 
 #[test]
 fn a_process_that_is_stopped_within_the_queue_does_not_keep_the_others() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let value = machine.lock();
-    let [head, stopped, last] = [(); 3].map(|()| machine.start_waiting(&["run", "r", "--", "true"]).0);
+    let (machine, value, [head, stopped, last]) = Machine::with_waiting();
     let queue = machine.queue();
     signal(&stopped, Signal::SIGSTOP);
     machine.unlock(&value);
-    assert_eq!((code(head), code(last)), (0, 0));
+    all_end([head, last]);
     assert_eq!(machine.queue(), queue, "they had to queue again");
     signal(&stopped, Signal::SIGCONT);
-    assert_eq!(code(stopped), 0);
+    all_end([stopped]);
 }
 
 #[test]
 fn a_process_that_is_killed_frees_the_queue_at_once() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let value = machine.lock();
-    let (head, _) = machine.start_waiting(&["run", "r", "--", "true"]);
-    let (next, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    let (machine, value, [mut head, next]) = Machine::with_waiting();
     let queue = machine.queue();
     signal(&head, Signal::SIGKILL);
-    assert_eq!(code(head), 128 + 9);
+    ends(&mut head, 128 + 9);
     machine.unlock(&value);
-    assert_eq!(code(next), 0);
+    all_end([next]);
     // Otherwise the next one has found no sign of life for long enough.
     assert_eq!(machine.queue(), queue);
 }
 
 #[test]
 fn a_process_that_is_interrupted_in_the_queue_leaves_it() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let value = machine.lock();
-    let [head, interrupted, last] = [(); 3].map(|()| machine.start_waiting(&["run", "r", "--", "true"]).0);
+    let (machine, value, [head, mut interrupted, last]) = Machine::with_waiting();
     signal(&interrupted, Signal::SIGINT);
-    assert_eq!(code(interrupted), 128 + 2);
+    ends(&mut interrupted, 128 + 2);
     machine.unlock(&value);
-    assert_eq!((code(head), code(last)), (0, 0));
-    assert!(servers.iter().all(|server| server.keys().is_empty()));
+    all_end([head, last]);
+    nothing_is_left_on(&machine.servers);
 }
 
 #[test]
 fn neither_the_command_nor_its_watchdog_has_the_file_of_the_queue() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
+    let machine = Machine::new();
     // Who has it open, of the command, its parent, and all children of that.
     let script = "for id in $$ $PPID $(cat /proc/$PPID/task/$PPID/children); do
         ls -l /proc/$id/fd | grep -q '/multiredlock\\(/\\|$\\)' && echo $id; done; echo $PPID end; read go";
@@ -241,13 +241,12 @@ fn neither_the_command_nor_its_watchdog_has_the_file_of_the_queue() {
     assert_eq!(ids, [ids[0], ids[0], "end"], "our process has it, and no other");
     assert!(machine.try_turn().is_none(), "it has the turn while the command runs");
     drop(child.stdin.take());
-    assert_eq!(code(child), 1);
+    ends(&mut child, 1);
     assert!(machine.try_turn().is_some());
 }
 
 #[test]
 fn without_a_folder_of_its_own_a_process_asks_the_servers() {
-    let servers = servers(3);
     let elsewhere = Folder::new();
     fs::set_permissions(elsewhere.path(""), Permissions::from_mode(0o700)).unwrap();
     for make in [
@@ -258,7 +257,7 @@ fn without_a_folder_of_its_own_a_process_asks_the_servers() {
             fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
         },
     ] {
-        let machine = Machine::new(&servers);
+        let machine = Machine::new();
         let path = machine.folder.path("multiredlock");
         make(&path, &elsewhere);
         let nowhere = machine.folder.path("nowhere");
@@ -269,9 +268,9 @@ fn without_a_folder_of_its_own_a_process_asks_the_servers() {
         };
         let value = machine.lock();
         let mut waiting = start(&command(&["run", "r", "--", "true"]));
-        assert!(first_line(&mut waiting).contains("held by "));
+        assert_has(&first_line(&mut waiting), "held by ");
         machine.unlock(&value);
-        assert_eq!(code(waiting), 0);
+        all_end([waiting]);
         if let Ok(mut files) = fs::read_dir(&path) {
             assert!(files.next().is_none(), "something is in a folder that is not private");
         }
@@ -280,8 +279,7 @@ fn without_a_folder_of_its_own_a_process_asks_the_servers() {
 
 #[test]
 fn a_process_that_does_not_wait_does_not_queue() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
+    let machine = Machine::new();
     let turn = machine.take_turn();
     let queue = machine.queue();
     for none in [&["--no-wait"][..], &["--wait", "0s"]] {
@@ -290,85 +288,70 @@ fn a_process_that_does_not_wait_does_not_queue() {
     assert_eq!(machine.queue(), queue);
     drop(turn);
     let value = machine.lock();
-    let (waiting, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    let (waiting, _) = machine.start_waiting(&NOTHING);
     assert_eq!(machine.run(&["run", "r", "--no-wait", "--", "true"]).0, 75);
     machine.unlock(&value);
-    assert_eq!(code(waiting), 0);
+    all_end([waiting]);
 }
 
 #[test]
 fn a_process_whose_time_is_up_in_the_queue_says_who_holds_the_resource() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let value = machine.lock();
-    let (head, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    let (machine, value, [head]) = Machine::with_waiting();
     let limited = ["run", "r", "--wait", "500ms", "--conflict-exit-code", "9", "--", "true"];
-    let before = servers[0].clients().len();
+    let before = machine.connections();
     let (mut child, _) = machine.start_waiting(&limited);
-    let line = first_line(&mut child);
-    assert!(line.contains("could not lock `r` within 500ms: held by "), "{line}");
-    assert_eq!(code(child), 9);
-    assert_eq!(servers[0].clients().len(), before);
+    assert_has(&ends(&mut child, 9), "could not lock `r` within 500ms: held by ");
+    assert_eq!(machine.connections(), before);
     machine.unlock(&value);
-    assert_eq!(code(head), 0);
+    all_end([head]);
 }
 
 #[test]
 fn a_process_whose_time_is_up_and_that_knows_no_reason_asks_the_servers() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
+    let machine = Machine::new();
     let _turn = machine.take_turn();
-    File::options()
-        .write(true)
-        .open(machine.file())
-        .unwrap()
-        .set_len(0)
-        .unwrap();
+    let file = File::options().write(true).open(machine.file()).unwrap();
+    file.set_len(0).unwrap();
     let (code, stderr) = machine.run(&["run", "r", "--wait", "100ms", "--", "true"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
 
 #[test]
 fn a_process_whose_time_is_up_takes_no_word_of_one_that_is_stopped() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
-    let value = machine.lock();
-    let (head, _) = machine.start_waiting(&["run", "r", "--", "true"]);
+    let (machine, value, [head]) = Machine::with_waiting();
     signal(&head, Signal::SIGSTOP);
     // Longer than the word is taken, and less than it takes to find that the process is stopped.
     let (limited, line) = machine.start_waiting(&["run", "r", "--wait", "4s", "--", "true"]);
-    assert!(line.contains("held by "), "{line}");
+    assert_has(&line, "held by ");
     machine.unlock(&value);
-    assert_eq!(code(limited), 0);
+    all_end([limited]);
     signal(&head, Signal::SIGCONT);
-    assert_eq!(code(head), 0);
+    all_end([head]);
 }
 
 #[test]
 fn wrong_arguments_do_not_wait_for_their_turn() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
+    let machine = Machine::new();
     let _turn = machine.take_turn();
     let queue = machine.queue();
     let (code, stderr) = machine.run(&["lock", "r", "--ttl", "50ms"]);
-    assert_eq!(code, 64);
+    assert_eq!((code, stderr.lines().count()), (64, 1), "{stderr}");
     assert_eq!(machine.queue(), queue);
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
 #[test]
 fn a_process_that_reaches_no_server_lets_the_others_pass() {
-    let servers = servers(3);
-    let machine = Machine::new(&servers);
+    let machine = Machine::new();
     let file = machine.folder.path("locks.toml");
     fs::write(&file, "username = \"nobody\"\npassword = \"wrong\"").unwrap();
-    let (wrong, line) = machine.start_waiting(&["--config", &file, "run", "r", "--", "true"]);
-    assert!(line.contains("no majority of the servers can be reached"), "{line}");
-    let others = [(); 3].map(|()| machine.start_waiting(&["run", "r", "--", "true"]));
+    let unreached = "no majority of the servers can be reached";
+    let (mut wrong, line) = machine.start_waiting(&["--config", &file, "run", "r", "--", "true"]);
+    assert_has(&line, unreached);
+    let others = [(); 3].map(|()| machine.start_waiting(&NOTHING));
     for (other, line) in others {
-        assert!(line.contains("no majority of the servers can be reached"), "{line}");
-        assert_eq!(code(other), 0);
+        assert_has(&line, unreached);
+        all_end([other]);
     }
     signal(&wrong, Signal::SIGTERM);
-    assert_eq!(code(wrong), 128 + 15);
+    ends(&mut wrong, 128 + 15);
 }

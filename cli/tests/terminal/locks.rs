@@ -1,56 +1,38 @@
 //! `lock`, `renew`, `unlock` and `status`, as a script uses them.
-use test_support::RedisServer;
 
-use crate::common::{json, multiredlock, run, run_on, servers};
+use crate::common::{
+    assert_has, assert_lacks, failure_on, held_by_another, json, multiredlock, nothing_is_left_on, output, output_on,
+    run_on, servers, unlock,
+};
 use serde_json::json;
+use test_support::RedisServer;
 
 #[test]
 fn a_script_locks_renews_and_unlocks_by_the_value() {
     let servers = servers(3);
-    let (code, value, stderr) = run_on(&servers, &["lock", "r", "--ttl", "60s"]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    let value = output_on(&servers, &["lock", "r", "--ttl", "60s"]);
     let value = value.trim();
     assert!(servers.iter().all(|server| server.get("r").as_deref() == Some(value)));
 
-    let (code, ..) = run_on(&servers, &["lock", "r", "--no-wait"]);
-    assert_eq!(code, 75);
-    let (code, ..) = run_on(&servers, &["lock", "r", "--no-wait", "--conflict-exit-code", "9"]);
-    assert_eq!(code, 9);
-    let (code, _, stderr) = run_on(&servers, &["lock", "r", "--wait", "1s"]);
-    assert_eq!(code, 75);
-    assert!(
-        stderr.lines().next().unwrap().contains("waiting for `r`: held by "),
-        "{stderr}"
-    );
-    assert!(
-        stderr.lines().last().unwrap().contains("could not lock `r` within 1s"),
-        "{stderr}"
-    );
+    failure_on(75, &servers, &["lock", "r", "--no-wait"]);
+    failure_on(9, &servers, &["lock", "r", "--no-wait", "--conflict-exit-code", "9"]);
+    let stderr = failure_on(75, &servers, &["lock", "r", "--wait", "1s"]);
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_has(lines[0], "waiting for `r`: held by ");
+    assert_has(lines.last().unwrap(), "could not lock `r` within 1s");
 
-    let (code, renewed, _) = run_on(&servers, &["renew", "r", value, "--ttl", "2m"]);
-    assert_eq!(code, 0);
+    let renewed = output_on(&servers, &["renew", "r", value, "--ttl", "2m"]);
     assert!(renewed.starts_with("`r` is locked for another 1m 59s"), "{renewed}");
     assert!(servers.iter().all(|server| server.pttl("r") > 60_000));
 
-    let (code, _, stderr) = run_on(&servers, &["unlock", "r", "another"]);
-    assert_eq!(code, 79);
-    assert!(
-        stderr.contains("could not unlock `r`: 0 of 3 servers hold this value, 2 required; it is held by "),
-        "{stderr}"
-    );
-    assert_eq!(
-        run_on(&servers, &["unlock", "r", value]),
-        (0, String::new(), String::new())
-    );
-    assert!(servers.iter().all(|server| server.keys().is_empty()));
-    let (code, ..) = run_on(&servers, &["renew", "r", value]);
-    assert_eq!(code, 79);
-    let (code, _, stderr) = run_on(&servers, &["unlock", "r", value]);
-    assert_eq!(code, 79);
-    assert!(
-        stderr.contains("`r` was gone already: 0 of 3 servers still held it, 2 had to"),
-        "{stderr}"
-    );
+    let stderr = failure_on(79, &servers, &["unlock", "r", "another"]);
+    let problem = "could not unlock `r`: 0 of 3 servers hold this value, 2 required; it is held by ";
+    assert_has(&stderr, problem);
+    unlock(&servers, value);
+    nothing_is_left_on(&servers);
+    failure_on(79, &servers, &["renew", "r", value]);
+    let stderr = failure_on(79, &servers, &["unlock", "r", value]);
+    assert_has(&stderr, "`r` was gone already: 0 of 3 servers still held it, 2 had to");
 }
 
 #[test]
@@ -93,26 +75,16 @@ fn the_value_of_a_lock_and_its_token_are_told_as_json() {
 #[test]
 fn who_holds_a_resource_is_told_of_each_server_and_by_majority() {
     let servers = servers(3);
-    let (code, free, _) = run_on(&servers, &["status", "r"]);
-    assert_eq!(code, 0);
+    let free = output_on(&servers, &["status", "r"]);
     assert!(free.starts_with("`r` is free\n"), "{free}");
     let mut lock = multiredlock(&servers, &["lock", "r", "--ttl", "60s"]);
-    assert_eq!(
-        run({
-            lock.env("MULTIREDLOCK_ID", "web-3");
-            lock
-        })
-        .0,
-        0
-    );
+    lock.env("MULTIREDLOCK_ID", "web-3");
+    output(lock);
     servers[1].command(&["DEL", "r"]);
-    let (code, held, _) = run_on(&servers, &["status", "r"]);
-    assert_eq!(code, 0);
+    let held = output_on(&servers, &["status", "r"]);
     assert!(held.starts_with("`r` is held by web-3 since "), "{held}");
-    assert_eq!(
-        held.lines().nth(2),
-        Some(format!("  {}  free", servers[1].address()).as_str())
-    );
+    let free = format!("  {}  free", servers[1].address());
+    assert_eq!(held.lines().nth(2), Some(free.as_str()));
 
     let (code, held) = json(&servers, &["status", "r"]);
     assert_eq!(code, 0);
@@ -126,16 +98,11 @@ fn who_holds_a_resource_is_told_of_each_server_and_by_majority() {
 fn the_servers_are_told_with_why_they_are_down() {
     let servers = servers(3);
     servers[2].crash();
-    let (code, text, _) = run_on(&servers, &["status"]);
-    assert_eq!(code, 0);
-    assert!(
-        text.starts_with("connected: 2 of 3 servers can vote, 2 needed\n"),
-        "{text}"
-    );
-    assert!(
-        text.lines().nth(3).unwrap().ends_with("  down: connection refused"),
-        "{text}"
-    );
+    let text = output_on(&servers, &["status"]);
+    let connected = "connected: 2 of 3 servers can vote, 2 needed\n";
+    assert!(text.starts_with(connected), "{text}");
+    let last = text.lines().nth(3).unwrap();
+    assert!(last.ends_with("  down: connection refused"), "{text}");
     let (_, status) = json(&servers, &["status"]);
     insta::assert_json_snapshot!(status, {
         ".servers[].server" => "[address]", ".servers[].round_trip_us" => "[us]"
@@ -164,26 +131,24 @@ fn each_server_that_is_up_is_reported_with_its_round_trip() {
 #[test]
 fn a_command_with_a_wrong_value_names_the_holder_and_leaves_the_lock() {
     let servers = servers(3);
-    assert_eq!(run_on(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]).0, 0);
+    held_by_another(&servers);
     servers[1].command(&["DEL", "r"]);
-    for (verb, json) in [("unlock", false), ("unlock", true), ("renew", false), ("renew", true)] {
-        let mut command = multiredlock(&servers, &[verb, "r", "another"]);
-        if json {
-            command.arg("--json");
-        }
-        let (code, _, stderr) = run(command);
+    for arguments in [
+        "unlock r another",
+        "unlock r another --json",
+        "renew r another",
+        "renew r another --json",
+    ] {
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        let (code, _, stderr) = run_on(&servers, &arguments);
         assert_eq!(code, 79);
-        assert!(
-            stderr.contains("; it is held by web-3 since ") && !stderr.contains("gone"),
-            "{stderr}"
-        );
+        assert_has(&stderr, "; it is held by web-3 since ");
+        assert_lacks(&stderr, "gone");
     }
     assert_eq!(servers.iter().filter(|server| !server.keys().is_empty()).count(), 2);
     // One server is no majority, so no holder is known.
     servers[0].command(&["DEL", "r"]);
     for verb in ["unlock", "renew"] {
-        let (code, _, stderr) = run_on(&servers, &[verb, "r", "another"]);
-        assert_eq!(code, 79);
-        assert!(!stderr.contains("held by"), "{stderr}");
+        assert_lacks(&failure_on(79, &servers, &[verb, "r", "another"]), "held by");
     }
 }

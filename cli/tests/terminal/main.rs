@@ -10,6 +10,7 @@ mod encryption;
 mod ending;
 mod hangup;
 mod herd;
+mod job;
 mod locks;
 mod pty;
 mod run;

@@ -1,6 +1,8 @@
 //! On a terminal: the full-screen view, the line of who waits, and whose keys they are.
 
-use crate::common::{addresses, command_path, run_on, servers};
+use crate::common::{
+    addresses, assert_has, assert_lacks, command_path, held_by_another, nothing_is_left_on, servers, unlock,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -15,7 +17,7 @@ use std::{
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-use test_support::RedisServer;
+use test_support::{RedisServer, block_until, block_until_some};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,16 +32,8 @@ pub(crate) struct Person {
 }
 
 impl Person {
+    /// Starts a program, which finds the command by `$M`.
     pub(crate) fn starts(servers: &[RedisServer], program: &str, arguments: &[&str]) -> Self {
-        Self::starts_with(servers, program, arguments, &[])
-    }
-
-    pub(crate) fn starts_with(
-        servers: &[RedisServer],
-        program: &str,
-        arguments: &[&str],
-        variables: &[(&str, &str)],
-    ) -> Self {
         let size = PtySize {
             rows: 30,
             cols: 110,
@@ -51,9 +45,7 @@ impl Person {
         command.env("MULTIREDLOCK_SERVERS", addresses(servers));
         command.env("TERM", "xterm");
         command.env("M", command_path());
-        for (name, value) in variables {
-            command.env(name, value);
-        }
+        command.env("PS1", "prompt> ");
         command.cwd(std::env::temp_dir());
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
@@ -82,11 +74,7 @@ impl Person {
     /// Reads nothing more of what the program writes, which has to write once more for that.
     pub(crate) fn looks_away(&self) {
         self.looks_away.store(true, Ordering::Relaxed);
-        let start = Instant::now();
-        while !self.reader.is_finished() {
-            assert!(start.elapsed() < PATIENCE, "nothing is written");
-            thread::sleep(Duration::from_millis(5));
-        }
+        block_until("something is written", || self.reader.is_finished());
     }
 
     /// Closes the terminal.
@@ -98,19 +86,7 @@ impl Person {
 
     /// Waits for the end of the program.
     pub(crate) fn ends(&mut self) -> ExitStatus {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "it goes on:
-{}",
-                self.screen()
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
+        block_until_some("it ends", || self.child.try_wait().unwrap())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -147,19 +123,21 @@ impl Person {
         }
     }
 
-    /// Waits for the end, and returns the exit code and what is on the screen then.
-    pub(crate) fn leaves(mut self) -> (u32, String) {
+    /// Waits for the end, which has to have this exit code, and returns what is on the screen then.
+    #[track_caller]
+    pub(crate) fn leaves(mut self, code: u32) -> String {
         let status = self.ends();
         // Shells use this exit code for a command that was interrupted.
         let was_interrupted = status.signal().is_some_and(|signal| signal.contains("Interrupt"));
-        let code = if was_interrupted { 130 } else { status.exit_code() };
+        let ended = if was_interrupted { 130 } else { status.exit_code() };
         // What it wrote last may still be on its way.
         thread::sleep(Duration::from_millis(100));
         let screen = self.screen.lock().unwrap();
         assert!(!screen.screen().alternate_screen(), "the screen is given back");
         assert!(!screen.screen().hide_cursor(), "so is the cursor");
         let contents = screen.screen().contents();
-        (code, contents)
+        assert_eq!(ended, code, "{contents}");
+        contents
     }
 }
 
@@ -182,7 +160,7 @@ fn the_view_shows_what_happens_to_the_servers_and_gives_the_terminal_back() {
         servers[1].restart();
         person.sees("connected: 3 of 3 servers can vote, 2 needed");
         person.types(key);
-        assert_eq!(person.leaves().0, 0);
+        person.leaves(0);
     }
 }
 
@@ -190,12 +168,11 @@ fn the_view_shows_what_happens_to_the_servers_and_gives_the_terminal_back() {
 #[cfg(debug_assertions)]
 fn a_panic_gives_the_terminal_back_before_it_is_told() {
     let servers = servers(1);
-    let variables = [("MULTIREDLOCK_TEST_PANIC", "1"), ("RUST_BACKTRACE", "0")];
-    let script = "$M watch; echo; stty -a | grep -o ' echo ' && echo restored";
-    let person = Person::starts_with(&servers, "sh", &["-c", script], &variables);
-    let (_, screen) = person.leaves();
-    assert!(screen.contains("as a test asked for"), "{screen}");
-    assert!(screen.contains("restored"), "{screen}");
+    let script =
+        "MULTIREDLOCK_TEST_PANIC=1 RUST_BACKTRACE=0 $M watch; echo; stty -a | grep -o ' echo ' && echo restored";
+    let screen = Person::starts(&servers, "sh", &["-c", script]).leaves(0);
+    assert_has(&screen, "as a test asked for");
+    assert_has(&screen, "restored");
 }
 
 #[test]
@@ -205,10 +182,9 @@ fn ctrl_c_is_the_commands_while_it_runs() {
     let mut person = Person::starts(&servers, &command_path(), &["run", "r", "--", "sh", "-c", script]);
     person.sees("up");
     person.types("\u{3}");
-    let (code, screen) = person.leaves();
-    assert_eq!(code, 5, "{screen}");
-    assert!(screen.contains("caught"), "{screen}");
-    assert!(servers.iter().all(|server| server.keys().is_empty()));
+    let screen = person.leaves(5);
+    assert_has(&screen, "caught");
+    nothing_is_left_on(&servers);
 }
 
 #[test]
@@ -218,9 +194,9 @@ fn ctrl_c_ends_a_script_around_the_command_too() {
     let mut person = Person::starts(&servers, "bash", &["-c", script]);
     person.sees("up");
     person.types("\u{3}");
-    let (code, screen) = person.leaves();
-    assert_eq!(code, 9, "{screen}");
-    assert!(screen.contains("script ends") && !screen.contains("after"), "{screen}");
+    let screen = person.leaves(9);
+    assert_has(&screen, "script ends");
+    assert_lacks(&screen, "after");
 }
 
 #[test]
@@ -230,33 +206,31 @@ fn the_command_reads_from_the_terminal() {
     let mut person = Person::starts(&servers, &command_path(), &["run", "r", "--", "sh", "-c", script]);
     person.sees("ready");
     person.types("hello\r");
-    let (code, screen) = person.leaves();
-    assert_eq!(code, 0);
-    assert!(screen.contains("got hello"), "{screen}");
+    let screen = person.leaves(0);
+    assert_has(&screen, "got hello");
 }
 
 #[test]
 fn who_waits_sees_for_whom_in_a_line_that_goes_away() {
     let servers = servers(3);
-    let (_, value, _) = run_on(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]);
+    let value = held_by_another(&servers);
     let person = Person::starts(&servers, &command_path(), &["run", "r", "--", "echo", "mine"]);
     person.sees("waiting for `r`: held by web-3 since ");
-    assert_eq!(run_on(&servers, &["unlock", "r", value.trim()]).0, 0);
-    let (code, screen) = person.leaves();
-    assert_eq!(code, 0);
-    assert!(screen.contains("mine") && !screen.contains("waiting"), "{screen}");
+    unlock(&servers, &value);
+    let screen = person.leaves(0);
+    assert_has(&screen, "mine");
+    assert_lacks(&screen, "waiting");
 }
 
 #[test]
 fn ctrl_c_leaves_nothing_of_the_line_of_who_waits() {
     let servers = servers(3);
-    let (_, _value, _) = run_on(&servers, &["--id", "web-3", "lock", "r", "--ttl", "60s"]);
+    held_by_another(&servers);
     for command in [&["run", "r", "--", "true"][..], &["lock", "r"]] {
         let mut person = Person::starts(&servers, &command_path(), command);
         person.sees("waiting for `r`: held by web-3 since ");
         person.types("\u{3}");
-        let (code, screen) = person.leaves();
-        assert_eq!(code, 130, "{screen}");
+        let screen = person.leaves(130);
         assert_eq!(screen.trim(), "multiredlock: ended by SIGINT");
     }
 }
@@ -264,13 +238,7 @@ fn ctrl_c_leaves_nothing_of_the_line_of_who_waits() {
 #[test]
 fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
     let servers = servers(3);
-    let mut person = Person::starts_with(
-        &servers,
-        "bash",
-        &["--norc", "--noprofile", "-i"],
-        &[("PS1", "prompt> ")],
-    );
-    person.sees("prompt> ");
+    let mut person = shell(&servers);
     // A shell that is just forking cannot be stopped, so that this one does not fork any more.
     person.types("$M run r --ttl 60s -- sh -c 'echo up; exec cat'; echo ended\r");
     person.sees("\nup");
@@ -287,19 +255,14 @@ fn a_command_can_be_stopped_and_go_on_as_a_job_of_the_shell() {
     }
     person.types("\u{4}");
     person.sees("prompt> ");
-    person.types("exit\r");
-    person.leaves();
-    assert!(servers.iter().all(|server| server.keys().is_empty()));
+    person.types("exit 0\r");
+    person.leaves(0);
+    nothing_is_left_on(&servers);
 }
 
 /// A person before an interactive shell.
 fn shell(servers: &[RedisServer]) -> Person {
-    let person = Person::starts_with(
-        servers,
-        "bash",
-        &["--norc", "--noprofile", "-i"],
-        &[("PS1", "prompt> ")],
-    );
+    let person = Person::starts(servers, "bash", &["--norc", "--noprofile", "-i"]);
     person.sees("prompt> ");
     person
 }
@@ -311,8 +274,7 @@ fn ctrl_c_ends_a_loop_of_a_script() {
     let mut person = Person::starts(&servers, "bash", &["-c", script]);
     person.sees("up");
     person.types("\u{3}");
-    let (code, screen) = person.leaves();
-    assert_eq!(code, 130, "{screen}");
+    let screen = person.leaves(130);
     assert!(!screen.contains("next"), "{screen}");
 }
 
@@ -329,8 +291,8 @@ fn a_job_that_was_stopped_goes_on_in_the_background_and_leaves_the_terminal_to_t
     person.sees("done");
     person.types("echo al''ive\r");
     person.sees("\nalive");
-    person.types("exit\r");
-    person.leaves();
+    person.types("exit 0\r");
+    person.leaves(0);
 }
 
 #[test]
@@ -343,30 +305,26 @@ fn a_job_in_the_background_waits_for_the_terminal_that_its_command_reads() {
     person.types("fg\r");
     person.sees("fg\n$M run r");
     person.sees_after_typing("hello\r", "got hello");
-    person.types("\rexit\r");
-    person.leaves();
+    person.types("\rexit 0\r");
+    person.leaves(0);
 }
 
 #[test]
 fn in_a_pipe_the_terminal_is_left_to_who_reads_it() {
-    let servers = servers(3);
-    let script = "$M run r -- sh -c 'echo up; sleep 1' | sh -c 'cat; read line < /dev/tty; echo got $line'";
-    let mut person = shell(&servers);
-    person.types(&format!("{script}\r"));
-    person.sees("\nup");
-    person.sees_after_typing("hello\r", "got hello");
-    person.types("exit\r");
-    person.leaves();
+    reads_from_the_terminal("$M run r -- sh -c 'echo up; sleep 1' | sh -c 'cat; read line < /dev/tty; echo got $line'");
 }
 
 #[test]
 fn a_command_that_has_no_terminal_on_its_streams_gets_it_when_it_asks() {
+    reads_from_the_terminal("echo in | $M run r -- sh -c 'echo up; read line < /dev/tty; echo got $line'");
+}
+
+fn reads_from_the_terminal(script: &str) {
     let servers = servers(3);
-    let script = "echo in | $M run r -- sh -c 'echo ready; read line < /dev/tty; echo got $line'";
     let mut person = shell(&servers);
     person.types(&format!("{script}\r"));
-    person.sees("\nready");
+    person.sees("\nup");
     person.sees_after_typing("hello\r", "got hello");
-    person.types("exit\r");
-    person.leaves();
+    person.types("exit 0\r");
+    person.leaves(0);
 }

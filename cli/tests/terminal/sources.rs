@@ -1,6 +1,8 @@
 //! Where the settings come from when several places have them: arguments, the environment, a file.
 
-use crate::common::{Folder, bare, multiredlock, run, run_on};
+use crate::common::{
+    Folder, assert_has, assert_lacks, bare, failure, multiredlock, nothing_is_left_on, output, output_on, run,
+};
 use std::fs;
 use test_support::RedisServer;
 
@@ -26,39 +28,29 @@ fn a_file_that_is_given_as_an_argument_goes_before_the_environment() {
     let (named, exported) = (with_a_user(), RedisServer::start());
     let folder = Folder::new();
     let file = file(&folder, &named);
+    let exported = std::slice::from_ref(&exported);
     let with = |arguments: &[&str]| {
-        let mut command = multiredlock(
-            std::slice::from_ref(&exported),
-            &[&["--config", file.as_str()], arguments].concat(),
-        );
+        let mut command = multiredlock(exported, &[&["--config", file.as_str()], arguments].concat());
         command.env("MULTIREDLOCK_KEY_PREFIX", "environment:");
         command.env("MULTIREDLOCK_ID", "environment");
-        run(command)
+        output(command)
     };
-    let (code, value, stderr) = with(&["lock", "r", "--no-wait"]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    let value = with(&["lock", "r", "--no-wait"]);
     assert!(value.starts_with("file_"), "{value}");
-    assert_eq!(exported.keys(), [""; 0]);
-    let (code, told, stderr) = with(&["status"]);
-    assert_eq!(code, 0, "{stderr}");
-    assert!(
-        told.contains(&named.address().to_string()) && !told.contains(&exported.address().to_string()),
-        "{told}"
-    );
-    let (_, told, _) = with(&["status", "r"]);
+    nothing_is_left_on(exported);
+    is_told_of(&with(&["status"]), &named, &exported[0]);
+    let told = with(&["status", "r"]);
     assert!(told.starts_with("`r` is held by file since "), "{told}");
 
-    let (code, value, stderr) = with(&[
-        "--id",
-        "argument",
-        "--key-prefix",
-        "argument:",
-        "lock",
-        "r",
-        "--no-wait",
-    ]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    let own = ["--id", "argument", "--key-prefix", "argument:"];
+    let value = with(&[&own, &["lock", "r", "--no-wait"][..]].concat());
     assert!(value.starts_with("argument_"), "{value}");
+}
+
+/// Checks that it is about this server alone.
+fn is_told_of(told: &str, server: &RedisServer, other: &RedisServer) {
+    assert_has(told, &server.address().to_string());
+    assert_lacks(told, &other.address().to_string());
 }
 
 #[test]
@@ -73,12 +65,7 @@ fn servers_that_are_given_as_an_argument_go_before_a_file_wherever_they_stand() 
         ["--config", &file, "status", "--servers", &servers],
         ["--servers", &servers, "status", "--config", &file],
     ] {
-        let (code, told, stderr) = run(bare(&arguments));
-        assert_eq!(code, 0, "{told}{stderr}");
-        assert!(
-            told.contains(&given.address().to_string()) && !told.contains(&named.address().to_string()),
-            "{told}"
-        );
+        is_told_of(&output(bare(&arguments)), &given, &named);
     }
 }
 
@@ -89,16 +76,12 @@ fn the_credentials_of_a_file_go_to_no_server_that_it_does_not_name() {
     let file = file(&folder, &named);
     let mut command = multiredlock(std::slice::from_ref(&exported), &["status"]);
     command.env("MULTIREDLOCK_CONFIG", &file);
-    let (code, told, stderr) = run(command);
-    assert_eq!(code, 0, "{told}{stderr}");
-    assert!(told.contains(&exported.address().to_string()), "{told}");
+    assert_has(&output(command), &exported.address().to_string());
 
     // A file that names none has its credentials for those that are named elsewhere.
-    fs::write(&file, "username = \"locks\"\npassword = \"secret\"").unwrap();
     for servers in ["", "servers = []\n"] {
         fs::write(&file, format!("{servers}username = \"locks\"\npassword = \"secret\"")).unwrap();
-        let (code, told, stderr) = run_on(std::slice::from_ref(&named), &["--config", &file, "status"]);
-        assert_eq!(code, 0, "{told}{stderr}");
+        output_on(std::slice::from_ref(&named), &["--config", &file, "status"]);
     }
 }
 
@@ -114,43 +97,30 @@ fn the_paths_in_a_file_begin_in_its_folder_and_those_of_arguments_where_we_are()
         fs::write(folder.path("locks.toml"), text).unwrap();
         let mut command = bare(&[arguments, &["status"]].concat());
         command.current_dir(from.path(""));
-        run(command)
+        command
     };
     let tls = "ca = \"ca.pem\", cert = \"./client.pem\", key = \"client.key\"";
     let absolute = folder.path("locks.toml");
-    let (code, _, stderr) = status(tls, &elsewhere, &["--config", &absolute]);
-    assert_eq!(code, 78);
-    assert!(stderr.contains(&format!("{}: ", folder.path("client.key"))), "{stderr}");
-    let (code, _, stderr) = status(tls, &elsewhere, &["--config", &absolute, "--key", "client.key"]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    let stderr = failure(78, status(tls, &elsewhere, &["--config", &absolute]));
+    assert_has(&stderr, &format!("{}: ", folder.path("client.key")));
+    output(status(tls, &elsewhere, &["--config", &absolute, "--key", "client.key"]));
 
     fs::write(folder.path("client.key"), "").unwrap();
-    for (from, config) in [
-        (&elsewhere, absolute.as_str()),
-        (&folder, "locks.toml"),
-        (&folder, "./locks.toml"),
-    ] {
-        let (code, _, stderr) = status(tls, from, &["--config", config]);
-        assert_eq!((code, stderr.as_str()), (0, ""), "{config}");
-    }
+    output(status(tls, &elsewhere, &["--config", &absolute]));
+    output(status(tls, &folder, &["--config", "locks.toml"]));
+    output(status(tls, &folder, &["--config", "./locks.toml"]));
     let tls = format!("ca = {:?}", folder.path("ca.pem"));
-    let (code, _, stderr) = status(&tls, &elsewhere, &["--config", &absolute]);
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    output(status(&tls, &elsewhere, &["--config", &absolute]));
 }
 
 #[test]
 fn no_value_of_the_file_is_printed() {
     let folder = Folder::new();
     let file = folder.path("locks.toml");
+    let no_list = "invalid type: string, expected a sequence";
     for (text, expected) in [
-        (
-            "servers = \"redis://:hunter2@h\"",
-            "invalid type: string, expected a sequence",
-        ),
-        (
-            "groups = [\"redis://:hunter2@h, expected\"]",
-            "invalid type: string, expected a sequence",
-        ),
+        ("servers = \"redis://:hunter2@h\"", no_list),
+        ("groups = [\"redis://:hunter2@h, expected\"]", no_list),
         (
             "servers = [\"h\"]\npassword = 12345678",
             "line 2: invalid type: integer, expected a string",
@@ -159,10 +129,8 @@ fn no_value_of_the_file_is_printed() {
         fs::write(&file, text).unwrap();
         let (code, told, stderr) = run(bare(&["--config", &file, "status"]));
         assert_eq!(code, 78, "{stderr}");
-        assert!(stderr.contains(expected), "{stderr}");
-        assert!(
-            !format!("{told}{stderr}").contains("hunter2") && !stderr.contains("12345678"),
-            "{stderr}"
-        );
+        assert_has(&stderr, expected);
+        assert_lacks(&(told + &stderr), "hunter2");
+        assert_lacks(&stderr, "12345678");
     }
 }

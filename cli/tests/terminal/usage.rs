@@ -1,103 +1,83 @@
 //! Bad input: one clear line, the documented exit code, nothing locked.
 
-use crate::common::{Folder, bare, multiredlock, run, run_on, servers};
+use crate::common::{
+    Folder, assert_has, assert_lacks, bare, failure, held_by_another, multiredlock, nothing_is_left_on, output, rows,
+    run_on, servers, unlock,
+};
 use assert_cmd::Command;
 use serde_json::Value;
 use std::fs;
 use test_support::RedisServer;
 
-fn refused(command: Command) -> (i32, String) {
-    let (code, stdout, stderr) = run(command);
-    assert_eq!(stdout, "");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with("multiredlock: "), "{stderr}");
-    (code, stderr)
+/// The one line in which it says why it ends with this exit code.
+#[track_caller]
+fn refused(code: i32, command: Command) -> String {
+    let line = failure(code, command);
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.starts_with("multiredlock: "), "{line}");
+    line
 }
 
 #[test]
 fn what_is_wrong_with_the_arguments_is_told_in_one_line_and_nothing_is_locked() {
     let servers = servers(1);
-    for (arguments, expected, words) in [
-        (
-            &["run", "r", "--ttl", "30", "--", "true"][..],
-            64,
-            "a duration has a unit",
-        ),
-        (&["run", "r", "--ttl=-1s", "--", "true"], 64, "-1s"),
-        (
-            &["run", "r", "--ttl", "999ms", "--", "true"],
-            64,
-            "--ttl (999ms) must be at least 1s",
-        ),
-        (
-            &["run", "r", "--ttl", "9s", "--grace", "4s", "--", "true"],
-            64,
-            "--grace (4s) must not exceed a third of --ttl (9s)",
-        ),
-        (
-            &["run", "r", "--wait", "1s", "--no-wait", "--", "true"],
-            64,
-            "cannot be used with",
-        ),
-        (&["run", "r"], 64, "<COMMAND>"),
-        (&["run", "r", "--"], 64, "<COMMAND>"),
-        (&["run", "r", "--", ""], 64, "the command is empty"),
-        (&["run", "", "--", "true"], 64, "resource"),
-        (
-            &["run", "r", "--", "no-such-command"],
-            127,
-            "`no-such-command`: command not found",
-        ),
-        (&["run", "r", "--", "/no/such"], 127, "`/no/such`: command not found"),
-        (
-            &["run", "r", "--", "/etc/passwd"],
-            126,
-            "`/etc/passwd` cannot be executed: ",
-        ),
-        (&["run", "r", "--", "/"], 126, "it is a folder"),
-        (&["lock", "r", "--ttl", "50ms"], 64, "must exceed the drift"),
-        (&["lock"], 64, "<RESOURCE>"),
-        (&["lock", "r", "--conflict-exit-code", "256"], 64, "256"),
-        (&["unlock", "r"], 64, "<VALUE>"),
-        (&["nonsense"], 64, "nonsense"),
-    ] {
-        let (code, line) = refused(multiredlock(&servers, arguments));
-        assert_eq!(code, expected, "{arguments:?}: {line}");
-        assert!(line.contains(words), "{arguments:?}: {line}");
-        assert_eq!(servers[0].keys(), [""; 0], "{arguments:?}");
+    for [code, arguments, words] in rows(
+        "
+        64  | run r --ttl 30 -- true             | a duration has a unit
+        64  | run r --ttl=-1s -- true            | -1s
+        64  | run r --ttl 999ms -- true          | --ttl (999ms) must be at least 1s
+        64  | run r --ttl 9s --grace 4s -- true  | --grace (4s) must not exceed a third of --ttl (9s)
+        64  | run r --wait 1s --no-wait -- true  | cannot be used with
+        64  | run r                              | <COMMAND>
+        64  | run r --                           | <COMMAND>
+        64  | run r -- ''                        | the command is empty
+        64  | run '' -- true                     | resource
+        127 | run r -- no-such-command           | `no-such-command`: command not found
+        127 | run r -- /no/such                  | `/no/such`: command not found
+        126 | run r -- /etc/passwd               | `/etc/passwd` cannot be executed: 
+        126 | run r -- /                         | it is a folder
+        64  | lock r --ttl 50ms                  | must exceed the drift
+        64  | lock                               | <RESOURCE>
+        64  | lock r --conflict-exit-code 256    | 256
+        64  | unlock r                           | <VALUE>
+        64  | nonsense                           | nonsense
+        ",
+    ) {
+        let words_of =
+            |arguments: &str| -> Vec<String> { arguments.split(' ').map(|word| word.replace("''", "")).collect() };
+        let mut command = multiredlock(&servers, &[]);
+        command.args(words_of(arguments));
+        assert_has(&refused(code.parse().unwrap(), command), words);
+        nothing_is_left_on(&servers);
     }
 }
 
 #[test]
 fn servers_that_are_none_are_refused_by_name_and_without_a_password() {
-    for (address, words) in [
-        ("foo://h", "unknown scheme `foo`"),
-        ("redis://user:secret@h:0", "port 0"),
-        ("memory://a", "nobody else reaches"),
-        ("h1,h1", "configured twice"),
-        ("h1,::1", "an IPv6 address stands in brackets"),
-    ] {
-        let (code, line) = refused(bare(&["--servers", address, "lock", "r"]));
-        assert_eq!(code, 78, "{line}");
-        assert!(line.contains(words) && !line.contains("secret"), "{line}");
+    for [address, words] in rows(
+        "
+        foo://h                 | unknown scheme `foo`
+        redis://user:secret@h:0 | port 0
+        memory://a              | nobody else reaches
+        h1,h1                   | configured twice
+        h1,::1                  | an IPv6 address stands in brackets
+        ",
+    ) {
+        let line = refused(78, bare(&["--servers", address, "lock", "r"]));
+        assert_has(&line, words);
+        assert_lacks(&line, "secret");
     }
-    let (code, line) = refused(bare(&["lock", "r"]));
-    assert_eq!(code, 78);
-    assert!(
-        line.contains("--servers, MULTIREDLOCK_SERVERS, or a file with --config"),
-        "{line}"
-    );
+    let line = refused(78, bare(&["lock", "r"]));
+    assert_has(&line, "--servers, MULTIREDLOCK_SERVERS, or a file with --config");
 }
 
 #[test]
 fn servers_that_cannot_be_reached_are_named_with_the_reason() {
     let server = RedisServer::builder().prepare();
-    let (code, line) = refused(multiredlock(std::slice::from_ref(&server), &["lock", "r", "--no-wait"]));
-    assert_eq!(code, 69);
-    assert!(
-        line.contains(&server.address().to_string()) && line.contains("connection refused"),
-        "{line}"
-    );
+    let servers = std::slice::from_ref(&server);
+    let line = refused(69, multiredlock(servers, &["lock", "r", "--no-wait"]));
+    assert_has(&line, &server.address().to_string());
+    assert_has(&line, "connection refused");
 }
 
 #[test]
@@ -109,77 +89,55 @@ fn a_file_names_the_servers_and_what_is_wrong_in_it_is_told_with_its_line() {
     let urls: Vec<_> = servers.iter().map(RedisServer::url).collect();
     let right = format!("servers = {urls:?}\nkey_prefix = \"lock:\"\ndrift = 0.01\nrestart_guard = \"1ms\"\n");
     fs::write(&file, right.replace("restart_guard = \"1ms\"\n", "")).unwrap();
-    let (code, ..) = run(bare(&["--config", path, "lock", "r"]));
-    assert_eq!(code, 0);
+    output(bare(&["--config", path, "lock", "r"]));
     assert!(servers.iter().filter(|server| server.keys() == ["lock:r"]).count() >= 2);
 
-    for (text, words) in [
-        ("servers = [\"h\"]\nttl = 3", "line 2: unknown field `ttl`"),
-        ("servers = [\"h\"]\nround_timeout = \"3\"", "line 2: "),
-        ("servers = [\"h\"]\ngroups = [[\"h\"]]", "both `servers` and `groups`"),
-        ("servers = []", "no server is configured"),
-        (
-            "servers = [\"h\"]\ndrift = 1.5",
-            "drift factor 1.5 must be at least 0 and below 1",
-        ),
-        ("servers = [\"rediss://h\"]\ntls = { cert = \"c\" }", "go together"),
-        ("servers = [\"rediss://h\"]\ntls = { ca = \"/no/such\" }", "/no/such: "),
-    ] {
-        fs::write(&file, text).unwrap();
-        let (code, line) = refused(bare(&["--config", path, "lock", "r"]));
-        assert_eq!(code, 78, "{text}: {line}");
-        assert!(line.contains(words), "{text}: {line}");
+    for [text, words] in rows(
+        r#"
+        servers = ["h"];ttl = 3                              | line 2: unknown field `ttl`
+        servers = ["h"];attempt_timeout = "3"                  | line 2: 
+        servers = ["h"];groups = [["h"]]                     | both `servers` and `groups`
+        servers = []                                         | no server is configured
+        servers = ["h"];drift = 1.5                          | drift factor 1.5 must be at least 0 and below 1
+        servers = ["rediss://h"];tls = { cert = "c" }        | go together
+        servers = ["rediss://h"];tls = { ca = "/no/such" }   | /no/such: 
+        "#,
+    ) {
+        fs::write(&file, text.replace(';', "\n")).unwrap();
+        assert_has(&refused(78, bare(&["--config", path, "lock", "r"])), words);
     }
     fs::write(&file, right).unwrap();
-    let (code, line) = refused(bare(&["--config", path, "lock", "r", "--ttl", "5s"]));
-    assert_eq!(code, 64);
-    assert!(line.contains("restart guard"), "{line}");
+    let line = refused(64, bare(&["--config", path, "lock", "r", "--ttl", "5s"]));
+    assert_has(&line, "restart guard");
 }
 
 #[test]
 fn every_command_has_a_help_with_an_example() {
-    let (code, all, _) = run(bare(&["--help"]));
-    assert_eq!(code, 0);
+    let all = output(bare(&["--help"]));
     assert!(all.contains("Exit codes:") && all.contains("restart_guard = "), "{all}");
-    for command in [
-        "run",
-        "lock",
-        "renew",
-        "unlock",
-        "status",
-        "watch",
-        "doctor",
-        "bench",
-        "completions",
-        "man",
-    ] {
-        let (code, help, _) = run(bare(&[command, "--help"]));
-        assert_eq!(code, 0);
-        assert!(help.contains("Example"), "{command}: {help}");
-        assert!(
-            help.contains(&format!("\n  multiredlock {command}")) || command == "lock",
-            "{command}: {help}"
-        );
-        assert!(all.contains(&format!("\n  {command} ")), "{command}: {all}");
+    for command in "run lock renew unlock status watch doctor bench completions man".split(' ') {
+        let help = output(bare(&[command, "--help"]));
+        assert_has(&help, "Example");
+        let example = format!("\n  multiredlock {command}");
+        assert!(help.contains(&example) || command == "lock", "{command}: {help}");
+        assert_has(&all, &format!("\n  {command} "));
     }
 }
 
 #[test]
 fn completions_and_man_pages_are_printed() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let (code, text, _) = run(bare(&["completions", shell]));
-        assert_eq!(code, 0);
+        let text = output(bare(&["completions", shell]));
         assert!(text.contains("multiredlock"), "{shell}");
     }
-    let (code, page, _) = run(bare(&["man"]));
-    assert_eq!(code, 0);
-    assert!(page.contains(".TH multiredlock 1"), "{page}");
+    let page = output(bare(&["man"]));
+    assert_has(&page, ".TH multiredlock 1");
 }
 
 #[test]
 fn what_went_wrong_is_told_as_json_too() {
     let servers = servers(3);
-    let (_, value, _) = run_on(&servers, &["--id", "web-3", "lock", "r"]);
+    let value = held_by_another(&servers);
     for arguments in [
         &["--json", "lock", "r", "--no-wait"][..],
         &["lock", "--json", "r", "--ttl", "30"],
@@ -191,5 +149,5 @@ fn what_went_wrong_is_told_as_json_too() {
         assert_eq!(told["exit_code"], code, "{stderr}");
         assert!(told["error"].is_string() && told["message"].is_string(), "{stderr}");
     }
-    assert_eq!(run_on(&servers, &["unlock", "r", value.trim()]).0, 0);
+    unlock(&servers, &value);
 }

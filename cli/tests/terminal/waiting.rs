@@ -1,8 +1,8 @@
 //! What is said without a terminal while one waits.
 
 use crate::{
-    common::{bare, run_on, servers, start, start_on},
-    run::{ends, signal},
+    common::{assert_has, assert_lacks, bare, held_by_another, servers, start, start_on},
+    job::{ends, signal},
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -42,21 +42,20 @@ fn hold(servers: &[RedisServer], value: &str) {
 #[test]
 fn a_line_is_written_when_the_holder_changes_and_at_most_one_in_ten_seconds() {
     let servers = servers(3);
-    let (_, value, _) = run_on(&servers, &["--id", "web-0", "lock", "r", "--ttl", "60s"]);
-    let value = value.trim();
+    let value = held_by_another(&servers);
     let mut child = start_on(&servers, &["run", "r", "--", "true"]);
     let lines = lines(&mut child);
     let (first, line) = next(&lines);
-    assert!(line.contains("waiting for `r`: held by web-0 since "), "{line}");
-    for i in 1..=5 {
-        hold(&servers, &value.replace("web-0", &format!("web-{i}")));
+    assert_has(&line, "waiting for `r`: held by web-3 since ");
+    for i in 4..=8 {
+        hold(&servers, &value.replace("web-3", &format!("web-{i}")));
         sleep(Duration::from_secs(1));
     }
     let (at, line) = next(&lines);
-    assert!(line.contains("waiting for `r`: held by web-5 since "), "{line}");
+    assert_has(&line, "waiting for `r`: held by web-8 since ");
     assert!(at.duration_since(first) > PACE.mul_f32(0.9));
     signal(&child, Signal::SIGTERM);
-    ends(&mut child);
+    ends(&mut child, 128 + 15);
     let rest: Vec<_> = lines.iter().collect();
     assert_eq!(rest.len(), 1, "{rest:?}");
 }
@@ -64,35 +63,29 @@ fn a_line_is_written_when_the_holder_changes_and_at_most_one_in_ten_seconds() {
 #[test]
 fn why_no_majority_is_reached_is_kept_up_to_date() {
     let servers = servers(3);
-    for server in &servers[1..] {
-        server.crash();
-    }
+    servers[1..].iter().for_each(RedisServer::crash);
     let mut child = start_on(&servers, &["run", "r", "--", "true"]);
     let lines = lines(&mut child);
     let (_, line) = next(&lines);
     assert_eq!(line.matches(": connection refused").count(), 2, "{line}");
     servers[0].crash();
     let (_, line) = next(&lines);
-    assert!(line.contains(&servers[0].address().to_string()), "{line}");
+    assert_has(&line, &servers[0].address().to_string());
     signal(&child, Signal::SIGTERM);
-    ends(&mut child);
+    ends(&mut child, 128 + 15);
 }
 
 #[test]
 fn what_is_not_known_yet_is_not_said() {
     // They accept connections, and say nothing.
     let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses = listeners
-        .iter()
-        .map(|listener| format!("redis://{}", listener.local_addr().unwrap()));
-    let addresses = addresses.collect::<Vec<_>>().join(",");
+    let address = |listener: &TcpListener| format!("redis://{}", listener.local_addr().unwrap());
+    let addresses = listeners.iter().map(address).collect::<Vec<_>>().join(",");
     let mut child = start(&bare(&["--servers", &addresses, "run", "r", "--", "true"]));
     let lines = lines(&mut child);
     let (_, line) = next(&lines);
-    assert!(
-        line.contains("no answer") && !line.contains("not connected yet"),
-        "{line}"
-    );
+    assert_has(&line, "no answer");
+    assert_lacks(&line, "not connected yet");
     signal(&child, Signal::SIGTERM);
-    ends(&mut child);
+    ends(&mut child, 128 + 15);
 }

@@ -3,7 +3,6 @@
 use crate::exit::{self, Failure};
 use multiredlock::Server;
 use std::{
-    fmt::Write as _,
     io::{self, BufRead, IsTerminal, Write},
     net::IpAddr,
 };
@@ -44,12 +43,11 @@ fn is_yes(answer: &str) -> bool {
 
 fn list(places: &[String]) -> String {
     let (named, others) = places.split_at(places.len().min(NAMED));
-    let mut text = named.join(", ");
-    if !others.is_empty() {
-        // Writing to a string does not fail.
-        let _ = write!(text, " and {} more", others.len());
+    let named = named.join(", ");
+    match others.len() {
+        0 => named,
+        others => format!("{named} and {others} more"),
     }
-    text
 }
 
 /// The places of a server, of which it may have several, that are not known to be on this machine.
@@ -125,15 +123,8 @@ mod tests {
 
     #[test]
     fn only_a_yes_is_one() {
-        for (answer, is) in [
-            ("y\n", true),
-            (" Yes\r\n", true),
-            ("\n", false),
-            ("", false),
-            ("yo\n", false),
-        ] {
-            assert_eq!(is_yes(answer), is, "{answer:?}");
-        }
+        let answers = ["y\n", " Yes\r\n", "\n", "", "yo\n"];
+        assert_eq!(answers.map(is_yes), [true, true, false, false, false]);
     }
 
     #[test]

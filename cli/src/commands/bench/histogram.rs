@@ -41,12 +41,8 @@ pub(super) fn draw(name: &str, latencies: &Latencies, width: usize) -> Vec<Strin
             continue;
         };
         counted += count;
-        lines.push(line(
-            &round_latency(from),
-            &blocks(count, longest, bar),
-            &grouped(count),
-            &share(counted, latencies.len()),
-        ));
+        let (blocks, share) = (blocks(count, longest, bar), share(counted, latencies.len()));
+        lines.push(line(&round_latency(from), &blocks, &grouped(count), &share));
     }
     lines
 }
@@ -70,14 +66,9 @@ impl Row {
 
 /// In ranges as fine as there is room for.
 fn rows(latencies: &Latencies) -> Vec<Row> {
-    let mut drawn = Vec::new();
-    for series in SERIES {
-        drawn = rows_of(series, latencies);
-        if drawn.len() <= MOST_ROWS {
-            break;
-        }
-    }
-    drawn
+    let mut drawn = SERIES.into_iter().map(|series| rows_of(series, latencies));
+    let fits = drawn.find(|rows| rows.len() <= MOST_ROWS);
+    fits.unwrap_or_else(|| rows_of(SERIES[SERIES.len() - 1], latencies))
 }
 
 fn rows_of(series: &[u64], latencies: &Latencies) -> Vec<Row> {
@@ -93,19 +84,12 @@ fn rows_of(series: &[u64], latencies: &Latencies) -> Vec<Row> {
         rows.push(Row::Range { from: *from, count });
     }
     let is_empty = |row: &Row| row.count() == 0;
-    let first = rows.iter().position(|row| !is_empty(row)).unwrap_or(rows.len());
-    let last = rows
-        .iter()
-        .rposition(|row| !is_empty(row))
-        .map_or(first, |last| last + 1);
-    let mut shown = Vec::new();
-    for run in rows[first..last].chunk_by(|a, b| is_empty(a) && is_empty(b)) {
-        match run {
-            [row] => shown.push(*row),
-            _ => shown.push(Row::Gap),
-        }
-    }
-    shown
+    let Some(first) = rows.iter().position(|row| !is_empty(row)) else {
+        return Vec::new();
+    };
+    let last = rows.iter().rposition(|row| !is_empty(row)).unwrap_or(first);
+    let runs = rows[first..=last].chunk_by(|a, b| is_empty(a) && is_empty(b));
+    runs.map(|run| if let [row] = run { *row } else { Row::Gap }).collect()
 }
 
 /// Where ranges begin, from nothing to the longest latency that is told apart.
@@ -195,10 +179,8 @@ mod tests {
     #[test]
     fn ranges_without_any_are_left_out_with_a_sign() {
         let lines = draw("lock", &of(&[100_000, 9_000_000]), 78);
-        let starts: Vec<_> = lines
-            .iter()
-            .map(|line| line.trim_start().split("  ").next().unwrap())
-            .collect();
+        let start = |line: &String| line.trim_start().split("  ").next().unwrap().to_owned();
+        let starts: Vec<_> = lines.iter().map(start).collect();
         assert_eq!(starts, ["from", "100 µs", "⋮", "9 ms"]);
     }
 

@@ -276,21 +276,13 @@ impl Record {
 impl Failed {
     /// Each kind by its name, in words.
     pub(super) fn kinds(&self) -> [(&'static str, u64); 6] {
-        let Self {
-            held,
-            refused,
-            no_quorum,
-            expired,
-            unfinished,
-            other,
-        } = *self;
         [
-            ("held", held),
-            ("refused", refused),
-            ("no quorum", no_quorum),
-            ("too late", expired),
-            ("not ended", unfinished),
-            ("other", other),
+            ("held", self.held),
+            ("refused", self.refused),
+            ("no quorum", self.no_quorum),
+            ("too late", self.expired),
+            ("not ended", self.unfinished),
+            ("other", self.other),
         ]
     }
 

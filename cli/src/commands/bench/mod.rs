@@ -106,30 +106,19 @@ impl Bench {
             interrupted = interrupted() => return Err(interrupted),
             delivered = delivered => delivered?,
         };
-        match measured.ended {
-            None => Ok(0),
-            Some(failure) => Err(failure),
-        }
+        measured.ended.map_or(Ok(0), Err)
     }
 
     fn check(&self) -> Result<(), Failure> {
         let (shortest, longest) = DURATIONS;
-        let problem = if self.duration < shortest {
-            format!(
-                "--duration ({}) must be at least {}",
-                show(self.duration),
-                show(shortest)
-            )
-        } else if self.duration > longest {
-            format!("--duration ({}) must be at most {}", show(self.duration), show(longest))
-        } else if self.callers == 0 {
-            "--callers (0) must be at least 1".into()
-        } else if self.callers > MOST_CALLERS {
-            format!("--callers ({}) must be at most {MOST_CALLERS}", self.callers)
-        } else if self.ttl > LONGEST_TTL {
-            format!("--ttl ({}) must be at most {}", show(self.ttl), show(LONGEST_TTL))
-        } else {
-            return Ok(());
+        let (duration, callers, ttl) = (show(self.duration), self.callers, show(self.ttl));
+        let problem = match self {
+            _ if self.duration < shortest => format!("--duration ({duration}) must be at least {}", show(shortest)),
+            _ if self.duration > longest => format!("--duration ({duration}) must be at most {}", show(longest)),
+            _ if callers == 0 => "--callers (0) must be at least 1".into(),
+            _ if callers > MOST_CALLERS => format!("--callers ({callers}) must be at most {MOST_CALLERS}"),
+            _ if self.ttl > LONGEST_TTL => format!("--ttl ({ttl}) must be at most {}", show(LONGEST_TTL)),
+            _ => return Ok(()),
         };
         Err(Failure::new(exit::USAGE, problem))
     }
@@ -167,10 +156,8 @@ mod tests {
     #[test]
     fn no_two_runs_have_keys_in_common() {
         let [one, other] = [key_prefix("lock:"), key_prefix("lock:")];
-        assert!(
-            one.starts_with("lock:multiredlock-bench:") && one.ends_with(':'),
-            "{one}"
-        );
+        let is_apart = one.starts_with("lock:multiredlock-bench:") && one.ends_with(':');
+        assert!(is_apart, "{one}");
         assert_ne!(one, other);
     }
 }

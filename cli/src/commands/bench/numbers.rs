@@ -47,15 +47,10 @@ pub(super) fn round_latency(nanos: u64) -> String {
 
 /// A number in groups of three digits: `61,725`.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    match number {
+        0..1_000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1_000), number % 1_000),
     }
-    text
 }
 
 #[cfg(test)]
@@ -87,14 +82,9 @@ mod tests {
 
     #[test]
     fn digits_stand_in_groups() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (61_725, "61,725"),
-            (1_234_567, "1,234,567"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
+        assert_eq!(
+            [0, 999, 1000, 61_725, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "61,725", "1,234,567"]
+        );
     }
 }

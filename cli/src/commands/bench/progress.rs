@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{duration::millis, live};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 /// A bar on standard error that is gone in the end.
 pub(super) struct Progress(ProgressBar);
@@ -21,22 +21,17 @@ impl Progress {
     }
 
     pub(super) fn show(&self, elapsed: Duration, record: &Record) {
-        let cycles = record.unlock.len();
-        let mut message = format!("{} locks", grouped(cycles));
+        let (cycles, failed) = (record.unlock.len(), record.failed.total());
+        let mut parts = vec![format!("{} locks", grouped(cycles))];
         if cycles > 0 {
-            // Writing to a string does not fail.
-            let _ = write!(
-                message,
-                ", half of them within {}",
-                latency(record.lock.value_at_quantile(0.5))
-            );
+            let half = latency(record.lock.value_at_quantile(0.5));
+            parts.push(format!("half of them within {half}"));
         }
-        let failed = record.failed.total();
         if failed > 0 {
-            let _ = write!(message, ", {} failed", grouped(failed));
+            parts.push(format!("{} failed", grouped(failed)));
         }
         self.0.set_position(millis(elapsed));
-        self.0.set_message(message);
+        self.0.set_message(parts.join(", "));
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     percentiles::{Percentiles, ROWS},
 };
 use crate::{
-    duration::show,
+    duration::{micros, show},
     facts::{QuorumFact, timestamp},
     output::style::{self, paint},
 };
@@ -39,26 +39,21 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(load: &Load, measured: &Measured, quorums: &[Quorum], started: SystemTime) -> Self {
-        let Measured {
-            record,
-            elapsed,
-            cycles,
-            ended,
-        } = measured;
+        let (record, elapsed, ended) = (&measured.record, measured.elapsed, measured.ended.as_ref());
         Self {
             started_at: timestamp(started),
             callers: load.callers,
             ttl_us: micros(load.ttl),
             fenced: load.fenced,
-            elapsed_us: micros(*elapsed),
-            ended_early: ended.as_ref().map(|failure| failure.message.clone()),
+            elapsed_us: micros(elapsed),
+            ended_early: ended.map(|failure| failure.message.clone()),
             quorums: quorums.iter().copied().map(Into::into).collect(),
-            cycles_per_second: per_second(*cycles, *elapsed),
+            cycles_per_second: per_second(measured.cycles, elapsed),
             lock: Percentiles::new(&record.lock),
             unlock: Percentiles::new(&record.unlock),
             failed: record.failed,
             unanswered_unlocks: record.unanswered_unlocks,
-            conditions: conditions(load, quorums, ended.as_ref().map_or(load.duration, |_| *elapsed)),
+            conditions: conditions(load, quorums, ended.map_or(load.duration, |_| elapsed)),
         }
     }
 
@@ -145,8 +140,4 @@ fn per_second(cycles: u64, elapsed: Duration) -> f64 {
     } else {
         0.0
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

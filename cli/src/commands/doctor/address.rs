@@ -71,9 +71,8 @@ fn target(parts: &ServerParts, tls: &TlsFiles) -> Result<ConnectionInfo, String>
         }
         Location::Tcp { host, port } => match expected {
             Some(name) if name != host => {
-                return Err(format!(
-                    "its certificate is for `{name}`, which only the library can expect"
-                ));
+                let problem = format!("its certificate is for `{name}`, which only the library can expect");
+                return Err(problem);
             }
             _ if parts.is_encrypted => ConnectionAddr::TcpTls {
                 host: host.into(),
@@ -124,69 +123,45 @@ mod tests {
         Way::new(&Server::parse(address.trim()).unwrap(), tls)
     }
 
-    /// The place that is connected to, the user, the password, and the database.
-    fn read(address: &str) -> (String, Option<String>, Option<String>, i64) {
+    /// The place that is connected to, the database, and who logs in.
+    fn read(address: &str) -> String {
         let info = way(address).target.unwrap();
         let redis = info.redis_settings();
-        (
-            info.addr().to_string(),
-            redis.username().map(Into::into),
-            redis.password().map(Into::into),
-            redis.db(),
-        )
+        let who = redis.username().zip(redis.password());
+        let who = who.map_or_else(String::new, |(name, password)| format!(" as {name}, {password}"));
+        format!("{}/{}{who}", info.addr(), redis.db())
     }
 
     #[test]
-    fn an_address_is_read_in_every_form() {
-        for (address, expected, database) in [
-            ("localhost", "localhost:6379", 0),
-            ("10.0.0.1:6380", "10.0.0.1:6380", 0),
-            (" redis://10.0.0.1 ", "10.0.0.1:6379", 0),
-            ("valkey://db.example:1/15", "db.example:1", 15),
-            ("[::1]:7000", "::1:7000", 0),
-            ("redis://h?untrusted=false", "h:6379", 0),
-            ("redis://h/3?untrusted=false", "h:6379", 3),
-            ("redis+unix:///run/redis.sock", "/run/redis.sock", 0),
-            ("redis+unix:///run/r%20s?untrusted=false", "/run/r%20s", 0),
+    fn an_address_is_read_in_every_form_and_half_of_the_credentials_as_the_library_reads_them() {
+        for (address, expected) in [
+            ("localhost", "localhost:6379/0"),
+            ("10.0.0.1:6380", "10.0.0.1:6380/0"),
+            (" redis://10.0.0.1 ", "10.0.0.1:6379/0"),
+            ("valkey://db.example:1/15", "db.example:1/15"),
+            ("[::1]:7000", "::1:7000/0"),
+            ("redis://h?untrusted=false", "h:6379/0"),
+            ("redis://h/3?untrusted=false", "h:6379/3"),
+            ("redis+unix:///run/redis.sock", "/run/redis.sock/0"),
+            ("redis+unix:///run/r%20s?untrusted=false", "/run/r%20s/0"),
+            ("redis://bill%3Aing:p%40ss%2F@h", "h:6379/0 as bill:ing, p@ss/"),
+            ("redis://:secret@h", "h:6379/0 as default, secret"),
+            ("redis://open@h", "h:6379/0 as open, -"),
         ] {
-            assert_eq!(read(address), (expected.into(), None, None, database), "{address}");
+            assert_eq!(read(address), expected, "{address}");
         }
     }
 
     #[test]
-    fn whoever_has_half_of_the_credentials_logs_in_as_the_library_does() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            read("redis://bill%3Aing:p%40ss%2F@h"),
-            ("h:6379".into(), some("bill:ing"), some("p@ss/"), 0)
-        );
-        assert_eq!(
-            read("redis://:secret@h"),
-            ("h:6379".into(), some("default"), some("secret"), 0)
-        );
-        assert_eq!(read("redis://open@h"), ("h:6379".into(), some("open"), some("-"), 0));
-    }
-
-    #[test]
     fn what_is_more_than_one_process_is_left_to_the_library_and_its_place_is_known() {
+        let cluster = "redis-cluster://:p@db.example:7000?node=b:7000";
+        let sentinel = "valkey-sentinel://:p@db.example?sentinelServiceName=m";
         for (address, kind, words) in [
-            (
-                "redis-cluster://:p@db.example:7000?node=b:7000",
-                Kind::Cluster,
-                "cluster",
-            ),
-            (
-                "valkey-sentinel://:p@db.example?sentinelServiceName=m",
-                Kind::Sentinel,
-                "sentinels",
-            ),
+            (cluster, Kind::Cluster, "cluster"),
+            (sentinel, Kind::Sentinel, "sentinels"),
         ] {
             let way = way(address);
-            assert_eq!(
-                (way.kind, way.place),
-                (kind, Place::Host("db.example".into())),
-                "{address}"
-            );
+            assert_eq!((way.kind, way.place), (kind, Place::Host("db.example".into())));
             assert!(way.has_password, "{address}");
             let reason = way.target.unwrap_err();
             assert!(reason.contains(words), "{reason}");
@@ -210,8 +185,8 @@ mod tests {
             "redis+unix:///s?untrusted=true",
             "redis://:p@h/3?untrusted=%74rue",
         ] {
-            let way = way(address);
-            assert!(way.target.unwrap_err().contains("untrusted"), "{address}");
+            let reason = way(address).target.unwrap_err();
+            assert!(reason.contains("untrusted"), "{address}");
         }
     }
 
@@ -219,25 +194,17 @@ mod tests {
     #[test]
     fn a_name_that_only_the_library_can_expect_is_left_to_it() {
         for address in ["rediss://h", "valkeys://h", "rediss://h/2?untrusted=false"] {
-            let way = way(address);
-            assert!(
-                way.is_tls
-                    && matches!(
-                        way.target.unwrap().addr(),
-                        ConnectionAddr::TcpTls { insecure: false, .. }
-                    )
-            );
+            let Way { is_tls, target, .. } = way(address);
+            let target = target.unwrap();
+            let is_checked = matches!(target.addr(), ConnectionAddr::TcpTls { insecure: false, .. });
+            assert!(is_tls && is_checked, "{address}");
         }
         let named = TlsFiles {
             server_name: Some("redis.test".into()),
             ..TlsFiles::default()
         };
-        assert!(
-            way_with("rediss://h", &named)
-                .target
-                .unwrap_err()
-                .contains("`redis.test`")
-        );
+        let reason = way_with("rediss://h", &named).target.unwrap_err();
+        assert!(reason.contains("`redis.test`"), "{reason}");
         assert!(way_with("rediss://redis.test", &named).target.is_ok());
         assert!(way_with("redis://h", &named).target.is_ok());
     }

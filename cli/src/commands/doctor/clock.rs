@@ -135,24 +135,10 @@ mod tests {
     #[test]
     fn the_truth_is_within_the_error_whichever_way_took_longer() {
         for (ahead, ppm) in [(0, 0), (5_000_000, 0), (-250_000, 300), (40, -20_000)] {
-            for ways in [
-                [(100, 100); 11],
-                [(10, 3_000); 11],
-                [(3_000, 10); 11],
-                [
-                    (10, 9_000),
-                    (9_000, 10),
-                    (50, 50),
-                    (10, 700),
-                    (700, 10),
-                    (900, 1),
-                    (1, 900),
-                    (60, 60),
-                    (3_000, 10),
-                    (10, 3_000),
-                    (9_000, 10),
-                ],
-            ] {
+            let there = [10, 9_000, 50, 10, 700, 900, 1, 60, 3_000, 10, 9_000];
+            let back = [9_000, 10, 50, 700, 10, 1, 900, 60, 10, 3_000, 10];
+            let uneven = std::array::from_fn(|i| (there[i], back[i]));
+            for ways in [[(100, 100); 11], [(10, 3_000); 11], [(3_000, 10); 11], uneven] {
                 let samples = samples(ahead, ppm, &ways);
                 #[expect(clippy::cast_precision_loss)]
                 let (ahead, ppm) = (ahead as f64 / 1e6, ppm as f64 / 1e6);
@@ -172,10 +158,8 @@ mod tests {
         let samples = samples(0, 0, &[(9_000, 10), (20, 20), (10, 9_000), (20, 20), (9_000, 10)]);
         assert!(offset(&samples).unwrap().error < 30e-6);
         assert!(rate(&samples).unwrap().error < 300e-6);
-        assert_eq!(
-            round_trips(&samples),
-            Some((Duration::from_micros(9_010), Duration::from_micros(9_010)))
-        );
+        let long = Duration::from_micros(9_010);
+        assert_eq!(round_trips(&samples), Some((long, long)));
     }
 
     #[test]
@@ -191,14 +175,11 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_number_is_no_more_than_its_error_allows() {
-        let measured = Measured {
-            value: -3.0,
-            error: 1.0,
-        };
+        let of = |value, error| Measured { value, error };
+        let measured = of(-3.0, 1.0);
         assert_eq!((measured.least(), measured.most()), (2.0, 4.0));
-        let nothing = Measured { value: 0.5, error: 1.0 };
-        assert!(nothing.least() <= 0.0, "{nothing:?}");
-        let difference = measured.minus(Measured { value: 1.0, error: 0.5 }).times(2.0);
+        assert!(of(0.5, 1.0).least() <= 0.0);
+        let difference = measured.minus(of(1.0, 0.5)).times(2.0);
         assert_eq!((difference.value, difference.error), (-8.0, 3.0));
     }
 }

@@ -1,9 +1,6 @@
 //! What was gathered, before anything is made of it.
 
-use super::{
-    address::{Kind, Place},
-    clock::Sample,
-};
+use super::{address::Way, clock::Sample};
 use multiredlock::{DownReason, ServerState, Warning};
 use std::{collections::HashMap, time::Duration};
 
@@ -58,11 +55,7 @@ impl Terms {
 pub(super) struct ServerFacts {
     pub(super) name: String,
     pub(super) group: usize,
-    pub(super) kind: Kind,
-    pub(super) place: Place,
-    pub(super) is_tls: bool,
-    pub(super) has_password: bool,
-    pub(super) user: Option<String>,
+    pub(super) way: Way,
     /// Whether it can vote, as the library says.
     pub(super) state: ServerState,
     pub(super) warnings: Vec<Warning>,
@@ -157,10 +150,8 @@ impl Info {
 impl Inspected {
     /// A setting, from CONFIG or from the field of INFO that says the same.
     pub(super) fn setting(&self, name: &str, field: &str) -> Option<&str> {
-        self.config
-            .get(name)
-            .map(String::as_str)
-            .or_else(|| self.info.get(field))
+        let told = self.config.get(name).map(String::as_str);
+        told.or_else(|| self.info.get(field))
     }
 }
 

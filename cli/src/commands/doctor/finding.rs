@@ -1,6 +1,7 @@
 //! What was found, how bad that is, and what to do about it.
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// How far a finding is from what makes a quorum trustworthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -44,6 +45,7 @@ pub(super) enum Check {
     Inspection,
 }
 
+/// What a check came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) check: Check,
@@ -56,49 +58,21 @@ pub(super) struct Finding {
     pub(super) advice: Option<String>,
 }
 
-/// What a check came to, before it is said whom it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) check: Check,
-    pub(super) level: Level,
-    found: String,
-    advice: Option<String>,
+/// A finding that is not fine, and still lacks its advice.
+#[derive(Debug)]
+pub(super) struct Complaint(Finding);
+
+impl Complaint {
+    pub(super) fn advise(self, advice: impl Into<String>) -> Finding {
+        let advice = Some(advice.into());
+        Finding { advice, ..self.0 }
+    }
 }
 
-impl Outcome {
-    pub(super) fn ok(check: Check, found: impl Into<String>) -> Self {
-        Self {
-            check,
-            level: Level::Ok,
-            found: found.into(),
-            advice: None,
-        }
-    }
-
-    pub(super) fn new(check: Check, level: Level, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self {
-            check,
-            level,
-            found: found.into(),
-            advice: Some(advice.into()),
-        }
-    }
-
-    pub(super) fn about(self, group: usize, server: Option<&str>) -> Finding {
-        let Self {
-            check,
-            level,
-            found,
-            advice,
-        } = self;
-        Finding {
-            check,
-            level,
-            group,
-            server: server.map(str::to_owned),
-            found,
-            advice,
-        }
+impl Finding {
+    pub(super) fn about(self, group: usize, server: Option<&str>) -> Self {
+        let server = server.map(str::to_owned);
+        Self { group, server, ..self }
     }
 }
 
@@ -113,30 +87,26 @@ impl Level {
 }
 
 impl Check {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Majority => "majority",
-            Self::Number => "number",
-            Self::Hosts => "hosts",
-            Self::RestartGuard => "restart guard",
-            Self::ClocksApart => "clocks apart",
-            Self::Reachable => "reachable",
-            Self::Authentication => "authentication",
-            Self::Tls => "TLS",
-            Self::Distinct => "distinct",
-            Self::Role => "role",
-            Self::Restart => "restart",
-            Self::Permissions => "permissions",
-            Self::Locking => "locking",
-            Self::Persistence => "persistence",
-            Self::Promotion => "promotion",
-            Self::Eviction => "eviction",
-            Self::Memory => "memory",
-            Self::Version => "version",
-            Self::Clock => "clock",
-            Self::Rate => "rate",
-            Self::RoundTrip => "round trip",
-            Self::Inspection => "inspection",
+    pub(super) fn ok(self, found: impl Into<String>) -> Finding {
+        self.found(Level::Ok, found).0
+    }
+
+    pub(super) fn found(self, level: Level, found: impl Into<String>) -> Complaint {
+        Complaint(Finding {
+            check: self,
+            level,
+            group: 0,
+            server: None,
+            found: found.into(),
+            advice: None,
+        })
+    }
+
+    /// What people call it: what programs do, but for the underscores.
+    pub(super) fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(Value::String(name)) if self != Self::Tls => name.replace('_', " "),
+            _ => "TLS".into(),
         }
     }
 }
@@ -151,7 +121,7 @@ pub(super) struct Report {
     pub(super) findings: Vec<Finding>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     pub(super) ok: usize,
     pub(super) note: usize,
@@ -165,15 +135,13 @@ impl Report {
         let worst = findings.iter().map(|finding| finding.level).max();
         // A note is no more than fine.
         let verdict = worst.filter(|level| *level > Level::Note).unwrap_or(Level::Ok);
-        let mut counts = Counts::default();
-        for finding in &findings {
-            *match finding.level {
-                Level::Ok => &mut counts.ok,
-                Level::Note => &mut counts.note,
-                Level::Warning => &mut counts.warning,
-                Level::Unsafe => &mut counts.dangerous,
-            } += 1;
-        }
+        let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+        let counts = Counts {
+            ok: count(Level::Ok),
+            note: count(Level::Note),
+            warning: count(Level::Warning),
+            dangerous: count(Level::Unsafe),
+        };
         Self {
             verdict,
             exit_code: verdict.exit_code(),
@@ -197,16 +165,12 @@ mod tests {
             (&[Ok, Warning, Note], Warning, 1),
             (&[Unsafe, Warning], Unsafe, 2),
         ] {
-            let outcome = |level: &Level| Outcome::new(Check::Role, *level, "", "").about(0, None);
-            let report = Report::new(levels.iter().map(outcome).collect(), 1);
+            let finding = |level: &Level| Check::Role.found(*level, "").advise("");
+            let report = Report::new(levels.iter().map(finding).collect(), 1);
             assert_eq!((report.verdict, report.exit_code), (verdict, exit_code), "{levels:?}");
-            let Counts {
-                ok,
-                note,
-                warning,
-                dangerous,
-            } = report.counts;
-            assert_eq!(ok + note + warning + dangerous, levels.len());
+            let Counts { ok, note, .. } = report.counts;
+            let counted = ok + note + report.counts.warning + report.counts.dangerous;
+            assert_eq!(counted, levels.len());
         }
     }
 }

@@ -54,12 +54,8 @@ impl Doctor {
     fn terms(&self, settings: &Settings) -> Result<Terms, Failure> {
         let (ttl, drift) = (self.ttl, settings.drift.of(self.ttl));
         if ttl.saturating_sub(drift) < SHORTEST_VALIDITY {
-            let problem = format!(
-                "--ttl ({}) must exceed the drift ({}) by at least {}",
-                show(ttl),
-                show(drift),
-                show(SHORTEST_VALIDITY)
-            );
+            let [ttl, drift, least] = [ttl, drift, SHORTEST_VALIDITY].map(show);
+            let problem = format!("--ttl ({ttl}) must exceed the drift ({drift}) by at least {least}");
             return Err(Failure::new(exit::USAGE, problem));
         }
         Ok(Terms {

@@ -1,6 +1,9 @@
 //! The report for people.
 
-use super::finding::{Counts, Finding, Level, Report};
+use super::{
+    clock::Measured,
+    finding::{Counts, Finding, Level, Report},
+};
 use crate::output::style::{self, paint};
 use anstyle::Style;
 use std::fmt::Write;
@@ -12,6 +15,11 @@ pub(super) fn seconds(seconds: f64) -> String {
     } else {
         format!("{seconds:.2} s")
     }
+}
+
+/// How far a measured number is from zero, and how far off that may be.
+pub(super) fn measured(measured: Measured) -> String {
+    format!("{} ±{}", seconds(measured.value.abs()), seconds(measured.error))
 }
 
 /// A size, rounded down to a tenth of the unit.
@@ -35,20 +43,15 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// Grouped by server, and the verdict last, where a terminal still shows it.
 pub(super) fn report(report: &Report) -> String {
     let findings = &report.findings;
-    let width = findings
-        .iter()
-        .map(|finding| finding.check.name().len())
-        .max()
-        .unwrap_or(0);
+    let names = findings.iter().map(|finding| finding.check.name().len());
+    let width = names.max().unwrap_or(0);
     let has_groups = findings.iter().any(|finding| finding.group > 0);
     let mut text = String::new();
     for about in findings.chunk_by(|a, b| (a.group, &a.server) == (b.group, &b.server)) {
-        let title = match &about[0] {
-            Finding {
-                server: Some(server), ..
-            } => server.clone(),
-            Finding { group, .. } if has_groups => format!("quorum of group {group}"),
-            _ => "quorum".into(),
+        let title = match &about[0].server {
+            Some(server) => server.clone(),
+            None if has_groups => format!("quorum of group {}", about[0].group),
+            None => "quorum".into(),
         };
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", paint(style::STRONG, title));
@@ -61,11 +64,7 @@ pub(super) fn report(report: &Report) -> String {
         } in about
         {
             let (style, sign) = look(*level);
-            let found = if *level == Level::Ok {
-                paint(style::FAINT, found)
-            } else {
-                paint(style, found)
-            };
+            let found = paint(if *level == Level::Ok { style::FAINT } else { style }, found);
             let _ = writeln!(text, "  {} {:width$}  {found}", paint(style, sign), check.name());
             if let Some(advice) = advice {
                 let _ = writeln!(text, "    {:width$}  {advice}", "");
@@ -93,54 +92,37 @@ fn look(level: Level) -> (Style, &'static str) {
 }
 
 fn counts(counts: Counts) -> String {
-    let Counts {
-        ok,
-        note,
-        warning,
-        dangerous,
-    } = counts;
     let many = |count: usize, name: &str| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
-    format!(
-        "{dangerous} unsafe, {}, {}, {ok} ok",
-        many(warning, "warning"),
-        many(note, "note")
-    )
+    let (warnings, notes) = (many(counts.warning, "warning"), many(counts.note, "note"));
+    format!("{} unsafe, {warnings}, {notes}, {} ok", counts.dangerous, counts.ok)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::finding::{Check, Outcome};
+    use crate::commands::doctor::finding::Check;
 
     #[test]
     fn a_time_and_a_size_have_the_unit_that_fits() {
-        for (number, text) in [
-            (0.0, "0.00 ms"),
-            (0.000_123, "0.12 ms"),
-            (0.5, "500.00 ms"),
-            (3.204, "3.20 s"),
-        ] {
-            assert_eq!(seconds(number), text);
-        }
-        for (number, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_600_000, "1.5 MiB"),
-            (1 << 50, "1024.0 TiB"),
-            (u64::MAX, "16777215.9 TiB"),
-        ] {
-            assert_eq!(bytes(number), text);
-        }
+        assert_eq!(
+            [0.0, 0.000_123, 0.5, 3.204].map(seconds),
+            ["0.00 ms", "0.12 ms", "500.00 ms", "3.20 s"]
+        );
+        assert_eq!(
+            [0, 1023, 1024, 1_600_000, 1 << 50, u64::MAX].map(bytes),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "1024.0 TiB", "16777215.9 TiB"]
+        );
     }
 
     #[test]
     fn findings_are_grouped_aligned_and_counted() {
+        let eviction = Check::Eviction.found(Level::Warning, "allkeys-lru");
+        let role = Check::Role.found(Level::Unsafe, "replica");
         let findings = vec![
-            Outcome::ok(Check::Majority, "3 of 3").about(0, None),
-            Outcome::ok(Check::Role, "master").about(0, Some("h:1")),
-            Outcome::new(Check::Eviction, Level::Warning, "allkeys-lru", "Do.").about(0, Some("h:1")),
-            Outcome::new(Check::Role, Level::Unsafe, "replica", "Don't.").about(0, Some("h:2")),
+            Check::Majority.ok("3 of 3"),
+            Check::Role.ok("master").about(0, Some("h:1")),
+            eviction.advise("Do.").about(0, Some("h:1")),
+            role.advise("Don't.").about(0, Some("h:2")),
         ];
         let colored = report(&Report::new(findings.clone(), 1));
         let plain = anstream::adapter::strip_str(&colored).to_string();

@@ -133,8 +133,7 @@ impl Run {
             ttl: self.ttl,
             fenced: self.fenced,
         };
-        let mut waiting = self.wait.begin(wanted, settings, output)?;
-        waiting.turn().await?;
+        let waiting = self.wait.turn(wanted, settings, output).await?;
         // Not before: of many that queue only one has a second process, and connections.
         let redlock = settings.redlock()?;
         let watchdog = Watchdog::start()?;
@@ -160,23 +159,20 @@ impl Run {
     }
 
     fn margins(&self, settings: &Settings) -> Result<Margins, Failure> {
-        let (ttl, longest) = (self.ttl, self.ttl / 3);
+        let (ttl, longest, ttl_shown) = (self.ttl, self.ttl / 3, show(self.ttl));
+        let refused = |problem| Err(Failure::new(exit::USAGE, problem));
         if ttl < SHORTEST_TTL {
-            let problem = format!(
-                "--ttl ({}) must be at least {}, so that there is time to end the command",
-                show(ttl),
-                show(SHORTEST_TTL)
-            );
-            return Err(Failure::new(exit::USAGE, problem));
+            let least = show(SHORTEST_TTL);
+            return refused(format!(
+                "--ttl ({ttl_shown}) must be at least {least}, so that there is time to end the command"
+            ));
         }
         let grace = self.grace.unwrap_or(GRACE.min(longest));
+        let grace_shown = show(grace);
         if grace > longest {
-            let problem = format!(
-                "--grace ({}) must not exceed a third of --ttl ({})",
-                show(grace),
-                show(ttl)
-            );
-            return Err(Failure::new(exit::USAGE, problem));
+            return refused(format!(
+                "--grace ({grace_shown}) must not exceed a third of --ttl ({ttl_shown})"
+            ));
         }
         let margins = Margins {
             grace,
@@ -185,13 +181,10 @@ impl Run {
         // Right before a renewal two thirds of the ttl are left, less the drift.
         let drift = settings.drift.of(ttl);
         if margins.notice() + drift >= ttl * 2 / 3 {
-            let problem = format!(
-                "--grace ({}) and the drift ({}) leave no time to renew a lock of --ttl ({})",
-                show(grace),
-                show(drift),
-                show(ttl)
-            );
-            return Err(Failure::new(exit::USAGE, problem));
+            let drift = show(drift);
+            return refused(format!(
+                "--grace ({grace_shown}) and the drift ({drift}) leave no time to renew a lock of --ttl ({ttl_shown})"
+            ));
         }
         Ok(margins)
     }

@@ -22,12 +22,8 @@ pub(crate) fn find(command: &OsStr) -> Result<(), Failure> {
     let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut problem = Problem::NotFound;
     for folder in env::split_paths(&path) {
-        let folder = if folder.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            folder
-        };
-        match check(&folder.join(command)) {
+        // An empty one is the folder in which we are.
+        match check(&Path::new(".").join(folder).join(command)) {
             Ok(()) => return Ok(()),
             Err(Problem::NotFound) => {}
             Err(other) => problem = other,
@@ -82,10 +78,8 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
         .strip_prefix(b"#!")?
         .split(|byte| *byte == b'\n')
         .next()?;
-    let mut words = line
-        .split(|byte| matches!(byte, b' ' | b'\t'))
-        .filter(|word| !word.is_empty());
-    Some(OsStr::from_bytes(words.next()?).into())
+    let mut words = line.split(|byte| b" \t".contains(byte));
+    Some(OsStr::from_bytes(words.find(|word| !word.is_empty())?).into())
 }
 
 fn cannot(command: &OsStr, problem: Problem) -> Failure {
@@ -102,8 +96,8 @@ mod tests {
     use std::{
         fs::{self, Permissions},
         os::unix::fs::PermissionsExt,
-        process,
     };
+    use test_support::Directory;
 
     fn code(command: &str) -> Option<u8> {
         find(OsStr::new(command)).err().map(|failure| failure.code)
@@ -122,13 +116,13 @@ mod tests {
 
     #[test]
     fn an_interpreter_that_is_missing_is_named() {
-        let path = env::temp_dir().join(format!("multiredlock-script-{}", process::id()));
+        let folder = Directory::create();
+        let path = folder.file("script");
         let message = |line: &str| {
             fs::write(&path, format!("{line}\necho\n")).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-            find(path.as_os_str())
-                .err()
-                .map(|failure| (failure.code, failure.message))
+            let failure = find(path.as_os_str()).err();
+            failure.map(|failure| (failure.code, failure.message))
         };
         for line in ["#!/bin/sh", "#! /bin/sh -e", "# /no/such", ""] {
             assert!(message(line).is_none(), "{line}");
@@ -143,6 +137,5 @@ mod tests {
             let expected = format!("cannot be executed: its interpreter `{name}` is missing");
             assert!(message.ends_with(&expected), "{message}");
         }
-        fs::remove_file(&path).unwrap();
     }
 }

@@ -91,24 +91,18 @@ impl View {
         } else {
             (BAD, "disconnected")
         };
-        let group = if self.quorums.len() > 1 {
-            format!("group {}: ", quorum.group)
-        } else {
-            String::new()
-        };
-        let counts = format!(
-            ": {} of {} servers can vote, {} needed",
-            quorum.reachable, quorum.servers, quorum.needed
-        );
-        Line::from(vec![Span::raw(group), Span::styled(word, style), Span::raw(counts)])
+        Line::from(vec![
+            Span::raw(facts::of_group(quorum, self.quorums.len())),
+            Span::styled(word, style),
+            Span::raw(format!(": {}", facts::votes(quorum))),
+        ])
     }
 
     /// Whether a server of a group was not tried yet.
     fn is_connecting(&self, group: usize) -> bool {
-        let is_open = |server: &ServerStatus| server.state == ServerState::Down(DownReason::NotYet);
-        self.servers
-            .iter()
-            .any(|server| server.group == group && is_open(server))
+        let not_yet = ServerState::Down(DownReason::NotYet);
+        let mut of_group = self.servers.iter().filter(|server| server.group == group);
+        of_group.any(|server| server.state == not_yet)
     }
 
     fn table(&self) -> Table<'_> {
@@ -125,12 +119,8 @@ impl View {
                 Span::raw(sparkline(trips)),
             ])
         });
-        let address = self
-            .servers
-            .iter()
-            .map(|server| server.address.as_str().len())
-            .max()
-            .unwrap_or(0);
+        let addresses = self.servers.iter().map(|server| server.address.as_str().len());
+        let address = addresses.max().unwrap_or(0);
         let widths = [
             Constraint::Length(u16::try_from(address).unwrap_or(u16::MAX)),
             Constraint::Min(20),
@@ -178,7 +168,7 @@ fn sparkline(trips: &VecDeque<Option<Duration>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use multiredlock::Redlock;
+    use multiredlock::{Redlock, testing::MemoryServer};
     use ratatui::{Terminal, backend::TestBackend};
     use std::time::UNIX_EPOCH;
     use tokio_stream::StreamExt;
@@ -193,8 +183,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_majority_is_missing_only_once_each_server_was_tried() {
-        let servers = ["early-a", "early-b"].map(multiredlock::testing::MemoryServer::named);
-        servers.iter().for_each(multiredlock::testing::MemoryServer::crash);
+        let servers = ["early-a", "early-b"].map(MemoryServer::named);
+        servers.iter().for_each(MemoryServer::crash);
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
         let mut view = View::default();
         view.look(redlock.servers(), redlock.quorums());
@@ -212,7 +202,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_servers_the_quorum_and_what_happened_are_on_the_screen() {
-        let servers = ["a", "b", "c"].map(multiredlock::testing::MemoryServer::named);
+        let servers = ["a", "b", "c"].map(MemoryServer::named);
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
         redlock.wait_connected().await;
         let mut view = View::default();

@@ -4,84 +4,68 @@ use crate::{
     commands::doctor::{
         address::{Kind, Place},
         facts::{Missed, ServerFacts, Terms},
-        finding::{Check, Level, Outcome},
+        finding::{Check, Finding, Level},
     },
     duration::show,
 };
 use multiredlock::{DownReason, Warning};
 
-pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outcome> {
-    let mut outcomes = match server.down() {
+pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Finding> {
+    let mut findings = match server.down() {
         Some(reason) => Vec::from_iter(down(reason, absence)),
-        None => [Outcome::ok(Check::Reachable, "it is up"), authenticated(server)].into(),
+        None => [Check::Reachable.ok("it is up"), authenticated(server)].into(),
     };
-    outcomes.extend(plaintext(server, terms));
-    outcomes.extend(distinct(server));
-    outcomes.extend(role(server));
-    outcomes
+    findings.extend(plaintext(server, terms));
+    findings.extend(distinct(server));
+    findings.extend(role(server));
+    findings
 }
 
-fn authenticated(server: &ServerFacts) -> Outcome {
-    let found = match (&server.user, server.has_password) {
+fn authenticated(server: &ServerFacts) -> Finding {
+    Check::Authentication.ok(match (&server.way.user, server.way.has_password) {
         (Some(user), _) => format!("as `{user}`"),
         (None, true) => "by the password".into(),
         (None, false) => "no password needed".into(),
-    };
-    Outcome::ok(Check::Authentication, found)
-}
-
-/// Why it does not vote, unless that is for want of a permission.
-fn down(reason: &DownReason, absence: Level) -> Option<Outcome> {
-    let found = reason.to_string();
-    let new = |check, level, advice: &str| Outcome::new(check, level, &*found, advice);
-    Some(match reason {
-        DownReason::NoPermission(_) => return None,
-        DownReason::Replica => new(
-            Check::Role,
-            Level::Unsafe,
-            "List its master in --servers instead, or make it one: REPLICAOF NO ONE.",
-        ),
-        DownReason::Duplicate { .. } => new(
-            Check::Distinct,
-            Level::Unsafe,
-            "Take one of both addresses out of --servers: a server votes once.",
-        ),
-        DownReason::Restarted { ready_in } => Outcome::new(
-            Check::Restart,
-            absence,
-            format!(
-                "started less than the restart guard ago, it votes again in {}",
-                show(*ready_in)
-            ),
-            "Wait until then: locks that it may have forgotten are still held.",
-        ),
-        DownReason::Auth(_) => new(
-            Check::Authentication,
-            absence,
-            "Correct its user and password in --servers, or `username` and `password` in the file of --config.",
-        ),
-        DownReason::Tls(_) => new(
-            Check::Tls,
-            absence,
-            "Check --ca, --cert and --key, and `tls.server_name` if its certificate is for another name.",
-        ),
-        DownReason::NeedsTls => new(
-            Check::Tls,
-            absence,
-            "Use rediss:// in --servers, with --ca if its authority is your own.",
-        ),
-        DownReason::LacksTls => new(
-            Check::Tls,
-            absence,
-            "Set `tls-port` in its redis.conf and use that port, or redis:// if its network is closed.",
-        ),
-        _ => new(Check::Reachable, absence, reaching(reason)),
     })
 }
 
-/// What to do about a server that does not answer as one that votes.
-fn reaching(reason: &DownReason) -> &'static str {
+/// Why it does not vote, unless that is for want of a permission.
+fn down(reason: &DownReason, absence: Level) -> Option<Finding> {
+    let (check, level) = match reason {
+        DownReason::NoPermission(_) => return None,
+        DownReason::Replica => (Check::Role, Level::Unsafe),
+        DownReason::Duplicate { .. } => (Check::Distinct, Level::Unsafe),
+        DownReason::Restarted { .. } => (Check::Restart, absence),
+        DownReason::Auth(_) => (Check::Authentication, absence),
+        DownReason::Tls(_) | DownReason::NeedsTls | DownReason::LacksTls => (Check::Tls, absence),
+        _ => (Check::Reachable, absence),
+    };
+    let found = match reason {
+        DownReason::Restarted { ready_in } => {
+            let ready_in = show(*ready_in);
+            format!("started less than the restart guard ago, it votes again in {ready_in}")
+        }
+        reason => reason.to_string(),
+    };
+    Some(check.found(level, found).advise(remedy(reason)))
+}
+
+/// What to do about a server that does not vote.
+fn remedy(reason: &DownReason) -> &'static str {
     match reason {
+        DownReason::Replica => "List its master in --servers instead, or make it one: REPLICAOF NO ONE.",
+        DownReason::Duplicate { .. } => "Take one of both addresses out of --servers: a server votes once.",
+        DownReason::Restarted { .. } => "Wait until then: locks that it may have forgotten are still held.",
+        DownReason::Auth(_) => {
+            "Correct its user and password in --servers, or `username` and `password` in the file of --config."
+        }
+        DownReason::Tls(_) => {
+            "Check --ca, --cert and --key, and `tls.server_name` if its certificate is for another name."
+        }
+        DownReason::NeedsTls => "Use rediss:// in --servers, with --ca if its authority is your own.",
+        DownReason::LacksTls => {
+            "Set `tls-port` in its redis.conf and use that port, or redis:// if its network is closed."
+        }
         DownReason::Unresolved(_) => {
             "Correct its host in --servers, or see whether this machine's name servers know it."
         }
@@ -100,7 +84,7 @@ fn reaching(reason: &DownReason) -> &'static str {
 }
 
 /// Whether others on the way can read along.
-fn plaintext(server: &ServerFacts, terms: &Terms) -> Option<Outcome> {
+fn plaintext(server: &ServerFacts, terms: &Terms) -> Option<Finding> {
     match server.down() {
         Some(DownReason::Tls(_) | DownReason::NeedsTls | DownReason::LacksTls) => return None,
         // Nobody knows before there is a connection.
@@ -113,92 +97,75 @@ fn plaintext(server: &ServerFacts, terms: &Terms) -> Option<Outcome> {
             | DownReason::NotRedis(_)
             | DownReason::Sentinel(_)
             | DownReason::Cluster(_),
-        ) if server.is_tls => return None,
+        ) if server.way.is_tls => return None,
         _ => {}
     }
-    Some(match &server.place {
-        _ if server.is_tls && terms.accepts_any_certificate => Outcome::new(
-            Check::Tls,
+    let tls = |level, found: &str| Check::Tls.found(level, found);
+    Some(match &server.way.place {
+        _ if server.way.is_tls && terms.accepts_any_certificate => tls(
             Level::Warning,
             "encrypted, but with any certificate: whoever intercepts the connection can read the password",
-            "Give its certificate as `pinned` in the file, or its authority with --ca.",
-        ),
-        _ if server.is_tls => Outcome::ok(Check::Tls, "encrypted"),
-        Place::ThisMachine => Outcome::ok(Check::Tls, "not needed within this machine"),
-        Place::Host(_) if server.has_password => Outcome::new(
-            Check::Tls,
-            Level::Warning,
-            "the password crosses the network in plaintext",
-            "Set `tls-port` in its redis.conf, and use rediss:// with --ca.",
-        ),
-        Place::Host(_) => Outcome::new(
-            Check::Tls,
+        )
+        .advise("Give its certificate as `pinned` in the file, or its authority with --ca."),
+        _ if server.way.is_tls => Check::Tls.ok("encrypted"),
+        Place::ThisMachine => Check::Tls.ok("not needed within this machine"),
+        Place::Host(_) if server.way.has_password => {
+            tls(Level::Warning, "the password crosses the network in plaintext")
+                .advise("Set `tls-port` in its redis.conf, and use rediss:// with --ca.")
+        }
+        Place::Host(_) => tls(
             Level::Note,
             "not encrypted, and without a password: whoever reaches its port can unlock everything",
-            "Set `requirepass` and `tls-port` in its redis.conf, unless its network is closed.",
-        ),
+        )
+        .advise("Set `requirepass` and `tls-port` in its redis.conf, unless its network is closed."),
     })
 }
 
 /// The library tells servers apart by what INFO says of them.
-fn distinct(server: &ServerFacts) -> Option<Outcome> {
+fn distinct(server: &ServerFacts) -> Option<Finding> {
     let is_told = server.down().is_none() && !server.warnings.contains(&Warning::InfoDenied);
-    is_told.then(|| Outcome::ok(Check::Distinct, "no other address leads to it"))
+    is_told.then(|| Check::Distinct.ok("no other address leads to it"))
 }
 
 /// Whether it stands for itself.
-fn role(server: &ServerFacts) -> Option<Outcome> {
-    let failover = "Use independent masters in its place, or set `restart_guard` to the longest ttl.";
-    match (server.kind, &server.inspected) {
-        (Kind::Cluster | Kind::Sentinel, _) if server.down().is_none() => Some(Outcome::new(
-            Check::Role,
-            Level::Note,
-            "one vote of several servers: a failover may forget locks",
-            failover,
-        )),
+fn role(server: &ServerFacts) -> Option<Finding> {
+    let several = match (server.way.kind, &server.inspected) {
+        (Kind::Cluster | Kind::Sentinel, _) if server.down().is_none() => "one vote of several servers".into(),
         (Kind::Single, Ok(inspected)) if server.down() != Some(&DownReason::Replica) => {
             let replicas = inspected.info.number("connected_slaves").unwrap_or(0);
             match inspected.info.get("role")? {
-                "master" if replicas > 0 => Some(Outcome::new(
-                    Check::Role,
-                    Level::Note,
-                    format!("master of {replicas}: a failover may forget locks"),
-                    failover,
-                )),
-                role => Some(Outcome::ok(Check::Role, role)),
+                "master" if replicas > 0 => format!("master of {replicas}"),
+                role => return Some(Check::Role.ok(role)),
             }
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    let note = Check::Role.found(Level::Note, format!("{several}: a failover may forget locks"));
+    Some(note.advise("Use independent masters in its place, or set `restart_guard` to the longest ttl."))
 }
 
 /// A server that did not tell of itself, if nothing else says so.
-pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level) -> Vec<Outcome> {
-    let mut outcomes: Vec<Outcome> = server.warnings.iter().filter_map(noticed).collect();
+pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = server.warnings.iter().filter_map(noticed).collect();
     let is_reached = !matches!(
         server.down(),
         Some(reason) if !matches!(reason, DownReason::Restarted { .. } | DownReason::Duplicate { .. } | DownReason::Replica)
     );
-    match missed {
-        _ if !is_reached => {}
-        Missed::Skipped(reason) => outcomes.push(Outcome::new(
-            Check::Inspection,
-            Level::Note,
-            format!("skipped: {reason}"),
-            "Check persistence, eviction, memory and clock there by hand: CONFIG GET, INFO, TIME.",
-        )),
-        Missed::Silent(silence) => outcomes.push(Outcome::new(
-            Check::Inspection,
-            absence,
-            silence,
-            reaching(&DownReason::Unresponsive),
-        )),
-    }
-    outcomes
+    findings.extend(is_reached.then(|| {
+        match missed {
+            Missed::Skipped(reason) => Check::Inspection
+                .found(Level::Note, format!("skipped: {reason}"))
+                .advise("Check persistence, eviction, memory and clock there by hand: CONFIG GET, INFO, TIME."),
+            Missed::Silent(silence) => Check::Inspection
+                .found(absence, silence)
+                .advise(remedy(&DownReason::Unresponsive)),
+        }
+    }));
+    findings
 }
 
 /// What the library found out by itself.
-fn noticed(warning: &Warning) -> Option<Outcome> {
+fn noticed(warning: &Warning) -> Option<Finding> {
     match warning {
         Warning::Eviction { policy } => Some(super::storage::evicts(policy)),
         Warning::ShortHistory { backlog_ttl, max_ttl } => Some(super::promotion::forgotten(*backlog_ttl, *max_ttl)),

@@ -13,7 +13,7 @@ mod tests;
 
 use super::{
     facts::{Missed, ServerFacts, Terms, Trial},
-    finding::{Finding, Level, Outcome},
+    finding::{Finding, Level},
 };
 
 /// All findings, of each group first those of its quorum and then those of its servers.
@@ -28,27 +28,27 @@ fn judge_group(servers: &[ServerFacts], terms: &Terms) -> Vec<Finding> {
     let group = servers[0].group;
     let quorum = Quorum::of(servers, terms);
     let of_quorum = quorum::judge(servers, quorum, terms).into_iter();
-    let mut findings: Vec<Finding> = of_quorum.map(|outcome| outcome.about(group, None)).collect();
+    let mut findings: Vec<Finding> = of_quorum.map(|finding| finding.about(group, None)).collect();
     for server in servers {
-        let outcomes = judge_server(server, quorum.absence(), terms).into_iter();
-        findings.extend(outcomes.map(|outcome| outcome.about(group, Some(&server.name))));
+        let of_server = judge_server(server, quorum.absence(), terms).into_iter();
+        findings.extend(of_server.map(|finding| finding.about(group, Some(&server.name))));
     }
     findings
 }
 
-fn judge_server(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outcome> {
-    let mut outcomes = access::judge(server, absence, terms);
-    outcomes.extend(permissions::judge(server, absence, terms));
+fn judge_server(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Finding> {
+    let mut findings = access::judge(server, absence, terms);
+    findings.extend(permissions::judge(server, absence, terms));
     match &server.inspected {
         Ok(inspected) => {
-            outcomes.extend(storage::judge(inspected, terms));
-            outcomes.extend(promotion::judge(inspected, terms));
-            outcomes.extend(version::judge(inspected));
-            outcomes.extend(timing::judge(&inspected.samples, absence, terms));
+            findings.extend(storage::judge(inspected, terms));
+            findings.extend(promotion::judge(inspected, terms));
+            findings.extend(version::judge(inspected));
+            findings.extend(timing::judge(&inspected.samples, absence, terms));
         }
-        Err(missed) => outcomes.extend(access::uninspected(server, missed, absence)),
+        Err(missed) => findings.extend(access::uninspected(server, missed, absence)),
     }
-    outcomes
+    findings
 }
 
 /// How many servers of a group are of use.

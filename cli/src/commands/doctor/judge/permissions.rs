@@ -2,37 +2,32 @@
 
 use crate::commands::doctor::{
     facts::{Denied, ServerFacts, Terms, Trial, Trouble},
-    finding::{Check, Level, Outcome},
+    finding::{Check, Finding, Level},
 };
 use multiredlock::{DownReason, Warning};
 
-pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Outcome> {
+pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Finding> {
     let denied = denied(server);
-    let advice = advice(server, &denied, &terms.key_prefix);
-    let found = match (lacks_needed(server), denied.as_slice()) {
-        (false, []) if server.down().is_some() => None,
-        (false, []) => Some(Outcome::ok(Check::Permissions, "all that is needed")),
-        (false, denied) => {
-            let found = format!("not permitted: {}", consequences(denied));
-            Some(Outcome::new(Check::Permissions, Level::Warning, found, advice))
+    let (level, found) = match (lacks_needed(server), denied.as_slice()) {
+        (false, []) => {
+            let all = || Check::Permissions.ok("all that is needed");
+            let all = server.down().is_none().then(all);
+            return all.into_iter().chain(trial(server, absence)).collect();
         }
-        (true, []) => {
-            let found = match (server.down(), &server.trial) {
-                (Some(reason), _) => reason.to_string(),
-                (None, Trial::Fails(trouble)) => refused(trouble),
-                _ => "a lock was refused".into(),
-            };
-            Some(Outcome::new(Check::Permissions, absence, found, advice))
-        }
+        (false, denied) => (Level::Warning, format!("not permitted: {}", consequences(denied))),
+        (true, []) => match (server.down(), &server.trial) {
+            (Some(reason), _) => (absence, reason.to_string()),
+            (None, Trial::Fails(trouble)) => (absence, refused(trouble)),
+            _ => (absence, "a lock was refused".into()),
+        },
         (true, denied) => {
-            let found = format!(
-                "locking needs what is not permitted: {}",
-                names(denied, &terms.key_prefix)
-            );
-            Some(Outcome::new(Check::Permissions, absence, found, advice))
+            let names = names(denied, &terms.key_prefix);
+            (absence, format!("locking needs what is not permitted: {names}"))
         }
     };
-    found.into_iter().chain(trial(server, absence)).collect()
+    let complaint = Check::Permissions.found(level, found);
+    let complaint = complaint.advise(advice(server, &denied, &terms.key_prefix));
+    [complaint].into_iter().chain(trial(server, absence)).collect()
 }
 
 /// Whether it grants nothing for want of a permission.
@@ -65,36 +60,31 @@ fn denied(server: &ServerFacts) -> Vec<Denied> {
 }
 
 /// What a lock that was tried says, unless that is what the permissions say already.
-fn trial(server: &ServerFacts, absence: Level) -> Option<Outcome> {
-    match &server.trial {
-        Trial::Works => Some(Outcome::ok(
-            Check::Locking,
-            "locked, renewed and unlocked, with a token",
-        )),
+fn trial(server: &ServerFacts, absence: Level) -> Option<Finding> {
+    let (level, found, advice) = match &server.trial {
+        Trial::Works => return Some(Check::Locking.ok("locked, renewed and unlocked, with a token")),
         // Without its words it would be about a permission that nobody tried.
-        Trial::NoTokens(trouble) if trouble.is_permission && !denied(server).is_empty() => None,
-        Trial::NoTokens(trouble) => Some(Outcome::new(
-            Check::Locking,
+        Trial::NoTokens(trouble) if trouble.is_permission && !denied(server).is_empty() => return None,
+        Trial::NoTokens(trouble) => (
             Level::Warning,
             format!("fenced locks do not work: {}", refused(trouble)),
             "Use Redis 6.2 or later and permit `time`, or do without --fenced.",
-        )),
-        Trial::Fails(trouble) if trouble.is_permission => None,
+        ),
+        Trial::Fails(trouble) if trouble.is_permission => return None,
         // Why it is down says more.
-        Trial::Fails(_) | Trial::Untried if server.down().is_some() => None,
-        Trial::Fails(trouble) => Some(Outcome::new(
-            Check::Locking,
+        Trial::Fails(_) | Trial::Untried if server.down().is_some() => return None,
+        Trial::Fails(trouble) => (
             absence,
             refused(trouble),
             "Find what it complains of in its log and in INFO, such as its memory or its disk.",
-        )),
-        Trial::Untried => Some(Outcome::new(
-            Check::Locking,
+        ),
+        Trial::Untried => (
             Level::Note,
-            "not tried: no second connection in time",
+            "not tried: no second connection in time".into(),
             "Compare `connected_clients` with `maxclients` in its INFO clients.",
-        )),
-    }
+        ),
+    };
+    Some(Check::Locking.found(level, found).advise(advice))
 }
 
 fn refused(trouble: &Trouble) -> String {
@@ -126,7 +116,7 @@ fn consequences(denied: &[Denied]) -> String {
 
 /// The rules that are missing, or if it is not known which, all.
 fn advice(server: &ServerFacts, denied: &[Denied], prefix: &str) -> String {
-    let user = server.user.as_deref().unwrap_or("default");
+    let user = server.way.user.as_deref().unwrap_or("default");
     let rules: Vec<String> = if denied.is_empty() {
         "evalsha eval set get pttl pexpire del ping info time client|id client|kill client|tracking"
             .split(' ')

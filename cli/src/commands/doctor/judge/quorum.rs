@@ -6,7 +6,7 @@ use crate::{
         address::Place,
         clock::{self, Measured},
         facts::{ServerFacts, Terms},
-        finding::{Check, Level, Outcome},
+        finding::{Check, Finding, Level},
         words,
     },
     duration::show,
@@ -16,101 +16,88 @@ use std::time::Duration;
 /// How far ahead of its server's clock a token may be.
 const TOKEN_AHEAD: Duration = Duration::from_secs(1);
 
-pub(super) fn judge(servers: &[ServerFacts], quorum: Quorum, terms: &Terms) -> Vec<Outcome> {
-    let mut outcomes = vec![majority(quorum), number(quorum)];
-    outcomes.extend(hosts(servers));
-    outcomes.extend(restart_guard(terms));
-    outcomes.extend(clocks_apart(servers, terms));
-    outcomes
+pub(super) fn judge(servers: &[ServerFacts], quorum: Quorum, terms: &Terms) -> Vec<Finding> {
+    let mut findings = vec![majority(quorum), number(quorum)];
+    findings.extend(hosts(servers));
+    findings.extend(restart_guard(terms));
+    findings.extend(clocks_apart(servers, terms));
+    findings
 }
 
-fn majority(quorum: Quorum) -> Outcome {
+fn majority(quorum: Quorum) -> Finding {
     let Quorum { votes, needed, servers } = quorum;
     let found = format!("{votes} of {servers} servers can vote, {needed} needed");
     if !quorum.is_reached() {
-        let advice = "Nothing can be locked: put right what the servers below are told to lack.";
-        Outcome::new(Check::Majority, Level::Unsafe, found, advice)
+        let complaint = Check::Majority.found(Level::Unsafe, found);
+        complaint.advise("Nothing can be locked: put right what the servers below are told to lack.")
     } else if votes < servers {
         let spare = match quorum.spare() {
             0 => "no other may fail".into(),
             spare => format!("{spare} more may fail"),
         };
-        let advice = "Put right what the servers below are told to lack.";
-        Outcome::new(Check::Majority, Level::Warning, format!("{found}: {spare}"), advice)
+        let complaint = Check::Majority.found(Level::Warning, format!("{found}: {spare}"));
+        complaint.advise("Put right what the servers below are told to lack.")
     } else {
-        Outcome::ok(Check::Majority, found)
+        Check::Majority.ok(found)
     }
 }
 
-fn number(quorum: Quorum) -> Outcome {
-    let tolerated = quorum.servers - quorum.needed;
-    match quorum.servers {
-        servers @ (1 | 2) => Outcome::new(
-            Check::Number,
-            Level::Warning,
+fn number(quorum: Quorum) -> Finding {
+    let (servers, tolerated) = (quorum.servers, quorum.servers - quorum.needed);
+    let (found, advice) = match servers {
+        1 | 2 => (
             format!("{servers} of {servers} servers have to vote, so that no failure is tolerated"),
             "List at least 3 independent servers in --servers.",
         ),
-        servers if servers % 2 == 0 => Outcome::new(
-            Check::Number,
-            Level::Warning,
-            format!(
-                "{servers} servers tolerate {tolerated} failure{}, as {} do, and more of them can fail",
-                if tolerated == 1 { "" } else { "s" },
-                servers - 1
-            ),
-            "List one server more or one less in --servers, and let all processes do so at the same time.",
-        ),
-        servers => Outcome::ok(
-            Check::Number,
-            format!("{servers} servers, of which {tolerated} may fail"),
-        ),
-    }
+        _ if servers % 2 == 0 => {
+            let (odd, failures) = (servers - 1, if tolerated == 1 { "failure" } else { "failures" });
+            (
+                format!("{servers} servers tolerate {tolerated} {failures}, as {odd} do, and more of them can fail"),
+                "List one server more or one less in --servers, and let all processes do so at the same time.",
+            )
+        }
+        _ => return Check::Number.ok(format!("{servers} servers, of which {tolerated} may fail")),
+    };
+    Check::Number.found(Level::Warning, found).advise(advice)
 }
 
 /// Servers that fail together.
-fn hosts(servers: &[ServerFacts]) -> Vec<Outcome> {
+fn hosts(servers: &[ServerFacts]) -> Vec<Finding> {
     let mut shared: Vec<&Place> = Vec::new();
     for (i, server) in servers.iter().enumerate() {
-        let is_shared = servers[..i].iter().any(|other| other.place == server.place);
-        if is_shared && !shared.contains(&&server.place) {
-            shared.push(&server.place);
+        let is_shared = servers[..i].iter().any(|other| other.way.place == server.way.place);
+        if is_shared && !shared.contains(&&server.way.place) {
+            shared.push(&server.way.place);
         }
     }
     let told = shared.into_iter().map(|place| {
-        let sharing = servers.iter().filter(|server| server.place == *place).count();
+        let sharing = servers.iter().filter(|server| server.way.place == *place).count();
         let name = match place {
             Place::ThisMachine => "this machine",
             Place::Host(host) => host,
         };
         let found = format!("{sharing} servers share {name}, and fail together with it");
-        let advice = "In production give each server a machine of its own, and list these in --servers.";
-        Outcome::new(Check::Hosts, Level::Note, found, advice)
+        let note = Check::Hosts.found(Level::Note, found);
+        note.advise("In production give each server a machine of its own, and list these in --servers.")
     });
     told.collect()
 }
 
 /// Whether it is long enough for the locks in use.
-fn restart_guard(terms: &Terms) -> Option<Outcome> {
-    let (guard, ttl) = (terms.restart_guard?, terms.ttl);
-    let found = format!("restart_guard ({}), ttl in use ({})", show(guard), show(ttl));
-    Some(if guard < ttl {
-        Outcome::new(
-            Check::RestartGuard,
-            Level::Unsafe,
-            format!("{found}: a server that was started again votes before its locks are over"),
-            format!(
-                "Set `restart_guard = \"{}\"` or longer in the file of every process.",
-                show(ttl)
-            ),
-        )
-    } else {
-        Outcome::ok(Check::RestartGuard, found)
-    })
+fn restart_guard(terms: &Terms) -> Option<Finding> {
+    let guard = terms.restart_guard?;
+    let ttl = show(terms.ttl);
+    let found = format!("restart_guard ({}), ttl in use ({ttl})", show(guard));
+    if guard >= terms.ttl {
+        return Some(Check::RestartGuard.ok(found));
+    }
+    let found = format!("{found}: a server that was started again votes before its locks are over");
+    let advice = format!("Set `restart_guard = \"{ttl}\"` or longer in the file of every process.");
+    Some(Check::RestartGuard.found(Level::Unsafe, found).advise(advice))
 }
 
 /// Tokens that were forgotten go on from the servers' clocks, and grow only if these are close to each other.
-fn clocks_apart(servers: &[ServerFacts], terms: &Terms) -> Option<Outcome> {
+fn clocks_apart(servers: &[ServerFacts], terms: &Terms) -> Option<Finding> {
     let inspected = servers.iter().filter_map(|server| server.inspected.as_ref().ok());
     let offsets: Vec<Measured> = inspected.filter_map(|told| clock::offset(&told.samples)).collect();
     let pairs = offsets
@@ -119,20 +106,12 @@ fn clocks_apart(servers: &[ServerFacts], terms: &Terms) -> Option<Outcome> {
         .flat_map(|(i, one)| offsets[i + 1..].iter().map(|other| one.minus(*other)));
     let widest = pairs.max_by(|a, b| a.least().total_cmp(&b.least()))?;
     let longest = terms.restart_guard.unwrap_or(terms.ttl).saturating_sub(TOKEN_AHEAD);
-    let found = format!(
-        "the servers' clocks differ by {} ±{}, at most {} allowed by the longest ttl",
-        words::seconds(widest.value.abs()),
-        words::seconds(widest.error),
-        show(longest)
-    );
-    Some(if widest.least() > longest.as_secs_f64() {
-        Outcome::new(
-            Check::ClocksApart,
-            Level::Warning,
-            format!("{found}: fencing tokens may shrink once servers forget"),
-            "Run an NTP client, such as chronyd, on every server.",
-        )
-    } else {
-        Outcome::ok(Check::ClocksApart, found)
-    })
+    let (apart, allowed) = (words::measured(widest), show(longest));
+    let found = format!("the servers' clocks differ by {apart}, at most {allowed} allowed by the longest ttl");
+    if widest.least() <= longest.as_secs_f64() {
+        return Some(Check::ClocksApart.ok(found));
+    }
+    let found = format!("{found}: fencing tokens may shrink once servers forget");
+    let warning = Check::ClocksApart.found(Level::Warning, found);
+    Some(warning.advise("Run an NTP client, such as chronyd, on every server."))
 }

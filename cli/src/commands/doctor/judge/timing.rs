@@ -4,7 +4,7 @@ use crate::{
     commands::doctor::{
         clock::{self, Sample},
         facts::{Patience, Terms},
-        finding::{Check, Level, Outcome},
+        finding::{Check, Finding, Level},
         words,
     },
     duration::show,
@@ -14,13 +14,13 @@ use std::time::Duration;
 /// From when on people are misled by what a clock shows, in seconds.
 const MISLEADING: f64 = 1.0;
 
-pub(super) fn judge(samples: &[Sample], absence: Level, terms: &Terms) -> Vec<Outcome> {
-    let outcomes = [
+pub(super) fn judge(samples: &[Sample], absence: Level, terms: &Terms) -> Vec<Finding> {
+    let findings = [
         round_trip(samples, absence, terms),
         offset(samples),
         rate(samples, terms),
     ];
-    outcomes.into_iter().flatten().collect()
+    findings.into_iter().flatten().collect()
 }
 
 /// Whether its votes are too late to count.
@@ -36,178 +36,129 @@ fn limit(round_trip: Duration, terms: &Terms) -> Duration {
     }
 }
 
-fn round_trip(samples: &[Sample], absence: Level, terms: &Terms) -> Option<Outcome> {
+fn round_trip(samples: &[Sample], absence: Level, terms: &Terms) -> Option<Finding> {
     let (median, longest) = clock::round_trips(samples)?;
     let waits = match terms.patience(median) {
         Patience::Time(time) => show(time),
         Patience::RoundTrips => "four round trips".into(),
     };
-    let found = format!(
-        "{}, at most {}; an attempt waits for {waits}",
-        words::seconds(median.as_secs_f64()),
-        words::seconds(longest.as_secs_f64()),
-    );
+    let [usual, most] = [median, longest].map(|time| words::seconds(time.as_secs_f64()));
+    let found = format!("{usual}, at most {most}; an attempt waits for {waits}");
     let limit = limit(median, terms);
     let (level, problem) = if median >= limit {
         (absence, "its votes come too late")
     } else if median * 2 > limit {
         (Level::Warning, "its votes come late as soon as anything is slower")
     } else {
-        return Some(Outcome::ok(Check::RoundTrip, found));
+        return Some(Check::RoundTrip.ok(found));
     };
-    let (found, advice) = if limit == terms.validity() {
-        let found = format!("{found}, and no longer than the validity of {}", show(limit));
-        (found, "Move it closer, or use a longer --ttl.")
+    Some(if limit == terms.validity() {
+        let validity = show(limit);
+        let found = format!("{found}, and no longer than the validity of {validity}: {problem}");
+        let complaint = Check::RoundTrip.found(level, found);
+        complaint.advise("Move it closer, or use a longer --ttl.")
     } else {
-        (found, "Move it closer, or raise or remove `attempt_timeout`.")
-    };
-    Some(Outcome::new(
-        Check::RoundTrip,
-        level,
-        format!("{found}: {problem}"),
-        advice,
-    ))
-}
-
-fn offset(samples: &[Sample]) -> Option<Outcome> {
-    let offset = clock::offset(samples)?;
-    let direction = if offset.value < 0.0 { "behind" } else { "ahead of" };
-    let found = format!(
-        "{} ±{} {direction} this machine",
-        words::seconds(offset.value.abs()),
-        words::seconds(offset.error)
-    );
-    Some(if offset.least() > MISLEADING {
-        Outcome::new(
-            Check::Clock,
-            Level::Note,
-            format!("{found}, which misleads people and no lock"),
-            "Run an NTP client, such as chronyd, on both.",
-        )
-    } else {
-        Outcome::ok(Check::Clock, found)
+        let complaint = Check::RoundTrip.found(level, format!("{found}: {problem}"));
+        complaint.advise("Move it closer, or raise or remove `attempt_timeout`.")
     })
 }
 
-fn rate(samples: &[Sample], terms: &Terms) -> Option<Outcome> {
-    let rate = clock::rate(samples)?;
-    let gained = rate.times(terms.ttl.as_secs_f64());
+fn offset(samples: &[Sample]) -> Option<Finding> {
+    let offset = clock::offset(samples)?;
+    let direction = if offset.value < 0.0 { "behind" } else { "ahead of" };
+    let found = format!("{} {direction} this machine", words::measured(offset));
+    if offset.least() <= MISLEADING {
+        return Some(Check::Clock.ok(found));
+    }
+    let note = Check::Clock.found(Level::Note, format!("{found}, which misleads people and no lock"));
+    Some(note.advise("Run an NTP client, such as chronyd, on both."))
+}
+
+fn rate(samples: &[Sample], terms: &Terms) -> Option<Finding> {
+    let gained = clock::rate(samples)?.times(terms.ttl.as_secs_f64());
     let drift = terms.drift.as_secs_f64();
     let direction = if gained.value < 0.0 { "loses" } else { "gains" };
-    let found = format!(
-        "it {direction} {} ±{} over a ttl of {}, {} allowed by the drift",
-        words::seconds(gained.value.abs()),
-        words::seconds(gained.error),
-        show(terms.ttl),
-        show(terms.drift)
-    );
-    Some(if gained.least() > drift {
-        Outcome::new(
-            Check::Rate,
+    let (much, ttl, allowed) = (words::measured(gained), show(terms.ttl), show(terms.drift));
+    let found = format!("it {direction} {much} over a ttl of {ttl}, {allowed} allowed by the drift");
+    let (level, problem, advice) = if gained.least() > drift {
+        (
             Level::Warning,
-            format!("{found}: a lock may end there before its validity does"),
+            "a lock may end there before its validity does",
             "Let NTP slew its clock and not step it, or raise `drift` for every process.",
         )
     } else if gained.most() > drift {
-        Outcome::new(
-            Check::Rate,
+        (
             Level::Note,
-            format!("{found}: too close to call"),
+            "too close to call",
             "Ask again when the network is calm, or raise `drift` if the round trips stay this uneven.",
         )
     } else {
-        Outcome::ok(Check::Rate, found)
-    })
+        return Some(Check::Rate.ok(found));
+    };
+    Some(Check::Rate.found(level, format!("{found}: {problem}")).advise(advice))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::commands::doctor::finding::Finding;
-
-    fn ms(milliseconds: u64) -> Duration {
-        Duration::from_millis(milliseconds)
-    }
+    use super::{
+        super::tests::{ms, samples, terms},
+        Level::{Ok, Unsafe, Warning},
+        *,
+    };
 
     fn judged(ttl: u64, attempt_timeout: Option<u64>, took: u64) -> Finding {
         let terms = Terms {
             ttl: ms(ttl),
-            drift: ms(100),
             attempt_timeout: attempt_timeout.map(ms),
-            restart_guard: None,
-            key_prefix: String::new(),
-            accepts_any_certificate: false,
+            ..terms()
         };
-        let sample = Sample {
-            asked: ms(0),
-            answered: ms(took),
-            wall: ms(0),
-            told: ms(0),
-        };
-        let outcome = round_trip(&[sample], Level::Unsafe, &terms).unwrap();
-        assert_eq!(is_late(&[sample], &terms), outcome.level == Level::Unsafe);
-        outcome.about(0, None)
+        let samples = samples(ms(0), ms(0), ms(took));
+        let finding = round_trip(&samples, Unsafe, &terms).unwrap();
+        assert_eq!(is_late(&samples, &terms), finding.level == Unsafe);
+        finding
     }
 
     #[test]
     fn an_attempt_waits_for_four_round_trips_unless_the_time_is_set() {
         for (ttl, attempt_timeout, took, level, words) in [
-            (30_000, None, 1, Level::Ok, "waits for 1s"),
-            (30_000, None, 250, Level::Ok, "waits for 1s"),
-            (30_000, None, 600, Level::Ok, "waits for four round trips"),
-            (30_000, None, 1_500, Level::Ok, "waits for four round trips"),
-            (300, None, 40, Level::Ok, "waits for four round trips"),
-            (30_000, Some(200), 100, Level::Ok, "waits for 200ms"),
-            (
-                30_000,
-                Some(200),
-                101,
-                Level::Warning,
-                "its votes come late as soon as anything is slower",
-            ),
-            (
-                30_000,
-                Some(200),
-                200,
-                Level::Unsafe,
-                "waits for 200ms: its votes come too late",
-            ),
+            (30_000, None, 1, Ok, "waits for 1s"),
+            (30_000, None, 250, Ok, "waits for 1s"),
+            (30_000, None, 600, Ok, "waits for four round trips"),
+            (30_000, None, 1_500, Ok, "waits for four round trips"),
+            (300, None, 40, Ok, "waits for four round trips"),
+            (30_000, Some(200), 100, Ok, "waits for 200ms"),
+            (30_000, Some(200), 101, Warning, "late as soon as anything is slower"),
+            (30_000, Some(200), 200, Unsafe, "200ms: its votes come too late"),
         ] {
-            let Finding { level: told, found, .. } = judged(ttl, attempt_timeout, took);
-            assert_eq!(told, level, "{found}");
-            assert!(found.ends_with(words), "{found}");
+            let finding = judged(ttl, attempt_timeout, took);
+            assert_eq!(finding.level, level, "{finding:?}");
+            assert!(finding.found.ends_with(words), "{finding:?}");
         }
     }
 
     #[test]
     fn no_vote_counts_that_comes_when_the_validity_is_over() {
-        for (attempt_timeout, took, level, words) in [
-            (None, 450, Level::Ok, "an attempt waits for four round trips"),
+        let in_time = judged(1_000, None, 450);
+        assert!(
+            in_time.found.ends_with("an attempt waits for four round trips"),
+            "{in_time:?}"
+        );
+        assert_eq!((in_time.level, in_time.advice), (Ok, None));
+        for (attempt_timeout, took, level, waits, problem) in [
             (
                 None,
                 451,
-                Level::Warning,
-                "four round trips, and no longer than the validity of 900ms: its votes come late as soon as anything is slower",
+                Warning,
+                "four round trips",
+                "late as soon as anything is slower",
             ),
-            (
-                Some(2_000),
-                900,
-                Level::Unsafe,
-                "2s, and no longer than the validity of 900ms: its votes come too late",
-            ),
+            (Some(2_000), 900, Unsafe, "2s", "too late"),
         ] {
-            let Finding {
-                level: told,
-                found,
-                advice,
-                ..
-            } = judged(1_000, attempt_timeout, took);
-            assert_eq!(told, level, "{found}");
-            assert!(found.ends_with(words), "{found}");
-            assert_eq!(
-                advice.is_some_and(|advice| advice.contains("--ttl")),
-                level != Level::Ok
-            );
+            let finding = judged(1_000, attempt_timeout, took);
+            assert_eq!(finding.level, level, "{finding:?}");
+            let words = format!("{waits}, and no longer than the validity of 900ms: its votes come {problem}");
+            assert!(finding.found.ends_with(&words), "{finding:?}");
+            assert!(finding.advice.unwrap().contains("--ttl"));
         }
     }
 }

@@ -2,37 +2,25 @@
 
 use crate::commands::doctor::{
     facts::Inspected,
-    finding::{Check, Level, Outcome},
+    finding::{Check, Finding, Level},
 };
 
-pub(super) fn judge(inspected: &Inspected) -> Option<Outcome> {
+pub(super) fn judge(inspected: &Inspected) -> Option<Finding> {
     let info = &inspected.info;
     let (name, version) = match info.get("valkey_version") {
         Some(version) => ("Valkey", version),
         None => ("Redis", info.get("redis_version")?),
     };
     // Every Valkey has all of it, and Redis calls what it is compatible with by the same field.
-    let lacks = lacks(info.get("redis_version").unwrap_or(version), inspected.has_resp3);
-    Some(if lacks.is_empty() {
-        Outcome::ok(Check::Version, format!("{name} {version}"))
+    let compatible = info.get("redis_version").unwrap_or(version);
+    let major = compatible.split('.').next().and_then(|number| number.parse().ok());
+    let lacks = if major.unwrap_or(0) < 6 {
+        "client tracking (who waits has to ask ten times a second)"
+    } else if !inspected.has_resp3 {
+        "HELLO, and so no RESP3 and no client tracking (who waits has to ask ten times a second)"
     } else {
-        Outcome::new(
-            Check::Version,
-            Level::Warning,
-            format!("{name} {version} has no {}", lacks.join(", no ")),
-            "Use Redis 6.2 or later, or Valkey, and rename no HELLO in its redis.conf.",
-        )
-    })
-}
-
-fn lacks(version: &str, has_resp3: bool) -> Vec<&'static str> {
-    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    let release = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let mut lacks = Vec::new();
-    if release < (6, 0) {
-        lacks.push("client tracking (who waits has to ask ten times a second)");
-    } else if !has_resp3 {
-        lacks.push("HELLO, and so no RESP3 and no client tracking (who waits has to ask ten times a second)");
-    }
-    lacks
+        return Some(Check::Version.ok(format!("{name} {version}")));
+    };
+    let warning = Check::Version.found(Level::Warning, format!("{name} {version} has no {lacks}"));
+    Some(warning.advise("Use Redis 6.2 or later, or Valkey, and rename no HELLO in its redis.conf."))
 }

@@ -62,13 +62,14 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl Wait {
-    pub(crate) fn begin<'a>(
+    /// Waits until this process may ask the servers.
+    pub(crate) async fn turn<'a>(
         &'a self,
         wanted: Wanted<'a>,
         settings: &'a Settings,
         output: &'a Output,
     ) -> Result<Waiting<'a>, Failure> {
-        Ok(Waiting {
+        let mut waiting = Waiting {
             wait: self,
             wanted,
             settings,
@@ -77,7 +78,9 @@ impl Wait {
             queue: LocalQueue::new(settings, wanted.resource),
             turn: Turn::unqueued(),
             waited: Duration::ZERO,
-        })
+        };
+        waiting.turn().await?;
+        Ok(waiting)
     }
 
     fn does_not(&self) -> bool {
@@ -86,19 +89,17 @@ impl Wait {
 
     /// The same failure, with the exit code that is wanted for this one.
     fn conflict(&self, failure: Failure) -> Failure {
-        match failure.code {
-            exit::HELD => Failure {
-                code: self.conflict_exit_code,
-                ..failure
-            },
-            _ => failure,
-        }
+        let code = match failure.code {
+            exit::HELD => self.conflict_exit_code,
+            code => code,
+        };
+        Failure { code, ..failure }
     }
 }
 
 impl Waiting<'_> {
     /// Waits until this process may ask the servers. Whatever is wrong with the queue, that comes.
-    pub(crate) async fn turn(&mut self) -> Result<(), Failure> {
+    async fn turn(&mut self) -> Result<(), Failure> {
         if self.wait.does_not() {
             return Ok(());
         }
@@ -130,13 +131,12 @@ impl Waiting<'_> {
         let redlock = self.settings.redlock()?;
         let request = pin!(self.once(&redlock));
         // Nothing is connected before the runtime goes on, so that all else is refused as well.
-        match request.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Err(error)) => match Failure::from(error) {
-                failure if failure.code == exit::USAGE => Err(failure),
-                _ => Ok(()),
-            },
-            _ => Ok(()),
-        }
+        let refused = match request.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(error)) => Some(Failure::from(error)),
+            _ => None,
+        };
+        let is_usage = |failure: &Failure| failure.code == exit::USAGE;
+        refused.filter(is_usage).map_or(Ok(()), Err)
     }
 
     async fn queue(&mut self) -> Result<(), Failure> {
@@ -224,7 +224,8 @@ impl Waiting<'_> {
 
     fn request(&self, redlock: &Redlock) -> AcquireRequest {
         let Wanted { resource, ttl, fenced } = self.wanted;
-        let request = match self.wait.longest.map(|longest| longest.saturating_sub(self.waited)) {
+        let left = self.wait.longest.map(|longest| longest.saturating_sub(self.waited));
+        let request = match left {
             _ if self.wait.does_not() => return self.once(redlock),
             Some(Duration::ZERO) => return self.once(redlock),
             Some(left) => redlock.acquire(resource, ttl).timeout(left),
