@@ -6,7 +6,11 @@
 mod common;
 
 use common::Failed;
-use multiredlock::{Event, Events, Redlock, testing::MemoryServer};
+use multiredlock::{
+    Redlock,
+    event::{Event, Events},
+    testing::MemoryServer,
+};
 use std::{env, time::Duration};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;

@@ -5,7 +5,7 @@
 mod common;
 
 use common::Failed;
-use multiredlock::{UsingError, testing::MemoryServer};
+use multiredlock::{error::UsingError, testing::MemoryServer};
 use std::{env, thread, time::Duration};
 use tokio::time::sleep;
 

@@ -259,10 +259,10 @@ impl World {
                 let Some((is_reached, lasts)) = self.network.borrow().reach(*client, server) else {
                     continue;
                 };
-                let is_up = status.state == crate::ServerState::Up;
+                let is_up = status.state == crate::status::ServerState::Up;
                 let is_guarded = matches!(
                     &status.state,
-                    crate::ServerState::Down(crate::DownReason::Restarted { .. })
+                    crate::status::ServerState::Down(crate::status::DownReason::Restarted { .. })
                 );
                 let is_misjudged = if is_reached {
                     !is_up && !is_guarded && lasts > self.longest_recovery()

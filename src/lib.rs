@@ -73,7 +73,6 @@ mod resource;
 
 mod decision;
 
-mod event;
 mod monitor;
 
 mod config;
@@ -96,28 +95,24 @@ pub mod fuzzing;
 #[cfg(feature = "serde")]
 mod serde;
 
+pub mod error;
+pub mod event;
+pub mod future;
+pub mod status;
+
 pub mod guide;
 pub mod testing;
 
-pub use address::{Address, AddressProblem};
-pub use client::InvalidRequest;
+pub use address::Address;
 #[cfg(feature = "tls")]
 pub use config::Tls;
-pub use config::{Builder, ConfigError, Location, Server, ServerParts};
-pub use decision::{
-    DownReason, Drift, Failure, Holder, InvalidDrift, InvalidTtl, Owner, Quorum, Refusal, Retry, ServerVote, Vote,
-};
-pub use event::{Event, ServerState, Warning};
-pub use guard::{AcquireRequest, EnsureError, Guard, LockLost, UsingError};
+pub use config::{Builder, ConfigError, Server};
+pub use decision::{Drift, Retry};
+pub use guard::{Guard, LockLost};
 pub use lock::Lock;
-pub use monitor::{Events, QuorumChanges, ServerStatus};
 pub use redlock::Redlock;
-pub use request::{
-    ErrorKind, LockError, LockRequest, OwnerError, OwnerRequest, Ownership, ReleaseError, RenewError, RenewRequest,
-    Survey, Unlocked, Unlocking,
-};
-pub use resource::{IntoResources, InvalidResource};
-pub use text::Text;
+pub use request::{LockError, ReleaseError, RenewError};
+pub use resource::IntoResources;
 
 #[cfg(test)]
 mod floors;

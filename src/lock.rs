@@ -57,7 +57,7 @@ impl Lock {
         }
     }
 
-    /// Adds the token of a [fenced](crate::LockRequest::fenced) lock that was taken elsewhere, so that its renewals keep it.
+    /// Adds the token of a [fenced](crate::future::LockRequest::fenced) lock that was taken elsewhere, so that its renewals keep it.
     pub fn with_token(mut self, token: u64) -> Self {
         self.token = Some(token);
         self
@@ -80,7 +80,7 @@ impl Lock {
         &self.value
     }
 
-    /// Returns the fencing token, if the lock is [fenced](crate::LockRequest::fenced): a number that is larger than that of every
+    /// Returns the fencing token, if the lock is [fenced](crate::future::LockRequest::fenced): a number that is larger than that of every
     /// fenced lock on this resource that had been granted when this one was asked for.
     ///
     /// Of two locks that were asked for at the same time, of which the first lost its keys before its ttl was over, the one has

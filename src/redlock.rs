@@ -121,7 +121,7 @@ impl Redlock {
     /// Waits in line for a resource, runs `work` under a guard, and releases it: `acquire(resource, ttl).using(work)`.
     ///
     /// ```
-    /// # use multiredlock::{Redlock, UsingError};
+    /// # use multiredlock::{Redlock, error::UsingError};
     /// # use std::time::Duration;
     /// # async fn f(redlock: Redlock) -> Result<(), UsingError> {
     /// let sum = redlock

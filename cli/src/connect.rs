@@ -4,7 +4,10 @@ use crate::{
     exit::{self, Failure},
     settings::Settings,
 };
-use multiredlock::{DownReason, Redlock, ServerState, ServerStatus};
+use multiredlock::{
+    Redlock,
+    status::{DownReason, ServerState, ServerStatus},
+};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;

@@ -1,6 +1,9 @@
 //! How a run of `multiredlock` ends: the exit codes, and the line that says why.
 
-use multiredlock::{ConfigError, ErrorKind, LockError, LockLost, OwnerError, ReleaseError, RenewError};
+use multiredlock::{
+    ConfigError, LockError, LockLost, ReleaseError, RenewError,
+    error::{ErrorKind, OwnerError},
+};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{error::Error, fmt::Write};

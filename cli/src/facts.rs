@@ -4,7 +4,12 @@ use crate::{
     duration::{micros, millis, show},
     output::style::{self, paint},
 };
-use multiredlock::{Address, Event, Holder, Ownership, Quorum, ServerState, ServerStatus, ServerVote, Survey, Vote};
+use multiredlock::{
+    Address,
+    error::{ServerVote, Vote},
+    event::Event,
+    status::{Holder, Ownership, Quorum, ServerState, ServerStatus, Survey},
+};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
 //! What the examples share.
 
-use multiredlock::{Builder, Redlock, ServerState};
+use multiredlock::{Builder, Redlock, status::ServerState};
 use std::{
     error::Error,
     fmt::{self, Write},

@@ -8,7 +8,9 @@ use super::{
     note_error, perhaps, while_held,
 };
 use crate::{
-    AcquireRequest, Guard, LockLost, Redlock, UsingError,
+    Guard, LockLost, Redlock,
+    error::UsingError,
+    future::AcquireRequest,
     simulation::{
         history::{Bits, How},
         tasks::Process,

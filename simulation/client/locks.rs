@@ -6,7 +6,9 @@ use super::{
     is_greedy, note_error, perhaps, while_held,
 };
 use crate::{
-    InvalidRequest, InvalidResource, Lock, LockError, LockRequest, Redlock, RenewError, Retry,
+    Lock, LockError, Redlock, RenewError, Retry,
+    error::{InvalidRequest, InvalidResource},
+    future::LockRequest,
     simulation::{
         history::{Bits, Happened, How, Request},
         nemesis,

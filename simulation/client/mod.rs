@@ -13,7 +13,12 @@ use super::{
     tasks::Process,
     world,
 };
-use crate::{ConfigError, Drift, Event, LockError, Ownership, Redlock, ServerVote, Vote};
+use crate::{
+    ConfigError, Drift, LockError, Redlock,
+    error::{ServerVote, Vote},
+    event::Event,
+    status::Ownership,
+};
 use rand::{Rng, rngs::SmallRng};
 use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -105,7 +110,7 @@ pub(super) fn close(client: Process) {
     });
 }
 
-async fn listen(client: Process, mut events: crate::Events) {
+async fn listen(client: Process, mut events: crate::event::Events) {
     while let Some(event) = events.next().await {
         let world = world();
         let number = |address: &crate::Address| world.server_at(address.as_str());

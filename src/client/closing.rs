@@ -47,9 +47,9 @@ mod tests {
     use super::*;
     use crate::{
         decision::Vote,
-        event::ServerState,
         group::wait_queues::WaitQueues,
         monitor::ServerId,
+        monitor::ServerState,
         resource::several::Sealed,
         server::{Operation, Pipeline, Running, Subject, Verb},
         testing::MemoryServer,

@@ -255,7 +255,7 @@ impl Builder {
     /// that remembers that it was a replica (`master_replid2`), and waits for as long, until it is started again. The
     /// [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/) calls it a
     /// delayed restart. [`servers`](crate::Redlock::servers) tells such a server as down, with
-    /// [`Restarted`](crate::DownReason::Restarted) and the time that is left. One that does not let us look (`INFO`) waits
+    /// [`Restarted`](crate::status::DownReason::Restarted) and the time that is left. One that does not let us look (`INFO`) waits
     /// after each connection.
     ///
     /// All processes that lock have to set it, to no less than the longest ttl that any of them uses. A longer ttl is refused

@@ -254,7 +254,7 @@ impl Server {
     ///
     /// Without this a server is believed to speak as Redis does once it greeted like one. A reply that never ends could fill the
     /// memory or occupy a processor, and lists in lists without end overflow the stack, which ends the process. With it a reply
-    /// is passed on only when it is whole, and a server is down with [`DownReason::Excessive`](crate::DownReason::Excessive)
+    /// is passed on only when it is whole, and a server is down with [`DownReason::Excessive`](crate::status::DownReason::Excessive)
     /// as soon as one is longer than 2 MiB, has lists nested deeper than 16, or more than 1024 values. None that this library
     /// asks for is. What a server tells unasked is dropped if it is longer than 64 KiB, so that no waiter is told of a resource
     /// whose name is that long, and has to ask.
@@ -274,7 +274,7 @@ impl Server {
     /// Returns what it is made of, to connect to it in another way.
     ///
     /// ```
-    /// use multiredlock::{Location, Server};
+    /// use multiredlock::{Server, status::Location};
     ///
     /// let server = Server::parse("redis://billing:secret@10.0.0.2/3")?;
     /// let parts = server.parts();

@@ -48,7 +48,7 @@ impl Drift {
     /// let drift = Drift::factor(0.01)?;
     /// assert_eq!(drift.of(Duration::from_secs(10)), Duration::from_millis(102));
     /// assert_eq!(Drift::factor(7.0).unwrap_err().to_string(), "drift factor 7 must be at least 0 and below 1");
-    /// # Ok::<(), multiredlock::InvalidDrift>(())
+    /// # Ok::<(), multiredlock::error::InvalidDrift>(())
     /// ```
     pub const fn factor(factor: f64) -> Result<Self, InvalidDrift> {
         if factor >= 0.0 && factor < 1.0 {

@@ -22,7 +22,7 @@ pub enum LockLost {
         #[source]
         cause: Option<Box<RenewError>>,
     },
-    /// It was held for as long as [`max_hold`](crate::AcquireRequest::max_hold) allows, and its validity is over.
+    /// It was held for as long as [`max_hold`](crate::future::AcquireRequest::max_hold) allows, and its validity is over.
     #[error("lost the lock on `{resource}`: it was not renewed after {max_hold:?}, as max_hold says")]
     MaxHold {
         /// The resource, printable and shortened to 80 characters.

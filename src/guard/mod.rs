@@ -55,7 +55,7 @@ impl Guard {
         self.held.lock()
     }
 
-    /// Returns the fencing token, if the lock is [fenced](crate::AcquireRequest::fenced); see [`Lock::token`]. Renewals keep
+    /// Returns the fencing token, if the lock is [fenced](crate::future::AcquireRequest::fenced); see [`Lock::token`]. Renewals keep
     /// it.
     pub fn token(&self) -> Option<u64> {
         self.held.lock().token()

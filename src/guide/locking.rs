@@ -61,7 +61,7 @@
 //! come apart by 60 ms in a minute, and by 3.6 s in an hour. [`Drift::factor(0.01)`](crate::Drift::factor) is a hundredth of the
 //! ttl and 2 ms, ten times as much, and leaves more of a ttl below 1 s. chrony may correct by 83,333 ppm, a twelfth, unless
 //! `maxslewrate` in its configuration says less: set it to 500 on servers and clients. A clock that is set at once is beyond
-//! any drift; it is told as a [warning](crate::Warning::ClockAhead).
+//! any drift; it is told as a [warning](crate::event::Warning::ClockAhead).
 //!
 //! ```
 //! use multiredlock::Drift;
@@ -86,7 +86,7 @@
 //! | a lock to store or to hand to another process | `lock`, or [`Guard::into_lock`](crate::Guard::into_lock) |
 //! | to forbid something for a time | [`try_lock`](crate::Redlock::try_lock), without an unlock |
 //!
-//! [`using_blocking`]: crate::AcquireRequest::using_blocking
+//! [`using_blocking`]: crate::future::AcquireRequest::using_blocking
 //!
 //! | | `lock` | `acquire` |
 //! |:--|:--|:--|
@@ -97,8 +97,8 @@
 //! | loss | you look at [`is_valid`](crate::Lock::is_valid) | you are told |
 //! | when dropped | stays locked until its ttl is over | unlocked |
 //!
-//! [`timeout`]: crate::AcquireRequest::timeout
-//! [`max_hold`]: crate::AcquireRequest::max_hold
+//! [`timeout`]: crate::future::AcquireRequest::timeout
+//! [`max_hold`]: crate::future::AcquireRequest::max_hold
 //!
 //! A lock belongs to a value that is made anew for each call, and not to a thread, task or process. So nothing is re-entrant:
 //! who acquires what it holds already waits for itself. Hand the guard on by reference.
@@ -115,7 +115,7 @@
 //!   Within a handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
 //!
 //! It is told by client tracking. If fewer servers than a majority do so (RESP2, or an ACL without `client|tracking`, which is a
-//! [warning](crate::Warning::TrackingDenied)), or if some refuse with an error or do not answer an attempt in time, it asks some
+//! [warning](crate::event::Warning::TrackingDenied)), or if some refuse with an error or do not answer an attempt in time, it asks some
 //! ten times a second.
 //!
 //! Use one handle and its clones in a process: two handles stand in two lines, and each has connections of its own. Poll the

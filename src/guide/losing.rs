@@ -29,7 +29,7 @@
 //! done twice, or in a transaction that is committed right after `ensure`.
 //!
 //! ```
-//! use multiredlock::{EnsureError, LockLost, Redlock, UsingError, testing::MemoryServer};
+//! use multiredlock::{LockLost, Redlock, testing::MemoryServer, error::{EnsureError, UsingError}};
 //! use std::time::Duration;
 //! use tokio::time::sleep;
 //!
@@ -70,7 +70,7 @@
 //! | two owners at once would | then |
 //! |:--|:--|
 //! | do some work twice: a cache that is filled, a mail that is sent again | no fencing |
-//! | overwrite each other, in a database | [`fenced`](crate::AcquireRequest::fenced), and a column: `… WHERE token <= $token` |
+//! | overwrite each other, in a database | [`fenced`](crate::future::AcquireRequest::fenced), and a column: `… WHERE token <= $token` |
 //! | overwrite each other, in a store with versions | compare the versions; the lock then only saves work |
 //! | call what compares nothing: a device, a foreign service | `ensure` before each call, and a ttl much longer than one |
 //!

@@ -51,7 +51,7 @@
 //!
 //! With the guard:
 //!
-//! - Ttls longer than `max_ttl` are [refused](crate::InvalidTtl::OutlivesRestartGuard). With 10 s no ttl is longer than 10 s,
+//! - Ttls longer than `max_ttl` are [refused](crate::error::InvalidTtl::OutlivesRestartGuard). With 10 s no ttl is longer than 10 s,
 //!   and a server votes again 10 s after it was started.
 //! - [`servers`](crate::Redlock::servers) says how much longer it takes. Restart the next server when it says `Up`. If all of
 //!   them restart together nobody is granted a new lock for `max_ttl`.
@@ -61,7 +61,7 @@
 //! - It reads the uptime and `run_id` by INFO. A user without that permission makes each connection wait.
 //!
 //! ```
-//! use multiredlock::{DownReason, InvalidTtl, LockError, Redlock, ServerState, testing::MemoryServer};
+//! use multiredlock::{LockError, Redlock, testing::MemoryServer, error::InvalidTtl, status::{DownReason, ServerState}};
 //! use std::time::Duration;
 //! use tokio::time::sleep;
 //!

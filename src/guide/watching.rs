@@ -22,7 +22,7 @@
 //! healthy; a server that is down is a reason to repair it, not to take the program out of service.
 //!
 //! The library prints nothing. With `tracing-subscriber`, `RUST_LOG=multiredlock=debug` shows its spans and events. No
-//! password and no value of a lock is among them. At `warn` stands what nobody may miss: the [warnings](crate::Warning), and a server
+//! password and no value of a lock is among them. At `warn` stands what nobody may miss: the [warnings](crate::event::Warning), and a server
 //! that stays down until a setting changes, such as a wrong password, a certificate that is not accepted, or a host without an address.
 //! It is logged once, until the server is up or has another reason.
 //!
@@ -31,7 +31,7 @@
 //! password. If your logs are not as secret as the password, turn that target off: `RUST_LOG=multiredlock=debug,fred=off`.
 //!
 //! ```
-//! use multiredlock::{Redlock, ServerState, testing::MemoryServer};
+//! use multiredlock::{Redlock, testing::MemoryServer, status::ServerState};
 //! use std::time::Duration;
 //! use tokio_stream::StreamExt;
 //!
@@ -66,7 +66,7 @@
 //! it renews or unlocks. On one server after another it has no effect on a guard, which puts the key back where a minority lost it.
 //!
 //! ```
-//! use multiredlock::{Ownership, Redlock, testing::MemoryServer};
+//! use multiredlock::{Redlock, testing::MemoryServer, status::Ownership};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -86,9 +86,9 @@
 //!
 //! | sign | what it means |
 //! |:--|:--|
-//! | [`Event`](crate::Event)`::Disconnected`, `GroupDisconnected` | nothing of that group can be locked or renewed: at once |
+//! | [`Event`](crate::event::Event)`::Disconnected`, `GroupDisconnected` | nothing of that group can be locked or renewed: at once |
 //! | a server down for minutes; `multiredlock_servers_up` | one more failure may be too many: repair it today |
-//! | [`Warning`](crate::Warning)`::Eviction`, `ClockAhead` | locks may end before their validity does: correct the server |
+//! | [`Warning`](crate::event::Warning)`::Eviction`, `ClockAhead` | locks may end before their validity does: correct the server |
 //! | `Hidden`, `OldConnectionLives`, `TellsNothing`, `ClockHidden` | the ACL denies a command, or the server lacks it: permit it when you can |
 //! | `multiredlock_losses_total` with `gone` | keys are removed under their owners: a FLUSHALL, a restart without data, a hand |
 //! | the same with `expired` | processes or networks that pause for longer than the ttl bears |

@@ -1,7 +1,9 @@
 //! Who is up, and whether that makes a majority.
 
+pub(crate) mod event;
 mod streams;
 
+pub use event::{Event, ServerState, Warning};
 pub use streams::{Events, QuorumChanges};
 
 use crate::{
@@ -10,7 +12,6 @@ use crate::{
         DownReason, Quorum,
         quorum::{Connection, Reachability},
     },
-    event::{Event, ServerState, Warning},
     metrics,
 };
 use std::{

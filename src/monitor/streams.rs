@@ -3,7 +3,7 @@
 use super::{Monitor, Notice, Snapshot};
 use crate::{
     decision::{Quorum, quorum::Connection},
-    event::Event,
+    monitor::Event,
 };
 use std::{
     collections::VecDeque,

@@ -229,7 +229,7 @@ pub enum LockError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// The time was up that [`timeout`](crate::AcquireRequest::timeout) had set.
+    /// The time was up that [`timeout`](crate::future::AcquireRequest::timeout) had set.
     #[error("could not lock `{resource}` within {waited:?}")]
     TimedOut {
         /// The resource, printable and shortened to 80 characters.

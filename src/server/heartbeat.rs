@@ -11,7 +11,7 @@ use crate::{
     clock::Moment,
     config::ConnectionConfig,
     decision::{DownReason, Drift},
-    event::Warning,
+    monitor::Warning,
     monitor::{Monitor, ServerId},
 };
 use std::{sync::Arc, time::Duration};

@@ -1,7 +1,7 @@
 //! Which servers may have forgotten locks that are still held, because they were started again.
 
 use super::{later, link::Facts};
-use crate::event::Warning;
+use crate::monitor::Warning;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -12,8 +12,8 @@ use crate::{
     address::Endpoint,
     config::{Config, ConnectionConfig, Server},
     decision::{DownReason, Drift},
-    event::Warning,
     fault_injection::InjectedFault,
+    monitor::Warning,
     monitor::{Monitor, ServerId},
     random,
 };

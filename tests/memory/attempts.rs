@@ -4,7 +4,9 @@ use crate::support::{
     Together, builder, connected, eventually_free, locked, ms, secs, servers_and, servers_and_client, start, up,
 };
 use multiredlock::{
-    Drift, InvalidRequest, InvalidResource, InvalidTtl, LockError, Ownership, Redlock, Retry, Vote,
+    Drift, LockError, Redlock, Retry,
+    error::{InvalidRequest, InvalidResource, InvalidTtl, Vote},
+    status::Ownership,
     testing::MemoryServer,
 };
 use test_support::assert_matches;

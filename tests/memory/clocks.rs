@@ -1,7 +1,10 @@
 //! A server's clock that is set is told, since keys expire by it.
 
 use crate::support::{ms, secs, servers_and};
-use multiredlock::{Drift, Event, Warning};
+use multiredlock::{
+    Drift,
+    event::{Event, Warning},
+};
 use test_support::assert_matches;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;

@@ -2,7 +2,9 @@
 
 use crate::support::{builder, eventually_free, locked, ms, runtime, secs, servers_and_client, start};
 use multiredlock::{
-    Drift, EnsureError, InvalidRequest, Lock, LockError, Redlock, ReleaseError, Retry, Server, testing::MemoryServer,
+    Drift, Lock, LockError, Redlock, ReleaseError, Retry, Server,
+    error::{EnsureError, InvalidRequest},
+    testing::MemoryServer,
 };
 use proptest::{collection::vec, prelude::*};
 use std::{cell::Cell, panic, sync::Once, time::Duration};

@@ -1,7 +1,12 @@
 //! What subscribers are told.
 
 use crate::support::{Together, builder, eventually, ms, secs, servers_and, servers_and_client, start, up};
-use multiredlock::{DownReason, Event, Redlock, ServerState, testing::MemoryServer};
+use multiredlock::{
+    Redlock,
+    event::Event,
+    status::{DownReason, ServerState},
+    testing::MemoryServer,
+};
 use test_support::assert_matches;
 use tokio_stream::{Stream, StreamExt};
 
@@ -118,7 +123,7 @@ async fn a_subscriber_that_was_slow_is_given_the_number_of_events_that_it_missed
         // The next count begins where the one before it ended.
         for time in ["first", "second"] {
             let mut happened = 0;
-            for _ in 0..rounds {
+            for _ in 0..attempts {
                 servers[0].crash();
                 up(&redlock, 0).await;
                 servers[0].restart();

@@ -5,7 +5,8 @@ use crate::support::{
     start, up,
 };
 use multiredlock::{
-    Builder, ConfigError, InvalidRequest, InvalidResource, InvalidTtl, Lock, LockError, Redlock, RenewError,
+    Builder, ConfigError, Lock, LockError, Redlock, RenewError,
+    error::{InvalidRequest, InvalidResource, InvalidTtl},
     testing::MemoryServer,
 };
 use std::time::Duration;

@@ -2,8 +2,11 @@
 
 use crate::support::{all_up, eventually, ms, secs, start, up};
 use multiredlock::{
-    Builder, Event, InvalidRequest, InvalidResource, Lock, LockError, Redlock, RenewError, ServerState, ServerStatus,
-    Unlocked, testing::MemoryServer,
+    Builder, Lock, LockError, Redlock, RenewError,
+    error::{InvalidRequest, InvalidResource},
+    event::Event,
+    status::{ServerState, ServerStatus, Unlocked},
+    testing::MemoryServer,
 };
 use test_support::assert_matches;
 use tokio_stream::{Stream, StreamExt};

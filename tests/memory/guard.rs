@@ -3,7 +3,7 @@
 use crate::support::{
     Together, eventually_free, guarded, ms, runtime, secs, servers_and, servers_and_client, start, up,
 };
-use multiredlock::{Drift, EnsureError, Guard, LockError, LockLost, Redlock, ReleaseError, RenewError};
+use multiredlock::{Drift, Guard, LockError, LockLost, Redlock, ReleaseError, RenewError, error::EnsureError};
 use std::{fmt::Debug, time::Duration};
 use test_support::{assert_matches, extract};
 use tokio::time::{Instant, sleep, timeout};

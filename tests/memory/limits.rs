@@ -4,7 +4,11 @@ use crate::support::{
     Together, builder, connect, connected, eventually, locked, ms, secs, servers_and, servers_and_client, start, tasks,
     up,
 };
-use multiredlock::{ConfigError, DownReason, Lock, LockError, Redlock, ReleaseError, RenewError, ServerState, Vote};
+use multiredlock::{
+    ConfigError, Lock, LockError, Redlock, ReleaseError, RenewError,
+    error::Vote,
+    status::{DownReason, ServerState},
+};
 use test_support::{assert_matches, extract};
 
 #[tokio::test(start_paused = true)]

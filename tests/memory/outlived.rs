@@ -1,7 +1,12 @@
 //! A handle that outlives the runtime that it was built in.
 
 use crate::support::{Together, builder, connect, eventually, ms, runtime, secs, start};
-use multiredlock::{DownReason, Event, LockError, OwnerError, RenewError, ServerState};
+use multiredlock::{
+    LockError, RenewError,
+    error::OwnerError,
+    event::Event,
+    status::{DownReason, ServerState},
+};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 

@@ -3,7 +3,11 @@
 use crate::support::{
     Together, all_up, builder, connect, locked, ms, secs, servers_and, servers_and_client, settle, start, up,
 };
-use multiredlock::{Holder, InvalidRequest, InvalidResource, OwnerError, Ownership, Redlock, Vote};
+use multiredlock::{
+    Redlock,
+    error::{InvalidRequest, InvalidResource, OwnerError, Vote},
+    status::{Holder, Ownership},
+};
 use std::time::SystemTime;
 use test_support::{assert_matches, extract};
 use tokio::time::{Instant, sleep};

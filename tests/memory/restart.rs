@@ -2,7 +2,10 @@
 
 use crate::support::{Together, builder, connected, eventually, eventually_free, ms, secs, servers_and_two, start, up};
 use multiredlock::{
-    ConfigError, DownReason, Event, InvalidRequest, InvalidTtl, LockError, Redlock, RenewError, Retry, ServerState,
+    ConfigError, LockError, Redlock, RenewError, Retry,
+    error::{InvalidRequest, InvalidTtl},
+    event::Event,
+    status::{DownReason, ServerState},
     testing::MemoryServer,
 };
 use std::time::Duration;

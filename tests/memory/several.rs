@@ -3,7 +3,11 @@
 use crate::support::{
     Together, builder, connect, eventually, eventually_free, ms, secs, servers_and_client, settle, start, up,
 };
-use multiredlock::{InvalidRequest, InvalidResource, LockError, OwnerError, RenewError, testing::MemoryServer};
+use multiredlock::{
+    LockError, RenewError,
+    error::{InvalidRequest, InvalidResource, OwnerError},
+    testing::MemoryServer,
+};
 use std::{
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},

@@ -1,6 +1,10 @@
 //! What all tests share: servers, clients that have reached them, and waiting.
 
-use multiredlock::{Builder, Guard, Lock, LockError, Redlock, ServerState, ServerStatus, testing::MemoryServer};
+use multiredlock::{
+    Builder, Guard, Lock, LockError, Redlock,
+    status::{ServerState, ServerStatus},
+    testing::MemoryServer,
+};
 use std::time::Duration;
 use tokio::{runtime, task::JoinHandle};
 

@@ -1,10 +1,13 @@
 //! What every public type and future can be used for.
 
 use multiredlock::{
-    AcquireRequest, Address, Builder, ConfigError, Drift, EnsureError, Event, Events, Failure, Guard, Holder,
-    InvalidResource, Lock, LockError, LockLost, LockRequest, OwnerError, OwnerRequest, Ownership, QuorumChanges,
-    Redlock, ReleaseError, RenewError, RenewRequest, Retry, Server, ServerStatus, Survey, Unlocked, Unlocking,
-    UsingError, Vote, testing::MemoryServer,
+    Address, Builder, ConfigError, Drift, Guard, Lock, LockError, LockLost, Redlock, ReleaseError, RenewError, Retry,
+    Server,
+    error::{EnsureError, Failure, InvalidResource, OwnerError, UsingError, Vote},
+    event::{Event, Events, QuorumChanges},
+    future::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
+    status::{Holder, Ownership, ServerStatus, Survey, Unlocked},
+    testing::MemoryServer,
 };
 use std::{fmt::Debug, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Work that is done under a guard.
 
 use crate::support::{Together, eventually, guarded, ms, secs, servers_and_client};
-use multiredlock::{Guard, LockError, LockLost, Redlock, UsingError, testing::MemoryServer};
+use multiredlock::{Guard, LockError, LockLost, Redlock, error::UsingError, testing::MemoryServer};
 use std::{
     future::pending,
     panic::{AssertUnwindSafe, resume_unwind},

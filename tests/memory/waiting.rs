@@ -4,7 +4,7 @@ use crate::support::{
     Together, all_up, builder, connect, connected, eventually_free, guarded, locked, ms, runtime, secs, servers_and,
     servers_and_client, servers_and_two, settle, start, up, wait,
 };
-use multiredlock::{AcquireRequest, Guard, LockError, Redlock, testing::MemoryServer};
+use multiredlock::{Guard, LockError, Redlock, future::AcquireRequest, testing::MemoryServer};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::{
     error::Error,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multiredlock::{DownReason, LockError, Redlock, Server};
+use multiredlock::{LockError, Redlock, Server, status::DownReason};
 use tokio_stream::StreamExt;
 
 use crate::support::{

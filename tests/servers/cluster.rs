@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use multiredlock::{DownReason, Event, LockError, Redlock, Refusal, RenewError, Vote, Warning};
+use multiredlock::{
+    LockError, Redlock, RenewError,
+    error::{Refusal, Vote},
+    event::{Event, Warning},
+    status::DownReason,
+};
 #[cfg(feature = "tls")]
 use multiredlock::{Server, Tls};
 use tokio::task::JoinSet;
@@ -368,7 +373,7 @@ async fn a_frozen_node_is_noticed_while_others_answer() {
         let busy = tokio::spawn(async move {
             loop {
                 let lock = busy.lock(&*other, LONG).await.unwrap();
-                finishes("the unlock", busy.unlock(&lock)).await;
+                finishes("the unlock", busy.unlock(&lock).counts()).await;
             }
         });
 

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use multiredlock::{DownReason, Event, Quorum, Redlock, ServerState, Warning};
+use multiredlock::{
+    Redlock,
+    event::{Event, Warning},
+    status::{DownReason, Quorum, ServerState},
+};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use multiredlock::{Lock, LockError, Redlock, RenewError, Retry, Vote};
+use multiredlock::{Lock, LockError, Redlock, RenewError, Retry, error::Vote};
 use tokio::task::JoinSet;
 
 use crate::support::{

@@ -239,7 +239,10 @@ async fn a_client_that_was_held_up_reads_what_has_arrived_before_it_judges_a_ser
     assert_eq!(up(&redlock), 3);
     let down = tokio::time::timeout(ms(500), async {
         while let Some(event) = events.next().await {
-            assert!(!matches!(event, multiredlock::Event::ServerDown { .. }), "{event:?}");
+            assert!(
+                !matches!(event, multiredlock::event::Event::ServerDown { .. }),
+                "{event:?}"
+            );
         }
     });
     assert!(down.await.is_err(), "the events go on");

@@ -1,6 +1,9 @@
 //! Tokens on real servers: counted up by the script, stored beside the lock, raised where they lag.
 
-use multiredlock::{InvalidRequest, InvalidResource, LockError, Redlock, Refusal, Vote};
+use multiredlock::{
+    LockError, Redlock,
+    error::{InvalidRequest, InvalidResource, Refusal, Vote},
+};
 
 use crate::support::{
     LONG, RedisCluster, RedisServer, Reply, Servers, Together, all_up, assert_matches, connect, eventually, extract,
@@ -247,7 +250,7 @@ async fn what_is_fenced_and_what_is_not_exclude_each_other() {
     finishes("the unlock", redlock.unlock(&lock).counts()).await;
     let lock = plain.lock("r", ms(60_000)).await.unwrap();
     assert!(redlock.try_lock("r", LONG).await.is_err());
-    finishes("the unlock", plain.unlock(&lock)).await;
+    finishes("the unlock", plain.unlock(&lock).counts()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,10 @@
 //! Several groups of servers, of which each resource belongs to one.
 
-use multiredlock::{Event, InvalidRequest, InvalidResource, LockError, Redlock};
+use multiredlock::{
+    LockError, Redlock,
+    error::{InvalidRequest, InvalidResource},
+    event::Event,
+};
 use tokio_stream::StreamExt;
 
 use crate::support::{LONG, RedisServer, Servers, Together, all_up, assert_matches, connect, finishes, quick};

@@ -1,6 +1,6 @@
 //! Whatever listens where a server should be, the other servers go on working.
 
-use multiredlock::{DownReason, Redlock};
+use multiredlock::{Redlock, status::DownReason};
 
 use crate::support::{
     FakeServer, LONG, Manner, RedisServer, SecondProcess, Servers, Together, eventually, finishes, quick, reason, up,

@@ -1,6 +1,6 @@
 //! How a connection is introduced: credentials, protocol and name.
 
-use multiredlock::{DownReason, Server};
+use multiredlock::{Server, status::DownReason};
 
 use crate::access::works;
 use crate::support::{LONG, Proxy, RedisCluster, RedisServer, Reply, Ruling, client, eventually, is_down, name, quick};

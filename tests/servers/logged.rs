@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use multiredlock::{DownReason, Server};
+use multiredlock::{Server, status::DownReason};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Level};
 

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use multiredlock::Ownership;
+use multiredlock::status::Ownership;
 
 use crate::support::{
     LONG, RedisServer, Servers, Together, assert_matches, connect, eventually, extract, finishes, ms,

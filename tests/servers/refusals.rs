@@ -2,7 +2,12 @@
 
 use std::fmt::Debug;
 
-use multiredlock::{DownReason, Event, Lock, LockError, Refusal, Vote};
+use multiredlock::{
+    Lock, LockError,
+    error::{Refusal, Vote},
+    event::Event,
+    status::DownReason,
+};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 

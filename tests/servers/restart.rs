@@ -1,6 +1,10 @@
 //! Real servers that are started again without their data, and the guard against that.
 
-use multiredlock::{DownReason, Event, LockError, Redlock, Warning};
+use multiredlock::{
+    LockError, Redlock,
+    event::{Event, Warning},
+    status::DownReason,
+};
 
 use std::time::UNIX_EPOCH;
 

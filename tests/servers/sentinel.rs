@@ -1,6 +1,10 @@
 //! The master that sentinels name is one server of a quorum, also when it becomes another.
 
-use multiredlock::{DownReason, Event, Server, Warning};
+use multiredlock::{
+    Server,
+    event::{Event, Warning},
+    status::DownReason,
+};
 use tokio_stream::StreamExt;
 
 use crate::access::works;

@@ -2,7 +2,11 @@
 
 use std::thread;
 
-use multiredlock::{DownReason, Event, Ownership, Redlock, Server};
+use multiredlock::{
+    Redlock, Server,
+    event::Event,
+    status::{DownReason, Ownership},
+};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
@@ -20,7 +24,7 @@ fn settings(servers: &Servers, is_untrusted: bool) -> multiredlock::Builder {
 }
 
 /// Why servers were down since the last time.
-async fn troubles(events: &mut multiredlock::Events) -> Vec<DownReason> {
+async fn troubles(events: &mut multiredlock::event::Events) -> Vec<DownReason> {
     let mut troubles = Vec::new();
     while let Ok(Some(event)) = timeout(ms(100), events.next()).await {
         if let Event::ServerDown { reason, .. } = event {

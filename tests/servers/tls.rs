@@ -2,7 +2,7 @@
 //!
 //! Not every server is built with TLS. Without it only what needs no such server is tested.
 
-use multiredlock::{ConfigError, DownReason, Redlock, Server, Tls};
+use multiredlock::{ConfigError, Redlock, Server, Tls, status::DownReason};
 
 use crate::access::works;
 use crate::support::{

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use multiredlock::{Guard, Lock, LockError, Redlock, Refusal, Server, ServerVote, Vote};
+use multiredlock::{
+    Guard, Lock, LockError, Redlock, Server,
+    error::{Refusal, ServerVote, Vote},
+};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{

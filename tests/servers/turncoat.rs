@@ -2,7 +2,7 @@
 //!
 //! Each test is a process of its own, since it measures its memory, and since a stack that overflows ends its process.
 
-use multiredlock::{DownReason, Server};
+use multiredlock::{Server, status::DownReason};
 
 #[cfg(feature = "tls")]
 use crate::support::Certificates;

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use multiredlock::{DownReason, Lock, LockError};
+use multiredlock::{Lock, LockError, status::DownReason};
 
 use crate::support::{
     LONG, RedisServerBuilder, Reply, Servers, Together, all_up, assert_matches, eventually, finishes, lock_and_unlock,

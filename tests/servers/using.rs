@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use multiredlock::{LockLost, UsingError};
+use multiredlock::{LockLost, error::UsingError};
 use tokio::sync::oneshot;
 
 use crate::support::{LONG, Servers, Together, assert_matches, connect, finishes, ms, servers_and_client};

@@ -1,6 +1,6 @@
 //! Servers that lack a command, do not permit it, or want to know all keys of a script.
 
-use multiredlock::{DownReason, Redlock, Warning};
+use multiredlock::{Redlock, event::Warning, status::DownReason};
 use tokio::task::JoinSet;
 
 use crate::access::works;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use multiredlock::{Builder, Guard, Lock, Redlock, ServerState};
+use multiredlock::{Builder, Guard, Lock, Redlock, status::ServerState};
 
 use super::{Contender, Waiting};
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use multiredlock::{Event, LockError, Redlock, UsingError};
+use multiredlock::{LockError, Redlock, error::UsingError, event::Event};
 use tokio::{
     runtime::Handle,
     task::JoinSet,
@@ -98,7 +98,7 @@ fn open(child: &Child) -> Result<Redlock> {
 }
 
 /// Connected and disconnected have to take turns.
-async fn listen(mut events: multiredlock::Events) {
+async fn listen(mut events: multiredlock::event::Events) {
     let mut connected = None;
     while let Some(event) = events.next().await {
         let (Event::Connected(quorum) | Event::Disconnected(quorum)) = event else {

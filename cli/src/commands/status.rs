@@ -12,7 +12,10 @@ use crate::{
     settings::Settings,
 };
 use clap::Args;
-use multiredlock::{Address, Ownership, Quorum, Redlock, ServerState, ServerStatus, Survey};
+use multiredlock::{
+    Address, Redlock,
+    status::{Ownership, Quorum, ServerState, ServerStatus, Survey},
+};
 use serde::Serialize;
 use std::fmt::Write;
 

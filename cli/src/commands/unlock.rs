@@ -8,7 +8,11 @@ use crate::{
     settings::Settings,
 };
 use clap::Args;
-use multiredlock::{InvalidRequest, OwnerError, Ownership, Redlock, ReleaseError};
+use multiredlock::{
+    Redlock, ReleaseError,
+    error::{InvalidRequest, OwnerError},
+    status::Ownership,
+};
 use serde::Serialize;
 
 /// Gives a lock back

@@ -1,7 +1,7 @@
 //! What a process with the turn tells those behind it, so that they need not ask the servers.
 
 use crate::{duration::millis, facts::HolderFact};
-use multiredlock::{Guard, Holder};
+use multiredlock::{Guard, status::Holder};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,

@@ -1,7 +1,7 @@
 //! A list of addresses in one text, separated by commas, which passwords may contain too.
 
 use crate::exit::{self, Failure};
-use multiredlock::{AddressProblem, ConfigError, Server};
+use multiredlock::{ConfigError, Server, error::AddressProblem};
 
 /// How a list is refused: without any part of it.
 const RULE: &str = "the list of servers is ambiguous: write a comma in a user name, a password or a parameter as `%2C`, \

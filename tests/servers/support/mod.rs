@@ -8,7 +8,10 @@ mod turncoat;
 use std::ops::Deref;
 use std::time::Duration;
 
-use multiredlock::{Builder, ConfigError, DownReason, Lock, Ownership, Redlock, Retry, Server, ServerState};
+use multiredlock::{
+    Builder, ConfigError, Lock, Redlock, Retry, Server,
+    status::{DownReason, Ownership, ServerState},
+};
 
 pub(crate) use cluster::RedisCluster;
 pub(crate) use process::{SecondProcess, alone, memory};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multiredlock::{DownReason, Event, Redlock, Retry, Server};
+use multiredlock::{Redlock, Retry, Server, event::Event, status::DownReason};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 

@@ -9,7 +9,7 @@ use crate::{
     exit::{self, Failure},
     fence,
 };
-use multiredlock::{Lock, LockError, QuorumChanges, Redlock};
+use multiredlock::{Lock, LockError, Redlock, event::QuorumChanges};
 use serde::Serialize;
 use std::{
     pin::Pin,

@@ -11,7 +11,7 @@ use crate::{
     facts::{QuorumFact, timestamp},
     output::style::{self, paint},
 };
-use multiredlock::Quorum;
+use multiredlock::status::Quorum;
 use serde::Serialize;
 use std::time::{Duration, SystemTime};
 

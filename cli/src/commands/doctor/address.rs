@@ -1,7 +1,10 @@
 //! How the client that inspects the servers reaches them.
 
 use crate::settings::TlsFiles;
-use multiredlock::{Location, Server, ServerParts};
+use multiredlock::{
+    Server,
+    status::{Location, ServerParts},
+};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::net::IpAddr;
 

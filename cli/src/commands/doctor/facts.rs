@@ -1,7 +1,10 @@
 //! What was gathered, before anything is made of it.
 
 use super::{address::Way, clock::Sample};
-use multiredlock::{DownReason, ServerState, Warning};
+use multiredlock::{
+    event::Warning,
+    status::{DownReason, ServerState},
+};
 use std::{collections::HashMap, time::Duration};
 
 /// What the servers are used with.

@@ -1,6 +1,10 @@
 //! The events of the servers, and the state that holds once each of them was tried.
 
-use multiredlock::{Address, Event, Events, Quorum, Redlock};
+use multiredlock::{
+    Address, Redlock,
+    event::{Event, Events},
+    status::Quorum,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio_stream::StreamExt;
 

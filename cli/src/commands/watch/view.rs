@@ -1,7 +1,10 @@
 //! What the full-screen view shows.
 
 use crate::{duration::show, facts, output::style};
-use multiredlock::{DownReason, Event, Quorum, ServerState, ServerStatus};
+use multiredlock::{
+    event::Event,
+    status::{DownReason, Quorum, ServerState, ServerStatus},
+};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout},

@@ -8,7 +8,11 @@ use super::{
     facts::{Inspected, Missed, ServerFacts, Trial},
 };
 use crate::{connect::all_tried, exit::Failure, settings::Settings};
-use multiredlock::{DownReason, Event, Redlock, Server, ServerState, ServerStatus, Warning};
+use multiredlock::{
+    Redlock, Server,
+    event::{Event, Warning},
+    status::{DownReason, ServerState, ServerStatus},
+};
 use std::{future::Future, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_stream::StreamExt;

@@ -7,7 +7,11 @@ use crate::{
     fence,
     settings::Settings,
 };
-use multiredlock::{DownReason, Drift, LockError, Redlock, Refusal, RenewError, Retry, Server, ServerState, Vote};
+use multiredlock::{
+    Drift, LockError, Redlock, RenewError, Retry, Server,
+    error::{Refusal, Vote},
+    status::{DownReason, ServerState},
+};
 use std::time::Duration;
 use tokio::time::timeout;
 

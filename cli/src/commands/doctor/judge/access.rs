@@ -8,7 +8,7 @@ use crate::{
     },
     duration::show,
 };
-use multiredlock::{DownReason, Warning};
+use multiredlock::{event::Warning, status::DownReason};
 
 pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Finding> {
     let mut findings = match server.down() {

@@ -4,7 +4,7 @@ use crate::commands::doctor::{
     facts::{Denied, ServerFacts, Terms, Trial, Trouble},
     finding::{Check, Finding, Level},
 };
-use multiredlock::{DownReason, Warning};
+use multiredlock::{event::Warning, status::DownReason};
 
 pub(super) fn judge(server: &ServerFacts, absence: Level, terms: &Terms) -> Vec<Finding> {
     let denied = denied(server);

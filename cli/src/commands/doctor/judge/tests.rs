@@ -10,7 +10,11 @@ use crate::commands::doctor::{
         Level::{Note, Ok as Fine, Unsafe, Warning as Warn},
     },
 };
-use multiredlock::{DownReason, Server, ServerState, Warning};
+use multiredlock::{
+    Server,
+    event::Warning,
+    status::{DownReason, ServerState},
+};
 use std::{fmt::Write, time::Duration};
 
 pub(super) const fn ms(milliseconds: u64) -> Duration {

@@ -12,7 +12,7 @@ use crate::{
     signals::{Signals, interruptions},
 };
 use clap::Args;
-use multiredlock::{AcquireRequest, Guard, LockError, Redlock};
+use multiredlock::{Guard, LockError, Redlock, future::AcquireRequest};
 use says::Says;
 use std::{
     future::{Future, pending},

@@ -8,7 +8,7 @@ use crate::{
     queue::{LocalQueue, Notice, Turn},
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use multiredlock::{Ownership, Redlock};
+use multiredlock::{Redlock, status::Ownership};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
