@@ -15,6 +15,23 @@ use tokio::time::Instant;
 ///
 /// Nobody else can be granted the resource before [`validity`](Self::validity) is over, as far as the assumptions hold
 /// that the crate's documentation names.
+///
+/// ```
+/// use multiredlock::Redlock;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
+/// let ttl = Duration::from_secs(10);
+/// let lock = redlock.lock("invoice:7", ttl).await?;
+/// assert!(lock.is_valid() && lock.validity() < ttl);
+///
+/// let lock = redlock.renew(&lock, ttl).await?;
+/// redlock.unlock(&lock).await?; // an error if the lock was lost before
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "the resource stays locked until it is unlocked or its ttl is over"]
 pub struct Lock {

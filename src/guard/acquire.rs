@@ -51,6 +51,27 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// It is cancel-safe: dropping the future at any point leaves the line, and nothing locked. Poll it until then: while it
 /// stands first in line nobody behind it gets a turn.
+///
+/// ```
+/// use multiredlock::{LockError, Redlock};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
+/// let ttl = Duration::from_secs(10);
+/// let guard = redlock
+///     .acquire("invoice:7", ttl)
+///     .timeout(Duration::from_secs(30)) // the longest wait
+///     .max_hold(Duration::from_secs(300)) // then it is not renewed any more
+///     .await?;
+///
+/// let second = redlock.acquire("invoice:7", ttl).timeout(Duration::from_secs(1)).await;
+/// assert!(matches!(second, Err(LockError::TimedOut { .. })));
+/// # drop(guard);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "requests do nothing unless awaited"]
 pub struct AcquireRequest(Deferred<Parameters, Result<Guard, LockError>>);
 

@@ -24,6 +24,25 @@ use std::{fmt, sync::Arc, time::Duration};
 ///
 /// Nobody else is granted the resource while [`is_valid`](Self::is_valid) holds, as far as the assumptions hold that the
 /// crate's documentation names. Once it is lost it never becomes valid again.
+///
+/// ```
+/// use multiredlock::Redlock;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
+/// let guard = redlock.acquire("invoice:7", Duration::from_secs(10)).await?;
+/// tokio::select! {
+///     lost = guard.lost() => return Err(lost.into()),
+///     () = async { /* work that needs the lock, for as long as it takes */ } => {}
+/// }
+/// // Right before a write that only the owner may make:
+/// guard.ensure_valid_for(Duration::from_secs(1))?;
+/// guard.release().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
     held: Arc<Held>,

@@ -152,8 +152,8 @@
 //! | `NoQuorum` | Treat it as an outage. `failure.votes` has each server's reason; `wait_connected()` waits for the end. |
 //! | `Refused` | Look at the votes. A lack of permission does not pass by itself; a lack of memory may. |
 //! | `Expired` | The servers, or this process, were too slow for this ttl: take a longer one. |
-//! | `TimedOut` | `within` is over. `cause` says why the last attempt failed. |
-//! | `InvalidTtl`, `InvalidResource`, `DriftFactor`, `MaxHold` | Correct the call. Nothing was sent. |
+//! | `TimedOut` | The `timeout` of the call is over. `cause` says why the last attempt failed. |
+//! | `Invalid` | Correct the call. Nothing was sent. |
 //! | `Closed` | The handle was closed, as when the program ends. |
 //!
 //! Do not put a loop around `lock`: that is `acquire`, without its line.

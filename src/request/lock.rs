@@ -175,6 +175,24 @@ impl fmt::Debug for LockRequest {
 
 /// Why a resource was not locked. An unlock follows every key that a server granted, and reaches a server that is away
 /// when it comes back.
+///
+/// ```
+/// use multiredlock::{LockError, Redlock};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
+/// # let _lock = redlock.lock("invoice:7", Duration::from_secs(10)).await?;
+/// match redlock.try_lock("invoice:7", Duration::from_secs(10)).await {
+///     Ok(lock) => println!("locked for {:?}", lock.validity()),
+///     Err(LockError::Held { owner: Some(owner), .. }) => println!("{} is at it", owner.id),
+///     Err(error) if error.is_transient() => println!("not now: {error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
