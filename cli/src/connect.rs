@@ -117,17 +117,14 @@ pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
 
 /// Why servers are down, for the end of a message.
 pub(crate) fn troubles<'a>(servers: impl IntoIterator<Item = &'a ServerStatus>) -> String {
-    let reasons: Vec<String> = servers
-        .into_iter()
-        .filter_map(|server| match &server.state {
-            ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
-            _ => None,
-        })
-        .collect();
+    let reason = |server: &ServerStatus| match &server.state {
+        ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
+        _ => None,
+    };
+    let reasons: Vec<String> = servers.into_iter().filter_map(reason).collect();
     // One that was in the way may just have come back.
-    if reasons.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", reasons.join("; "))
+    match reasons.as_slice() {
+        [] => String::new(),
+        reasons => format!(" ({})", reasons.join("; ")),
     }
 }

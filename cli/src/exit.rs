@@ -6,7 +6,7 @@ use multiredlock::{
 };
 use nix::sys::signal::Signal;
 use serde::Serialize;
-use std::{error::Error, fmt::Write};
+use std::{error::Error, iter::successors};
 
 /// The arguments were wrong, or a setting that does not fit them (`EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
@@ -94,14 +94,9 @@ impl Failure {
 
     /// Of an error and what caused it, in one line.
     fn of(code: u8, error: &dyn Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            // Writing to a string does not fail.
-            let _ = write!(message, ": {error}");
-            cause = error.source();
-        }
-        Self::new(code, message)
+        let causes = successors(Some(error), |&error| error.source());
+        let words: Vec<String> = causes.map(ToString::to_string).collect();
+        Self::new(code, words.join(": "))
     }
 }
 

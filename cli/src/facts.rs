@@ -75,8 +75,9 @@ impl HolderFact {
 
     /// What is left of the lock after some time, unless it is renewed. None if that is nothing.
     pub(crate) fn after(self, time: Duration) -> Option<Self> {
+        let left = |remaining: u64| remaining.checked_sub(millis(time)).filter(|left| *left > 0);
         let remaining_ms = match self.remaining_ms {
-            Some(remaining) => Some(remaining.checked_sub(millis(time)).filter(|left| *left > 0)?),
+            Some(remaining) => Some(left(remaining)?),
             None => None,
         };
         Some(Self { remaining_ms, ..self })
@@ -321,19 +322,15 @@ mod tests {
         assert_eq!(short(&"☃".repeat(80)), "☃".repeat(80));
         let short = short(&format!("orders/{}:0123456789abcdef", "x".repeat(100_000)));
         assert_eq!(short.chars().count(), 80);
-        assert!(
-            short.starts_with("orders/x") && short.ends_with("…0123456789abcdef"),
-            "{short}"
-        );
+        let has_ends = short.starts_with("orders/x") && short.ends_with("…0123456789abcdef");
+        assert!(has_ends, "{short}");
     }
 
     #[test]
     fn a_value_tells_its_holder_whatever_is_in_the_id() {
         let of = |value| HolderFact::of_value(value, Duration::from_secs(30)).words();
-        assert_eq!(
-            of("web_3_1767323045006_f00d"),
-            "held by web_3 since 03:04:05 UTC, 30s left"
-        );
+        let words = "held by web_3 since 03:04:05 UTC, 30s left";
+        assert_eq!(of("web_3_1767323045006_f00d"), words);
         assert_eq!(of("f00d"), "held by somebody, 30s left");
     }
 }

@@ -95,27 +95,23 @@ fn main() -> ExitCode {
 
 /// Wrong arguments are one line; help and version are what clap makes of them.
 fn refused(error: &clap::Error) -> ExitCode {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that went away wants no more of it.
-            let _ = error.print();
-            return ExitCode::SUCCESS;
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            return ExitCode::from(exit::USAGE);
-        }
-        _ => {}
+    let printed = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Some(0),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Some(exit::USAGE),
+        _ => None,
+    };
+    if let Some(code) = printed {
+        // A reader that went away wants no more of it.
+        let _ = error.print();
+        return ExitCode::from(code);
     }
     let text = error.to_string();
     let facts = text.split("\n\n").next().unwrap_or(&text);
     let line = facts.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = line.strip_prefix("error: ").unwrap_or(&line);
     // Whether JSON was asked for is among what could not be read.
-    let output = Output::new(
-        std::env::args_os().any(|argument| argument == "--json"),
-        Color::default(),
-    );
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let output = Output::new(json, Color::default());
     output.failure(&Failure::new(exit::USAGE, format!("{message} (--help tells more)")));
     output::flush();
     ExitCode::from(exit::USAGE)

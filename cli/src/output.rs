@@ -66,15 +66,12 @@ impl Output {
 
     /// Writes a message to standard error. It never waits for a reader. If too much is unread, the message is dropped.
     pub(crate) fn message(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        stderr().try_write(self.line(value, text) + "\n");
-    }
-
-    fn line(self, value: &impl Serialize, text: impl FnOnce() -> String) -> String {
-        if self.json {
+        let line = if self.json {
             json(value)
         } else {
             format!("multiredlock: {}", one_line(&text()))
-        }
+        };
+        stderr().try_write(line + "\n");
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {

@@ -55,11 +55,8 @@ impl Writer {
     pub(crate) fn write(&self, bytes: Vec<u8>) -> impl Future<Output = io::Result<()>> + use<> {
         let (reply, written) = oneshot::channel();
         self.order(Order::Write(bytes, Some(reply)));
-        async {
-            written
-                .await
-                .unwrap_or_else(|_| Err(io::Error::other("there is no thread to write")))
-        }
+        let no_thread = |_| Err(io::Error::other("there is no thread to write"));
+        async move { written.await.unwrap_or_else(no_thread) }
     }
 
     /// Waits for a moment until all is written.

@@ -86,9 +86,8 @@ impl Lock {
         redlock.close().await;
         let lock = outcome?;
         if output.is_live() {
-            let token = lock
-                .token()
-                .map_or_else(String::new, |token| format!(", token {token}"));
+            let token = lock.token().map(|token| format!(", token {token}"));
+            let token = token.unwrap_or_default();
             output.message(&(), || {
                 let (resource, validity) = (short(&self.resource), show(lock.validity()));
                 format!("`{resource}` is locked for {validity}{token}")

@@ -31,11 +31,9 @@ impl Folder {
             path.is_absolute() && path.metadata().is_ok_and(|metadata| metadata.uid() == user)
         });
         let temporary = env::temp_dir().join(format!("multiredlock-{user}"));
-        let places = runtime
-            .map(|path| path.join("multiredlock"))
-            .into_iter()
-            .chain([temporary]);
-        places.into_iter().find_map(|path| Self::at(&path, user).ok())
+        let runtime = runtime.map(|path| path.join("multiredlock"));
+        let mut places = runtime.into_iter().chain([temporary]);
+        places.find_map(|path| Self::at(&path, user).ok())
     }
 
     pub(super) fn at(path: &Path, user: u32) -> io::Result<Self> {

@@ -82,9 +82,8 @@ impl File {
         let text = String::from_utf8(read(path)?)
             .map_err(|_| Failure::new(exit::CONFIG, format!("{}: not UTF-8", path.display())))?;
         let mut file: Self = toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let before = error.span().map_or("", |span| &text[..span.start]);
+            let line = 1 + before.matches('\n').count();
             let problem = without_value(error.message()).replace('\n', ", ");
             Failure::new(exit::CONFIG, format!("{}, line {line}: {problem}", path.display()))
         })?;
@@ -109,10 +108,8 @@ impl File {
 
     /// The servers of each group, if the file says anything of them.
     pub(super) fn groups(&self) -> Option<Vec<Vec<String>>> {
-        self.servers
-            .clone()
-            .map(|servers| vec![servers])
-            .or_else(|| self.groups.clone())
+        let servers = self.servers.clone().map(|servers| vec![servers]);
+        servers.or_else(|| self.groups.clone())
     }
 
     /// Takes away what only the servers of the file may see.

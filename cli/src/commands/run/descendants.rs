@@ -125,10 +125,8 @@ fn below(root: Pid, except: Pid, processes: &[Process]) -> Vec<Process> {
     let mut found = Vec::new();
     let mut parents = vec![root];
     while let Some(parent) = parents.pop() {
-        let children = processes
-            .iter()
-            .filter(|process| process.parent == parent && process.id != except);
-        for child in children {
+        let is_child = |process: &&Process| process.parent == parent && process.id != except;
+        for child in processes.iter().filter(is_child) {
             parents.push(child.id);
             found.push(*child);
         }

@@ -191,10 +191,8 @@ fn watch() -> Option<(Option<Pid>, &'static str)> {
             // What was said while this process did not run counts before the time is up.
             Ok(0) => match order {
                 Order::Watch { group, .. } if order.left().is_zero() => {
-                    return Some((
-                        group,
-                        "its lock was not renewed in time, since multiredlock was stopped",
-                    ));
+                    let why = "its lock was not renewed in time, since multiredlock was stopped";
+                    return Some((group, why));
                 }
                 _ => continue,
             },

@@ -126,24 +126,16 @@ mod tests {
 
     #[test]
     fn sequences_are_no_keys_that_end_the_view() {
-        let ends = |bytes: &[u8]| {
+        let ends = |typed: &str| {
             let mut keys = Keys::Plain;
-            (bytes.iter().any(|byte| keys.ends(*byte)), keys)
+            (typed.bytes().any(|byte| keys.ends(byte)), keys)
         };
-        for bytes in [
-            &b"x"[..],
-            b"\x1b[A",
-            b"\x1bOq",
-            b"\x1b[24;5~",
-            b"\x1b[1;5q",
-            b"\x1bq",
-            "Q\u{e9}".as_bytes(),
-        ] {
-            assert_eq!(ends(bytes), (false, Keys::Plain), "{bytes:?}");
+        for keys in "x \x1b[A \x1bOq \x1b[24;5~ \x1b[1;5q \x1bq Q\u{e9}".split(' ') {
+            assert_eq!(ends(keys), (false, Keys::Plain), "{keys:?}");
         }
-        assert_eq!(ends(b"\x1b"), (false, Keys::Escape));
-        for bytes in [&b"q"[..], b"xq", b"\x03", b"\x1b[\x03", b"\x1b\x1b", b"\x1b[Aq"] {
-            assert!(ends(bytes).0, "{bytes:?}");
+        assert_eq!(ends("\x1b"), (false, Keys::Escape));
+        for keys in "q xq \x03 \x1b[\x03 \x1b\x1b \x1b[Aq".split(' ') {
+            assert!(ends(keys).0, "{keys:?}");
         }
     }
 }

@@ -159,10 +159,8 @@ mod tests {
         let redlock = builder.build().unwrap();
         let mut transitions = Transitions::of(&redlock);
         let words = next(&mut transitions, 7).await;
-        assert!(
-            words.contains(&"group 0 connected: 1 of 1 servers, 1 needed".into()),
-            "{words:?}"
-        );
+        let connected = "group 0 connected: 1 of 1 servers, 1 needed".into();
+        assert!(words.contains(&connected), "{words:?}");
         assert_eq!(words[5], "group 1 disconnected: 0 of 3 servers, 2 needed");
         assert_eq!(words[6], "disconnected: 0 of 3 servers, 2 needed");
     }

@@ -76,10 +76,8 @@ impl View {
             Constraint::Length(1),
         ])
         .areas(frame.area());
-        frame.render_widget(
-            List::new(self.quorums.iter().map(|quorum| self.quorum(quorum))),
-            quorums,
-        );
+        let lines = self.quorums.iter().map(|quorum| self.quorum(quorum));
+        frame.render_widget(List::new(lines), quorums);
         frame.render_widget(self.table(), table);
         let lines = self.events.iter().map(|(at, event)| transition(*at, event));
         frame.render_widget(List::new(lines).block(Block::bordered().title(" transitions ")), events);
@@ -160,9 +158,7 @@ fn sparkline(trips: &VecDeque<Option<Duration>>) -> String {
     let longest = trips.iter().flatten().max().copied().unwrap_or_default();
     let level = |trip: Duration| {
         let top = LEVELS.len() - 1;
-        let level = (top as u128 * trip.as_nanos())
-            .checked_div(longest.as_nanos())
-            .unwrap_or(0);
+        let level = top as u128 * trip.as_nanos() / longest.as_nanos().max(1);
         LEVELS[usize::try_from(level).unwrap_or(top).min(top)]
     };
     trips.iter().map(|trip| trip.map_or(' ', level)).collect()

@@ -43,11 +43,7 @@ pub(super) fn through(
     target: Result<ConnectionInfo, String>,
     settings: &Settings,
 ) -> impl Future<Output = Result<Inspected, Missed>> + use<> {
-    let key = format!(
-        "{}{}",
-        settings.key_prefix.as_deref().unwrap_or_default(),
-        trial::name()
-    );
+    let key = settings.key_prefix.clone().unwrap_or_default() + &trial::name();
     let tls = settings.tls.clone();
     async move {
         let target = target.map_err(Missed::Skipped)?;
@@ -69,11 +65,8 @@ fn inspect(target: ConnectionInfo, tls: &TlsFiles, key: &str) -> Result<Inspecte
         let connection = client.get_connection_with_timeout(CONNECTING)?;
         connection.set_read_timeout(Some(ANSWERING))?;
         connection.set_write_timeout(Some(ANSWERING))?;
-        let session = Session {
-            connection,
-            denied: Vec::new(),
-        };
-        session.look(key)
+        let denied = Vec::new();
+        Session { connection, denied }.look(key)
     });
     looked.map_err(|error| {
         if error.is_timeout() {
@@ -89,13 +82,11 @@ fn client(target: ConnectionInfo, tls: &TlsFiles) -> RedisResult<Client> {
     if !matches!(target.addr(), redis::ConnectionAddr::TcpTls { .. }) {
         return Client::open(target);
     }
-    let client_tls = tls
-        .identity
-        .clone()
-        .map(|(client_cert, client_key)| redis::ClientTlsConfig {
-            client_cert,
-            client_key,
-        });
+    let identity = tls.identity.clone();
+    let client_tls = identity.map(|(client_cert, client_key)| redis::ClientTlsConfig {
+        client_cert,
+        client_key,
+    });
     let root_cert = tls.ca.clone();
     Client::build_with_tls(target, redis::TlsCertificates { client_tls, root_cert })
 }

@@ -76,32 +76,25 @@ impl Alone {
 /// Locks, renews and unlocks.
 async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(), Trouble> {
     let name = name();
-    let request = redlock
-        .lock(name.as_str(), TTL)
-        .retry(Retry::none())
-        .drift(Drift::fixed(Duration::ZERO))
-        .attempt_timeout(ATTEMPT);
+    let drift = Drift::fixed(Duration::ZERO);
+    let request = redlock.lock(name.as_str(), TTL).retry(Retry::none());
+    let request = request.drift(drift).attempt_timeout(ATTEMPT);
     let request = if with_token { request.fenced() } else { request };
     let lock = request.await.map_err(|error| of_lock(&error))?;
-    let renewed = redlock
-        .renew(&lock, TTL)
-        .drift(Drift::fixed(Duration::ZERO))
-        .attempt_timeout(ATTEMPT)
-        .await;
+    let renewed = redlock.renew(&lock, TTL).drift(drift).attempt_timeout(ATTEMPT).await;
     let unlocked = redlock.unlock(&lock).counts().await;
     if let Some(fence) = fence::of(&lock, prefix) {
         redlock.unlock(&fence).counts().await;
     }
     let _ = renewed.map_err(|error| of_renewal(&error))?;
     if unlocked.removed == 1 {
-        Ok(())
-    } else {
-        Err(Trouble {
-            what: "an unlock",
-            words: "the key was not removed".into(),
-            is_permission: false,
-        })
+        return Ok(());
     }
+    Err(Trouble {
+        what: "an unlock",
+        words: "the key was not removed".into(),
+        is_permission: false,
+    })
 }
 
 fn of_lock(error: &LockError) -> Trouble {

@@ -139,10 +139,8 @@ mod tests {
     #[test]
     fn no_vote_counts_that_comes_when_the_validity_is_over() {
         let in_time = judged(1_000, None, 450);
-        assert!(
-            in_time.found.ends_with("an attempt waits for four round trips"),
-            "{in_time:?}"
-        );
+        let words = "an attempt waits for four round trips";
+        assert!(in_time.found.ends_with(words), "{in_time:?}");
         assert_eq!((in_time.level, in_time.advice), (Ok, None));
         for (attempt_timeout, took, level, waits, problem) in [
             (

@@ -34,13 +34,8 @@ pub(super) struct Says<'a> {
     output: &'a Output,
     line: Option<Line>,
     last: Option<Notice>,
-    written: Option<Written>,
-}
-
-/// The last line that was written where it does not change in place.
-struct Written {
-    notice: Notice,
-    at: Instant,
+    /// The last line that was written where it does not change in place, and when.
+    written: Option<(Notice, Instant)>,
 }
 
 /// What is told to programs.
@@ -117,18 +112,15 @@ impl<'a> Says<'a> {
                 holder: notice.holder.as_ref(),
             };
             self.output.message(&waiting, || text);
-            self.written = Some(Written {
-                notice: notice.clone(),
-                at: Instant::now(),
-            });
+            self.written = Some((notice.clone(), Instant::now()));
         }
         self.last = Some(notice);
     }
+
     /// Whether another line is to be written. What changes more often is written when its time has come.
     fn is_due(&self, notice: &Notice) -> bool {
-        self.written
-            .as_ref()
-            .is_none_or(|written| !is_same(&written.notice, notice) && written.at.elapsed() >= PACE)
+        let is_old = |(written, at): &(Notice, Instant)| !is_same(written, notice) && at.elapsed() >= PACE;
+        self.written.as_ref().is_none_or(is_old)
     }
 }
 
