@@ -92,7 +92,7 @@ fn a_process_of_another_user_that_goes_on_is_named() {
         assert!(!is_gone(other.0));
         assert!(ids.iter().all(|id| is_gone(*id)), "what can be ended is");
         let last = told.lines().last().unwrap();
-        let goes_on = "could not be ended and may go on without the lock: lost `r`: ";
+        let goes_on = "could not be ended and may go on without the lock: lost the lock on `r`: ";
         assert_has(last, &format!("process {} (`sleep` of nobody) {goes_on}", other.0));
         assert_eq!(last.contains(r#""error":"not_permitted""#), json == "--json", "{told}");
     }
