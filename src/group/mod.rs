@@ -26,7 +26,7 @@ use crate::{
 use lease::{Failed, Locked};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
-use wait_queues::{Next, WaitQueues};
+use wait_queues::{AfterUnlock, Next, WaitQueues};
 
 /// The servers that decide about the same resources, and the waiters for these.
 #[derive(Debug)]
@@ -72,17 +72,20 @@ impl Group {
         subject.lock_state.release();
         let unlock = Arc::new(Operation::unlock(subject, now, expires, self.servers.pipelines.len()));
         let keys = &unlock.keys;
-        let next = self
-            .queues
-            .unlocked(keys, since, || self.servers.conditions().round_trip)
-            .and_then(|next| {
-                let attempt = Attempt::new(&self.servers, keys, next.waiter.options, false, Some(&next.listener))?;
-                Some((next, attempt))
-            });
+        let unit = || self.servers.conditions().round_trip;
+        let AfterUnlock { next, are_left } = self.queues.unlocked(keys, since, unit);
+        let next = next.and_then(|next| {
+            let attempt = Attempt::new(&self.servers, keys, next.waiter.options, false, Some(&next.listener))?;
+            Some((next, attempt))
+        });
         let knows = if let Some((Next { waiter, listener }, attempt)) = next {
             attempt.send(Some(&unlock));
             waiter.hand_over(attempt);
             Some(listener)
+        } else if are_left {
+            self.servers.track();
+            self.servers.submit(&[&unlock, &self.servers.watch(keys.clone())]);
+            None
         } else {
             self.servers.submit(&[&unlock]);
             None
@@ -90,6 +93,9 @@ impl Group {
         // Not before it was submitted, and a queue that leaves the keys to others hears of it too: while this thread was suspended
         // the pause may have ended, and its head may have asked before the unlock.
         self.servers.changes.removed_here(keys, knows.as_ref(), |_| true);
+        if are_left {
+            self.queues.watch_left(keys);
+        }
         unlock
     }
 

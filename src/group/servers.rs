@@ -70,11 +70,7 @@ impl Servers {
         limit: Duration,
         is_settled: impl Fn(&[Vote]) -> bool,
     ) -> Vec<Vote> {
-        let nobodys = || fresh(&self.id, SystemTime::now(), Waited::default()).into();
-        let subject = Subject::new(keys, value.map_or_else(nobodys, Arc::clone));
-        let mut probe = self.operation(Verb::Probe, subject, limit, Moment::now(), limit);
-        probe.watches = watches;
-        let probe = Arc::new(probe);
+        let probe = self.probe_for(keys, value, watches, limit);
         self.submit(&[&probe]);
         let is_over = |votes: &[Vote]| is_settled(votes) || !votes.contains(&Vote::Pending);
         let settled = poll_fn(|cx| probe.poll_votes(cx, |votes| is_over(votes).then(|| votes.to_vec())));
@@ -82,6 +78,19 @@ impl Servers {
             Ok(votes) => votes,
             Err(_) => tally::silent(probe.votes_so_far()),
         }
+    }
+
+    /// A probe that nobody waits for: the servers report the next change of these keys.
+    pub(super) fn watch(&self, keys: Resources) -> Arc<Operation> {
+        self.probe_for(keys, None, true, Duration::from_secs(1))
+    }
+
+    fn probe_for(&self, keys: Resources, value: Option<&Arc<str>>, watches: bool, limit: Duration) -> Arc<Operation> {
+        let nobodys = || fresh(&self.id, SystemTime::now(), Waited::default()).into();
+        let subject = Subject::new(keys, value.map_or_else(nobodys, Arc::clone));
+        let mut probe = self.operation(Verb::Probe, subject, limit, Moment::now(), limit);
+        probe.watches = watches;
+        Arc::new(probe)
     }
 
     /// Names the votes of a failed attempt.

@@ -37,6 +37,8 @@ pub(crate) struct WaitQueues {
     turns: Mutex<Turns>,
     /// Whether there are any, so that nobody takes the lock for nothing.
     has_turns: AtomicBool,
+    /// Keys that are left to others, whether others use that, and since when.
+    left: Mutex<HashMap<Resources, (Listening, Instant)>>,
     seen: Seen,
     /// How long an attempt takes, in microseconds, and when that was looked at, in milliseconds since `created`.
     unit: AtomicU64,
@@ -75,6 +77,13 @@ pub(super) struct Queue {
     pub(super) late: Vec<usize>,
 }
 
+/// What to do about the waiters for keys that are unlocked here.
+pub(crate) struct AfterUnlock {
+    pub(crate) next: Option<Next>,
+    /// Whether the keys are left to others for a while.
+    pub(crate) are_left: bool,
+}
+
 /// The waiter for which the client asks at once, right behind an unlock.
 pub(crate) struct Next {
     pub(crate) waiter: Arc<Waiter>,
@@ -99,6 +108,7 @@ impl WaitQueues {
             }),
             turns: Mutex::default(),
             has_turns: AtomicBool::new(false),
+            left: Mutex::default(),
             seen: Seen::new(),
             unit: AtomicU64::new(0),
             unit_at: AtomicU64::new(0),
@@ -152,10 +162,17 @@ impl WaitQueues {
         }
     }
 
-    /// Says who is next when these keys are unlocked here, if that is not left to the waiters. `since` then they were locked; `unit`
-    /// is how long an attempt takes.
-    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Option<Next> {
+    /// Says what an unlock of these keys means for their queue. They were locked `since` then; `unit` is how long an attempt takes.
+    pub(crate) fn unlocked(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> AfterUnlock {
         let left_until = self.turn_ended(keys, since, unit);
+        AfterUnlock {
+            next: self.next(keys, left_until),
+            are_left: left_until.is_some(),
+        }
+    }
+
+    /// The waiter for whom the client asks behind the unlock of these keys, if it does not leave that to the waiters.
+    fn next(&self, keys: &Resources, left_until: Option<Instant>) -> Option<Next> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -176,6 +193,31 @@ impl WaitQueues {
         }
     }
 
+    /// Listens from now on to whether others use the time for which these keys are left to them. The servers have been asked to
+    /// report it.
+    pub(crate) fn watch_left(&self, keys: &Resources) {
+        let (now, listening) = (Instant::now(), self.changes.listen(keys, self.servers));
+        let mut left = self.left();
+        let is_new = |since: Instant| now.saturating_duration_since(since) < KEPT;
+        let mut forgotten: Vec<_> = left.extract_if(|_, (_, since)| !is_new(*since)).collect();
+        forgotten.extend(
+            left.insert(keys.clone(), (listening, now))
+                .map(|old| (keys.clone(), old)),
+        );
+        drop(left);
+        drop(forgotten);
+    }
+
+    /// Whether others locked these keys, or tried to, while they were left to them.
+    fn left_was_used(&self, keys: &Resources) -> bool {
+        let watched = self.left().remove(keys);
+        let mut is_used = false;
+        if let Some((listening, _)) = watched {
+            listening.listener.take(|_| is_used = true);
+        }
+        is_used
+    }
+
     /// Notes the end of a turn, and returns until when others get theirs, if it is time.
     fn turn_ended(&self, keys: &Resources, since: Instant, unit: impl Fn() -> Duration) -> Option<Instant> {
         let again = keys.as_slice().iter().filter(|key| self.seen.again(key)).count();
@@ -184,7 +226,12 @@ impl WaitQueues {
         }
         let now = Instant::now();
         let unit = || self.unit(now, &unit);
+        let was_used = self.left_was_used(keys);
         let mut turns = self.turns();
+        // A turn of another client may be over before this client asks again, so that no vote names it.
+        if was_used {
+            turns.taken(keys);
+        }
         let until = turns.ended(keys, since, now, again > 0, unit);
         self.has_turns.store(!turns.is_empty(), Ordering::Release);
         drop(turns);
@@ -254,6 +301,10 @@ impl WaitQueues {
     fn millis(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.created);
         u64::try_from(since.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+    }
+
+    fn left(&self) -> MutexGuard<'_, HashMap<Resources, (Listening, Instant)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {

@@ -294,3 +294,23 @@ async fn a_waiter_hears_of_a_vote_that_comes_after_the_decision() {
         drop(guard);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn turns_of_others_that_end_within_a_pause_keep_the_runs_short() {
+    let (_servers, greedy, other) = servers_and_two(3).await;
+    // Only keys that are locked again have runs.
+    greedy.acquire("r", secs(60)).await.unwrap().release().await.unwrap();
+    for turn in 0..40 {
+        let guard = greedy.acquire("r", secs(60)).await.unwrap();
+        sleep(ms(5)).await;
+        guard.release().await.unwrap();
+        let waiting = tokio::spawn(greedy.acquire("r", secs(60)));
+        // It is over before the greedy client asks again.
+        let lock = other.try_lock("r", secs(60)).await.expect("a pause follows each run");
+        other.unlock(&lock).await.unwrap();
+        let asked = Instant::now();
+        waiting.await.unwrap().unwrap().release().await.unwrap();
+        assert!(asked.elapsed() >= ms(2), "turn {turn}: it did not pause");
+        sleep(ms(20)).await;
+    }
+}

@@ -32,7 +32,10 @@ fn a_script_locks_renews_and_unlocks_by_the_value() {
     nothing_is_left_on(&servers);
     failure_on(79, &servers, &["renew", "r", value]);
     let stderr = failure_on(79, &servers, &["unlock", "r", value]);
-    assert_has(&stderr, "`r` was gone already: 0 of 3 servers still held it, 2 required");
+    assert_has(
+        &stderr,
+        "`r` was gone already: 0 of 3 servers still held it, 2 required",
+    );
 }
 
 #[test]
