@@ -69,10 +69,6 @@ fn a_wrong_setting_is_named_with_its_value() {
          each also with -cluster or -sentinel, redis+unix, or memory"
     );
     assert_eq!(
-        error(builder().drift(Drift::factor(1.5).unwrap())),
-        "drift factor 1.5 must be at least 0 and below 1"
-    );
-    assert_eq!(
         error(builder().heartbeat_timeout(Duration::ZERO)),
         "heartbeat_timeout must be longer than 0"
     );
