@@ -5,6 +5,7 @@ use crate::{
     group::lease::{Lease, Locked},
     resource::{IntoResources, LONGEST, Resources},
     server::{LockState, Subject},
+    token::FencingToken,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ pub struct Lock {
     state: Arc<LockState>,
     /// Nothing for a lock that was put together from its parts.
     lease: Option<Lease>,
-    token: Option<u64>,
+    token: Option<FencingToken>,
 }
 
 impl Lock {
@@ -58,7 +59,7 @@ impl Lock {
     }
 
     /// Adds the token of a [fenced](crate::future::LockRequest::fenced) lock that was taken elsewhere, so that its renewals keep it.
-    pub fn with_token(mut self, token: u64) -> Self {
+    pub fn with_token(mut self, token: FencingToken) -> Self {
         self.token = Some(token);
         self
     }
@@ -80,7 +81,7 @@ impl Lock {
         &self.value
     }
 
-    /// Returns the fencing token, if the lock is [fenced](crate::future::LockRequest::fenced): a number that is larger than that of every
+    /// Returns the fencing token, if the lock is [fenced](crate::future::LockRequest::fenced): it is larger than that of every
     /// fenced lock on this resource that had been granted when this one was asked for.
     ///
     /// Of two locks that were asked for at the same time, of which the first lost its keys before its ttl was over, the one has
@@ -88,7 +89,7 @@ impl Lock {
     ///
     /// Hand it to whatever the lock protects, which has to refuse a token that is smaller than one it has seen. Then an
     /// owner that was suspended for longer than its lock was valid does no harm when it goes on.
-    pub fn token(&self) -> Option<u64> {
+    pub fn token(&self) -> Option<FencingToken> {
         self.token
     }
 
@@ -160,7 +161,7 @@ impl fmt::Debug for Lock {
         lock.field("resource", &self.resources);
         lock.field("value", &Shortened(self.value()));
         if let Some(token) = self.token {
-            lock.field("token", &token);
+            lock.field("token", &format_args!("{token}"));
         }
         lock.field("validity", &self.validity()).finish()
     }
