@@ -113,7 +113,7 @@ pub use guard::{Guard, LockLost};
 pub use lock::Lock;
 pub use redlock::Redlock;
 pub use request::{LockError, ReleaseError, RenewError};
-pub use resource::IntoResources;
+pub use resource::{ResourceName, Resources};
 pub use token::FencingToken;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{
     decision::Shortened,
     group::lease::{Lease, Locked},
-    resource::{IntoResources, LONGEST, Resources},
+    resource::{LONGEST, Resources},
     server::{LockState, Subject},
     token::FencingToken,
 };
@@ -48,9 +48,9 @@ impl Lock {
     ///
     /// How long it is valid is not known here: [`validity`](Self::validity) is zero until it is
     /// [renewed](crate::Redlock::renew).
-    pub fn from_parts(resource: impl IntoResources, value: impl Into<String>) -> Self {
+    pub fn from_parts(resource: impl Into<Resources>, value: impl Into<String>) -> Self {
         Self {
-            resources: resource.into_resources(),
+            resources: resource.into(),
             value: value.into().into(),
             state: Arc::default(),
             lease: None,

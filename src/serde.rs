@@ -2,7 +2,7 @@
 
 use crate::{
     Address, FencingToken, Lock, Server,
-    resource::{InvalidResource, Name, Resources},
+    resource::{InvalidResource, Resources},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ enum Part {
     Bytes(Vec<u8>),
 }
 
-impl Name for Part {
-    fn bytes(&self) -> Arc<[u8]> {
+impl Part {
+    fn into_bytes(self) -> Vec<u8> {
         match self {
-            Self::Text(text) => text.bytes(),
-            Self::Bytes(bytes) => bytes.bytes(),
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
         }
     }
 }
@@ -56,6 +56,7 @@ impl<'de> Deserialize<'de> for Lock {
             value,
             token,
         } = Parts::deserialize(deserializer)?;
+        let resources: Resources = resources.into_iter().map(Part::into_bytes).collect();
         let mut lock = Self::from_parts(resources, value);
         if let Some(token) = token {
             lock = lock.with_token(token);
