@@ -6,7 +6,7 @@
 mod common;
 
 use common::Failed;
-use multiredlock::Redlock;
+use multiredlock::{FencingToken, Redlock};
 use rusqlite::{Connection, params};
 use std::{env, time::Duration};
 use tokio::time::sleep;
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Failed> {
 }
 
 /// Locks the report for a while, and returns the token.
-async fn token(redlock: &Redlock) -> Result<u64, Failed> {
+async fn token(redlock: &Redlock) -> Result<FencingToken, Failed> {
     let lock = redlock.lock("report", TTL).await?;
     Ok(lock.token().ok_or("every lock of this handle is fenced")?)
 }
@@ -62,8 +62,8 @@ impl Storage {
 
     /// Writes in one statement, so that nobody comes in between the comparison and the write. Each lock is for one write here;
     /// where an owner writes several times under one lock it is `token <= ?2`.
-    fn write(&self, token: u64, text: &str) -> Result<&'static str, Failed> {
-        let token = i64::try_from(token)?;
+    fn write(&self, token: FencingToken, text: &str) -> Result<&'static str, Failed> {
+        let token = i64::try_from(u64::from(token))?;
         let rows = self.0.execute(
             "UPDATE documents SET text = ?1, token = ?2 WHERE name = 'report' AND token < ?2",
             params![text, token],

@@ -1,7 +1,10 @@
 //! What happened in a run, in order.
 
 use super::{nemesis::Strike, tasks::Process};
-use crate::server::{Verb, link::Outcome};
+use crate::{
+    FencingToken,
+    server::{Verb, link::Outcome},
+};
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -49,7 +52,7 @@ pub(super) enum Happened {
         request: Request,
         client: Process,
         value: Value,
-        token: Option<u64>,
+        token: Option<FencingToken>,
         valid_until: Millis,
     },
     /// A client asks for a renewal.

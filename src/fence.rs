@@ -1,4 +1,4 @@
-//! The token of a fenced lock, and where a server stores it.
+//! Where a server stores the token of a fenced lock, and how large a token can be.
 
 use std::time::Duration;
 

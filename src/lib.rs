@@ -46,7 +46,7 @@
 //! - `metrics`: counts and measures, see the module `metrics`.
 //! - `serde`: a [`Lock`] can be handed over (its resources, its value and its token; how long it is valid is known again once it is
 //!   renewed), and a [`Server`] read from a configuration file, as the text that [`Server::parse`] reads. Passwords are
-//!   never written.
+//!   never written. A [`FencingToken`] is a number.
 //!
 //! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
 //! `validity`, and `attempts` for `lock`; and events for attempts, servers and crossings. None shows a value or a password.
@@ -70,6 +70,7 @@ mod text;
 
 mod address;
 mod resource;
+mod token;
 
 mod decision;
 
@@ -112,7 +113,8 @@ pub use guard::{Guard, LockLost};
 pub use lock::Lock;
 pub use redlock::Redlock;
 pub use request::{LockError, ReleaseError, RenewError};
-pub use resource::IntoResources;
+pub use resource::{ResourceName, Resources};
+pub use token::FencingToken;
 
 #[cfg(test)]
 mod floors;

@@ -3,8 +3,9 @@
 use crate::{
     decision::Shortened,
     group::lease::{Lease, Locked},
-    resource::{IntoResources, LONGEST, Resources},
+    resource::{LONGEST, Resources},
     server::{LockState, Subject},
+    token::FencingToken,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ pub struct Lock {
     state: Arc<LockState>,
     /// Nothing for a lock that was put together from its parts.
     lease: Option<Lease>,
-    token: Option<u64>,
+    token: Option<FencingToken>,
 }
 
 impl Lock {
@@ -64,9 +65,9 @@ impl Lock {
     ///
     /// How long it is valid is not known here: [`validity`](Self::validity) is zero until it is
     /// [renewed](crate::Redlock::renew).
-    pub fn from_parts(resource: impl IntoResources, value: impl Into<String>) -> Self {
+    pub fn from_parts(resource: impl Into<Resources>, value: impl Into<String>) -> Self {
         Self {
-            resources: resource.into_resources(),
+            resources: resource.into(),
             value: value.into().into(),
             state: Arc::default(),
             lease: None,
@@ -75,7 +76,7 @@ impl Lock {
     }
 
     /// Adds the token of a [fenced](crate::future::LockRequest::fenced) lock that was taken elsewhere, so that its renewals keep it.
-    pub fn with_token(mut self, token: u64) -> Self {
+    pub fn with_token(mut self, token: FencingToken) -> Self {
         self.token = Some(token);
         self
     }
@@ -97,7 +98,7 @@ impl Lock {
         &self.value
     }
 
-    /// Returns the fencing token, if the lock is [fenced](crate::future::LockRequest::fenced): a number that is larger than that of every
+    /// Returns the fencing token, if the lock is [fenced](crate::future::LockRequest::fenced): it is larger than that of every
     /// fenced lock on this resource that had been granted when this one was asked for.
     ///
     /// Of two locks that were asked for at the same time, of which the first lost its keys before its ttl was over, the one has
@@ -105,7 +106,7 @@ impl Lock {
     ///
     /// Hand it to whatever the lock protects, which has to refuse a token that is smaller than one it has seen. Then an
     /// owner that was suspended for longer than its lock was valid does no harm when it goes on.
-    pub fn token(&self) -> Option<u64> {
+    pub fn token(&self) -> Option<FencingToken> {
         self.token
     }
 
@@ -177,7 +178,7 @@ impl fmt::Debug for Lock {
         lock.field("resource", &self.resources);
         lock.field("value", &Shortened(self.value()));
         if let Some(token) = self.token {
-            lock.field("token", &token);
+            lock.field("token", &format_args!("{token}"));
         }
         lock.field("validity", &self.validity()).finish()
     }

@@ -8,7 +8,7 @@ use crate::{
     lock::Lock,
     monitor::{Events, QuorumChanges, ServerStatus},
     request::{LockRequest, OwnerRequest, RenewRequest, Unlocking},
-    resource::{IntoResources, InvalidResource},
+    resource::{InvalidResource, Resources},
 };
 use std::{
     fmt,
@@ -66,14 +66,14 @@ impl Redlock {
     ///
     /// The request is awaited as it is or adjusted first; see [`LockRequest`] for its errors and its cancel safety.
     /// Sub-millisecond parts of the ttl are dropped.
-    pub fn lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
-        LockRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, self.retry())
+    pub fn lock(&self, resource: impl Into<Resources>, ttl: Duration) -> LockRequest {
+        LockRequest::new(Arc::clone(&self.core), resource.into(), ttl, self.retry())
     }
 
     /// Locks a resource for `ttl` if that succeeds in a single attempt.
     ///
     /// This is [`lock`](Self::lock) without retries.
-    pub fn try_lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
+    pub fn try_lock(&self, resource: impl Into<Resources>, ttl: Duration) -> LockRequest {
         self.lock(resource, ttl).retry(Retry::none())
     }
 
@@ -109,13 +109,13 @@ impl Redlock {
     ///
     /// It waits as long as it takes, also for servers to be reached; see [`AcquireRequest`] for limits, errors and cancel
     /// safety.
-    pub fn acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
-        AcquireRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, true)
+    pub fn acquire(&self, resource: impl Into<Resources>, ttl: Duration) -> AcquireRequest {
+        AcquireRequest::new(Arc::clone(&self.core), resource.into(), ttl, true)
     }
 
     /// Gives a [`Guard`](crate::Guard) for a resource if it can be locked in a single attempt.
-    pub fn try_acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
-        AcquireRequest::new(Arc::clone(&self.core), resource.into_resources(), ttl, false)
+    pub fn try_acquire(&self, resource: impl Into<Resources>, ttl: Duration) -> AcquireRequest {
+        AcquireRequest::new(Arc::clone(&self.core), resource.into(), ttl, false)
     }
 
     /// Waits in line for a resource, runs `work` under a guard, and releases it: `acquire(resource, ttl).using(work)`.
@@ -143,7 +143,7 @@ impl Redlock {
     /// As [`AcquireRequest::using`].
     pub async fn using<T>(
         &self,
-        resource: impl IntoResources,
+        resource: impl Into<Resources>,
         ttl: Duration,
         work: impl AsyncFnOnce(&Guard) -> T,
     ) -> Result<T, UsingError> {
@@ -151,16 +151,16 @@ impl Redlock {
     }
 
     /// Asks who holds a resource.
-    pub fn owner(&self, resource: impl IntoResources) -> OwnerRequest {
-        OwnerRequest::new(Arc::clone(&self.core), resource.into_resources())
+    pub fn owner(&self, resource: impl Into<Resources>) -> OwnerRequest {
+        OwnerRequest::new(Arc::clone(&self.core), resource.into())
     }
 
     /// Returns the lock that this handle or a clone took on a resource, if it [remembers](Builder::remember) locks and this
     /// one is still valid; as it was renewed last. So code can unlock by name.
     ///
     /// A lock on several resources is found by all of them together. Guards keep their locks to themselves.
-    pub fn held(&self, resource: impl IntoResources) -> Option<Lock> {
-        self.core.remembered.as_ref()?.get(&resource.into_resources())
+    pub fn held(&self, resource: impl Into<Resources>) -> Option<Lock> {
+        self.core.remembered.as_ref()?.get(&resource.into())
     }
 
     /// Sets the retry policy of all later locks of this handle and its clones.
@@ -179,8 +179,8 @@ impl Redlock {
     /// # Errors
     ///
     /// [`InvalidResource`] if it could not be locked, or if several belong to different groups.
-    pub fn group_of(&self, resource: impl IntoResources) -> Result<usize, InvalidResource> {
-        self.core.group_of(&resource.into_resources())
+    pub fn group_of(&self, resource: impl Into<Resources>) -> Result<usize, InvalidResource> {
+        self.core.group_of(&resource.into())
     }
 
     /// Returns whether a majority of the servers can be reached, in every [group](Builder::group).

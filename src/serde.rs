@@ -1,8 +1,8 @@
 //! Locks and servers as data, of which no secret of a server is written.
 
 use crate::{
-    Address, Lock, Server,
-    resource::{InvalidResource, Name, Resources},
+    Address, FencingToken, Lock, Server,
+    resource::{InvalidResource, Resources},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ struct Parts {
     resources: Vec<Part>,
     value: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    token: Option<u64>,
+    token: Option<FencingToken>,
 }
 
 /// A name: text if it is UTF-8, and a list of bytes otherwise.
@@ -25,11 +25,11 @@ enum Part {
     Bytes(Vec<u8>),
 }
 
-impl Name for Part {
-    fn bytes(&self) -> Arc<[u8]> {
+impl Part {
+    fn into_bytes(self) -> Vec<u8> {
         match self {
-            Self::Text(text) => text.bytes(),
-            Self::Bytes(bytes) => bytes.bytes(),
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
         }
     }
 }
@@ -56,6 +56,7 @@ impl<'de> Deserialize<'de> for Lock {
             value,
             token,
         } = Parts::deserialize(deserializer)?;
+        let resources: Resources = resources.into_iter().map(Part::into_bytes).collect();
         let mut lock = Self::from_parts(resources, value);
         if let Some(token) = token {
             lock = lock.with_token(token);
@@ -85,6 +86,19 @@ impl Serialize for Address {
     }
 }
 
+/// A number.
+impl Serialize for FencingToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        u64::from(*self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FencingToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self::from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +113,7 @@ mod tests {
                 json!({"resources": ["a", "b"], "value": "v"}),
             ),
             (
-                Lock::from_parts("r", "v").with_token(7),
+                Lock::from_parts("r", "v").with_token(7.into()),
                 json!({"resources": ["r"], "value": "v", "token": 7}),
             ),
             (
@@ -123,6 +137,7 @@ mod tests {
             (json!({"resources": [""], "value": "v"}), "the resource is empty"),
             (json!({"resources": ["r"]}), "missing field `value`"),
             (json!({"resources": ["r"], "value": "v", "x": 1}), "unknown field `x`"),
+            (json!({"resources": ["r"], "value": "v", "token": "7"}), "expected u64"),
         ] {
             let error = serde_json::from_value::<Lock>(data).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");

@@ -66,7 +66,7 @@ fn check_tokens(holdings: &[&Holding], are_exclusive: bool, found: &mut Vec<Viol
             asked: if are_exclusive { number } else { granted_before } as u64,
             granted: number as u64,
             until: number as u64,
-            token: holding.token?,
+            token: holding.token?.into(),
         })
     });
     let fenced: Vec<_> = fenced.collect();

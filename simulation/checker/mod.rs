@@ -18,6 +18,7 @@ use super::{
     plan::Plan,
     tasks::Process,
 };
+use crate::FencingToken;
 use keys::{Keys, Stay};
 use reach::Reach;
 use std::{
@@ -70,7 +71,7 @@ struct Holding {
     asked: Millis,
     resources: Bits,
     value: Value,
-    token: Option<u64>,
+    token: Option<FencingToken>,
     granted: Millis,
     /// When it was valid by what the library said: from, and until.
     valid: Vec<(Millis, Millis)>,

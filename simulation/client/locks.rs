@@ -6,7 +6,7 @@ use super::{
     is_greedy, note_error, perhaps, while_held,
 };
 use crate::{
-    Lock, LockError, Redlock, RenewError, Retry,
+    FencingToken, Lock, LockError, Redlock, RenewError, Retry,
     error::{InvalidRequest, InvalidResource},
     future::LockRequest,
     simulation::{
@@ -27,7 +27,7 @@ const GREEDY_RETRY: Duration = Duration::from_millis(20);
 pub(in crate::simulation) struct Parts {
     resources: Vec<String>,
     value: Arc<str>,
-    token: Option<u64>,
+    token: Option<FencingToken>,
     /// The shortest ttl that anybody asked to renew it for.
     least: Option<Duration>,
 }

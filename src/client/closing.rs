@@ -50,7 +50,7 @@ mod tests {
         group::wait_queues::WaitQueues,
         monitor::ServerId,
         monitor::ServerState,
-        resource::several::Sealed,
+        resource::Resources,
         server::{Operation, Pipeline, Running, Subject, Verb},
         testing::MemoryServer,
     };
@@ -85,7 +85,7 @@ mod tests {
     /// Why the pipeline takes no operation.
     fn reason(pipeline: &Arc<Pipeline>) -> Vote {
         let (now, ttl) = (Instant::now(), Duration::from_secs(1));
-        let subject = Subject::new("r".into_resources(), "v");
+        let subject = Subject::new(Resources::from("r"), "v");
         let lock = Operation::new(Verb::Lock, subject, now, now + ttl, ttl, 1);
         let lock = Arc::new(lock);
         pipeline.submit(&[&lock]);

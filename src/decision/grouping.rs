@@ -61,7 +61,6 @@ impl Hash for Bytes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::several::Sealed;
     use proptest::prelude::*;
 
     #[test]
@@ -129,14 +128,14 @@ mod tests {
 
     #[test]
     fn resources_of_two_groups_have_no_group_in_common() {
-        let names = ["order:1", "b", "a"].into_resources();
+        let names = Resources::from(["order:1", "b", "a"]);
         assert_eq!(common_group(&names, 1), Ok(0));
         let error = common_group(&names, 2).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`a` belongs to group 0 and `b` to group 1, but one lock has one group: a common `{tag}` in their names leads to one"
         );
-        let tagged = ["order:1{b}", "b", "a{b}"].into_resources();
+        let tagged = Resources::from(["order:1{b}", "b", "a{b}"]);
         assert_eq!(common_group(&tagged, 2), Ok(1));
     }
 

@@ -12,6 +12,7 @@ use crate::{
     fence::Fence,
     resource::Resources,
     server::{Listener, Ongoing, Operation, Subject, Verb},
+    token::FencingToken,
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
@@ -97,7 +98,7 @@ impl Attempt {
             value: Arc::clone(&self.set.value),
             lock_state: Arc::clone(&self.set.lock_state),
             lease,
-            token,
+            token: token.map(FencingToken::from),
         })
     }
 

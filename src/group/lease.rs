@@ -3,6 +3,7 @@
 use crate::{
     decision::Vote,
     server::{LockState, Promise},
+    token::FencingToken,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ pub(crate) struct Locked {
     pub(crate) lock_state: Arc<LockState>,
     pub(crate) lease: Lease,
     /// Of a fenced lock.
-    pub(crate) token: Option<u64>,
+    pub(crate) token: Option<FencingToken>,
 }
 
 /// For how long a majority holds keys for us.

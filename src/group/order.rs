@@ -48,7 +48,7 @@ fn renewed_by_two_threads() -> Vec<Vec<Duration>> {
         pipeline.heard(Duration::ZERO);
     }
     let start = Barrier::new(2);
-    let subject = Subject::new(Resources::One(b"r"[..].into()), "v");
+    let subject = Subject::new(Resources::from(b"r"), "v");
     thread::scope(|scope| {
         for thread in [1, 2] {
             let (servers, subject, start) = (&servers, &subject, &start);

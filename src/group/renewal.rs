@@ -10,6 +10,7 @@ use crate::{
     decision::Vote,
     fence::Fence,
     server::{Operation, Subject, Verb},
+    token::FencingToken,
 };
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ impl Servers {
     pub(crate) async fn renew(
         &self,
         subject: Subject,
-        token: Option<u64>,
+        token: Option<FencingToken>,
         options: AttemptOptions,
     ) -> Result<Lease, Failed> {
         let AttemptOptions { ttl, fence_expiry, .. } = options;
@@ -33,7 +34,10 @@ impl Servers {
             let number = counted.number;
             let renewal = self.operation(Verb::Renew, subject, ttl.duration(), start, ttl.promised());
             let mut renewal = renewal.counted(counted);
-            renewal.fence = token.zip(fence_expiry).map(|(token, expiry)| Fence { token, expiry });
+            renewal.fence = token.zip(fence_expiry).map(|(token, expiry)| Fence {
+                token: token.into(),
+                expiry,
+            });
             let renewal = Arc::new(renewal);
             self.submit(&[&renewal]);
             (renewal, number, start)

@@ -14,6 +14,7 @@ use crate::{
     lock::Lock,
     request::Unlocking,
     runtime::Task,
+    token::FencingToken,
 };
 use held::Held;
 use std::{fmt, sync::Arc, time::Duration};
@@ -76,7 +77,7 @@ impl Guard {
 
     /// Returns the fencing token, if the lock is [fenced](crate::future::AcquireRequest::fenced); see [`Lock::token`]. Renewals keep
     /// it.
-    pub fn token(&self) -> Option<u64> {
+    pub fn token(&self) -> Option<FencingToken> {
         self.held.lock().token()
     }
 

@@ -85,20 +85,20 @@
 //!   forget everything go on from their clocks: use a [restart guard](crate::Builder::restart_guard), and keep them on NTP.
 //!
 //! ```
-//! use multiredlock::{Redlock, testing::MemoryServer};
+//! use multiredlock::{FencingToken, Redlock, testing::MemoryServer};
 //! use std::time::Duration;
 //! use tokio::time::sleep;
 //!
 //! #[derive(Default)]
 //! struct Report {
 //!     text: &'static str,
-//!     token: u64,
+//!     token: Option<FencingToken>,
 //! }
 //!
 //! impl Report {
-//!     fn write(&mut self, text: &'static str, token: Option<u64>) -> bool {
-//!         let accepted = token.is_some_and(|token| token >= self.token);
-//!         if let Some(token) = token.filter(|_| accepted) {
+//!     fn write(&mut self, text: &'static str, token: Option<FencingToken>) -> bool {
+//!         let accepted = token.is_some() && token >= self.token;
+//!         if accepted {
 //!             *self = Self { text, token };
 //!         }
 //!         accepted

@@ -150,7 +150,6 @@ impl Drop for Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::several::Sealed;
     use std::time::Duration;
     use tokio::time::timeout;
 
@@ -164,8 +163,8 @@ mod tests {
     fn only_who_listens_to_a_key_is_told() {
         let changes = Arc::new(Changes::default());
         let (a, both) = (
-            changes.listen(&"a".into_resources(), 3),
-            changes.listen(&["a", "b"].into_resources(), 3),
+            changes.listen(&Resources::from("a"), 3),
+            changes.listen(&Resources::from(["a", "b"]), 3),
         );
         changes.changed(1, b"b");
         assert_eq!((told(&a), told(&both)), (vec![], vec![1]));
@@ -173,25 +172,25 @@ mod tests {
         assert_eq!((told(&a), told(&both)), (vec![2], vec![2]));
         changes.anything_changed(0);
         assert_eq!((told(&a), told(&both)), (vec![0], vec![0]));
-        changes.removed_here(&"a".into_resources(), Some(&a.listener), |server| server > 0);
+        changes.removed_here(&Resources::from("a"), Some(&a.listener), |server| server > 0);
         assert_eq!((told(&a), told(&both)), (vec![], vec![1, 2]));
     }
 
     #[test]
     fn the_only_listener_is_told_of_everything() {
         let changes = Arc::new(Changes::default());
-        let only = changes.listen(&"a".into_resources(), 3);
+        let only = changes.listen(&Resources::from("a"), 3);
         changes.anything_changed(0);
         assert_eq!(told(&only), [0]);
         changes.changed(1, b"a");
-        changes.removed_here(&"a".into_resources(), None, |server| server == 2);
+        changes.removed_here(&Resources::from("a"), None, |server| server == 2);
         assert_eq!(told(&only), [1, 2], "what it has not asked for yet stays");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_listener_wakes_when_it_is_told_something_also_if_that_was_before_it_waits() {
         let changes = Arc::new(Changes::default());
-        let listening = changes.listen(&"a".into_resources(), 3);
+        let listening = changes.listen(&Resources::from("a"), 3);
         let limit = Duration::from_secs(1);
         assert!(timeout(limit, listening.listener.told()).await.is_err());
         changes.changed(0, b"a");
@@ -201,8 +200,8 @@ mod tests {
     #[test]
     fn a_listener_that_leaves_takes_no_other_along() {
         let changes = Arc::new(Changes::default());
-        let stays = changes.listen(&"a".into_resources(), 3);
-        drop(changes.listen(&"a".into_resources(), 3));
+        let stays = changes.listen(&Resources::from("a"), 3);
+        drop(changes.listen(&Resources::from("a"), 3));
         changes.changed(0, b"a");
         assert_eq!(told(&stays), [0]);
     }
@@ -210,7 +209,7 @@ mod tests {
     #[test]
     fn who_does_not_listen_any_more_is_forgotten() {
         let changes = Arc::new(Changes::default());
-        drop(changes.listen(&["a", "b"].into_resources(), 3));
+        drop(changes.listen(&Resources::from(["a", "b"]), 3));
         assert!(changes.listeners().is_empty());
         assert_eq!(changes.count.load(Ordering::Relaxed), 0);
     }

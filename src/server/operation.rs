@@ -295,7 +295,7 @@ impl Operation {
             && tally.votes().iter().all(|vote| match vote {
                 Vote::Held(_) | Vote::Missing | Vote::Unreachable(_) => true,
                 // Of several keys some may have been renewed before one failed.
-                Vote::Refused(_) => matches!(self.keys, Resources::One(_)),
+                Vote::Refused(_) => self.keys.is_one(),
                 Vote::Granted | Vote::OutcomeUnknown | Vote::TimedOut | Vote::Pending => false,
             })
     }

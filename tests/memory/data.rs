@@ -99,7 +99,7 @@ async fn ask(redlock: &Redlock, asked: &Asked) {
     redlock.set_retry(asked.retry);
     let _ = format!("{:?} {:?}", redlock.retry().longest_wait(), redlock.held(&names));
 
-    let parts = Lock::from_parts(&names, asked.value.clone()).with_token(asked.token);
+    let parts = Lock::from_parts(&names, asked.value.clone()).with_token(asked.token.into());
     let _ = format!("{parts:?} {:?} {:?}", parts.resource(), parts.resources().len());
     let renewal = redlock
         .renew(&parts, ttl)

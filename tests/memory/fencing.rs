@@ -5,7 +5,7 @@ use crate::support::{
     start, up,
 };
 use multiredlock::{
-    Builder, ConfigError, Lock, LockError, Redlock, RenewError,
+    Builder, ConfigError, FencingToken, Lock, LockError, Redlock, RenewError,
     error::{InvalidRequest, InvalidResource, InvalidTtl},
     testing::MemoryServer,
 };
@@ -13,7 +13,7 @@ use std::time::Duration;
 use test_support::assert_matches;
 use tokio::time::{Instant, sleep};
 
-async fn token(redlock: &Redlock) -> u64 {
+async fn token(redlock: &Redlock) -> FencingToken {
     let lock = redlock.lock("r", secs(10)).fenced().await.unwrap();
     redlock.unlock(&lock).counts().await;
     lock.token().expect("it is fenced")
@@ -28,7 +28,7 @@ async fn fenced(count: usize) -> (Vec<MemoryServer>, Redlock) {
 async fn tokens_grow_from_lock_to_lock_whoever_takes_it() {
     let servers = start(3);
     let handles = [connect(&servers).await, connect(&servers).await];
-    let mut last = 0;
+    let mut last = FencingToken::from(0);
     for turn in 0..100 {
         let next = token(&handles[turn % 2]).await;
         assert!(next > last, "{next} after {last}");
@@ -54,7 +54,7 @@ async fn only_a_lock_that_asks_for_it_has_a_token() {
 #[tokio::test(start_paused = true)]
 async fn tokens_grow_over_changing_majorities() {
     let (servers, redlock) = fenced(5).await;
-    let mut last = 0;
+    let mut last = FencingToken::from(0);
     for turn in 0..20 {
         let away = [turn % 5, (turn * 2 + 1) % 5];
         for server in away {
@@ -253,7 +253,7 @@ async fn a_token_is_larger_than_one_that_was_as_far_ahead_as_can_be_and_is_forgo
     .await;
     assert!(asked.elapsed() >= secs(2));
     let second = near.lock("r", secs(1)).await.unwrap().token().unwrap();
-    let apart = Duration::from_micros(second.checked_sub(first).expect("it is larger"));
+    let apart = Duration::from_micros(u64::from(second).checked_sub(first.into()).expect("it is larger"));
     // It was indeed ahead: less time lies between the tokens than between the locks.
     assert!(apart + ms(500) + granted < asked.elapsed(), "{apart:?}");
 }
@@ -295,7 +295,7 @@ async fn a_resource_whose_key_is_a_fence_cannot_be_locked() {
 async fn a_token_that_no_script_could_count_spoils_no_fence() {
     let (servers, redlock) = fenced(3).await;
     let lock = redlock.lock("r", secs(10)).await.unwrap();
-    let forged = Lock::from_parts("r", lock.value()).with_token(u64::MAX);
+    let forged = Lock::from_parts("r", lock.value()).with_token(u64::MAX.into());
     let _renewed = redlock.renew(&forged, secs(10)).await.unwrap();
     assert_eq!(servers[0].token("r"), lock.token());
     redlock.unlock(&lock).counts().await;

@@ -146,7 +146,7 @@ async fn every_outcome_of_a_call(servers: &[MemoryServer], redlock: &Redlock) {
 
     // Nothing can be counted up from the largest token.
     let last = redlock.lock("last", secs(10)).fenced().await.unwrap();
-    let last = Lock::from_parts("last", last.value()).with_token((1 << 53) - 1);
+    let last = Lock::from_parts("last", last.value()).with_token(((1 << 53) - 1).into());
     let last = redlock.renew(&last, secs(10)).await.unwrap();
     redlock.unlock(&last).counts().await;
     redlock.try_lock("last", secs(10)).fenced().await.unwrap_err();

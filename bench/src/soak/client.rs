@@ -10,7 +10,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use multiredlock::{LockError, Redlock, error::UsingError, event::Event};
+use multiredlock::{FencingToken, LockError, Redlock, error::UsingError, event::Event};
 use tokio::{
     runtime::Handle,
     task::JoinSet,
@@ -267,7 +267,7 @@ impl Task {
         &self,
         resources: &[String],
         asked: u64,
-        token: Option<u64>,
+        token: Option<FencingToken>,
         is_valid: impl Fn() -> bool,
     ) -> Option<Held> {
         let number = self.process.locks.fetch_add(1, Ordering::Relaxed);
@@ -281,7 +281,7 @@ pub(super) fn granted(
     id: String,
     resources: &[String],
     asked: u64,
-    token: Option<u64>,
+    token: Option<FencingToken>,
     is_valid: impl Fn() -> bool,
 ) -> Option<Held> {
     let granted = now();
@@ -293,7 +293,7 @@ pub(super) fn granted(
         resources: resources.to_vec(),
         asked,
         granted,
-        token: token.unwrap_or(0),
+        token: token.map_or(0, u64::from),
     });
     Some(Held {
         id,

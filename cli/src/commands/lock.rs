@@ -51,7 +51,7 @@ impl<'a> Locked<'a> {
         Self {
             resource,
             value: lock.value(),
-            token: lock.token(),
+            token: lock.token().map(u64::from),
             valid_for_ms: millis(validity),
             expires_at: timestamp(SystemTime::now() + validity),
         }

@@ -10,7 +10,7 @@ use crate::{
     settings::Settings,
 };
 use clap::Args;
-use multiredlock::{Redlock, RenewError};
+use multiredlock::{FencingToken, Redlock, RenewError};
 use std::time::Duration;
 
 /// Renews a lock
@@ -30,7 +30,7 @@ pub(crate) struct Renew {
     ttl: Duration,
     /// The lock's fencing token, if it has one, so that servers which forgot it learn it again
     #[arg(long)]
-    token: Option<u64>,
+    token: Option<FencingToken>,
 }
 
 impl Renew {

@@ -1,7 +1,6 @@
 //! When a client that had many turns pauses.
 
 use super::*;
-use crate::resource::several::Sealed;
 use proptest::prelude::*;
 
 fn ms(millis: u64) -> Duration {
@@ -20,7 +19,7 @@ impl Greedy {
     fn new(hold: Duration) -> Self {
         Self {
             turns: Turns::default(),
-            keys: "r".into_resources(),
+            keys: Resources::from("r"),
             now: Instant::now(),
             hold,
         }
@@ -94,7 +93,7 @@ fn a_client_without_rivals_pauses_for_at_most_a_twentieth_of_its_time() {
 #[test]
 fn what_had_no_turn_in_the_run_need_not_pause() {
     let mut turns = Turns::default();
-    let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
+    let (start, a, both) = (Instant::now(), Resources::from("a"), Resources::from(["a", "b"]));
     let until = turns.ended(&a, start, start + ms(10), true, || TICK).unwrap();
     assert_eq!(until, start + ms(14));
     assert_eq!(turns.pause(&a, start + ms(11)), Some(until));
@@ -107,7 +106,7 @@ fn what_had_no_turn_in_the_run_need_not_pause() {
 
 #[test]
 fn a_gap_in_which_others_could_have_had_their_turn_ends_a_run() {
-    let (mut turns, keys, start) = (Turns::default(), "r".into_resources(), Instant::now());
+    let (mut turns, keys, start) = (Turns::default(), Resources::from("r"), Instant::now());
     let far = || ms(20);
     for (granted, ended, pauses) in [(0, 30, false), (50, 75, false), (160, 230, false), (240, 241, true)] {
         let until = turns.ended(&keys, start + ms(granted), start + ms(ended), true, far);
@@ -118,7 +117,7 @@ fn a_gap_in_which_others_could_have_had_their_turn_ends_a_run() {
 #[test]
 fn keys_that_others_took_in_the_pause_are_theirs_first_for_a_while_unless_the_run_goes_on() {
     let mut turns = Turns::default();
-    let (start, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
+    let (start, a, both) = (Instant::now(), Resources::from("a"), Resources::from(["a", "b"]));
     assert!(turns.is_empty() && !turns.gives_way(&a, start) && !turns.is_in_run(&a, start));
     let ended = start + ms(10);
     turns.ended(&a, start, ended, true, || TICK);
@@ -130,13 +129,13 @@ fn keys_that_others_took_in_the_pause_are_theirs_first_for_a_while_unless_the_ru
     assert!(!turns.gives_way(&a, ended + ms(3)) && turns.gives_way(&a, ended + ms(4)));
     assert!(turns.gives_way(&both, ended + ms(3)), "it had no turn in the run");
     assert!(turns.gives_way(&both, ended + KEPT - ms(1)) && !turns.gives_way(&both, ended + KEPT));
-    assert!(!turns.gives_way(&"b".into_resources(), ended + ms(9)));
+    assert!(!turns.gives_way(&Resources::from("b"), ended + ms(9)));
 }
 
 #[test]
 fn a_pause_in_which_another_set_had_its_turn_lets_no_run_grow() {
     let mut turns = Turns::default();
-    let (mut now, a, both) = (Instant::now(), "a".into_resources(), ["a", "b"].into_resources());
+    let (mut now, a, both) = (Instant::now(), Resources::from("a"), Resources::from(["a", "b"]));
     for _ in 0..3 * MANY_PAUSES {
         let until = turns.ended(&a, now, now + ms(10), true, || TICK);
         assert_eq!(until, Some(now + ms(14)), "a run lasts 4 ms");
@@ -162,7 +161,7 @@ fn runs_are_forgotten() {
     let (mut turns, start) = (Turns::default(), Instant::now());
     for number in 0..10_000_u64 {
         let now = start + ms(number);
-        turns.ended(&number.to_string().into_resources(), now, now, number % 2 == 0, || TICK);
+        turns.ended(&Resources::from(number.to_string()), now, now, number % 2 == 0, || TICK);
     }
     assert!(turns.runs.len() <= 500, "{}", turns.runs.len());
 }

@@ -7,7 +7,7 @@ use super::{
     link::{Answer, Change, Command, Connected, Ended, Facts, Link, Outcome, Task},
     operation::Operation,
 };
-use crate::{config::Server, decision::DownReason};
+use crate::{config::Server, decision::DownReason, token::FencingToken};
 use data::Data;
 #[cfg(test)]
 pub(crate) use data::Replica;
@@ -212,8 +212,9 @@ impl MemoryServer {
     }
 
     /// Returns the token that was stored last for fenced locks on a key, if it is still remembered.
-    pub fn token(&self, key: impl AsRef<[u8]>) -> Option<u64> {
-        self.state().data.token(key.as_ref(), Instant::now())
+    pub fn token(&self, key: impl AsRef<[u8]>) -> Option<FencingToken> {
+        let token = self.state().data.token(key.as_ref(), Instant::now());
+        token.map(FencingToken::from)
     }
 
     /// Returns how many keys have not expired.

@@ -4,7 +4,6 @@ use super::*;
 use crate::{
     clock::Moment,
     decision::{DownReason, Holder, Refusal},
-    resource::several::Sealed,
     server::Promise,
 };
 use std::{
@@ -29,7 +28,7 @@ fn secs(secs: u64) -> Duration {
 /// An operation on three servers that matters for 10 s, on keys that live for 60.
 fn operation(verb: Verb) -> Operation {
     let now = Instant::now();
-    let subject = Subject::new("r".into_resources(), "secret");
+    let subject = Subject::new(Resources::from("r"), "secret");
     Operation::new(verb, subject, now, now + secs(10), secs(60), 3)
 }
 
@@ -199,7 +198,7 @@ fn left_after(keys: Resources, votes: &[Vote]) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_for_less_counts_unless_it_is_certain_that_no_server_carries_it_out() {
-    let (one, two) = (|| "r".into_resources(), || ["r", "s"].into_resources());
+    let (one, two) = (|| Resources::from("r"), || Resources::from(["r", "s"]));
     let down = || Vote::Unreachable(DownReason::ConnectionLost);
     let refused = || Vote::Refused(Refusal::OutOfMemory);
     assert_eq!(left_after(one(), &[held(), Vote::Missing, down()]), secs(60));

@@ -164,11 +164,7 @@ fn is_urgent(operation: &Operation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fence::Fence,
-        resource::{Resources, several::Sealed},
-        server::Subject,
-    };
+    use crate::{fence::Fence, resource::Resources, server::Subject};
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -178,18 +174,17 @@ mod tests {
     }
 
     fn operation(verb: Verb) -> Arc<Operation> {
-        Arc::new(operation_on("r".into_resources(), "v", verb))
+        Arc::new(operation_on(Resources::from("r"), "v", verb))
     }
 
     fn watching() -> Arc<Operation> {
-        let mut operation = operation_on("r".into_resources(), "v", Verb::Lock);
+        let mut operation = operation_on(Resources::from("r"), "v", Verb::Lock);
         operation.watches = true;
         Arc::new(operation)
     }
 
     fn several(keys: usize) -> Resources {
-        let names: Vec<_> = (0..keys).map(|n| format!("r{n}")).collect();
-        names.into_resources()
+        (0..keys).map(|n| format!("r{n}")).collect()
     }
 
     fn pending(operations: &[Arc<Operation>]) -> Pending {
@@ -281,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_command_has_at_most_so_many_bytes() {
-        let of = |bytes: usize| Arc::new(operation_on("r".into_resources(), &"v".repeat(bytes - 1), Verb::Lock));
+        let of = |bytes: usize| Arc::new(operation_on(Resources::from("r"), &"v".repeat(bytes - 1), Verb::Lock));
         assert_eq!(of(8).keys.bytes(), 1);
         assert_eq!(taken(&[of(LARGEST_COMMAND / 2), of(LARGEST_COMMAND / 2), of(2)]), 2);
         assert_eq!(taken(&[of(LARGEST_COMMAND / 2), of(LARGEST_COMMAND / 2 + 1)]), 1);

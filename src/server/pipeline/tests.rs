@@ -41,7 +41,7 @@ fn pipeline_to(script: Wire) -> (Arc<Pipeline>, Arc<Wire>) {
 }
 
 fn operation(verb: Verb, lock_state: &Arc<LockState>) -> Arc<Operation> {
-    operation_on(Resources::One(b"r"[..].into()), verb, lock_state)
+    operation_on(Resources::from(b"r"), verb, lock_state)
 }
 
 fn operation_on(keys: Resources, verb: Verb, lock_state: &Arc<LockState>) -> Arc<Operation> {
@@ -288,7 +288,7 @@ fn a_loss_that_is_told_when_the_server_is_back_undoes_no_lock_that_may_have_been
         // Its ttl is over already, but a renewal may have been granted by this server since.
         let subject = Subject {
             lock_state: Arc::clone(&lock_state),
-            ..Subject::new(Resources::One(b"r"[..].into()), "v")
+            ..Subject::new(Resources::from(b"r"), "v")
         };
         let until = now + Duration::from_secs(60);
         let set = Operation::new(Verb::Lock, subject, now, until, Duration::ZERO, 1);
@@ -323,7 +323,7 @@ fn a_large_key_does_not_travel_with_others() {
     let lock_state = Arc::default();
     pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
     let now = Instant::now();
-    let large = Subject::new(Resources::One(vec![0; LARGEST_COMMAND].into()), "v");
+    let large = Subject::new(Resources::from(vec![0; LARGEST_COMMAND]), "v");
     let ttl = Duration::from_secs(60);
     let large = Operation::new(Verb::Lock, large, now, now + ttl, ttl, 1);
     pipeline.submit(&[&operation(Verb::Renew, &lock_state)]);
@@ -337,7 +337,7 @@ fn a_large_key_does_not_travel_with_others() {
 }
 
 fn watching(number: usize) -> Arc<Operation> {
-    let keys = Resources::One(number.to_string().into_bytes().into());
+    let keys = Resources::from(number.to_string());
     let look = operation_on(keys, Verb::Probe, &Arc::default());
     let mut look = Arc::into_inner(look).unwrap();
     look.watches = true;
@@ -368,13 +368,9 @@ fn few_watched_keys_travel_together_and_hold_nothing_else_up() {
 fn a_command_has_so_many_keys_and_no_more() {
     let (pipeline, script) = pipeline();
     pipeline.submit(&[&operation(Verb::Renew, &Arc::default())]);
-    let keys = (0..100_u8).map(|key| [key].into());
+    let keys: Resources = (0..100_u8).map(|key| [key]).collect();
     for _ in 0..25 {
-        pipeline.submit(&[&operation_on(
-            Resources::Many(keys.clone().collect()),
-            Verb::Lock,
-            &Arc::default(),
-        )]);
+        pipeline.submit(&[&operation_on(keys.clone(), Verb::Lock, &Arc::default())]);
     }
     script.next().answer(Answer::Outcomes(vec![Outcome::Done]));
     assert_eq!(script.next().operations.len(), MOST_KEYS / 100);
@@ -450,7 +446,7 @@ fn renewal(lock_state: &Arc<LockState>, secs: u64) -> Arc<Operation> {
     let (now, until) = (start.instant(), start.instant() + Duration::from_secs(60));
     let subject = Subject {
         lock_state: Arc::clone(lock_state),
-        ..Subject::new(Resources::One(b"r"[..].into()), "v")
+        ..Subject::new(Resources::from(b"r"), "v")
     };
     let renewal = Operation::new(Verb::Renew, subject, now, until, ttl, 1);
     Arc::new(renewal.counted(counted))
@@ -498,10 +494,7 @@ fn a_renewal_for_less_that_an_open_connection_may_carry_out_later_limits_what_la
 
 /// One key for each letter.
 fn letters(keys: &str) -> Resources {
-    match keys.as_bytes() {
-        [key] => Resources::One([*key].into()),
-        keys => Resources::Many(keys.iter().map(|key| [*key].into()).collect()),
-    }
+    keys.bytes().map(|key| [key]).collect()
 }
 
 fn submit(pipeline: &Arc<Pipeline>, keys: &str, verb: Verb) {
@@ -571,7 +564,7 @@ fn a_command_that_is_sent_again_keeps_its_place() {
 fn so_many_commands_of_one_operation_are_on_their_way_and_no_more() {
     let (pipeline, script) = pipeline_one_by_one();
     for number in 0..=MOST_ONE_BY_ONE {
-        let keys = Resources::One(number.to_string().into_bytes().into());
+        let keys = Resources::from(number.to_string());
         pipeline.submit(&[&operation_on(keys, Verb::Lock, &Arc::default())]);
     }
     assert_eq!(sent(&script).len(), MOST_ONE_BY_ONE);

@@ -3,7 +3,6 @@
 use crate::{
     decision::Refusal,
     fence,
-    resource::Resources,
     server::{
         link::{Answer, Form, Outcome, Script},
         operation::{Operation, Verb},
@@ -65,10 +64,7 @@ pub(super) fn command(batch: &[Arc<Operation>], form: Form, keys: Keys) -> (&'st
 }
 
 fn is_plain(operation: &Operation) -> bool {
-    operation.verb == Verb::Lock
-        && !operation.watches
-        && operation.fence.is_none()
-        && matches!(operation.keys, Resources::One(_))
+    operation.verb == Verb::Lock && !operation.watches && operation.fence.is_none() && operation.keys.is_one()
 }
 
 fn script(script: Bytes, batch: &[Arc<Operation>], form: Form, keys: Keys) -> Vec<Value> {
@@ -108,8 +104,9 @@ fn packed(batch: &[Arc<Operation>]) -> Vec<u8> {
     // Writing to a `Vec` does not fail.
     let _ = encode::write_array_len(&mut list, u32::try_from(6 * batch.len()).unwrap_or(u32::MAX));
     for operation in batch {
-        if let Resources::Many(keys) = &operation.keys {
-            let _ = encode::write_array_len(&mut list, u32::try_from(keys.len()).unwrap_or(u32::MAX));
+        if !operation.keys.is_one() {
+            let keys = operation.keys.as_slice().len();
+            let _ = encode::write_array_len(&mut list, u32::try_from(keys).unwrap_or(u32::MAX));
         }
         for key in operation.keys.as_slice() {
             write_text(&mut list, key);

@@ -260,7 +260,7 @@ impl Run {
             let validity = guard.validity();
             let told = Told::Locked {
                 resource,
-                token: guard.token(),
+                token: guard.token().map(u64::from),
                 valid_for_ms: millis(validity),
                 expires_at: timestamp(SystemTime::now() + validity),
             };

@@ -5,7 +5,7 @@ mod server;
 
 use crate::{
     fence::{self, Fence},
-    resource::several::Sealed,
+    resource::Resources,
     server::{Operation, Subject, Verb, link::Outcome},
 };
 use server::{Connection, Reply};
@@ -37,7 +37,7 @@ const EXPIRY: Duration = Duration::from_secs(604_800);
 
 fn operation(verb: Verb, keys: &[&str], value: &str, ttl: Duration) -> Operation {
     let now = Instant::now();
-    let keys = keys.into_resources();
+    let keys = Resources::from(keys);
     Operation::new(verb, Subject::new(keys, value), now, now + ttl, ttl, 1)
 }
 

@@ -262,7 +262,7 @@ impl<'a> Case<'a> {
                     .as_deref()
                     .map(|text| text.strip_prefix("token:").expect("it is a token"));
                 let real = real.map(|digits| digits.parse::<u64>().expect("it is a number"));
-                let ours = self.memory.token(key);
+                let ours = self.memory.token(key).map(u64::from);
                 let is_same = match (real, ours) {
                     (Some(real), Some(ours)) => self.is_same_token(real, ours),
                     (real, ours) => real == ours,

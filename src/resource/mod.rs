@@ -1,10 +1,14 @@
 //! What one lock locks: a resource, or several at once.
 
+mod names;
+
+pub use names::ResourceName;
+
 use crate::{
     fence,
     text::{MOST_SHOWN, Shown},
 };
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// The most resources that one lock can have.
 const MOST: usize = 128;
@@ -16,9 +20,91 @@ const MOST: usize = 128;
 /// dropped above this length, too. And 100,000 operations may wait for a server.
 pub(crate) const LONGEST: usize = 64 << 10;
 
-/// The resources of one lock, or with their prefix its Redis keys: in order, and each once.
+/// The resources of one lock: a name, or several names that are locked together.
+///
+/// All calls that name resources take `impl Into<Resources>`:
+///
+/// - One name is text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, `[u8; N]`, … See [`ResourceName`] for all types.
+/// - Several names are an array, a slice, a `Vec`, a `BTreeSet` or a `HashSet` of names, or a reference to one of these.
+/// - An iterator of names can be collected.
+///
+/// A lock has 1 to 128 resources, in any order. A name that occurs twice counts once. All names together, each with the key
+/// prefix, have at most 64 KiB. If a limit is exceeded, the call that locks returns
+/// [`InvalidResource`](crate::error::InvalidResource). Messages and log lines show the first 8 names, each shortened to
+/// 80 characters.
+///
+/// Clones share their names.
+///
+/// # Examples
+///
+/// One name:
+///
+/// ```
+/// use multiredlock::Resources;
+///
+/// let console = Resources::from("console");
+/// assert_eq!(console, Resources::from(String::from("console")));
+/// assert_eq!(console, Resources::from(&String::from("console")));
+/// assert_eq!(console, Resources::from(b"console"));
+/// assert_eq!(console, Resources::from(&b"console"[..]));
+/// assert_eq!(console, Resources::from(b"console".to_vec()));
+/// ```
+///
+/// Several names:
+///
+/// ```
+/// use multiredlock::Resources;
+/// use std::collections::{BTreeSet, HashSet};
+///
+/// let both = Resources::from(["anna", "berta"]);
+/// assert_eq!(both, Resources::from(&["anna", "berta"][..]));
+/// assert_eq!(both, Resources::from(vec!["berta", "anna", "berta"]));
+/// assert_eq!(both, Resources::from(&vec![String::from("anna"), String::from("berta")]));
+/// assert_eq!(both, Resources::from(BTreeSet::from(["anna", "berta"])));
+/// assert_eq!(both, Resources::from(&BTreeSet::from(["anna", "berta"])));
+/// assert_eq!(both, Resources::from(HashSet::from(["anna", "berta"])));
+/// assert_eq!(both, Resources::from(&HashSet::from(["anna", "berta"])));
+/// assert_eq!(both, "anna berta".split(' ').collect());
+/// ```
+///
+/// A call takes each of these forms, and resources that were put together before:
+///
+/// ```
+/// use multiredlock::{Redlock, Resources};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let redlock = Redlock::builder().servers(["memory://a"]).build()?;
+/// redlock.wait_connected().await;
+/// let accounts: Resources = [7, 9].iter().map(|number| format!("account:{number}")).collect();
+/// let lock = redlock.lock(&accounts, Duration::from_secs(10)).await?;
+/// assert_eq!(lock.resources().collect::<Resources>(), accounts);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A number is no name:
+///
+/// ```compile_fail,E0277
+/// # fn f(redlock: multiredlock::Redlock, ttl: std::time::Duration) {
+/// redlock.lock(7, ttl);
+/// # }
+/// ```
+///
+/// An iterator has to be collected first:
+///
+/// ```compile_fail,E0277
+/// # fn f(redlock: multiredlock::Redlock, ttl: std::time::Duration) {
+/// redlock.lock("anna berta".split(' '), ttl);
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Resources {
+pub struct Resources(Names);
+
+/// In order, and each once.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Names {
     /// Most locks have one, which is shared as it is.
     One(Arc<[u8]>),
     Many(Arc<[Arc<[u8]>]>),
@@ -28,11 +114,11 @@ impl Resources {
     fn new(mut names: Vec<Arc<[u8]>>) -> Self {
         names.sort_unstable();
         names.dedup();
-        if names.len() == 1 {
-            Self::One(names.swap_remove(0))
+        Self(if names.len() == 1 {
+            Names::One(names.swap_remove(0))
         } else {
-            Self::Many(names.into())
-        }
+            Names::Many(names.into())
+        })
     }
 
     /// Checks what is to be locked, with a prefix of this length.
@@ -74,10 +160,14 @@ impl Resources {
     }
 
     pub(crate) fn as_slice(&self) -> &[Arc<[u8]>] {
-        match self {
-            Self::One(name) => std::slice::from_ref(name),
-            Self::Many(names) => names,
+        match &self.0 {
+            Names::One(name) => std::slice::from_ref(name),
+            Names::Many(names) => names,
         }
+    }
+
+    pub(crate) fn is_one(&self) -> bool {
+        matches!(self.0, Names::One(_))
     }
 
     /// How many bytes they have together.
@@ -91,14 +181,14 @@ impl Resources {
             return self.clone();
         }
         let prefixed = |name: &Arc<[u8]>| [prefix, name].concat().into();
-        match self {
-            Self::One(name) => Self::One(prefixed(name)),
-            Self::Many(names) => Self::Many(names.iter().map(prefixed).collect()),
-        }
+        Self(match &self.0 {
+            Names::One(name) => Names::One(prefixed(name)),
+            Names::Many(names) => Names::Many(names.iter().map(prefixed).collect()),
+        })
     }
 }
 
-/// Each name as it is [shown](Shown), and of many the first.
+/// The first 8 names, each printable and shortened to 80 characters.
 impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.as_slice();
@@ -116,126 +206,6 @@ impl fmt::Display for Resources {
 impl fmt::Debug for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.to_string(), f)
-    }
-}
-
-/// What can be locked: a name, or several names that are locked together.
-///
-/// A name is text or bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, … Several are an array, a slice, or a `Vec` of
-/// names: 1 to 128, in any order; a name that is there twice counts once. All of them together, each with the key prefix, have at most
-/// 64 KiB. Messages and log lines show the first 8, each shortened to 80 characters.
-pub trait IntoResources: several::Sealed {}
-
-impl<T: several::Sealed> IntoResources for T {}
-
-/// One name.
-pub(crate) trait Name {
-    fn bytes(&self) -> Arc<[u8]>;
-}
-
-macro_rules! names {
-    ($($name:ty),*) => {$(
-        impl Name for $name {
-            fn bytes(&self) -> Arc<[u8]> {
-                let bytes: &[u8] = AsRef::<[u8]>::as_ref(&**self);
-                bytes.into()
-            }
-        }
-    )*};
-}
-
-names!(String, Box<str>, Arc<str>, Vec<u8>, Box<[u8]>);
-
-impl Name for str {
-    fn bytes(&self) -> Arc<[u8]> {
-        self.as_bytes().into()
-    }
-}
-
-impl Name for [u8] {
-    fn bytes(&self) -> Arc<[u8]> {
-        self.into()
-    }
-}
-
-impl<const N: usize> Name for [u8; N] {
-    fn bytes(&self) -> Arc<[u8]> {
-        self[..].into()
-    }
-}
-
-impl Name for Arc<[u8]> {
-    fn bytes(&self) -> Self {
-        Self::clone(self)
-    }
-}
-
-impl Name for Cow<'_, str> {
-    fn bytes(&self) -> Arc<[u8]> {
-        self.as_bytes().into()
-    }
-}
-
-impl<T: Name + ?Sized> Name for &T {
-    fn bytes(&self) -> Arc<[u8]> {
-        (**self).bytes()
-    }
-}
-
-pub(crate) mod several {
-    use super::{Name, Resources};
-
-    /// Kept from being implemented elsewhere, so that what a name is can grow.
-    pub trait Sealed {
-        #[doc(hidden)]
-        #[expect(private_interfaces, reason = "it is called only here")]
-        fn into_resources(self) -> Resources;
-    }
-
-    #[expect(private_interfaces, reason = "it is called only here")]
-    impl<T: Name> Sealed for T {
-        fn into_resources(self) -> Resources {
-            Resources::One(self.bytes())
-        }
-    }
-
-    fn all<T: Name>(names: &[T]) -> Resources {
-        Resources::new(names.iter().map(Name::bytes).collect())
-    }
-
-    #[expect(private_interfaces, reason = "it is called only here")]
-    impl<T: Name> Sealed for Vec<T> {
-        fn into_resources(self) -> Resources {
-            all(&self)
-        }
-    }
-
-    #[expect(private_interfaces, reason = "it is called only here")]
-    impl<T: Name, const N: usize> Sealed for [T; N] {
-        fn into_resources(self) -> Resources {
-            all(&self)
-        }
-    }
-
-    #[expect(private_interfaces, reason = "it is called only here")]
-    impl<T: Name> Sealed for &[T] {
-        fn into_resources(self) -> Resources {
-            all(self)
-        }
-    }
-
-    #[expect(private_interfaces, reason = "it is called only here")]
-    impl<T: Name> Sealed for &Vec<T> {
-        fn into_resources(self) -> Resources {
-            all(self)
-        }
-    }
-
-    #[expect(private_interfaces, reason = "it is called only here")]
-    impl<T: Name, const N: usize> Sealed for &[T; N] {
-        fn into_resources(self) -> Resources {
-            all(self)
-        }
     }
 }
 
@@ -292,69 +262,47 @@ pub enum InvalidResource {
 
 #[cfg(test)]
 mod tests {
-    use super::{several::Sealed, *};
-
-    fn shown(resources: impl Sealed) -> String {
-        resources.into_resources().to_string()
-    }
-
-    #[test]
-    fn one_name_has_many_forms() {
-        let text = String::from("a");
-        assert_eq!(shown("a"), "a");
-        assert_eq!(shown(&text), "a");
-        assert_eq!(shown(text.as_bytes()), "a");
-        assert_eq!(shown(b"a"), "a");
-        assert_eq!(shown(Cow::from("a")), "a");
-        assert_eq!(shown(text.clone().into_bytes()), "a");
-        assert_eq!(shown(text), "a");
-    }
-
-    #[test]
-    fn several_names_are_ordered_and_each_counts_once() {
-        assert_eq!(shown(["b", "a", "b"]), "a, b");
-        assert_eq!(shown(vec![String::from("b"), String::from("a")]), "a, b");
-        assert_eq!(shown(&["b", "a"][..]), "a, b");
-        assert_eq!(shown([&b"b"[..], b"a"]), "a, b");
-        assert_eq!(["a", "a"].into_resources(), "a".into_resources());
-    }
+    use super::*;
 
     #[test]
     fn none_and_too_many_are_errors_that_name_the_count() {
         let none: [&str; 0] = [];
-        assert_eq!(none.into_resources().check(0), Err(InvalidResource::None));
+        assert_eq!(Resources::from(none).check(0), Err(InvalidResource::None));
         let names: Vec<_> = (0..129).map(|i| i.to_string()).collect();
-        let error = names.clone().into_resources().check(0).unwrap_err();
+        let error = Resources::from(names.clone()).check(0).unwrap_err();
         assert_eq!(
             error.to_string(),
             "129 resources are too many for one lock, 128 are the most"
         );
-        assert_eq!(names[..128].into_resources().check(0), Ok(()));
+        assert_eq!(Resources::from(&names[..128]).check(0), Ok(()));
     }
 
     #[test]
     fn of_many_names_the_first_are_shown() {
         let names: Vec<_> = (0..10).map(|i| i.to_string()).collect();
-        assert_eq!(shown(&names[..8]), "0, 1, 2, 3, 4, 5, 6, 7");
-        assert_eq!(shown(&names), "0, 1, 2, 3, 4, 5, 6, 7, and 2 more");
+        assert_eq!(Resources::from(&names[..8]).to_string(), "0, 1, 2, 3, 4, 5, 6, 7");
+        assert_eq!(
+            Resources::from(&names).to_string(),
+            "0, 1, 2, 3, 4, 5, 6, 7, and 2 more"
+        );
     }
 
     #[test]
     fn what_is_too_long_for_a_server_is_refused_with_both_numbers() {
         let name = "x".repeat(LONGEST);
-        assert_eq!(name.as_str().into_resources().check(0), Ok(()));
-        let error = name.as_str().into_resources().check(4).unwrap_err();
+        assert_eq!(Resources::from(name.as_str()).check(0), Ok(()));
+        let error = Resources::from(name.as_str()).check(4).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the resource with its prefix is 65540 bytes long, 65536 is the most"
         );
         let several: Vec<_> = (0..10).map(|i| i.to_string().repeat(7_000)).collect();
-        assert!(several.into_resources().check(0).is_err());
+        assert!(Resources::from(several).check(0).is_err());
     }
 
     #[test]
     fn a_key_that_stores_tokens_cannot_be_locked() {
-        let error = |name: &str, prefix: &str| name.into_resources().check_no_fence(prefix.as_bytes());
+        let error = |name: &str, prefix: &str| Resources::from(name).check_no_fence(prefix.as_bytes());
         let refused = error("a:fence:{a}", "").unwrap_err();
         assert_eq!(
             refused.to_string(),
@@ -363,7 +311,7 @@ mod tests {
         assert_eq!(error("a:fence:{a}", "app:"), Ok(()));
         assert!(error("a:fence:{app:a}", "app:").is_err());
         assert!(error("nce:{a}", "a:fe").is_err());
-        assert!(["b", "a:fence:{a}"].into_resources().check_no_fence(b"").is_err());
+        assert!(Resources::from(["b", "a:fence:{a}"]).check_no_fence(b"").is_err());
         assert_eq!(error("a:fence:{b}", ""), Ok(()));
     }
 }
