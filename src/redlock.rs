@@ -6,7 +6,7 @@ use crate::{
     decision::{Quorum, Retry, quorum::Connection},
     guard::{AcquireRequest, Guard, UsingError},
     lock::Lock,
-    monitor::{Events, QuorumChanges, ServerStatus},
+    monitor::{Events, QuorumChanges, ServerStatus, WaitConnected},
     request::{LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{IntoResources, InvalidResource},
 };
@@ -31,7 +31,7 @@ use std::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
-/// redlock.wait_connected().await;
+/// redlock.wait_connected().await?;
 ///
 /// let lock = redlock.lock("console", Duration::from_secs(10)).await?;
 /// // Nobody else has the console for the next `lock.validity()`.
@@ -188,17 +188,13 @@ impl Redlock {
         self.core.monitor.is_connected()
     }
 
-    /// Waits until a majority of the servers can be reached, in every [group](Builder::group), and returns true then; false
-    /// if the handle is closed first.
+    /// Waits until a majority of the servers can be reached, in every [group](Builder::group).
     ///
-    /// It waits as long as it takes, also if a wrong password or address keeps a server down. `tokio::time::timeout` limits that;
-    /// [`servers`](Self::servers) and the error of a lock say why a server is down.
-    ///
-    /// # Cancel safety
-    ///
-    /// It does nothing but wait.
-    pub async fn wait_connected(&self) -> bool {
-        self.core.monitor.wait_connected().await
+    /// It waits as long as it takes, also if a wrong password or address keeps a server down;
+    /// [`timeout`](WaitConnected::timeout) limits that, and its error says why each server is down. See [`WaitConnected`] for the
+    /// errors and the cancel safety.
+    pub fn wait_connected(&self) -> WaitConnected {
+        WaitConnected::new(Arc::clone(&self.core.monitor))
     }
 
     /// Returns a stream of the moments at which a majority became reachable: with several [groups](Builder::group), that of

@@ -44,10 +44,8 @@ pub(crate) async fn wait_for(redlock: &Redlock, resource: &str) -> Result<(), Fa
 /// Waits until it is known of every server whether it can be reached, and says who is in the way of a majority of each group.
 pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
     all_tried(redlock).await;
-    match timeout(PATIENCE, redlock.wait_connected()).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(no_quorum(&redlock.servers())),
-    }
+    let waited = redlock.wait_connected().timeout(PATIENCE).await;
+    waited.map_err(|error| Failure::new(exit::UNAVAILABLE, error.to_string()))
 }
 
 /// Waits for a majority of the servers that a resource belongs to, and a little for the others. Returns whether there is one.

@@ -1,6 +1,7 @@
 //! Majority arithmetic, and the set of servers that are up in each group.
 
 use crate::fault_injection::InjectedFault;
+use std::fmt;
 
 /// How many of `servers` are a majority: ⌊N/2⌋ + 1.
 pub(crate) fn majority(servers: usize) -> usize {
@@ -25,6 +26,18 @@ impl Quorum {
     /// Returns whether enough servers are up to grant a lock.
     pub fn is_reached(&self) -> bool {
         self.reachable >= self.needed
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reachable,
+            servers,
+            needed,
+            ..
+        } = self;
+        write!(f, "{reachable} of {servers} servers can vote, {needed} required")
     }
 }
 

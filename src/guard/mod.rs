@@ -174,7 +174,7 @@ mod tests {
     async fn handle() -> (Vec<MemoryServer>, Redlock) {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         (servers, redlock)
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
         let redlock = redlock.build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let guard = redlock.acquire("r", secs(10)).attempt_timeout(secs(5)).await.unwrap();
         for server in &servers {
             server.delay(Duration::from_millis(200));
@@ -233,7 +233,7 @@ mod tests {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
         let redlock = redlock.build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let guard = redlock.acquire("r", secs(60)).attempt_timeout(secs(30)).await.unwrap();
         let lock = guard.lock();
         for server in &servers {

@@ -109,7 +109,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).fenced().build()?;
-//! redlock.wait_connected().await;
+//! redlock.wait_connected().await?;
 //! let mut report = Report::default();
 //!
 //! let anna = redlock.lock("report", Duration::from_secs(10)).await?;

@@ -40,8 +40,8 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //!     let [ours, rival] = [(); 2].map(|()| Redlock::builder().servers(&servers).build().unwrap());
-//!     ours.wait_connected().await;
-//!     rival.wait_connected().await;
+//!     ours.wait_connected().await?;
+//!     rival.wait_connected().await?;
 //!     let mut bills = Vec::new();
 //!
 //!     let lock = rival.lock("bill", Duration::from_secs(10)).await?;

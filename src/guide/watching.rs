@@ -39,7 +39,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).build()?;
-//! redlock.wait_connected().await;
+//! redlock.wait_connected().await?;
 //! let mut disconnected = redlock.disconnected();
 //!
 //! servers[1].crash();
@@ -73,7 +73,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).id("web-3").build()?;
-//! redlock.wait_connected().await;
+//! redlock.wait_connected().await?;
 //! let _lock = redlock.lock("console", Duration::from_secs(10)).await?;
 //!
 //! let Ownership::Held(holder) = redlock.owner("console").await? else { panic!("nobody holds it") };

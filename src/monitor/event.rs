@@ -4,7 +4,7 @@ use crate::{
     address::Address,
     decision::{Connection, DownReason, Quorum},
 };
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What happened to the servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,22 @@ impl Event {
     }
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(quorum) => write!(f, "connected: {quorum}"),
+            Self::Disconnected(quorum) => write!(f, "disconnected: {quorum}"),
+            Self::GroupConnected(quorum) => write!(f, "group {} connected: {quorum}", quorum.group),
+            Self::GroupDisconnected(quorum) => write!(f, "group {} disconnected: {quorum}", quorum.group),
+            Self::ServerUp { server, .. } => write!(f, "{server} is up"),
+            Self::ServerDown { server, reason, .. } => write!(f, "{server} is down: {reason}"),
+            Self::Warning { server, warning, .. } => write!(f, "{server}: {warning}"),
+            Self::Lagged { missed: 1 } => write!(f, "1 event was missed"),
+            Self::Lagged { missed } => write!(f, "{missed} events were missed"),
+        }
+    }
+}
+
 /// What makes a server's locks less trustworthy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -146,8 +162,25 @@ pub enum ServerState {
 }
 
 impl ServerState {
+    /// Returns why the server is down, if it is.
+    pub fn reason(&self) -> Option<&DownReason> {
+        match self {
+            Self::Up => None,
+            Self::Down(reason) => Some(reason),
+        }
+    }
+
     /// Whether there is a connection, on which locks are at least renewed and unlocked.
     pub(crate) fn is_connected(&self) -> bool {
         matches!(self, Self::Up | Self::Down(DownReason::Restarted { .. }))
+    }
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("up"),
+            Self::Down(reason) => write!(f, "down: {reason}"),
+        }
     }
 }

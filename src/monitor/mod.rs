@@ -1,8 +1,10 @@
 //! Who is up, and whether that makes a majority.
 
+mod connected;
 pub(crate) mod event;
 mod streams;
 
+pub use connected::{Closed, WaitConnected, WaitConnectedError};
 pub use event::{Event, ServerState, Warning};
 pub use streams::{Events, QuorumChanges};
 
@@ -16,6 +18,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
+    fmt,
     mem::{Discriminant, discriminant},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -34,7 +37,7 @@ const EVENTS_KEPT: usize = 256;
 pub(crate) struct ServerId(pub(crate) usize);
 
 /// What is known about one server at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStatus {
     /// The server.
@@ -47,6 +50,12 @@ pub struct ServerStatus {
     pub unchanged_for: Duration,
     /// How long it took to answer the last command, if it is up and has answered one.
     pub round_trip: Option<Duration>,
+}
+
+impl fmt::Display for ServerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}", self.address, self.state)
+    }
 }
 
 /// What happened, and how many crossings of the handle there had been then.
@@ -310,17 +319,22 @@ impl Monitor {
 
     /// Returns each server, with the round-trip times in the same order.
     pub(crate) fn servers(&self, round_trips: impl Iterator<Item = Option<Duration>>) -> Vec<ServerStatus> {
-        let state = self.state();
+        self.statuses(&self.state(), round_trips).collect()
+    }
+
+    fn statuses(
+        &self,
+        state: &State,
+        round_trips: impl Iterator<Item = Option<Duration>>,
+    ) -> impl Iterator<Item = ServerStatus> {
         let servers = state.servers.iter().enumerate().zip(round_trips);
-        servers
-            .map(|((server, known), round_trip)| ServerStatus {
-                address: self.addresses[server].clone(),
-                group: state.reachability.group_of(server),
-                state: known.state(),
-                unchanged_for: known.since.elapsed(),
-                round_trip,
-            })
-            .collect()
+        servers.map(|((server, known), round_trip)| ServerStatus {
+            address: self.addresses[server].clone(),
+            group: state.reachability.group_of(server),
+            state: known.state(),
+            unchanged_for: known.since.elapsed(),
+            round_trip,
+        })
     }
 
     pub(crate) fn quorums(&self) -> Vec<Quorum> {
@@ -331,11 +345,32 @@ impl Monitor {
         *self.connection.borrow() == Some(Connection::Connected)
     }
 
-    /// Waits for a majority of each group, or for the handle to be closed, and returns whether it is the former.
-    pub(crate) async fn wait_connected(&self) -> bool {
+    /// Waits for a majority of each group, or for the handle to be closed.
+    async fn wait_connected(&self) -> Result<(), Closed> {
         let mut connection = self.connection.subscribe();
         let settled = connection.wait_for(|now| matches!(now, None | Some(Connection::Connected)));
-        settled.await.is_ok_and(|now| now.is_some())
+        match settled.await.as_deref() {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(_) => Err(Closed),
+        }
+    }
+
+    /// What a wait that ends now has come to.
+    fn timed_out(&self, waited: Duration) -> Result<(), WaitConnectedError> {
+        let state = self.state();
+        let (connection, _) = state.reachability.handle();
+        if state.sender.is_none() {
+            return Err(Closed.into());
+        }
+        if connection == Connection::Connected {
+            return Ok(());
+        }
+        let statuses = self.statuses(&state, std::iter::repeat(None));
+        Err(WaitConnectedError::TimedOut {
+            waited,
+            quorums: state.reachability.groups().map(|(_, quorum)| quorum).collect(),
+            down: statuses.filter(|status| status.state != ServerState::Up).collect(),
+        })
     }
 
     /// Waits for the handle to be closed.

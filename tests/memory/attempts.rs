@@ -49,7 +49,7 @@ async fn arrange(gates: &[Gate]) -> (Vec<MemoryServer>, Redlock) {
             Gate::Ok => {}
             Gate::Held => {
                 let other = Redlock::builder().servers([server]).id("other").build().unwrap();
-                other.wait_connected().await;
+                other.wait_connected().await.unwrap();
                 let _held = other.lock("r", secs(60)).await.unwrap();
             }
             Gate::Slow => server.delay(ms(20)),

@@ -138,7 +138,7 @@ async fn a_handle_is_connected_once_every_group_is() {
 
     groups[1][0].restart();
     groups[1][1].restart();
-    assert!(redlock.wait_connected().await);
+    assert_eq!(redlock.wait_connected().await, Ok(()));
     let quorum = connected.next().await.unwrap();
     assert_eq!(
         (quorum.group, quorum.reachable, quorum.needed, quorum.servers),

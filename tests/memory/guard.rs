@@ -492,7 +492,7 @@ async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
     // A server that nobody has noticed to be back is as good as down.
     let builder = Redlock::builder().servers(&servers).reconnect(ms(50), secs(1));
     let redlock = builder.build().unwrap();
-    redlock.wait_connected().await;
+    redlock.wait_connected().await.unwrap();
     let guard = redlock.acquire("r", secs(10)).await.unwrap();
     for _ in 0..5 {
         servers[..2].crash();

@@ -3,7 +3,7 @@
 use crate::support::{Together, builder, connect, eventually, ms, runtime, secs, start};
 use multiredlock::{
     LockError, RenewError,
-    error::OwnerError,
+    error::{Closed, OwnerError},
     event::Event,
     status::{DownReason, ServerState},
 };
@@ -28,7 +28,7 @@ fn a_handle_is_closed_when_its_runtime_ends() {
     assert!(redlock.servers().iter().all(|server| server.state == closed));
     second.block_on(async {
         let all = async {
-            assert!(!redlock.wait_connected().await);
+            assert_eq!(redlock.wait_connected().await, Err(Closed));
             assert_eq!(redlock.lock("s", secs(1)).await.unwrap_err(), LockError::Closed);
             assert_eq!(redlock.acquire("s", secs(1)).await.unwrap_err(), LockError::Closed);
             assert_eq!(redlock.renew(&lock, secs(1)).await.unwrap_err(), RenewError::Closed);
@@ -57,7 +57,7 @@ fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
     let redlock = first.block_on(async { builder(&servers).build().unwrap() });
     drop(first);
     let waited = second.block_on(async { timeout(secs(10), redlock.wait_connected()).await });
-    assert_eq!(waited, Ok(false));
+    assert_eq!(waited, Ok(Err(Closed)));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use multiredlock::{
     Address, Builder, ConfigError, Drift, Guard, Lock, LockError, LockLost, Redlock, ReleaseError, RenewError, Retry,
     Server,
-    error::{EnsureError, Failure, InvalidResource, OwnerError, UsingError, Vote},
+    error::{Closed, EnsureError, Failure, InvalidResource, OwnerError, UsingError, Vote, WaitConnectedError},
     event::{Event, Events, QuorumChanges},
-    future::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
+    future::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking, WaitConnected},
     status::{Holder, Ownership, ServerStatus, Survey, Unlocked},
     testing::MemoryServer,
 };
@@ -30,19 +30,19 @@ fn every_public_type_can_be_shared_and_printed() {
     each!(is_send_sync:
         Redlock, Builder, Server, Address, Drift, Retry, Lock, Guard, Unlocking, Unlocked, Ownership, Survey, Holder, Vote, Failure, Events, Event,
         QuorumChanges, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, LockLost,
-        EnsureError, ReleaseError, UsingError, OwnerError,
+        EnsureError, ReleaseError, UsingError, OwnerError, WaitConnected, WaitConnectedError, Closed,
     );
 }
 
 #[test]
 fn requests_can_be_sent_and_polled_by_hand() {
-    each!(is_a_future: LockRequest, AcquireRequest, RenewRequest, OwnerRequest, Unlocking);
+    each!(is_a_future: LockRequest, AcquireRequest, RenewRequest, OwnerRequest, Unlocking, WaitConnected);
 }
 
 #[test]
-fn what_tells_of_a_guard_is_an_error_and_can_be_cloned() {
-    each!(is_error: LockLost, EnsureError, ReleaseError, UsingError, OwnerError);
-    each!(is_clone: LockLost, EnsureError, ReleaseError, UsingError, OwnerError);
+fn errors_can_be_cloned() {
+    each!(is_error: LockLost, EnsureError, ReleaseError, UsingError, OwnerError, WaitConnectedError, Closed);
+    each!(is_clone: LockLost, EnsureError, ReleaseError, UsingError, OwnerError, WaitConnectedError, Closed);
 }
 
 #[tokio::test]
@@ -60,14 +60,14 @@ async fn every_future_can_be_spawned() {
     is_send(|| redlock.acquire("r", ttl).using(async |guard| guard.lost().await));
     is_send(|| redlock.acquire("r", ttl).using_blocking(Guard::is_valid));
     is_send_and_borrows(|| redlock.using("r", ttl, async |guard| guard.lost().await));
-    redlock.wait_connected().await;
+    redlock.wait_connected().await.unwrap();
     let guard = redlock.acquire("r", ttl).await.unwrap();
     is_send_and_borrows(|| guard.lost());
     is_send(|| guard.release());
     let clone = redlock.clone();
     is_send(|| async move { clone.close().await });
-    let clone = redlock.clone();
-    is_send(|| async move { clone.wait_connected().await });
+    is_send(|| redlock.wait_connected());
+    is_send(|| redlock.wait_connected().timeout(ttl));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is left when a handle goes: nothing.
 
-use multiredlock::{LockError, Redlock, RenewError};
+use multiredlock::{LockError, Redlock, RenewError, error::Closed};
 use tokio::runtime::{Builder, Handle};
 use tokio_stream::StreamExt;
 
@@ -131,7 +131,7 @@ async fn says_that_it_is_closed(redlock: &Redlock, lock: &multiredlock::Lock) {
     let unlocked = finishes("the unlock", redlock.unlock(lock).counts()).await;
     assert_eq!((unlocked.removed, unlocked.unreachable), (0, 1));
     assert!(!redlock.is_connected());
-    assert!(!finishes("waiting", redlock.wait_connected()).await);
+    assert_eq!(finishes("waiting", redlock.wait_connected()).await, Err(Closed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,8 +141,7 @@ async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
     let connected = redlock.connected();
     let disconnected = redlock.disconnected();
     let events = redlock.events();
-    let waiting = redlock.clone();
-    let waiting = tokio::spawn(async move { waiting.wait_connected().await });
+    let waiting = tokio::spawn(redlock.wait_connected());
 
     finishes("closing", redlock.close()).await;
 
@@ -155,7 +154,7 @@ async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
         )
     })
     .await;
-    assert!(!finishes("waiting", waiting).await.unwrap());
+    assert_eq!(finishes("waiting", waiting).await.unwrap(), Err(Closed));
 }
 
 #[tokio::test(flavor = "multi_thread")]

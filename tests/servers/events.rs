@@ -172,7 +172,9 @@ async fn a_frozen_majority_disconnects_until_it_thaws() {
     servers[0].thaw();
     servers[2].thaw();
 
-    assert!(finishes("the majority is back", redlock.wait_connected()).await);
+    finishes("the majority is back", redlock.wait_connected())
+        .await
+        .unwrap();
     all_up(&redlock).await;
 }
 
@@ -180,16 +182,15 @@ async fn a_frozen_majority_disconnects_until_it_thaws() {
 async fn waiting_to_be_connected_ends_with_the_majority() {
     let servers = Servers::down(3);
     let redlock = servers.redlock();
-    let waiting = redlock.clone();
-    let waiting = tokio::spawn(async move { waiting.wait_connected().await });
+    let waiting = tokio::spawn(redlock.wait_connected());
 
     servers[2].restart();
     eventually("one server is up", async || up(&redlock) == 1).await;
     assert!(!waiting.is_finished(), "one of three is no majority");
     servers[1].restart();
 
-    assert!(finishes("the majority", waiting).await.unwrap());
-    assert!(finishes("it is there already", redlock.wait_connected()).await);
+    finishes("the majority", waiting).await.unwrap().unwrap();
+    finishes("it is there already", redlock.wait_connected()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

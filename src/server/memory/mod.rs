@@ -50,7 +50,7 @@ static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(M
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 /// let redlock = Redlock::builder().servers(&servers).build()?;
-/// redlock.wait_connected().await;
+/// redlock.wait_connected().await?;
 ///
 /// servers[0].crash();
 /// let lock = redlock.lock("console", Duration::from_secs(10)).await?;

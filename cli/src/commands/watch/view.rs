@@ -207,7 +207,7 @@ mod tests {
     async fn the_servers_the_quorum_and_what_happened_are_on_the_screen() {
         let servers = ["a", "b", "c"].map(MemoryServer::named);
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let mut view = View::default();
         let mut events = redlock.events();
         tokio::time::sleep(Duration::from_secs(2)).await;
