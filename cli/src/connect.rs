@@ -10,7 +10,6 @@ use multiredlock::{
 };
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tokio_stream::StreamExt;
 
 /// For how long a server that could not be reached at first may come back, as it does when it is started again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -62,7 +61,7 @@ pub(crate) async fn settle(redlock: &Redlock, resource: &str, longest: Duration)
 async fn reached(redlock: &Redlock, resource: &str) {
     let mut events = redlock.events();
     while !is_reached(redlock, resource) {
-        events.next().await;
+        events.recv().await;
     }
 }
 
@@ -97,7 +96,7 @@ pub(crate) async fn all_answered(redlock: &Redlock) {
 pub(crate) async fn all_tried(redlock: &Redlock) {
     let mut events = redlock.events();
     while is_connecting(redlock) {
-        events.next().await;
+        events.recv().await;
     }
 }
 
@@ -117,10 +116,7 @@ pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
 pub(crate) fn troubles<'a>(servers: impl IntoIterator<Item = &'a ServerStatus>) -> String {
     let reasons: Vec<String> = servers
         .into_iter()
-        .filter_map(|server| match &server.state {
-            ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
-            _ => None,
-        })
+        .filter_map(|server| Some(format!("{}: {}", server.address, server.state.reason()?)))
         .collect();
     // One that was in the way may just have come back.
     if reasons.is_empty() {

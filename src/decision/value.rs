@@ -87,6 +87,21 @@ impl Holder {
     }
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&holder_in_words(self.owner.as_ref(), self.remaining))
+    }
+}
+
+/// Who holds a resource, and for how much longer if it is neither renewed nor unlocked.
+pub(crate) fn holder_in_words(owner: Option<&Owner>, remaining: Option<Duration>) -> String {
+    let owner = owner.map_or_else(|| "an unknown owner".into(), Owner::to_string);
+    match remaining {
+        Some(left) => format!("{owner}, {:.1} s left", left.as_secs_f64()),
+        None => format!("{owner}, without a ttl"),
+    }
+}
+
 /// How long an owner had waited for its resource: a class of times, each of which is twice the one before.
 ///
 /// It stands in the first digit of the value's random part, so that waiters can compare their own wait with it.

@@ -31,9 +31,7 @@
 //! password. If your logs are not as secret as the password, turn that target off: `RUST_LOG=multiredlock=debug,fred=off`.
 //!
 //! ```
-//! use multiredlock::{Redlock, testing::MemoryServer, status::ServerState};
-//! use std::time::Duration;
-//! use tokio_stream::StreamExt;
+//! use multiredlock::{Redlock, testing::MemoryServer};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,12 +42,10 @@
 //!
 //! servers[1].crash();
 //! servers[2].crash();
-//! let quorum = disconnected.next().await.ok_or("the handle was closed")?;
+//! let quorum = disconnected.recv().await.ok_or("the handle was closed")?;
 //! assert_eq!((quorum.reachable, quorum.needed), (1, 2));
 //! for server in redlock.servers() {
-//!     if let ServerState::Down(reason) = server.state {
-//!         println!("{} is down: {reason}", server.address);
-//!     }
+//!     println!("{server}"); // such as "memory://b is down: connection lost"
 //! }
 //! # Ok(())
 //! # }

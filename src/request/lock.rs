@@ -4,7 +4,7 @@ use super::{Deferred, fenced_setter, option_setters, outcome};
 use crate::{
     client::{Core, InvalidRequest, Options, Prepared},
     decision::{
-        Failure, Owner, Retry, majority,
+        Failure, Owner, Retry, holder_in_words, majority,
         tally::{is_held, leading_holder, reachable, retry_after},
     },
     group::{AttemptOptions, Servers, lease::Failed},
@@ -179,7 +179,7 @@ impl fmt::Debug for LockRequest {
 #[non_exhaustive]
 pub enum LockError {
     /// Somebody else holds the resource.
-    #[error("{}; held by {}", failure.could_not_lock(), holder(owner.as_ref(), *retry_after))]
+    #[error("{}; held by {}", failure.could_not_lock(), holder_in_words(owner.as_ref(), *retry_after))]
     Held {
         /// Who holds it on most of the servers that told, if the value tells.
         owner: Option<Owner>,
@@ -247,13 +247,4 @@ pub enum LockError {
     /// The handle was closed, or the runtime in which it was built has ended.
     #[error("the handle is closed")]
     Closed,
-}
-
-/// Who holds a resource, and until when, for a message.
-fn holder(owner: Option<&Owner>, retry_after: Option<Duration>) -> String {
-    let owner = owner.map_or_else(|| "an unknown owner".into(), Owner::to_string);
-    match retry_after {
-        Some(left) => format!("{owner}, {:.1} s left", left.as_secs_f64()),
-        None => format!("{owner}, without a ttl"),
-    }
 }

@@ -33,6 +33,19 @@ pub enum Ownership {
     },
 }
 
+impl fmt::Display for Ownership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(holder) => write!(f, "held by {holder}"),
+            Self::Free => f.write_str("free"),
+            Self::Unclear { failure } => {
+                let votes: Vec<String> = failure.votes.iter().map(ServerVote::to_string).collect();
+                write!(f, "unclear: no majority agrees ({})", votes.join("; "))
+            }
+        }
+    }
+}
+
 /// What every server says of a resource, and what follows from it: from [`OwnerRequest::survey`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

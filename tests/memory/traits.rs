@@ -9,7 +9,7 @@ use multiredlock::{
     status::{Holder, Ownership, ServerStatus, Survey, Unlocked},
     testing::MemoryServer,
 };
-use std::{fmt::Debug, time::Duration};
+use std::{collections::HashSet, fmt::Debug, time::Duration};
 
 fn is_send_sync<T: Send + Sync + Unpin + Debug + 'static>() {}
 fn is_a_future<T: Future + Send + Unpin + Debug + 'static>() {}
@@ -85,4 +85,30 @@ async fn neither_a_password_nor_a_whole_value_is_printed() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!shown.contains("6f554e61"), "{shown}");
     assert!(shown.contains("web_1421844817874_6f55"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(
+    clippy::mutable_key_type,
+    reason = "what copies of a lock share has no part in its hash"
+)]
+async fn locks_are_equal_if_their_resources_and_their_values_are() {
+    let (_servers, redlock, lock) = crate::support::locked(3, Duration::from_secs(10)).await;
+    let renewed = redlock.renew(&lock, Duration::from_secs(20)).await.unwrap();
+    let from_parts = Lock::from_parts(["r"], lock.value()).with_token(7);
+    assert_ne!(renewed.validity(), from_parts.validity());
+    let pair = Lock::from_parts(["a", "b"], "v");
+    let same: HashSet<Lock> = [lock.clone(), renewed, from_parts, pair.clone()].into();
+    assert_eq!(same.len(), 2);
+    assert!(same.contains(&Lock::from_parts(["b", "a", "b"], "v")));
+    for other in [
+        Lock::from_parts("s", lock.value()),
+        Lock::from_parts(["r", "s"], lock.value()),
+        Lock::from_parts("r", "v"),
+        Lock::from_parts("ab", "v"),
+    ] {
+        assert!(!same.contains(&other), "{other:?}");
+        assert_ne!(other, lock);
+        assert_ne!(other, pair);
+    }
 }

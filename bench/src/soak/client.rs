@@ -16,7 +16,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_stream::StreamExt;
 
 use super::{MAX_TTL, between, now, record::Record};
 use crate::{
@@ -100,7 +99,7 @@ fn open(child: &Child) -> Result<Redlock> {
 /// Connected and disconnected have to take turns.
 async fn listen(mut events: multiredlock::event::Events) {
     let mut connected = None;
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.recv().await {
         let (Event::Connected(quorum) | Event::Disconnected(quorum)) = event else {
             continue;
         };

@@ -15,7 +15,6 @@ use multiredlock::{
 };
 use std::{future::Future, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
-use tokio_stream::StreamExt;
 use trial::Alone;
 
 /// How long one server may take for all that is asked of it once it is reached.
@@ -83,7 +82,7 @@ async fn meanwhile<T>(redlock: &Redlock, told: &mut Vec<(String, Warning)>, work
     loop {
         tokio::select! {
             biased;
-            Some(event) = events.next() => if let Event::Warning { server, warning, .. } = event {
+            Some(event) = events.recv() => if let Event::Warning { server, warning, .. } = event {
                 told.push((server.to_string(), warning));
             },
             done = &mut work => return done,
