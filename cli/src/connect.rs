@@ -1,4 +1,4 @@
-//! A handle whose majority was reached.
+//! A client whose majority was reached.
 
 use crate::{
     exit::{self, Failure},

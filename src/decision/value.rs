@@ -18,7 +18,7 @@ const LONGEST_ID: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
-    /// The id of the owner's handle: its hostname, unless it was given another. Control characters are left out, and what
+    /// The id of the owner's client: its hostname, unless it was given another. Control characters are left out, and what
     /// comes after 256 characters.
     pub id: String,
     /// When the owner's winning attempt began, by the owner's clock.

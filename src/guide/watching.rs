@@ -42,7 +42,7 @@
 //!
 //! servers[1].crash();
 //! servers[2].crash();
-//! let quorum = disconnected.recv().await.ok_or("the handle was closed")?;
+//! let quorum = disconnected.recv().await.ok_or("the client was closed")?;
 //! assert_eq!((quorum.reachable, quorum.needed), (1, 2));
 //! for server in redlock.servers() {
 //!     println!("{server}"); // such as "memory://b is down: connection lost"

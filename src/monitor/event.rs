@@ -14,10 +14,10 @@ pub enum Event {
     Connected(Quorum),
     /// A majority can no longer be reached: of this group, while it could of every other.
     Disconnected(Quorum),
-    /// A majority of this group can be reached now. Told only by a handle with more than one group, before the `Connected`
+    /// A majority of this group can be reached now. Told only by a client with more than one group, before the `Connected`
     /// that may follow from it.
     GroupConnected(Quorum),
-    /// A majority of this group can no longer be reached. Told only by a handle with more than one group, before the
+    /// A majority of this group can no longer be reached. Told only by a client with more than one group, before the
     /// `Disconnected` that may follow from it. The resources of other groups can be locked as before.
     GroupDisconnected(Quorum),
     /// A server can vote now.
@@ -71,8 +71,8 @@ impl Event {
         }
     }
 
-    /// What the state of a handle tells, once all its majorities were reached.
-    pub(crate) fn of_handle(connection: Connection, quorum: Quorum) -> Option<Self> {
+    /// What the state of a client tells, once all its majorities were reached.
+    pub(crate) fn of_client(connection: Connection, quorum: Quorum) -> Option<Self> {
         match connection {
             Connection::Connecting => None,
             Connection::Connected => Some(Self::Connected(quorum)),

@@ -58,7 +58,7 @@ impl fmt::Display for ServerStatus {
     }
 }
 
-/// What happened, and how many crossings of the handle there had been then.
+/// What happened, and how many crossings of the client there had been then.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) event: Event,
@@ -86,7 +86,7 @@ pub(crate) struct Monitor {
     /// Of the servers of all groups, one group after the other.
     addresses: Vec<Address>,
     state: Mutex<State>,
-    /// Nothing once the handle was closed.
+    /// Nothing once the client was closed.
     connection: watch::Sender<Option<Connection>>,
     /// Tells that our machine slept, for which no timer went on.
     woken: Notify,
@@ -100,7 +100,7 @@ struct State {
     crossing: u64,
     /// How many events there were.
     number: u64,
-    /// Nothing once the handle was closed.
+    /// Nothing once the client was closed.
     sender: Option<broadcast::Sender<Notice>>,
     /// What is to be sent, in this order.
     outbox: VecDeque<Outgoing>,
@@ -267,18 +267,18 @@ impl Monitor {
                 group,
                 reachable = quorum.reachable,
                 needed = quorum.needed,
-                handle = ?crossed.handle,
+                client = ?crossed.client,
                 "crossing"
             );
             if state.reachability.has_several_groups() {
                 state.tell(Event::of_group(connection, quorum));
             }
         }
-        if let Some(connection) = crossed.handle {
+        if let Some(connection) = crossed.client {
             state.crossing += 1;
-            // First, so that whoever hears the event finds the handle in that state.
+            // First, so that whoever hears the event finds the client in that state.
             state.outbox.push_back(Outgoing::Connection(connection));
-            state.tell(Event::of_handle(connection, quorum));
+            state.tell(Event::of_client(connection, quorum));
         }
         (group, is_news)
     }
@@ -290,7 +290,7 @@ impl Monitor {
             Some(sender) => sender.subscribe(),
             None => broadcast::Sender::new(1).subscribe(),
         };
-        // Of a handle that was closed nothing holds any more.
+        // Of a client that was closed nothing holds any more.
         let events = state.sender.iter().flat_map(|_| self.state_as_events(&state));
         let snapshot = Snapshot {
             events: events.collect(),
@@ -312,9 +312,9 @@ impl Monitor {
         let has_several_groups = reachability.has_several_groups();
         let groups = reachability.groups().filter(|_| has_several_groups);
         let groups = groups.map(|(connection, quorum)| Event::of_group(connection, quorum));
-        let (connection, quorum) = reachability.handle();
-        let handle = Event::of_handle(connection, quorum);
-        servers.chain(groups).chain([handle]).flatten().collect()
+        let (connection, quorum) = reachability.client();
+        let client = Event::of_client(connection, quorum);
+        servers.chain(groups).chain([client]).flatten().collect()
     }
 
     /// Returns each server, with the round-trip times in the same order.
@@ -345,7 +345,7 @@ impl Monitor {
         *self.connection.borrow() == Some(Connection::Connected)
     }
 
-    /// Waits for a majority of each group, or for the handle to be closed.
+    /// Waits for a majority of each group, or for the client to be closed.
     async fn wait_connected(&self) -> Result<(), Closed> {
         let mut connection = self.connection.subscribe();
         let settled = connection.wait_for(|now| matches!(now, None | Some(Connection::Connected)));
@@ -358,7 +358,7 @@ impl Monitor {
     /// What a wait that ends now has come to.
     fn timed_out(&self, waited: Duration) -> Result<(), WaitConnectedError> {
         let state = self.state();
-        let (connection, _) = state.reachability.handle();
+        let (connection, _) = state.reachability.client();
         if state.sender.is_none() {
             return Err(Closed.into());
         }
@@ -373,7 +373,7 @@ impl Monitor {
         })
     }
 
-    /// Waits for the handle to be closed.
+    /// Waits for the client to be closed.
     pub(crate) async fn closed(&self) {
         // The sender lives as long as `self`, so that this does not fail.
         let _ = self.connection.subscribe().wait_for(Option::is_none).await;

@@ -144,7 +144,7 @@ async fn a_subscriber_that_was_slow_is_given_the_number_of_events_that_it_missed
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_connection_ends_with_it_or_with_the_handle() {
+async fn waiting_for_a_connection_ends_with_it_or_with_the_client() {
     let servers = start(3);
     servers.crash();
     let redlock = builder(&servers).build().unwrap();
@@ -236,7 +236,7 @@ async fn one_server_is_not_configured_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_stream_ends_when_the_handle_is_closed_or_dropped() {
+async fn every_stream_ends_when_the_client_is_closed_or_dropped() {
     for close in [true, false] {
         let (_servers, redlock) = servers_and_client(3).await;
         let mut streams = (redlock.connected(), redlock.disconnected(), redlock.events());

@@ -1,4 +1,4 @@
-//! A handle that outlives the runtime that it was built in.
+//! A client that outlives the runtime that it was built in.
 
 use crate::support::{Together, builder, connect, eventually, ms, runtime, secs, start};
 use multiredlock::{
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 #[test]
-fn a_handle_is_closed_when_its_runtime_ends() {
+fn a_client_is_closed_when_its_runtime_ends() {
     let servers = start(3);
     let (first, second) = (runtime(false), runtime(false));
     let (redlock, lock, guard) = first.block_on(async {
@@ -51,7 +51,7 @@ fn a_handle_is_closed_when_its_runtime_ends() {
 }
 
 #[test]
-fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
+fn a_client_is_closed_although_its_runtime_ended_before_it_began() {
     let servers = start(1);
     let (first, second) = (runtime(false), runtime(false));
     let redlock = first.block_on(async { builder(&servers).build().unwrap() });

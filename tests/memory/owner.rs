@@ -36,7 +36,7 @@ async fn whoever_holds_a_resource_is_named_with_since_when_and_for_how_much_long
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_sees_its_own_lock_as_anybody_elses() {
+async fn a_client_sees_its_own_lock_as_anybody_elses() {
     let (_servers, redlock, lock) = locked(3, secs(10)).await;
     assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
     redlock.unlock(&lock).counts().await;
@@ -178,7 +178,7 @@ async fn a_look_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
+async fn an_invalid_resource_and_a_closed_client_are_told_apart() {
     let (_servers, redlock) = servers_and_client(3).await;
     let invalid = |error| Err(OwnerError::Invalid(InvalidRequest::Resource(error)));
     assert_eq!(redlock.owner("").await, invalid(InvalidResource::Empty));
@@ -189,7 +189,7 @@ async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_is_under_way_when_the_handle_is_closed_ends() {
+async fn a_look_that_is_under_way_when_the_client_is_closed_ends() {
     let (servers, redlock) = servers_and_client(3).await;
     servers.freeze();
     let look = tokio::spawn(redlock.owner("r"));

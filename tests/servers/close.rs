@@ -1,4 +1,4 @@
-//! What is left when a handle goes: nothing.
+//! What is left when a client goes: nothing.
 
 use multiredlock::{LockError, Redlock, RenewError, error::Closed};
 use tokio::runtime::{Builder, Handle};
@@ -55,7 +55,7 @@ async fn closing_does_not_wait_for_a_server_that_is_frozen_down_or_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_twice_or_from_two_handles_is_closing_once() {
+async fn closing_twice_or_from_two_clones_is_closing_once() {
     let servers = Servers::start(1);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -66,7 +66,7 @@ async fn closing_twice_or_from_two_handles_is_closing_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropping_the_last_handle_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
+async fn dropping_the_last_clone_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -82,7 +82,7 @@ async fn dropping_the_last_handle_sends_the_last_unlock_and_leaves_no_task_and_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handle_may_be_dropped_on_a_thread_without_a_runtime() {
+async fn a_client_may_be_dropped_on_a_thread_without_a_runtime() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -94,7 +94,7 @@ async fn a_handle_may_be_dropped_on_a_thread_without_a_runtime() {
 }
 
 #[test]
-fn a_handle_may_outlive_its_runtime() {
+fn a_client_may_outlive_its_runtime() {
     let servers = Servers::start(3);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -115,7 +115,7 @@ fn a_handle_may_outlive_its_runtime() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_handle_says_so() {
+async fn a_closed_client_says_so() {
     let (servers, redlock) = servers_and_client(1).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     finishes("closing", redlock.close()).await;
@@ -135,7 +135,7 @@ async fn says_that_it_is_closed(redlock: &Redlock, lock: &multiredlock::Lock) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
+async fn streams_end_and_waiting_ends_when_the_client_is_closed() {
     let servers = Servers::down(1);
     let redlock = servers.redlock();
     let connected = redlock.connected();
@@ -158,7 +158,7 @@ async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_end_when_the_last_handle_is_dropped() {
+async fn streams_end_when_the_last_clone_is_dropped() {
     let servers = Servers::start(1);
     let redlock = client([servers[0].url()]);
     let connected = redlock.connected();
@@ -172,7 +172,7 @@ async fn count<T>(stream: impl tokio_stream::Stream<Item = T>) -> usize {
 }
 
 #[test]
-fn a_handle_is_closed_when_its_runtime_ends() {
+fn a_client_is_closed_when_its_runtime_ends() {
     let servers = Servers::start(3);
     let [first, second] = [(); 2].map(|()| Builder::new_multi_thread().enable_all().build().unwrap());
     let (redlock, _held) = first.block_on(async {

@@ -46,7 +46,7 @@ async fn tells_each_crossing_once(count: usize) {
         server.restart();
         is_told(&redlock, already + 1, needed).await;
     }
-    // The streams end with the handle, so nothing can follow what was collected.
+    // The streams end with the client, so nothing can follow what was collected.
     redlock.close().await;
 
     let reached = [needed, needed].map(|reachable| (reachable, needed, count));
@@ -219,14 +219,14 @@ async fn a_server_that_answers_has_a_round_trip_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handle_does_not_wait_for_servers_to_be_built() {
+async fn a_client_does_not_wait_for_servers_to_be_built() {
     let silent = FakeServer::start(Manner::Silent).await;
     let redlock = client([silent.url()]);
     assert!(!redlock.is_connected());
     assert_eq!(up(&redlock), 0);
 }
 
-/// The warnings that a handle gives about its one server.
+/// The warnings that a client gives about its one server.
 pub(crate) async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&RedisServer)) -> Vec<Warning> {
     let redlock = client([url]);
     let mut events = redlock.events();

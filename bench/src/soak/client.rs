@@ -1,4 +1,4 @@
-//! A client process: tasks that lock, renew, wait, cancel and reopen their handles, and say what they hold.
+//! A process: tasks that lock, renew, wait, cancel and reopen their clients, and say what they hold.
 
 use std::{
     cell::Cell,
@@ -113,7 +113,7 @@ async fn listen(mut events: multiredlock::event::Events) {
     }
 }
 
-/// Takes a new handle now and then, and closes or drops the old one.
+/// Takes a new client now and then, and closes or drops the old one.
 async fn reopen(process: &Process, child: &Child, mut rng: Rng) -> Result<()> {
     loop {
         sleep(between(&mut rng, 4_000, 15_000)).await;
@@ -332,7 +332,7 @@ impl Drop for Held {
 }
 
 pub(super) fn waited(asked: u64, within: Duration, error: Option<&LockError>) {
-    // Of a handle that was closed nobody waits on.
+    // Of a client that was closed nobody waits on.
     if matches!(error, Some(LockError::Closed)) {
         return;
     }

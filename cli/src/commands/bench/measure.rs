@@ -41,7 +41,7 @@ pub(super) struct Load {
     pub(super) fenced: bool,
     /// Without the warm-up.
     pub(super) duration: Duration,
-    /// The handle's.
+    /// The client's.
     pub(super) key_prefix: String,
 }
 

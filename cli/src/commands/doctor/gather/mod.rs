@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(6);
 /// How long connections have to end in order.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Looks at every server, in the order in which they are configured, and closes the handle on them.
+/// Looks at every server, in the order in which they are configured, and closes the client of them.
 pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec<ServerFacts>, Failure> {
     let servers: Vec<Server> = settings.servers()?.concat();
     let ways: Vec<Way> = servers.iter().map(|server| Way::new(server, &settings.tls)).collect();
