@@ -6,14 +6,9 @@
 mod common;
 
 use common::Failed;
-use multiredlock::{
-    Redlock,
-    event::{Event, Events},
-    testing::MemoryServer,
-};
+use multiredlock::{Redlock, event::Events, testing::MemoryServer};
 use std::{env, time::Duration};
 use tokio::time::timeout;
-use tokio_stream::StreamExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
@@ -25,7 +20,7 @@ async fn main() -> Result<(), Failed> {
     let mut events = redlock.events();
     loop {
         tokio::select! {
-            Some(event) = events.next() => print(&event),
+            Some(event) = events.recv() => println!("{event}"),
             _ = tokio::signal::ctrl_c() => break,
         }
     }
@@ -58,28 +53,7 @@ async fn stop_and_start() -> Result<(), Failed> {
 
 /// Prints what happens until nothing has for half a second.
 async fn print_for_a_while(events: &mut Events) {
-    while let Ok(Some(event)) = timeout(Duration::from_millis(500), events.next()).await {
-        print(&event);
-    }
-}
-
-fn print(event: &Event) {
-    match event {
-        Event::Connected(quorum) => {
-            println!(
-                "connected: {} of {} servers are up, {} needed",
-                quorum.reachable, quorum.servers, quorum.needed
-            );
-        }
-        Event::Disconnected(quorum) => {
-            println!(
-                "disconnected: {} of {} servers are up, {} needed",
-                quorum.reachable, quorum.servers, quorum.needed
-            );
-        }
-        Event::ServerUp { server, .. } => println!("  {server} is up"),
-        Event::ServerDown { server, reason, .. } => println!("  {server} is down: {reason}"),
-        Event::Warning { server, warning, .. } => println!("  {server}: warning: {warning}"),
-        other => println!("  {other:?}"),
+    while let Ok(Some(event)) = timeout(Duration::from_millis(500), events.recv()).await {
+        println!("{event}");
     }
 }

@@ -27,7 +27,7 @@ async fn main() -> Result<(), Failed> {
     sleep(2 * TTL).await;
 
     let lock = berta.acquire("report", TTL).await?;
-    let token = lock.token().ok_or("every lock of this handle is fenced")?;
+    let token = lock.token().ok_or("every lock of this client is fenced")?;
     println!("berta has the lock, with token {token}");
     println!("berta writes: {}", storage.write(token, "what berta knows")?);
     lock.release().await?;
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Failed> {
 /// Locks the report for a while, and returns the token.
 async fn token(redlock: &Redlock) -> Result<FencingToken, Failed> {
     let lock = redlock.lock("report", TTL).await?;
-    Ok(lock.token().ok_or("every lock of this handle is fenced")?)
+    Ok(lock.token().ok_or("every lock of this client is fenced")?)
 }
 
 /// A table whose rows know the token of whoever wrote them last.

@@ -6,14 +6,9 @@
 mod common;
 
 use common::Failed;
-use multiredlock::{
-    Redlock,
-    event::{Event, Events},
-    testing::MemoryServer,
-};
+use multiredlock::{Redlock, event::Events, testing::MemoryServer};
 use std::{env, time::Duration};
 use tokio::time::timeout;
-use tokio_stream::StreamExt;
 
 const TTL: Duration = Duration::from_secs(10);
 
@@ -33,7 +28,7 @@ async fn main() -> Result<(), Failed> {
     lock_some(&redlock).await?;
     loop {
         tokio::select! {
-            Some(event) = events.next() => print(&event),
+            Some(event) = events.recv() => println!("{event}"),
             _ = tokio::signal::ctrl_c() => break,
         }
     }
@@ -84,22 +79,7 @@ async fn lock_some(redlock: &Redlock) -> Result<(), Failed> {
 
 /// Prints what happens until nothing has for half a second.
 async fn print_for_a_while(events: &mut Events) {
-    while let Ok(Some(event)) = timeout(Duration::from_millis(500), events.next()).await {
-        print(&event);
-    }
-}
-
-fn print(event: &Event) {
-    match event {
-        Event::GroupConnected(quorum) => println!("group {} is connected", quorum.group),
-        Event::GroupDisconnected(quorum) => println!(
-            "group {} is disconnected: {} of {} servers are up, {} needed",
-            quorum.group, quorum.reachable, quorum.servers, quorum.needed
-        ),
-        Event::Connected(_) => println!("connected to every group"),
-        Event::Disconnected(quorum) => println!("disconnected, for lack of group {}", quorum.group),
-        Event::ServerUp { server, group } => println!("  {server} of group {group} is up"),
-        Event::ServerDown { server, group, reason } => println!("  {server} of group {group} is down: {reason}"),
-        other => println!("  {other:?}"),
+    while let Ok(Some(event)) = timeout(Duration::from_millis(500), events.recv()).await {
+        println!("{event}");
     }
 }

@@ -12,7 +12,6 @@ use tokio::{
     signal,
     time::{interval, sleep},
 };
-use tokio_stream::StreamExt;
 
 /// How long nobody leads after a leader crashed, at the most.
 const TTL: Duration = Duration::from_secs(1);
@@ -75,8 +74,8 @@ async fn lead(redlock: &Redlock, guard: &Guard, name: &str) -> LockLost {
         tokio::select! {
             loss = guard.lost() => return loss,
             // It still leads for as long as the lock is valid, but cannot renew it.
-            Some(_) = disconnected.next() => println!("{name} has no majority, and may lead for {:?}", guard.validity()),
-            Some(_) = connected.next() => {}
+            Some(_) = disconnected.recv() => println!("{name} has no majority, and may lead for {:?}", guard.validity()),
+            Some(_) = connected.recv() => {}
             _ = ticks.tick(), if redlock.is_connected() => println!("{name} works"),
         }
     }

@@ -129,7 +129,7 @@ pub(super) enum Happened {
     Struck(Strike),
     /// All is well again, and no new locks are asked for.
     Healed,
-    /// A handle says for too long that a server is up, or down, which is not so.
+    /// A client says for too long that a server is up, or down, which is not so.
     Misjudged {
         client: Process,
         server: usize,

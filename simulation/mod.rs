@@ -1,6 +1,6 @@
 //! A simulation of clients that lock and of everything that can go wrong meanwhile, from one number: the seed.
 //!
-//! A run has a few servers within the process, clients with handles of their own, a network between them, and a nemesis.
+//! A run has a few servers within the process, processes with clients of their own, a network between them, and a nemesis.
 //! It all runs on one thread and a paused clock, and whatever is left to chance is drawn from the seed, so that a run can
 //! be repeated exactly. What happens is noted in a history, which is checked afterwards: [`checker`].
 //!
@@ -46,7 +46,7 @@ struct World {
     tasks: Tasks,
     network: RefCell<Network>,
     history: RefCell<History>,
-    /// The handles that are in use.
+    /// The clients that are in use.
     clients: RefCell<BTreeMap<Process, Redlock>>,
     closed: RefCell<Vec<Process>>,
     closing: Cell<usize>,
@@ -165,12 +165,12 @@ async fn direct() {
     }
     let settled = world.longest_recovery() + forgotten;
     sleep(settled.saturating_sub(healed.elapsed())).await;
-    let handles = std::mem::take(&mut *world.clients.borrow_mut());
-    for (client, handle) in handles {
-        if !handle.is_connected() {
-            world.note(Happened::Wrong("a handle is not connected though all is well"));
+    let redlocks = std::mem::take(&mut *world.clients.borrow_mut());
+    for (client, redlock) in redlocks {
+        if !redlock.is_connected() {
+            world.note(Happened::Wrong("a client is not connected though all is well"));
         }
-        world.clients.borrow_mut().insert(client, handle);
+        world.clients.borrow_mut().insert(client, redlock);
         client::close(client);
     }
     let closing = Instant::now();
@@ -182,7 +182,7 @@ async fn direct() {
     world.is_over.set(true);
 }
 
-/// Looks now and then whether handles know which servers they reach.
+/// Looks now and then whether clients know which servers they reach.
 async fn watch() {
     loop {
         sleep(Duration::from_millis(200)).await;
@@ -254,8 +254,8 @@ impl World {
 
     fn look_at_servers(&self) {
         let clients = self.clients.borrow();
-        for (client, handle) in clients.iter().filter(|(client, _)| !self.tasks.is_paused(**client)) {
-            for (server, status) in handle.servers().iter().enumerate() {
+        for (client, redlock) in clients.iter().filter(|(client, _)| !self.tasks.is_paused(**client)) {
+            for (server, status) in redlock.servers().iter().enumerate() {
                 let Some((is_reached, lasts)) = self.network.borrow().reach(*client, server) else {
                     continue;
                 };
@@ -281,18 +281,18 @@ impl World {
         }
     }
 
-    /// Handles that were closed leave nothing behind.
+    /// Clients that were closed leave nothing behind.
     fn look_at_closed(&self) {
         if self.closing.get() > 0 {
-            self.note(Happened::Wrong("a handle takes too long to close"));
+            self.note(Happened::Wrong("a client takes too long to close"));
         }
         for client in self.closed.borrow().iter() {
             if self.network.borrow().connections(*client) > 0 {
-                self.note(Happened::Wrong("a connection outlives its handle"));
+                self.note(Happened::Wrong("a connection outlives its client"));
             }
             // A worker that waits without end was noted.
             if self.busy.get() == 0 && self.tasks.count(*client) > 0 {
-                self.note(Happened::Wrong("a task outlives its handle"));
+                self.note(Happened::Wrong("a task outlives its client"));
             }
         }
     }
@@ -302,8 +302,8 @@ impl World {
         for process in (0..self.processes.get()).map(Process) {
             self.network.borrow_mut().kill(process);
         }
-        let handles = std::mem::take(&mut *self.clients.borrow_mut());
-        drop(handles);
+        let redlocks = std::mem::take(&mut *self.clients.borrow_mut());
+        drop(redlocks);
         for process in (0..self.processes.get()).map(Process) {
             self.tasks.kill(process);
         }

@@ -58,7 +58,7 @@ pub(super) enum Strike {
     Start {
         client: Process,
     },
-    /// A handle is closed while it is in use.
+    /// A client is closed while it is in use.
     Close {
         client: Process,
     },

@@ -5,6 +5,7 @@ pub use crate::{
     client::InvalidRequest,
     decision::{Failure, InvalidDrift, InvalidTtl, Refusal, ServerVote, Vote},
     guard::{EnsureError, UsingError},
+    monitor::{Closed, WaitConnectedError},
     request::{ErrorKind, OwnerError},
     resource::InvalidResource,
     token::InvalidFencingToken,

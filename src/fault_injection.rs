@@ -25,7 +25,7 @@ pub(crate) enum InjectedFault {
     UnreachableIsHeld,
     /// A majority is told again when one more server is up.
     CrossingRepeated,
-    /// The supervisors do not hear that their handle was closed.
+    /// The supervisors do not hear that their client was closed.
     CloseUnheard,
     /// A waiter that leaves wakes nobody.
     NextNotWoken,

@@ -2,5 +2,6 @@
 
 pub use crate::{
     guard::AcquireRequest,
+    monitor::WaitConnected,
     request::{LockRequest, OwnerRequest, RenewRequest, Unlocking},
 };

@@ -11,8 +11,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
-//! // At most: if there is no majority by then, the first lock says why each server is down.
-//! let _ = tokio::time::timeout(Duration::from_secs(10), redlock.wait_connected()).await;
+//! // If no majority can be reached within 10 s, the error says why each server is down.
+//! redlock.wait_connected().timeout(Duration::from_secs(10)).await?;
 //!
 //! let lock = redlock.lock("console", Duration::from_secs(10)).await?;
 //! assert!(lock.is_valid());

@@ -7,7 +7,12 @@ use crate::{
     server::{LockState, Subject},
     token::FencingToken,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// A resource that is locked, or several that are locked together.
@@ -30,6 +35,26 @@ use tokio::time::Instant;
 ///
 /// let lock = redlock.renew(&lock, ttl).await?;
 /// redlock.unlock(&lock).await?; // an error if the lock was lost before
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Two locks are equal if their resources and their values are the same, so a lock is equal to its renewals, and to a lock that is
+/// put together [from its parts](Self::from_parts). Validity and token do not count,
+/// and neither does what copies of a lock share: a lock is a sound key of a map, although `clippy::mutable_key_type` cannot know that.
+///
+/// ```
+/// # use multiredlock::Redlock;
+/// # use std::{collections::HashMap, time::Duration};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let redlock = Redlock::builder().servers(["memory://a"]).build()?;
+/// # redlock.wait_connected().await?;
+/// let lock = redlock.lock("console", Duration::from_secs(10)).await?;
+/// let mut jobs = HashMap::from([(lock.clone(), "job 7")]);
+/// let renewed = redlock.renew(&lock, Duration::from_secs(20)).await?;
+/// assert_eq!(renewed, lock);
+/// assert_eq!(jobs.remove(&renewed), Some("job 7"));
 /// # Ok(())
 /// # }
 /// ```
@@ -168,6 +193,20 @@ impl Lock {
     /// Whether it was granted or renewed here, so that its lock state tells when the keys expire.
     pub(crate) fn is_of_known_age(&self) -> bool {
         self.lease.is_some()
+    }
+}
+
+impl PartialEq for Lock {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.resources, &self.value) == (&other.resources, &other.value)
+    }
+}
+
+impl Eq for Lock {}
+
+impl Hash for Lock {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.resources, &self.value).hash(state);
     }
 }
 

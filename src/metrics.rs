@@ -12,9 +12,9 @@
 //! | [`multiredlock_batch_operations`](BATCH) | histogram | operations | none |
 //!
 //! The verb `update_fence` counts the second attempts of fenced locks, which store the largest token on a majority. The outcome of a whole call
-//! is `granted` or the error in words. A future that was dropped is not counted. All handles of a program add to the same numbers.
+//! is `granted` or the error in words. A future that was dropped is not counted. All clients of a program add to the same numbers.
 //!
-//! The recorder may be called while a handle holds a lock of its own. It must not call the handle.
+//! The recorder may be called while a client holds a lock of its own. It must not call the client.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use crate::{
     decision::{Quorum, Retry, quorum::Connection},
     guard::{AcquireRequest, Guard, UsingError},
     lock::Lock,
-    monitor::{Events, QuorumChanges, ServerStatus},
+    monitor::{Events, QuorumChanges, ServerStatus, WaitConnected},
     request::{LockRequest, OwnerRequest, RenewRequest, Unlocking},
     resource::{InvalidResource, Resources},
 };
@@ -18,10 +18,10 @@ use std::{
 
 /// Locks resources by a majority of independent Redis servers.
 ///
-/// It is a cheap handle: clones share the connections. Dropping the last clone ends every task and connection without
+/// It is a client, cheap to clone: clones share it. Dropping the last clone ends every task and connection without
 /// waiting, inside or outside a runtime; [`close`](Self::close) waits for that.
 ///
-/// Its tasks run in the tokio runtime in which it was built. If that runtime ends first, the handle is closed: every later call
+/// Its tasks run in the tokio runtime in which it was built. If that runtime ends first, the client is closed: every later call
 /// gets `Closed`, and so does every waiter.
 ///
 /// ```
@@ -31,7 +31,7 @@ use std::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build()?;
-/// redlock.wait_connected().await;
+/// redlock.wait_connected().await?;
 ///
 /// let lock = redlock.lock("console", Duration::from_secs(10)).await?;
 /// // Nobody else has the console for the next `lock.validity()`.
@@ -57,7 +57,7 @@ impl Redlock {
         Self::builder().build()
     }
 
-    /// Configures a handle.
+    /// Configures a client.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -80,8 +80,8 @@ impl Redlock {
     /// Sets a new ttl for a lock, counted from now.
     ///
     /// Use the returned lock from now on: it reports the new ttl. From the moment a renewal for a shorter ttl is submitted, no copy
-    /// of the lock in this handle reports more than that ttl promises, until it is known that no server took it. If another
-    /// client has renewed the lock for longer, only a renewal for a shorter ttl than this handle knows of can shorten it. Only
+    /// of the lock in this client reports more than that ttl promises, until it is known that no server took it. If another
+    /// client has renewed the lock for longer, only a renewal for a shorter ttl than this client knows of can shorten it. Only
     /// servers that still hold this lock's value count. Where the key went missing on a minority it is put back.
     /// See [`RenewRequest`] for the errors and the cancel safety.
     pub fn renew(&self, lock: &Lock, ttl: Duration) -> RenewRequest {
@@ -96,7 +96,7 @@ impl Redlock {
     /// answer or [`close`](Self::close), lest the runtime ends before the bytes are written.
     ///
     /// Nothing is sent for resources of different groups, or for a resource or value that is longer than any lock's, which
-    /// [`Lock::from_parts`] does not check: they never were one lock of a handle like this.
+    /// [`Lock::from_parts`] does not check: they never were one lock of a client like this.
     pub fn unlock(&self, lock: &Lock) -> Unlocking {
         Unlocking::new(
             lock.shared_resources().clone(),
@@ -155,7 +155,7 @@ impl Redlock {
         OwnerRequest::new(Arc::clone(&self.core), resource.into())
     }
 
-    /// Returns the lock that this handle or a clone took on a resource, if it [remembers](Builder::remember) locks and this
+    /// Returns the lock that this client or a clone took on a resource, if it [remembers](Builder::remember) locks and this
     /// one is still valid; as it was renewed last. So code can unlock by name.
     ///
     /// A lock on several resources is found by all of them together. Guards keep their locks to themselves.
@@ -163,7 +163,7 @@ impl Redlock {
         self.core.remembered.as_ref()?.get(&resource.into())
     }
 
-    /// Sets the retry policy of all later locks of this handle and its clones.
+    /// Sets the retry policy of all later locks of this client and its clones.
     pub fn set_retry(&self, retry: Retry) {
         *self.core.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
     }
@@ -188,17 +188,13 @@ impl Redlock {
         self.core.monitor.is_connected()
     }
 
-    /// Waits until a majority of the servers can be reached, in every [group](Builder::group), and returns true then; false
-    /// if the handle is closed first.
+    /// Waits until a majority of the servers can be reached, in every [group](Builder::group).
     ///
-    /// It waits as long as it takes, also if a wrong password or address keeps a server down. `tokio::time::timeout` limits that;
-    /// [`servers`](Self::servers) and the error of a lock say why a server is down.
-    ///
-    /// # Cancel safety
-    ///
-    /// It does nothing but wait.
-    pub async fn wait_connected(&self) -> bool {
-        self.core.monitor.wait_connected().await
+    /// It waits as long as it takes, also if a wrong password or address keeps a server down;
+    /// [`timeout`](WaitConnected::timeout) limits that, and its error says why each server is down. See [`WaitConnected`] for the
+    /// errors and the cancel safety.
+    pub fn wait_connected(&self) -> WaitConnected {
+        WaitConnected::new(Arc::clone(&self.core.monitor))
     }
 
     /// Returns a stream of the moments at which a majority became reachable: with several [groups](Builder::group), that of
@@ -232,14 +228,14 @@ impl Redlock {
         self.core.monitor.quorums()
     }
 
-    /// Ends every task and connection of this handle and all its clones.
+    /// Ends every task and connection of this client and all its clones.
     ///
     /// What was submitted before, an unlock for instance, is still sent, unless a server leaves it unanswered for longer
     /// than the heartbeat timeout. Locks stay locked until their ttl is over. Later calls get `Closed`.
     ///
     /// # Cancel safety
     ///
-    /// The handle is closed at once; a dropped future only does not wait for the end.
+    /// The client is closed at once; a dropped future only does not wait for the end.
     pub async fn close(&self) {
         self.core.close();
         self.core.shutdown.closed().await;
@@ -247,7 +243,7 @@ impl Redlock {
 }
 
 impl Builder {
-    /// Builds the handle, which connects in the background and reconnects whenever it has to.
+    /// Builds the client, which connects in the background and reconnects whenever it has to.
     ///
     /// # Errors
     ///

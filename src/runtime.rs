@@ -1,4 +1,4 @@
-//! Where the tasks of a handle run: on the runtime that it was built in, or in a simulation.
+//! Where the tasks of a client run: on the runtime that it was built in, or in a simulation.
 
 use std::future::Future;
 use tokio::{

@@ -1,4 +1,4 @@
-//! A handle whose majority was reached.
+//! A client whose majority was reached.
 
 use crate::{
     exit::{self, Failure},
@@ -10,7 +10,6 @@ use multiredlock::{
 };
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use tokio_stream::StreamExt;
 
 /// For how long a server that could not be reached at first may come back, as it does when it is started again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,10 +43,8 @@ pub(crate) async fn wait_for(redlock: &Redlock, resource: &str) -> Result<(), Fa
 /// Waits until it is known of every server whether it can be reached, and says who is in the way of a majority of each group.
 pub(crate) async fn wait(redlock: &Redlock) -> Result<(), Failure> {
     all_tried(redlock).await;
-    match timeout(PATIENCE, redlock.wait_connected()).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(no_quorum(&redlock.servers())),
-    }
+    let waited = redlock.wait_connected().timeout(PATIENCE).await;
+    waited.map_err(|error| Failure::new(exit::UNAVAILABLE, error.to_string()))
 }
 
 /// Waits for a majority of the servers that a resource belongs to, and a little for the others. Returns whether there is one.
@@ -64,7 +61,7 @@ pub(crate) async fn settle(redlock: &Redlock, resource: &str, longest: Duration)
 async fn reached(redlock: &Redlock, resource: &str) {
     let mut events = redlock.events();
     while !is_reached(redlock, resource) {
-        events.next().await;
+        events.recv().await;
     }
 }
 
@@ -99,7 +96,7 @@ pub(crate) async fn all_answered(redlock: &Redlock) {
 pub(crate) async fn all_tried(redlock: &Redlock) {
     let mut events = redlock.events();
     while is_connecting(redlock) {
-        events.next().await;
+        events.recv().await;
     }
 }
 
@@ -117,11 +114,10 @@ pub(crate) fn no_quorum(servers: &[ServerStatus]) -> Failure {
 
 /// Why servers are down, for the end of a message.
 pub(crate) fn troubles<'a>(servers: impl IntoIterator<Item = &'a ServerStatus>) -> String {
-    let reason = |server: &ServerStatus| match &server.state {
-        ServerState::Down(reason) => Some(format!("{}: {reason}", server.address)),
-        _ => None,
-    };
-    let reasons: Vec<String> = servers.into_iter().filter_map(reason).collect();
+    let reasons: Vec<String> = servers
+        .into_iter()
+        .filter_map(|server| Some(format!("{}: {}", server.address, server.state.reason()?)))
+        .collect();
     // One that was in the way may just have come back.
     match reasons.as_slice() {
         [] => String::new(),

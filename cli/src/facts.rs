@@ -8,7 +8,7 @@ use multiredlock::{
     Address,
     error::{ServerVote, Vote},
     event::Event,
-    status::{Holder, Ownership, Quorum, ServerState, ServerStatus, Survey},
+    status::{Holder, Ownership, Quorum, ServerStatus, Survey},
 };
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -140,9 +140,7 @@ pub(crate) fn vote(vote: &Vote) -> String {
     match vote {
         Vote::Held(holder) => held_by(holder),
         Vote::Missing => paint(style::FAINT, "free"),
-        Vote::Refused(refusal) => paint(style::BAD, format!("refused: {refusal}")),
-        Vote::Unreachable(reason) => paint(style::BAD, format!("down: {reason}")),
-        _ => paint(style::BAD, "no answer in time"),
+        other => paint(style::BAD, other),
     }
 }
 
@@ -183,10 +181,7 @@ pub(crate) struct ServerFact {
 
 impl From<&ServerStatus> for ServerFact {
     fn from(status: &ServerStatus) -> Self {
-        let reason = match &status.state {
-            ServerState::Down(reason) => Some(reason.to_string()),
-            _ => None,
-        };
+        let reason = status.state.reason().map(ToString::to_string);
         Self {
             server: status.address.to_string(),
             group: status.group,
@@ -268,17 +263,6 @@ impl EventFact {
     }
 }
 
-/// How many servers of a group can vote, in words.
-pub(crate) fn votes(quorum: &Quorum) -> String {
-    let Quorum {
-        reachable,
-        servers,
-        needed,
-        ..
-    } = quorum;
-    format!("{reachable} of {servers} servers can vote, {needed} needed")
-}
-
 /// What begins a line about one of several groups.
 pub(crate) fn of_group(quorum: &Quorum, groups: usize) -> String {
     if groups > 1 {
@@ -290,27 +274,13 @@ pub(crate) fn of_group(quorum: &Quorum, groups: usize) -> String {
 
 /// How good or bad an event is, and its words.
 pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
-    let majority = |words: &str, quorum: &Quorum| {
-        let Quorum {
-            reachable,
-            servers,
-            needed,
-            ..
-        } = quorum;
-        format!("{words}: {reachable} of {servers} servers, {needed} needed")
+    let style = match event {
+        Event::Connected(_) | Event::GroupConnected(_) | Event::ServerUp { .. } => style::GOOD,
+        Event::Disconnected(_) | Event::GroupDisconnected(_) | Event::ServerDown { .. } => style::BAD,
+        Event::Warning { .. } | Event::Lagged { .. } => style::WARN,
+        _ => style::FAINT,
     };
-    let of_group = |words: &str, quorum: &Quorum| majority(&format!("group {} {words}", quorum.group), quorum);
-    match event {
-        Event::Connected(quorum) => (style::GOOD, majority("connected", quorum)),
-        Event::Disconnected(quorum) => (style::BAD, majority("disconnected", quorum)),
-        Event::GroupConnected(quorum) => (style::GOOD, of_group("connected", quorum)),
-        Event::GroupDisconnected(quorum) => (style::BAD, of_group("disconnected", quorum)),
-        Event::ServerUp { server, .. } => (style::GOOD, format!("{server} is up")),
-        Event::ServerDown { server, reason, .. } => (style::BAD, format!("{server} is down: {reason}")),
-        Event::Warning { server, warning, .. } => (style::WARN, format!("{server}: {warning}")),
-        Event::Lagged { missed } => (style::WARN, format!("{missed} events were missed")),
-        _ => (style::FAINT, "an event that this version does not know".into()),
-    }
+    (style, event.to_string())
 }
 
 #[cfg(test)]

@@ -1,12 +1,7 @@
 //! What the examples share.
 
-use multiredlock::{Builder, Redlock, status::ServerState};
-use std::{
-    error::Error,
-    fmt::{self, Write},
-    time::Duration,
-};
-use tokio::time::timeout;
+use multiredlock::{Builder, Redlock};
+use std::{error::Error, fmt, time::Duration};
 
 /// Why an example ended. `main` prints errors by `Debug`; this one is written for people.
 pub(crate) struct Failed(Box<dyn Error>);
@@ -33,15 +28,6 @@ pub(crate) async fn connect(addresses: &[String], adjust: impl FnOnce(Builder) -
         Redlock::builder().servers(addresses)
     };
     let redlock = adjust(builder).build()?;
-    if timeout(Duration::from_secs(5), redlock.wait_connected()).await.is_ok() {
-        return Ok(redlock);
-    }
-    let mut why = String::from("no majority of the servers can be reached");
-    for server in redlock.servers() {
-        match server.state {
-            ServerState::Down(reason) => write!(why, "\n  {}: {reason}", server.address)?,
-            _ => write!(why, "\n  {}: up", server.address)?,
-        }
-    }
-    Err(why.into())
+    redlock.wait_connected().timeout(Duration::from_secs(5)).await?;
+    Ok(redlock)
 }

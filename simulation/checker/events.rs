@@ -1,4 +1,4 @@
-//! What a handle tells follows from which servers are up, and each crossing is told once.
+//! What a client tells follows from which servers are up, and each crossing is told once.
 
 use super::{Facts, Violation};
 use crate::simulation::history::{Happened, News};

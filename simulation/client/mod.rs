@@ -27,7 +27,7 @@ use tokio_stream::StreamExt;
 /// For how long a client is greedy.
 const GREEDY: Duration = Duration::from_secs(2);
 
-/// Starts a client with a handle and workers of its own.
+/// Starts a process with a client and workers of its own.
 pub(super) fn start() {
     let world = world();
     if world.is_healed.get() {
@@ -87,23 +87,23 @@ fn shortest_fence_expiry(ttl: Duration) -> Duration {
 /// Ends a process at once: nothing more is sent.
 pub(super) fn kill(client: Process) {
     let world = world();
-    let handle = world.clients.borrow_mut().remove(&client);
+    let redlock = world.clients.borrow_mut().remove(&client);
     world.network.borrow_mut().kill(client);
     world.tasks.kill(client);
-    world.tasks.act_as(client, || drop(handle));
+    world.tasks.act_as(client, || drop(redlock));
     world.tasks.kill(client);
 }
 
-/// Closes a handle while it is in use.
+/// Closes a client while it is in use.
 pub(super) fn close(client: Process) {
     let world = world();
-    let Some(handle) = world.clients.borrow_mut().remove(&client) else {
+    let Some(redlock) = world.clients.borrow_mut().remove(&client) else {
         return;
     };
     world.network.borrow_mut().forget(client);
     world.closing.set(world.closing.get() + 1);
     client.spawn(async move {
-        handle.close().await;
+        redlock.close().await;
         let world = super::world();
         world.closing.set(world.closing.get() - 1);
         world.closed.borrow_mut().push(client);

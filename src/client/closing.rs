@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// What says that a handle is closed, to all that use it.
+/// What says that a client is closed, to all that use it.
 pub(crate) struct Closing {
     pub(crate) under_way: Arc<UnderWay>,
     /// Of all groups.
@@ -95,7 +95,7 @@ mod tests {
     const CLOSED: ServerState = ServerState::Down(DownReason::Closed);
 
     #[test]
-    fn a_supervisor_that_is_dropped_closes_the_handle() {
+    fn a_supervisor_that_is_dropped_closes_the_client() {
         let (closing, pipeline, running) = running();
         drop(running);
         assert!(closing.under_way.is_closed());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supervisor_that_is_dropped_while_the_handle_closes_reports_its_servers_as_down() {
+    fn a_supervisor_that_is_dropped_while_the_client_closes_reports_its_servers_as_down() {
         let (closing, _, running) = running();
         closing.close();
         drop(running);

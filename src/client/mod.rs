@@ -30,13 +30,13 @@ use tracing::warn;
 /// How long an unlock is kept for a server that is down if it is not known when the key expires.
 const KEEP_UNLOCK: Duration = Duration::from_secs(60);
 
-/// What all clones of a handle share. The tasks share only its parts, so that it is dropped with the last clone.
+/// What all clones of a client share. The tasks share only its parts, so that it is dropped with the last clone.
 #[derive(Debug)]
 pub(crate) struct Core {
     /// At least one.
     pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) closing: Arc<Closing>,
-    /// Where the tasks of the handle run.
+    /// Where the tasks of the client run.
     pub(crate) runtime: Runtime,
     /// Of requests that set nothing else.
     drift: Drift,
@@ -137,7 +137,7 @@ impl Core {
         common_group(resources, self.groups.len())
     }
 
-    /// Remembers a lock by name, if the handle does that.
+    /// Remembers a lock by name, if the client does that.
     pub(crate) fn remember(&self, lock: &Lock) {
         if let Some(remembered) = &self.remembered {
             remembered.keep(lock);

@@ -1,4 +1,4 @@
-//! The locks that a handle remembers by name.
+//! The locks that a client remembers by name.
 
 use crate::{lock::Lock, resource::Resources};
 use lru::LruCache;

@@ -3,7 +3,7 @@
 use crate::address::{Address, AddressProblem};
 use std::time::Duration;
 
-/// Why a handle could not be built. Nothing was connected or sent.
+/// Why a client could not be built. Nothing was connected or sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -81,13 +81,13 @@ pub enum ConfigError {
         /// How long it may be.
         longest: usize,
     },
-    /// The handle is to remember locks, but no more than none.
-    #[error("a handle that remembers locks must remember at least 1")]
+    /// The client is to remember locks, but no more than none.
+    #[error("a client that remembers locks must remember at least 1")]
     RemembersNothing,
     /// The machine's hostname is unknown, so an id has to be given: the operating system's words.
     #[error("the hostname is unknown, so an id has to be given: {0}")]
     Hostname(String),
     /// There is no tokio runtime to connect on.
-    #[error("a handle has to be built within a tokio runtime")]
+    #[error("a client has to be built within a tokio runtime")]
     NoRuntime,
 }

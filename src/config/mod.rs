@@ -1,4 +1,4 @@
-//! What a handle is built from. A `Config` that exists is valid.
+//! What a client is built from. A `Config` that exists is valid.
 
 mod error;
 mod parse;
@@ -130,7 +130,7 @@ impl Builder {
     /// Adds a group of servers with a majority of its own: how one outgrows a single set of servers.
     ///
     /// Each resource belongs to one group, which [`group_of`](crate::Redlock::group_of) tells. A lock needs a majority of
-    /// that group and asks no other. The handle is [connected](crate::Redlock::connected) while every group has its
+    /// that group and asks no other. The client is [connected](crate::Redlock::connected) while every group has its
     /// majority; while one has not, the resources of the others can be locked as before.
     ///
     /// A group is known by its place in the list, so **all processes have to list the groups in the same order, and a new

@@ -22,5 +22,5 @@ pub use retry::Retry;
 pub use ttl::{Drift, InvalidDrift, InvalidTtl};
 pub(crate) use ttl::{LONGEST_TTL, Ttl};
 pub use value::{Holder, Owner};
-pub(crate) use value::{Shortened, Waited, fresh};
+pub(crate) use value::{Shortened, Waited, fresh, holder_in_words};
 pub use vote::{Failure, ServerVote, Vote};

@@ -1,6 +1,7 @@
 //! Majority arithmetic, and the set of servers that are up in each group.
 
 use crate::fault_injection::InjectedFault;
+use std::fmt;
 
 /// How many of `servers` are a majority: ⌊N/2⌋ + 1.
 pub(crate) fn majority(servers: usize) -> usize {
@@ -28,7 +29,19 @@ impl Quorum {
     }
 }
 
-/// Whether a majority can be reached: of one group, or for a handle of each.
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reachable,
+            servers,
+            needed,
+            ..
+        } = self;
+        write!(f, "{reachable} of {servers} servers can vote, {needed} required")
+    }
+}
+
+/// Whether a majority can be reached: of one group, or for a client of each.
 ///
 /// Both start as `Connecting`, which they never return to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,11 +68,11 @@ impl Connection {
 pub(crate) struct Crossed {
     /// Of the group of the server.
     pub(crate) group: Option<Connection>,
-    /// Of the handle, which is connected while each of its groups is.
-    pub(crate) handle: Option<Connection>,
+    /// Of the client, which is connected while each of its groups is.
+    pub(crate) client: Option<Connection>,
 }
 
-/// Tells from the set of servers that are up when a group or the handle gains or loses its majority.
+/// Tells from the set of servers that are up when a group or the client gains or loses its majority.
 ///
 /// It keeps a set, not a counter: a server that is reported up twice still counts once.
 #[derive(Debug)]
@@ -67,8 +80,8 @@ pub(crate) struct Reachability {
     /// The servers of all groups, one group after the other.
     servers: Vec<Member>,
     groups: Vec<Connection>,
-    handle: Connection,
-    /// The group whose server made the last crossing of the handle.
+    client: Connection,
+    /// The group whose server made the last crossing of the client.
     crossed_by: usize,
 }
 
@@ -85,7 +98,7 @@ impl Reachability {
         Self {
             servers: groups.iter().enumerate().flat_map(members).collect(),
             groups: vec![Connection::Connecting; groups.len()],
-            handle: Connection::Connecting,
+            client: Connection::Connecting,
             crossed_by: 0,
         }
     }
@@ -99,14 +112,14 @@ impl Reachability {
             self.groups[group] = next;
         }
         let all = self.groups.iter().all(|group| *group == Connection::Connected);
-        let of_handle = self.handle.crossing(all);
-        if let Some(next) = of_handle {
-            self.handle = next;
+        let of_client = self.client.crossing(all);
+        if let Some(next) = of_client {
+            self.client = next;
             self.crossed_by = group;
         }
         Crossed {
             group: of_group,
-            handle: of_handle,
+            client: of_client,
         }
     }
 
@@ -135,15 +148,15 @@ impl Reachability {
         groups.map(|(group, connection)| (*connection, self.quorum(group)))
     }
 
-    /// The handle's state, and a group that shows it: the one that made the last crossing or, if that one is back while
+    /// The client's state, and a group that shows it: the one that made the last crossing or, if that one is back while
     /// another is not, the first that is not.
-    pub(crate) fn handle(&self) -> (Connection, Quorum) {
-        let shows_it = |group: &usize| self.groups[*group] == self.handle;
+    pub(crate) fn client(&self) -> (Connection, Quorum) {
+        let shows_it = |group: &usize| self.groups[*group] == self.client;
         let group = std::iter::once(self.crossed_by)
             .chain(0..self.groups.len())
             .find(shows_it);
-        // A handle that is not connected yet may be shown by none of them, and is not told.
-        (self.handle, self.quorum(group.unwrap_or(0)))
+        // A client that is not connected yet may be shown by none of them, and is not told.
+        (self.client, self.quorum(group.unwrap_or(0)))
     }
 }
 
@@ -167,10 +180,10 @@ mod tests {
         }
         reachability.set(2, false);
         reachability.set(1, false);
-        assert_eq!(reachability.handle().1.group, 2);
-        assert_eq!(reachability.set(2, true).handle, None);
+        assert_eq!(reachability.client().1.group, 2);
+        assert_eq!(reachability.set(2, true).client, None);
         assert_eq!(
-            (reachability.handle().0, reachability.handle().1.group),
+            (reachability.client().0, reachability.client().1.group),
             (Connection::Disconnected, 1)
         );
     }
@@ -212,10 +225,10 @@ mod tests {
 
                 prop_assert_eq!(crossed.group, expected(told[group], reached(group)));
                 told[group] = crossed.group.unwrap_or(told[group]);
-                prop_assert_eq!(crossed.handle, expected(told_of_all, (0..groups.len()).all(reached)));
-                told_of_all = crossed.handle.unwrap_or(told_of_all);
+                prop_assert_eq!(crossed.client, expected(told_of_all, (0..groups.len()).all(reached)));
+                told_of_all = crossed.client.unwrap_or(told_of_all);
                 // One follows from the other.
-                prop_assert!(crossed.handle.is_none() || crossed.handle == crossed.group);
+                prop_assert!(crossed.client.is_none() || crossed.client == crossed.group);
 
                 let states: Vec<Connection> = reachability.groups().map(|(connection, _)| connection).collect();
                 prop_assert_eq!(&states, &told);
@@ -223,7 +236,7 @@ mod tests {
                     let numbers = (quorum.group, quorum.reachable, quorum.needed, quorum.servers);
                     prop_assert_eq!(numbers, (group, count(group), majority(groups[group]), groups[group]));
                 }
-                let (connection, shown) = reachability.handle();
+                let (connection, shown) = reachability.client();
                 prop_assert_eq!(connection, told_of_all);
                 if connection != Connection::Connecting {
                     prop_assert_eq!(shown.is_reached(), connection == Connection::Connected);

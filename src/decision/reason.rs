@@ -82,8 +82,8 @@ pub enum DownReason {
     /// More operations wait for this server than are kept.
     #[error("too many operations wait for it")]
     Busy,
-    /// The handle was closed, or the runtime in which it was built has ended.
-    #[error("the handle is closed")]
+    /// The client was closed, or the runtime in which it was built has ended.
+    #[error("the client is closed")]
     Closed,
 }
 

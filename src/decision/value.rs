@@ -18,7 +18,7 @@ const LONGEST_ID: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
-    /// The id of the owner's handle: its hostname, unless it was given another. Control characters are left out, and what
+    /// The id of the owner's client: its hostname, unless it was given another. Control characters are left out, and what
     /// comes after 256 characters.
     pub id: String,
     /// When the owner's winning attempt began, by the owner's clock.
@@ -84,6 +84,21 @@ impl Holder {
 
     pub(crate) fn waited(&self) -> Option<Waited> {
         self.waited
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&holder_in_words(self.owner.as_ref(), self.remaining))
+    }
+}
+
+/// Who holds a resource, and for how much longer if it is neither renewed nor unlocked.
+pub(crate) fn holder_in_words(owner: Option<&Owner>, remaining: Option<Duration>) -> String {
+    let owner = owner.map_or_else(|| "an unknown owner".into(), Owner::to_string);
+    match remaining {
+        Some(left) => format!("{owner}, {:.1} s left", left.as_secs_f64()),
+        None => format!("{owner}, without a ttl"),
     }
 }
 

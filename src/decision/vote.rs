@@ -2,7 +2,7 @@
 
 use super::{DownReason, Refusal, value::Holder};
 use crate::address::Address;
-use std::fmt::{Display, Write};
+use std::fmt::{self, Display, Write};
 
 /// One server's answer in an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,21 @@ pub enum Vote {
     Pending,
 }
 
+impl fmt::Display for Vote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granted => f.write_str("granted"),
+            Self::Held(holder) => write!(f, "held by {holder}"),
+            Self::Missing => f.write_str("the key is missing"),
+            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+            Self::Unreachable(reason) => write!(f, "down: {reason}"),
+            Self::OutcomeUnknown => f.write_str("the answer was lost"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Pending => f.write_str("no answer before the decision"),
+        }
+    }
+}
+
 /// How one server voted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,6 +49,12 @@ pub struct ServerVote {
     pub server: Address,
     /// Its answer.
     pub vote: Vote,
+}
+
+impl fmt::Display for ServerVote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.vote)
+    }
 }
 
 /// The resource of a failed operation and how each server voted on it in the last attempt.
@@ -95,8 +116,7 @@ impl Failure {
             let trouble: &dyn Display = match vote {
                 Vote::Refused(refusal) => refusal,
                 Vote::Unreachable(reason) => reason,
-                Vote::OutcomeUnknown => &"the answer was lost",
-                Vote::TimedOut => &"no answer in time",
+                Vote::OutcomeUnknown | Vote::TimedOut => vote,
                 Vote::Granted | Vote::Held { .. } | Vote::Missing | Vote::Pending => continue,
             };
             text += if text.is_empty() { " (" } else { "; " };
@@ -107,5 +127,31 @@ impl Failure {
             text.push(')');
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Text;
+    use std::time::Duration;
+
+    #[test]
+    fn each_vote_is_a_phrase() {
+        let ours = Holder::new(b"web_1421844817874_6f554e61", Some(Duration::from_millis(4_230)));
+        let foreign = Holder::new(b"of another library", None);
+        for (vote, words) in [
+            (Vote::Granted, "granted"),
+            (Vote::Held(ours), "held by web since 12:53:37 UTC, 4.2 s left"),
+            (Vote::Held(foreign), "held by an unknown owner, without a ttl"),
+            (Vote::Missing, "the key is missing"),
+            (Vote::Refused(Refusal::Other(Text::new("ERR odd"))), "refused: ERR odd"),
+            (Vote::Unreachable(DownReason::ConnectionLost), "down: connection lost"),
+            (Vote::OutcomeUnknown, "the answer was lost"),
+            (Vote::TimedOut, "no answer in time"),
+            (Vote::Pending, "no answer before the decision"),
+        ] {
+            assert_eq!(vote.to_string(), words);
+        }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Attempt {
     outcome: Outcome,
     /// Listens to the keys for the queue for which it is made.
     listener: Option<Arc<Listener>>,
-    /// Whoever closes the handle waits for it, and so for the unlocks.
+    /// Whoever closes the client waits for it, and so for the unlocks.
     _under_way: Ongoing,
 }
 
@@ -42,7 +42,7 @@ enum Outcome {
 }
 
 impl Attempt {
-    /// Makes an attempt, which [`send`](Self::send) sends; none if the handle is closed. If it `watches`, the servers report the next
+    /// Makes an attempt, which [`send`](Self::send) sends; none if the client is closed. If it `watches`, the servers report the next
     /// change of the keys. If it is made for a waiter, `listener` is that of its queue.
     pub(super) fn new(
         servers: &Arc<Servers>,

@@ -45,7 +45,7 @@ impl Group {
         }
     }
 
-    /// Asks all servers for keys, unless the handle is closed. If it is the turn of others they are left to them first.
+    /// Asks all servers for keys, unless the client is closed. If it is the turn of others they are left to them first.
     pub(crate) async fn attempt(&self, keys: &Resources, options: AttemptOptions) -> Option<Result<Locked, Failed>> {
         if let Some(until) = self.queues.left_until(keys) {
             sleep_until(until).await;
@@ -99,7 +99,7 @@ impl Group {
         unlock
     }
 
-    /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. What this handle asks for itself,
+    /// Asks all servers who holds keys, until `is_settled`, every server answered, or the time is up. What this client asks for itself,
     /// and is about to undo perhaps, belongs to nobody.
     pub(crate) async fn probe(
         &self,

@@ -75,7 +75,7 @@ impl Ticket {
         self.waiter.options
     }
 
-    /// Waits until it is time to ask, or nothing if the handle is closed meanwhile.
+    /// Waits until it is time to ask, or nothing if the client is closed meanwhile.
     pub(crate) async fn turn(&self, is_closed: impl Fn() -> bool) -> Option<Next> {
         loop {
             if is_closed() {
@@ -168,7 +168,7 @@ impl Ticket {
         });
     }
 
-    /// Whether others come first: they took the resource when this handle left it to them last, and have it perhaps.
+    /// Whether others come first: they took the resource when this client left it to them last, and have it perhaps.
     pub(crate) fn gives_way(&self) -> bool {
         self.queues.turns().gives_way(&self.keys, Instant::now())
     }
@@ -198,7 +198,7 @@ impl Ticket {
         });
     }
 
-    /// What the servers told the head of the queue last; nothing if no attempt failed since this handle had the resource.
+    /// What the servers told the head of the queue last; nothing if no attempt failed since this client had the resource.
     pub(crate) fn last_votes(&self) -> Vec<Vote> {
         self.at_queue(|queues, _| queues.by_keys.get(&self.keys).map(|queue| queue.votes.clone()))
             .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The waiters of a handle: a queue for each set of resources, first in, first out. Only the waiter at the head of a queue
+//! The waiters of a client: a queue for each set of resources, first in, first out. Only the waiter at the head of a queue
 //! talks to the servers.
 
 use super::{
@@ -94,7 +94,7 @@ pub(crate) struct Next {
 impl WaitQueues {
     pub(crate) fn new(servers: usize, changes: Arc<Changes>) -> Self {
         let (mut rng, created) = (random::for_waits(), Instant::now());
-        // So that not all handles ask at the same moment.
+        // So that not all clients ask at the same moment.
         let common_poll = created + rng.gen_range(Duration::ZERO..POLL_TRACKED);
         Self {
             servers,
@@ -251,7 +251,7 @@ impl WaitQueues {
         Duration::from_micros(self.unit.load(Ordering::Relaxed)).max(TICK)
     }
 
-    /// Until when this handle leaves these keys to others, if it has had them for long.
+    /// Until when this client leaves these keys to others, if it has had them for long.
     pub(crate) fn left_until(&self, keys: &Resources) -> Option<Instant> {
         let latest = self.left_until.load(Ordering::Acquire);
         // Most leave nothing to others, and need not look at the clock.
@@ -285,7 +285,7 @@ impl WaitQueues {
         is_held && self.turns().taken(keys)
     }
 
-    /// Wakes every waiter, to see that the handle is closed.
+    /// Wakes every waiter, to see that the client is closed.
     pub(crate) fn close(&self) {
         let waiting = |queues: &Queues| {
             let queues = queues.by_keys.values();

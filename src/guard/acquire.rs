@@ -31,8 +31,8 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// A guard that is asked for, from [`Redlock::acquire`](crate::Redlock::acquire) or
 /// [`Redlock::try_acquire`](crate::Redlock::try_acquire). Awaiting it waits in line.
 ///
-/// The waiters of a handle and its clones stand in line for each resource, first come, first served. Only the first of them
-/// asks the servers; it is told by them when the resource may be free. Handles of other processes get their turns in
+/// The waiters of a client and its clones stand in line for each resource, first come, first served. Only the first of them
+/// asks the servers; it is told by them when the resource may be free. Clients of other processes get their turns in
 /// between.
 ///
 /// # Errors
@@ -41,11 +41,11 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four attempts in a row took
 /// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
 /// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `Invalid`
-/// comes before anything is sent. `Closed` if the handle is closed.
+/// comes before anything is sent. `Closed` if the client is closed.
 ///
 /// # Panics
 ///
-/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the client was built.
 ///
 /// # Cancel safety
 ///
@@ -244,7 +244,7 @@ impl Parameters {
     }
 
     fn timed_out(&self, group: &Group, options: AttemptOptions, votes: Vec<Vote>) -> LockError {
-        // Without votes this handle has it, or the first attempt is still under way.
+        // Without votes this client has it, or the first attempt is still under way.
         let cause = (!votes.is_empty()).then(|| {
             let failed = Failed::Outvoted(votes);
             Box::new(refused(&group.servers, &self.resources, options, 1, failed))

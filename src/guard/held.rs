@@ -155,7 +155,7 @@ mod tests {
     async fn guard() -> (Vec<MemoryServer>, Redlock, Guard) {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let guard = redlock.acquire("r", secs(10)).await.unwrap();
         (servers, redlock, guard)
     }

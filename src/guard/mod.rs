@@ -21,7 +21,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// A lock that is renewed at a third of its validity until it is released, from [`Redlock::acquire`](crate::Redlock::acquire).
 ///
-/// Dropping it releases the lock, best effort, inside or outside a runtime. It keeps its handle alive.
+/// Dropping it releases the lock, best effort, inside or outside a runtime. It keeps its client alive.
 ///
 /// Nobody else is granted the resource while [`is_valid`](Self::is_valid) holds, as far as the assumptions hold that the
 /// crate's documentation names. Once it is lost it never becomes valid again.
@@ -191,16 +191,16 @@ mod tests {
         Duration::from_secs(secs)
     }
 
-    async fn handle() -> (Vec<MemoryServer>, Redlock) {
+    async fn client() -> (Vec<MemoryServer>, Redlock) {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         (servers, redlock)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_is_not_valid_for_the_time_that_the_machine_slept() {
-        let (_servers, redlock) = handle().await;
+        let (_servers, redlock) = client().await;
         let lock = redlock.lock("r", secs(10)).await.unwrap();
         clock::tests::sleep_for(secs(4));
         assert!(lock.validity() <= secs(6) && lock.validity() > secs(5), "{lock:?}");
@@ -210,7 +210,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_is_not_granted_if_the_machine_slept_over_it() {
-        let (servers, redlock) = handle().await;
+        let (servers, redlock) = client().await;
         for server in &servers {
             server.delay(Duration::from_millis(100));
         }
@@ -229,7 +229,7 @@ mod tests {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
         let redlock = redlock.build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let guard = redlock.acquire("r", secs(10)).attempt_timeout(secs(5)).await.unwrap();
         for server in &servers {
             server.delay(Duration::from_millis(200));
@@ -253,7 +253,7 @@ mod tests {
         let servers: Vec<_> = (0..3).map(|_| MemoryServer::new()).collect();
         let redlock = Redlock::builder().servers(&servers).heartbeat_interval(secs(3_600));
         let redlock = redlock.build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let guard = redlock.acquire("r", secs(60)).attempt_timeout(secs(30)).await.unwrap();
         let lock = guard.lock();
         for server in &servers {
@@ -278,12 +278,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_guard_tells_that_it_was_lost_soon_after_the_machine_woke() {
-        let (_servers, redlock) = handle().await;
+        let (_servers, redlock) = client().await;
         let guard = redlock.acquire("r", secs(60)).await.unwrap();
         sleep(secs(1)).await;
         clock::tests::sleep_for(secs(3_600));
         assert!(!guard.is_valid() && guard.ensure_valid_for(Duration::ZERO).is_err());
-        let (_servers, redlock) = handle().await;
+        let (_servers, redlock) = client().await;
         let guard = redlock.acquire("r", secs(60)).await.unwrap();
         let waiting = async {
             sleep(Duration::from_millis(10)).await;
@@ -300,7 +300,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_guard_tells_so_also_if_no_connection_survived_the_sleep() {
         for was_connected in [true, false] {
-            let (servers, redlock) = handle().await;
+            let (servers, redlock) = client().await;
             let guard = redlock.acquire("r", secs(60)).await.unwrap();
             let waiting = async {
                 if !was_connected {

@@ -91,7 +91,7 @@
 //! | | `lock` | `acquire` |
 //! |:--|:--|:--|
 //! | tries | 4 attempts, with waits of at most 100 ms: see [`Retry`](crate::Retry) | until it is granted, or [`timeout`] a time |
-//! | order | none: chance decides | first come, first served within a handle and its clones; turns between processes |
+//! | order | none: chance decides | first come, first served within a client and its clones; turns between processes |
 //! | without a majority | [`NoQuorum`](crate::LockError::NoQuorum) after the last attempt | waits for one |
 //! | renewal | when you call [`renew`](crate::Redlock::renew) | by itself, for ever or up to [`max_hold`] |
 //! | loss | you look at [`is_valid`](crate::Lock::is_valid) | you are told |
@@ -107,18 +107,18 @@
 //!
 //! **Next to nothing, as long as nothing changes.**
 //!
-//! - *Servers.* Only the first in line of each handle asks, and it is told by the servers when to ask again. It asks every
+//! - *Servers.* Only the first in line of each client asks, and it is told by the servers when to ask again. It asks every
 //!   5 s in any case. 1,000 waiters in 4 processes, for one resource, made 2 commands a second on three servers together; the
 //!   heartbeats made 14.
 //! - *Memory.* Some 1.8 kB for each waiter, its task included.
 //! - *Time.* Who waits alone in another process has the resource within 2.4 times the time of a lone lock after the unlock.
-//!   Within a handle the next one's lock travels behind the unlock, so that a turn costs one round trip.
+//!   Within a client the next one's lock travels behind the unlock, so that a turn costs one round trip.
 //!
 //! It is told by client tracking. If fewer servers than a majority do so (RESP2, or an ACL without `client|tracking`, which is a
 //! [warning](crate::event::Warning::TrackingDenied)), or if some refuse with an error or do not answer an attempt in time, it asks some
 //! ten times a second.
 //!
-//! Use one handle and its clones in a process: two handles stand in two lines, and each has connections of its own. Poll the
+//! Use one client and its clones in a process: two clients stand in two lines, and each has connections of its own. Poll the
 //! future that waits until it is done or dropped: while it stands first in line nobody behind it has a turn.
 //!
 //! ```
@@ -154,6 +154,6 @@
 //! | `Expired` | The servers, or this process, were too slow for this ttl: take a longer one. |
 //! | `TimedOut` | The `timeout` of the call is over. `cause` says why the last attempt failed. |
 //! | `Invalid` | Correct the call. Nothing was sent. |
-//! | `Closed` | The handle was closed, as when the program ends. |
+//! | `Closed` | The client was closed, as when the program ends. |
 //!
 //! Do not put a loop around `lock`: that is `acquire`, without its line.

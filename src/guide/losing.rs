@@ -75,7 +75,7 @@
 //! | call what compares nothing: a device, a foreign service | `ensure` before each call, and a ttl much longer than one |
 //!
 //! - **All who lock the resource have to ask for tokens.** [`Builder::fenced`](crate::Builder::fenced) does it for a whole
-//!   handle; a lock without a token, as one of another library, is in nobody's order.
+//!   client; a lock without a token, as one of another library, is in nobody's order.
 //! - Compare in the same step as you write. A storage that is asked first and written to afterwards has the same window again.
 //! - A token is no smaller than the servers' time in microseconds, some 1.8 · 10¹⁵: it fits a signed column of 64 bits.
 //!   Renewals keep it, so one owner writes any number of times with one token, and `<=` is right.
@@ -109,7 +109,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).fenced().build()?;
-//! redlock.wait_connected().await;
+//! redlock.wait_connected().await?;
 //! let mut report = Report::default();
 //!
 //! let anna = redlock.lock("report", Duration::from_secs(10)).await?;

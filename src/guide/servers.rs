@@ -69,7 +69,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).restart_guard(Duration::from_secs(10)).build()?;
-//! redlock.wait_connected().await; // 10 s, as they are new
+//! redlock.wait_connected().await?; // 10 s, as they are new
 //! sleep(Duration::from_secs(1)).await;
 //!
 //! servers[0].restart_empty();

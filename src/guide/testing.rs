@@ -13,12 +13,12 @@
 //! - Its clock is tokio's. With `#[tokio::test(start_paused = true)]` (tokio's feature `test-util`) a test that waits for a
 //!   minute takes no time. Do so with servers within the process only: with a real socket a paused clock jumps to the next
 //!   timer before the answer is there.
-//! - A process is a handle: build a second one on the same servers, with another [`id`](crate::Builder::id), to have a rival. A
+//! - A process is a client: build a second one on the same servers, with another [`id`](crate::Builder::id), to have a rival. A
 //!   clone of the first would stand in the same line.
 //! - Call [`wait_connected`](crate::Redlock::wait_connected) before the first `lock`. `acquire` waits for servers by itself.
 //!   Either goes on when a majority is up, and the last server may then know nothing of the lock: sleep for a second if that
 //!   matters.
-//! - Look at what is left on the servers: [`is_empty`](crate::testing::MemoryServer::is_empty), once the handle is
+//! - Look at what is left on the servers: [`is_empty`](crate::testing::MemoryServer::is_empty), once the client is
 //!   [closed](crate::Redlock::close).
 //!
 //! ```
@@ -40,8 +40,8 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //!     let [ours, rival] = [(); 2].map(|()| Redlock::builder().servers(&servers).build().unwrap());
-//!     ours.wait_connected().await;
-//!     rival.wait_connected().await;
+//!     ours.wait_connected().await?;
+//!     rival.wait_connected().await?;
 //!     let mut bills = Vec::new();
 //!
 //!     let lock = rival.lock("bill", Duration::from_secs(10)).await?;

@@ -31,25 +31,21 @@
 //! password. If your logs are not as secret as the password, turn that target off: `RUST_LOG=multiredlock=debug,fred=off`.
 //!
 //! ```
-//! use multiredlock::{Redlock, testing::MemoryServer, status::ServerState};
-//! use std::time::Duration;
-//! use tokio_stream::StreamExt;
+//! use multiredlock::{Redlock, testing::MemoryServer};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).build()?;
-//! redlock.wait_connected().await;
+//! redlock.wait_connected().await?;
 //! let mut disconnected = redlock.disconnected();
 //!
 //! servers[1].crash();
 //! servers[2].crash();
-//! let quorum = disconnected.next().await.ok_or("the handle was closed")?;
+//! let quorum = disconnected.recv().await.ok_or("the client was closed")?;
 //! assert_eq!((quorum.reachable, quorum.needed), (1, 2));
 //! for server in redlock.servers() {
-//!     if let ServerState::Down(reason) = server.state {
-//!         println!("{} is down: {reason}", server.address);
-//!     }
+//!     println!("{server}"); // such as "memory://b is down: connection lost"
 //! }
 //! # Ok(())
 //! # }
@@ -73,7 +69,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 //! let redlock = Redlock::builder().servers(&servers).id("web-3").build()?;
-//! redlock.wait_connected().await;
+//! redlock.wait_connected().await?;
 //! let _lock = redlock.lock("console", Duration::from_secs(10)).await?;
 //!
 //! let Ownership::Held(holder) = redlock.owner("console").await? else { panic!("nobody holds it") };

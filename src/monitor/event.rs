@@ -4,7 +4,7 @@ use crate::{
     address::Address,
     decision::{Connection, DownReason, Quorum},
 };
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What happened to the servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub enum Event {
     Connected(Quorum),
     /// A majority can no longer be reached: of this group, while it could of every other.
     Disconnected(Quorum),
-    /// A majority of this group can be reached now. Told only by a handle with more than one group, before the `Connected`
+    /// A majority of this group can be reached now. Told only by a client with more than one group, before the `Connected`
     /// that may follow from it.
     GroupConnected(Quorum),
-    /// A majority of this group can no longer be reached. Told only by a handle with more than one group, before the
+    /// A majority of this group can no longer be reached. Told only by a client with more than one group, before the
     /// `Disconnected` that may follow from it. The resources of other groups can be locked as before.
     GroupDisconnected(Quorum),
     /// A server can vote now.
@@ -71,12 +71,28 @@ impl Event {
         }
     }
 
-    /// What the state of a handle tells, once all its majorities were reached.
-    pub(crate) fn of_handle(connection: Connection, quorum: Quorum) -> Option<Self> {
+    /// What the state of a client tells, once all its majorities were reached.
+    pub(crate) fn of_client(connection: Connection, quorum: Quorum) -> Option<Self> {
         match connection {
             Connection::Connecting => None,
             Connection::Connected => Some(Self::Connected(quorum)),
             Connection::Disconnected => Some(Self::Disconnected(quorum)),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(quorum) => write!(f, "connected: {quorum}"),
+            Self::Disconnected(quorum) => write!(f, "disconnected: {quorum}"),
+            Self::GroupConnected(quorum) => write!(f, "group {} connected: {quorum}", quorum.group),
+            Self::GroupDisconnected(quorum) => write!(f, "group {} disconnected: {quorum}", quorum.group),
+            Self::ServerUp { server, .. } => write!(f, "{server} is up"),
+            Self::ServerDown { server, reason, .. } => write!(f, "{server} is down: {reason}"),
+            Self::Warning { server, warning, .. } => write!(f, "{server}: {warning}"),
+            Self::Lagged { missed: 1 } => write!(f, "1 event was missed"),
+            Self::Lagged { missed } => write!(f, "{missed} events were missed"),
         }
     }
 }
@@ -146,8 +162,25 @@ pub enum ServerState {
 }
 
 impl ServerState {
+    /// Returns why the server is down, if it is.
+    pub fn reason(&self) -> Option<&DownReason> {
+        match self {
+            Self::Up => None,
+            Self::Down(reason) => Some(reason),
+        }
+    }
+
     /// Whether there is a connection, on which locks are at least renewed and unlocked.
     pub(crate) fn is_connected(&self) -> bool {
         matches!(self, Self::Up | Self::Down(DownReason::Restarted { .. }))
+    }
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up => f.write_str("up"),
+            Self::Down(reason) => write!(f, "down: {reason}"),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Who is up, and whether that makes a majority.
 
+mod connected;
 pub(crate) mod event;
 mod streams;
 
+pub use connected::{Closed, WaitConnected, WaitConnectedError};
 pub use event::{Event, ServerState, Warning};
 pub use streams::{Events, QuorumChanges};
 
@@ -16,6 +18,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
+    fmt,
     mem::{Discriminant, discriminant},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -34,7 +37,7 @@ const EVENTS_KEPT: usize = 256;
 pub(crate) struct ServerId(pub(crate) usize);
 
 /// What is known about one server at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStatus {
     /// The server.
@@ -49,7 +52,13 @@ pub struct ServerStatus {
     pub round_trip: Option<Duration>,
 }
 
-/// What happened, and how many crossings of the handle there had been then.
+impl fmt::Display for ServerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}", self.address, self.state)
+    }
+}
+
+/// What happened, and how many crossings of the client there had been then.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) event: Event,
@@ -77,7 +86,7 @@ pub(crate) struct Monitor {
     /// Of the servers of all groups, one group after the other.
     addresses: Vec<Address>,
     state: Mutex<State>,
-    /// Nothing once the handle was closed.
+    /// Nothing once the client was closed.
     connection: watch::Sender<Option<Connection>>,
     /// Tells that our machine slept, for which no timer went on.
     woken: Notify,
@@ -91,7 +100,7 @@ struct State {
     crossing: u64,
     /// How many events there were.
     number: u64,
-    /// Nothing once the handle was closed.
+    /// Nothing once the client was closed.
     sender: Option<broadcast::Sender<Notice>>,
     /// What is to be sent, in this order.
     outbox: VecDeque<Outgoing>,
@@ -258,18 +267,18 @@ impl Monitor {
                 group,
                 reachable = quorum.reachable,
                 needed = quorum.needed,
-                handle = ?crossed.handle,
+                client = ?crossed.client,
                 "crossing"
             );
             if state.reachability.has_several_groups() {
                 state.tell(Event::of_group(connection, quorum));
             }
         }
-        if let Some(connection) = crossed.handle {
+        if let Some(connection) = crossed.client {
             state.crossing += 1;
-            // First, so that whoever hears the event finds the handle in that state.
+            // First, so that whoever hears the event finds the client in that state.
             state.outbox.push_back(Outgoing::Connection(connection));
-            state.tell(Event::of_handle(connection, quorum));
+            state.tell(Event::of_client(connection, quorum));
         }
         (group, is_news)
     }
@@ -281,7 +290,7 @@ impl Monitor {
             Some(sender) => sender.subscribe(),
             None => broadcast::Sender::new(1).subscribe(),
         };
-        // Of a handle that was closed nothing holds any more.
+        // Of a client that was closed nothing holds any more.
         let events = state.sender.iter().flat_map(|_| self.state_as_events(&state));
         let snapshot = Snapshot {
             events: events.collect(),
@@ -303,24 +312,29 @@ impl Monitor {
         let has_several_groups = reachability.has_several_groups();
         let groups = reachability.groups().filter(|_| has_several_groups);
         let groups = groups.map(|(connection, quorum)| Event::of_group(connection, quorum));
-        let (connection, quorum) = reachability.handle();
-        let handle = Event::of_handle(connection, quorum);
-        servers.chain(groups).chain([handle]).flatten().collect()
+        let (connection, quorum) = reachability.client();
+        let client = Event::of_client(connection, quorum);
+        servers.chain(groups).chain([client]).flatten().collect()
     }
 
     /// Returns each server, with the round-trip times in the same order.
     pub(crate) fn servers(&self, round_trips: impl Iterator<Item = Option<Duration>>) -> Vec<ServerStatus> {
-        let state = self.state();
+        self.statuses(&self.state(), round_trips).collect()
+    }
+
+    fn statuses(
+        &self,
+        state: &State,
+        round_trips: impl Iterator<Item = Option<Duration>>,
+    ) -> impl Iterator<Item = ServerStatus> {
         let servers = state.servers.iter().enumerate().zip(round_trips);
-        servers
-            .map(|((server, known), round_trip)| ServerStatus {
-                address: self.addresses[server].clone(),
-                group: state.reachability.group_of(server),
-                state: known.state(),
-                unchanged_for: known.since.elapsed(),
-                round_trip,
-            })
-            .collect()
+        servers.map(|((server, known), round_trip)| ServerStatus {
+            address: self.addresses[server].clone(),
+            group: state.reachability.group_of(server),
+            state: known.state(),
+            unchanged_for: known.since.elapsed(),
+            round_trip,
+        })
     }
 
     pub(crate) fn quorums(&self) -> Vec<Quorum> {
@@ -331,14 +345,35 @@ impl Monitor {
         *self.connection.borrow() == Some(Connection::Connected)
     }
 
-    /// Waits for a majority of each group, or for the handle to be closed, and returns whether it is the former.
-    pub(crate) async fn wait_connected(&self) -> bool {
+    /// Waits for a majority of each group, or for the client to be closed.
+    async fn wait_connected(&self) -> Result<(), Closed> {
         let mut connection = self.connection.subscribe();
         let settled = connection.wait_for(|now| matches!(now, None | Some(Connection::Connected)));
-        settled.await.is_ok_and(|now| now.is_some())
+        match settled.await.as_deref() {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(_) => Err(Closed),
+        }
     }
 
-    /// Waits for the handle to be closed.
+    /// What a wait that ends now has come to.
+    fn timed_out(&self, waited: Duration) -> Result<(), WaitConnectedError> {
+        let state = self.state();
+        let (connection, _) = state.reachability.client();
+        if state.sender.is_none() {
+            return Err(Closed.into());
+        }
+        if connection == Connection::Connected {
+            return Ok(());
+        }
+        let statuses = self.statuses(&state, std::iter::repeat(None));
+        Err(WaitConnectedError::TimedOut {
+            waited,
+            quorums: state.reachability.groups().map(|(_, quorum)| quorum).collect(),
+            down: statuses.filter(|status| status.state != ServerState::Up).collect(),
+        })
+    }
+
+    /// Waits for the client to be closed.
     pub(crate) async fn closed(&self) {
         // The sender lives as long as `self`, so that this does not fail.
         let _ = self.connection.subscribe().wait_for(Option::is_none).await;

@@ -8,6 +8,7 @@ use crate::{
 use std::{
     collections::VecDeque,
     fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -23,7 +24,7 @@ use tokio_stream::{
 /// tried, then with several groups `GroupConnected` or `GroupDisconnected` for each that was reached, then `Connected` or
 /// `Disconnected` unless neither was reached yet. Then each event in order; warnings are told as they come up, and not
 /// again. A subscriber that is more than 256 events behind gets `Lagged` and the state that holds then. The stream ends
-/// when the handle is closed or its last clone is dropped.
+/// when the client is closed or its last clone is dropped.
 #[must_use = "streams do nothing unless polled"]
 pub struct Events {
     monitor: Arc<Monitor>,
@@ -42,6 +43,34 @@ impl Events {
             number: snapshot.number,
             ahead: snapshot.into_notices(),
         }
+    }
+
+    /// Waits for the next event, as the stream does. Returns `None` when the client is closed or its last clone is dropped.
+    ///
+    /// A subscriber that is more than 256 events behind gets `Lagged` and then the state that holds.
+    ///
+    /// ```
+    /// # use multiredlock::{Redlock, event::Event};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let redlock = Redlock::builder().servers(["memory://a"]).build()?;
+    /// let mut events = redlock.events();
+    /// while let Some(event) = events.recv().await {
+    ///     println!("{event}");
+    ///     if let Event::Connected(quorum) = event {
+    ///         assert_eq!(quorum.to_string(), "1 of 1 servers can vote, 1 required");
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// It is cancel-safe: a future that is dropped takes no event with it.
+    pub async fn recv(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.poll_notice(cx)).await.map(|notice| notice.event)
     }
 
     fn poll_notice(&mut self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
@@ -98,7 +127,7 @@ impl fmt::Debug for Events {
 /// If that state holds at the subscription it is the first item (before a majority was reached for the first time neither
 /// holds); then each crossing into that state is one item. A
 /// subscriber that is more than 256 events behind misses the crossings in between, but not the state that holds then. The
-/// stream ends when the handle is closed or its last clone is dropped.
+/// stream ends when the client is closed or its last clone is dropped.
 #[must_use = "streams do nothing unless polled"]
 #[derive(Debug)]
 pub struct QuorumChanges {
@@ -116,12 +145,19 @@ impl QuorumChanges {
             told: 0,
         }
     }
-}
 
-impl Stream for QuorumChanges {
-    type Item = Quorum;
+    /// Waits for the next change, as the stream does. Returns `None` when the client is closed or its last clone is dropped.
+    ///
+    /// A subscriber that is more than 256 events behind misses the changes in between, but not the state that holds then.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is cancel-safe: a future that is dropped takes no change with it.
+    pub async fn recv(&mut self) -> Option<Quorum> {
+        poll_fn(|cx| self.poll_change(cx)).await
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Quorum>> {
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<Option<Quorum>> {
         loop {
             let Some(Notice { event, crossing, .. }) = ready!(self.events.poll_notice(cx)) else {
                 return Poll::Ready(None);
@@ -137,6 +173,14 @@ impl Stream for QuorumChanges {
                 return Poll::Ready(Some(quorum));
             }
         }
+    }
+}
+
+impl Stream for QuorumChanges {
+    type Item = Quorum;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Quorum>> {
+        self.poll_change(cx)
     }
 }
 

@@ -142,3 +142,43 @@ fn a_server_belongs_to_its_address_until_the_connection_ends() {
     // Who does not let us know is not mistaken for another.
     assert_eq!(monitor.identify(ServerId(0), None), Ok(()));
 }
+
+#[test]
+fn events_and_states_are_printed_in_words() {
+    let monitor = monitor_of_one();
+    let mut events = Events::new(Arc::clone(&monitor));
+    monitor.up(ServerId(0));
+    monitor.warn(ServerId(0), Warning::TrackingDenied);
+    assert_eq!(monitor.servers([None].into_iter())[0].to_string(), "memory://a is up");
+    assert_eq!(ServerState::Up.reason(), None);
+    monitor.down(ServerId(0), DownReason::ConnectionLost);
+    let status = monitor.servers([None].into_iter()).remove(0);
+    assert_eq!(status.to_string(), "memory://a is down: connection lost");
+    assert_eq!(status.state.reason(), Some(&DownReason::ConnectionLost));
+    let quorum = monitor.quorums()[0];
+    let words: Vec<String> = rest(&mut events).iter().map(Event::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "memory://a is up",
+            "connected: 1 of 1 servers can vote, 1 required",
+            "memory://a: CLIENT TRACKING is denied or missing, so that it tells of no change",
+            "memory://a is down: connection lost",
+            "disconnected: 0 of 1 servers can vote, 1 required",
+        ]
+    );
+    for (event, words) in [
+        (
+            Event::GroupConnected(quorum),
+            "group 0 connected: 0 of 1 servers can vote, 1 required",
+        ),
+        (
+            Event::GroupDisconnected(quorum),
+            "group 0 disconnected: 0 of 1 servers can vote, 1 required",
+        ),
+        (Event::Lagged { missed: 1 }, "1 event was missed"),
+        (Event::Lagged { missed: 2 }, "2 events were missed"),
+    ] {
+        assert_eq!(event.to_string(), words);
+    }
+}

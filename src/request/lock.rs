@@ -4,7 +4,7 @@ use super::{Deferred, fenced_setter, option_setters, outcome};
 use crate::{
     client::{Core, InvalidRequest, Options, Prepared},
     decision::{
-        Failure, Owner, Retry, majority,
+        Failure, Owner, Retry, holder_in_words, majority,
         tally::{is_held, leading_holder, reachable, retry_after},
     },
     group::{AttemptOptions, Servers, lease::Failed},
@@ -29,11 +29,11 @@ use tracing::{Instrument, Span, debug_span, field::Empty};
 ///
 /// [`LockError`] after the last attempt: `Held` if somebody else holds the resource, `Refused` if too many servers answered
 /// with an error, `NoQuorum` if too few servers could be reached, `TooSlow` if the servers take longer to answer than the attempt timeout,
-/// `Expired` if the votes came too late. `Invalid` comes before anything is sent. `Closed` if the handle is closed.
+/// `Expired` if the votes came too late. `Invalid` comes before anything is sent. `Closed` if the client is closed.
 ///
 /// # Panics
 ///
-/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the client was built.
 ///
 /// # Cancel safety
 ///
@@ -197,7 +197,7 @@ impl fmt::Debug for LockRequest {
 #[non_exhaustive]
 pub enum LockError {
     /// Somebody else holds the resource.
-    #[error("{}; held by {}", failure.could_not_lock(), holder(owner.as_ref(), *retry_after))]
+    #[error("{}; held by {}", failure.could_not_lock(), holder_in_words(owner.as_ref(), *retry_after))]
     Held {
         /// Who holds it on most of the servers that told, if the value tells.
         owner: Option<Owner>,
@@ -227,7 +227,7 @@ pub enum LockError {
         failure.resource
     )]
     TooSlow {
-        /// How long a server may take to answer: the attempt timeout of the request or of the handle.
+        /// How long a server may take to answer: the attempt timeout of the request or of the client.
         timeout: Duration,
         /// How long the servers take that would make a majority.
         round_trip: Duration,
@@ -254,7 +254,7 @@ pub enum LockError {
         resource: String,
         /// How long it waited.
         waited: Duration,
-        /// Why the last attempt in its line failed; nothing if none did since this handle was granted the lock, or if the
+        /// Why the last attempt in its line failed; nothing if none did since this client was granted the lock, or if the
         /// first was still under way.
         #[source]
         cause: Option<Box<LockError>>,
@@ -262,16 +262,7 @@ pub enum LockError {
     /// The request cannot be carried out. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The handle was closed, or the runtime in which it was built has ended.
-    #[error("the handle is closed")]
+    /// The client was closed, or the runtime in which it was built has ended.
+    #[error("the client is closed")]
     Closed,
-}
-
-/// Who holds a resource, and until when, for a message.
-fn holder(owner: Option<&Owner>, retry_after: Option<Duration>) -> String {
-    let owner = owner.map_or_else(|| "an unknown owner".into(), Owner::to_string);
-    match retry_after {
-        Some(left) => format!("{owner}, {:.1} s left", left.as_secs_f64()),
-        None => format!("{owner}, without a ttl"),
-    }
 }

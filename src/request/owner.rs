@@ -33,6 +33,19 @@ pub enum Ownership {
     },
 }
 
+impl fmt::Display for Ownership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(holder) => write!(f, "held by {holder}"),
+            Self::Free => f.write_str("free"),
+            Self::Unclear { failure } => {
+                let votes: Vec<String> = failure.votes.iter().map(ServerVote::to_string).collect();
+                write!(f, "unclear: no majority agrees ({})", votes.join("; "))
+            }
+        }
+    }
+}
+
 /// What every server says of a resource, and what follows from it: from [`OwnerRequest::survey`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,11 +62,11 @@ pub struct Survey {
 ///
 /// # Errors
 ///
-/// [`OwnerError`]: `Invalid` before anything is sent, `Closed` if the handle is closed.
+/// [`OwnerError`]: `Invalid` before anything is sent, `Closed` if the client is closed.
 ///
 /// # Panics
 ///
-/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the client was built.
 ///
 /// # Cancel safety
 ///
@@ -76,7 +89,7 @@ impl OwnerRequest {
         }))
     }
 
-    /// Sets how long it waits for the answers that would settle it; 1 s unless it is set for the handle. It must be longer than
+    /// Sets how long it waits for the answers that would settle it; 1 s unless it is set for the client. It must be longer than
     /// 0.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.0.parameters().attempt_timeout = Some(timeout);
@@ -169,7 +182,7 @@ pub enum OwnerError {
     /// The request cannot be carried out. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The handle was closed, or the runtime in which it was built has ended.
-    #[error("the handle is closed")]
+    /// The client was closed, or the runtime in which it was built has ended.
+    #[error("the client is closed")]
     Closed,
 }

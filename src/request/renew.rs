@@ -25,11 +25,11 @@ use tracing::{Instrument, debug_span, field::Empty};
 /// [`RenewError`]: `Lost` if a majority no longer holds the lock's value, or if it was unlocked here, `Unknown` if too few servers answered to tell,
 /// `Expired` if the votes came too late. The keys are left as they are in each case, since the owner may still be within
 /// the validity that it had. `Invalid` comes before anything is sent.
-/// `Closed` if the handle is closed.
+/// `Closed` if the client is closed.
 ///
 /// # Panics
 ///
-/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the handle was built.
+/// If it is polled outside a tokio runtime with timers. It need not be the runtime in which the client was built.
 ///
 /// # Cancel safety
 ///
@@ -145,7 +145,7 @@ impl fmt::Debug for RenewRequest {
 #[non_exhaustive]
 pub enum RenewError {
     /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now. If it
-    /// was unlocked by this handle no server was asked.
+    /// was unlocked by this client no server was asked.
     #[error("lost the lock on `{}`: {}", failure.resource, failure.still_held())]
     Lost {
         /// The resource and the votes.
@@ -178,7 +178,7 @@ pub enum RenewError {
     /// The request cannot be carried out. Nothing was sent.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The handle was closed, or the runtime in which it was built has ended.
-    #[error("the handle is closed")]
+    /// The client was closed, or the runtime in which it was built has ended.
+    #[error("the client is closed")]
     Closed,
 }

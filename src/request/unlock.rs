@@ -78,6 +78,28 @@ impl Unlocked {
     }
 }
 
+impl fmt::Display for Unlocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            removed,
+            not_ours,
+            unreachable,
+        } = *self;
+        let servers = removed + not_ours + unreachable;
+        if servers == 0 {
+            return f.write_str("no server was asked");
+        }
+        write!(f, "{removed} of {servers} servers removed the keys")?;
+        if not_ours > 0 {
+            write!(f, ", {not_ours} did not store the value")?;
+        }
+        if unreachable > 0 {
+            write!(f, ", {unreachable} did not answer")?;
+        }
+        Ok(())
+    }
+}
+
 /// An unlock that is already sent, from [`Redlock::unlock`](crate::Redlock::unlock) and [`Guard::release`](crate::Guard::release).
 ///
 /// Dropping it changes nothing. Awaiting it reports whether a majority held the lock until now. It resolves when a majority

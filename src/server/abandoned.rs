@@ -1,4 +1,4 @@
-//! The end of a handle whose runtime ends first, as when a handle in a `static` outlives the runtime of the test that built it.
+//! The end of a client whose runtime ends first, as when a client in a `static` outlives the runtime of the test that built it.
 //!
 //! A runtime drops its tasks where they stand, and with them the connections. Without this nothing would say so: the servers would
 //! seem up, and waiters would wait for ever.

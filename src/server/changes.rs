@@ -70,7 +70,7 @@ impl Changes {
         }
     }
 
-    /// Tells that this handle removed keys from servers, of which they tell only others. The line that knows is left out.
+    /// Tells that this client removed keys from servers, of which they tell only others. The line that knows is left out.
     pub(crate) fn removed_here(
         &self,
         keys: &Resources,

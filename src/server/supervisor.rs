@@ -66,12 +66,12 @@ pub(crate) struct Supervisor {
     /// How much the server's clock may go wrong.
     pub(crate) drift: Drift,
     pub(crate) restart_guard: Option<RestartGuard>,
-    /// Says that the handle was closed, by its value or by being dropped.
+    /// Says that the client was closed, by its value or by being dropped.
     pub(crate) closed: watch::Receiver<bool>,
 }
 
 impl Supervisor {
-    /// Keeps the server connected until the handle is closed. A future that is dropped before that closes the handle.
+    /// Keeps the server connected until the client is closed. A future that is dropped before that closes the client.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send + 'static {
         // Before the first poll, which may never come.
         let running = Running::new(self.server, &self.pipeline, &self.monitor, &self.closing);
@@ -209,12 +209,12 @@ async fn pass_on(feed: &mut Feed, pipeline: &Pipeline) -> DownReason {
     std::future::pending().await
 }
 
-/// Resolves once the handle was closed or dropped.
+/// Resolves once the client was closed or dropped.
 async fn is_closed(closed: &mut watch::Receiver<bool>) {
     if InjectedFault::CloseUnheard.is_on() {
         std::future::pending::<()>().await;
     }
-    // An error means that the sender is gone, and with it the handle.
+    // An error means that the sender is gone, and with it the client.
     let _ = closed.wait_for(|closed| *closed).await;
 }
 

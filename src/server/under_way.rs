@@ -1,4 +1,4 @@
-//! The attempts under way, whose unlocks have to go out before the connections of a handle are closed.
+//! The attempts under way, whose unlocks have to go out before the connections of a client are closed.
 
 use std::sync::{
     Arc,
@@ -6,7 +6,7 @@ use std::sync::{
 };
 use tokio::sync::Notify;
 
-/// The lowest bit says whether the handle is closed, the others count the attempts: both are read and changed as one, so that a
+/// The lowest bit says whether the client is closed, the others count the attempts: both are read and changed as one, so that a
 /// attempt is begun either before the close, which then waits for it, or not at all.
 const CLOSED: usize = 1;
 const ATTEMPT: usize = 2;
@@ -18,7 +18,7 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
-    /// Notes an attempt, until the value is dropped; none once the handle is closed.
+    /// Notes an attempt, until the value is dropped; none once the client is closed.
     pub(crate) fn begin(self: &Arc<Self>) -> Option<Ongoing> {
         let before = self.state.fetch_add(ATTEMPT, SeqCst);
         let attempt = Ongoing(Arc::clone(self));

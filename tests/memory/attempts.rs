@@ -49,7 +49,7 @@ async fn arrange(gates: &[Gate]) -> (Vec<MemoryServer>, Redlock) {
             Gate::Ok => {}
             Gate::Held => {
                 let other = Redlock::builder().servers([server]).id("other").build().unwrap();
-                other.wait_connected().await;
+                other.wait_connected().await.unwrap();
                 let _held = other.lock("r", secs(60)).await.unwrap();
             }
             Gate::Slow => server.delay(ms(20)),
@@ -67,7 +67,7 @@ async fn every_mix_of_servers_decides_as_a_majority_does_and_no_later_than_it_mu
     for gates in (1..=5).flat_map(mixes) {
         let count = |gate| gates.iter().filter(|other| **other == gate).count();
         let (servers, quorum) = (gates.len(), gates.len() / 2 + 1);
-        let (handles, redlock) = arrange(&gates).await;
+        let (kept, redlock) = arrange(&gates).await;
 
         let before = Instant::now();
         let result = redlock.try_lock("r", secs(10)).await;
@@ -106,7 +106,7 @@ async fn every_mix_of_servers_decides_as_a_majority_does_and_no_later_than_it_mu
             }
             Err(other) => panic!("{gates:?}: {other}"),
         }
-        drop(handles);
+        drop(kept);
     }
 }
 
@@ -238,7 +238,7 @@ async fn an_attempt_that_may_not_take_as_long_as_a_round_trip_says_so_and_blames
         error.to_string(),
         "could not lock `r`: attempts take longer than their timeout of 100ms, since a round trip takes 150ms"
     );
-    // Nor does a look name the attempts of its own handle.
+    // Nor does a look name the attempts of its own client.
     let waiting = redlock.acquire("s", secs(1)).attempt_timeout(ms(100)).timeout(secs(30));
     let waiting = tokio::spawn(waiting);
     for _ in 0..20 {

@@ -173,7 +173,7 @@ proptest! {
                 builder = builder.group(group);
             }
             let redlock = builder.build().unwrap();
-            redlock.wait_connected().await;
+            redlock.wait_connected().await.unwrap();
             ask(&redlock, &asked).await;
             hold(&redlock, &asked).await;
             for server in servers.iter().flatten() {
@@ -250,7 +250,7 @@ async fn an_unlock_that_no_server_was_asked_for_says_so() {
         .group(&servers[3..])
         .build()
         .unwrap();
-    redlock.wait_connected().await;
+    redlock.wait_connected().await.unwrap();
     let lock = Lock::from_parts(["order:1", "b"], "v");
     assert_ne!(redlock.group_of("order:1"), redlock.group_of("b"));
     let error = redlock.unlock(&lock).await.unwrap_err();

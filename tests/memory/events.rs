@@ -3,11 +3,14 @@
 use crate::support::{Together, builder, eventually, ms, secs, servers_and, servers_and_client, start, up};
 use multiredlock::{
     Redlock,
+    error::{Closed, WaitConnectedError},
     event::Event,
     status::{DownReason, ServerState},
     testing::MemoryServer,
 };
+use std::{future::poll_fn, pin::pin, task::Poll};
 use test_support::assert_matches;
+use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 
 /// What a stream has for now.
@@ -141,20 +144,84 @@ async fn a_subscriber_that_was_slow_is_given_the_number_of_events_that_it_missed
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_connection_ends_with_it_or_with_the_handle() {
+async fn waiting_for_a_connection_ends_with_it_or_with_the_client() {
     let servers = start(3);
     servers.crash();
     let redlock = builder(&servers).build().unwrap();
-    let waiter = tokio::spawn({
-        let redlock = redlock.clone();
-        async move { redlock.wait_connected().await }
-    });
+    let waiter = tokio::spawn(redlock.wait_connected());
     servers[..2].restart();
-    assert!(waiter.await.unwrap());
+    assert_eq!(waiter.await.unwrap(), Ok(()));
     assert!(redlock.is_connected());
     redlock.close().await;
-    assert!(!redlock.wait_connected().await);
+    assert_eq!(redlock.wait_connected().await, Err(Closed));
     assert!(!redlock.is_connected());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_majority_that_times_out_names_the_limit_and_why_each_server_is_down() {
+    let servers = ["a", "b", "c", "d"].map(MemoryServer::named);
+    servers[0].crash();
+    servers[1].freeze();
+    let builder = Redlock::builder().servers(&servers[..3]).heartbeat_timeout(secs(1));
+    let redlock = builder.clone().build().unwrap();
+    let started = Instant::now();
+    let error = redlock.wait_connected().timeout(secs(5)).await.unwrap_err();
+    assert_eq!(started.elapsed(), secs(5));
+    assert_eq!(
+        error.to_string(),
+        "no majority of the servers could be reached within 5s: 1 of 3 servers can vote, 2 required \
+         (memory://a: connection refused; memory://b: no answer while connecting)"
+    );
+    let waiter = tokio::spawn(redlock.wait_connected().timeout(secs(60)));
+    servers[1].thaw();
+    assert_eq!(waiter.await.unwrap(), Ok(()));
+    // A majority that is there already needs no time.
+    assert_eq!(redlock.wait_connected().timeout(secs(0)).await, Ok(()));
+
+    let several = builder.group([&servers[3]]).build().unwrap();
+    several.wait_connected().await.unwrap();
+    servers[3].crash();
+    several.disconnected().recv().await;
+    let error = several.wait_connected().timeout(secs(5)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no majority of the servers could be reached within 5s: 0 of 1 servers can vote, 1 required in group 1 \
+         (memory://a: connection refused; memory://d: connection refused)"
+    );
+    let waiter = tokio::spawn(several.wait_connected().timeout(secs(60)));
+    drop(several);
+    let error = waiter.await.unwrap().unwrap_err();
+    assert_eq!(error, WaitConnectedError::from(Closed));
+    assert_eq!(error.to_string(), "the client is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_received_in_the_order_of_the_stream() {
+    let (servers, redlock) = servers_and_client(3).await;
+    let (mut events, mut disconnected) = (redlock.events(), redlock.disconnected());
+    let seen: Vec<Event> = redlock.events().take(4).collect().await;
+    for event in seen {
+        assert_eq!(events.recv().await, Some(event));
+    }
+    let is_pending = poll_fn(|cx| Poll::Ready(pin!(events.recv()).poll(cx).is_pending())).await;
+    assert!(is_pending, "the state was told");
+    servers[..2].crash();
+    let quorum = disconnected.recv().await.unwrap();
+    let mut told = Vec::new();
+    while !matches!(told.last(), Some(Event::Disconnected(_))) {
+        told.push(events.recv().await.unwrap());
+    }
+    let words: Vec<String> = told.iter().map(Event::to_string).collect();
+    let [first, second, lost] = &words[..] else {
+        panic!("{words:?}")
+    };
+    for down in [first, second] {
+        assert!(down.ends_with(" is down: connection lost"), "{words:?}");
+    }
+    assert_eq!(*lost, format!("disconnected: {quorum}"));
+    redlock.close().await;
+    while events.recv().await.is_some() {}
+    assert_eq!(disconnected.recv().await, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +236,7 @@ async fn one_server_is_not_configured_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_stream_ends_when_the_handle_is_closed_or_dropped() {
+async fn every_stream_ends_when_the_client_is_closed_or_dropped() {
     for close in [true, false] {
         let (_servers, redlock) = servers_and_client(3).await;
         let mut streams = (redlock.connected(), redlock.disconnected(), redlock.events());

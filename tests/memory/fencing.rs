@@ -27,10 +27,10 @@ async fn fenced(count: usize) -> (Vec<MemoryServer>, Redlock) {
 #[tokio::test(start_paused = true)]
 async fn tokens_grow_from_lock_to_lock_whoever_takes_it() {
     let servers = start(3);
-    let handles = [connect(&servers).await, connect(&servers).await];
+    let clients = [connect(&servers).await, connect(&servers).await];
     let mut last = FencingToken::from(0);
     for turn in 0..100 {
-        let next = token(&handles[turn % 2]).await;
+        let next = token(&clients[turn % 2]).await;
         assert!(next > last, "{next} after {last}");
         last = next;
     }

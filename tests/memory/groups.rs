@@ -36,7 +36,7 @@ fn holding(servers: &[MemoryServer], key: &str) -> usize {
     servers.iter().filter(|server| server.get(key).is_some()).count()
 }
 
-/// Events in short: `1:up` for a server, `group 1 up 2/3` for a group, `up by group 1` for the handle.
+/// Events in short: `1:up` for a server, `group 1 up 2/3` for a group, `up by group 1` for the client.
 async fn drain(events: &mut (impl Stream<Item = Event> + Unpin)) -> Vec<String> {
     let mut told = Vec::new();
     while let Ok(Some(event)) = tokio::time::timeout(ms(1), events.next()).await {
@@ -113,7 +113,7 @@ async fn a_group_without_its_majority_takes_only_its_own_resources_along() {
 
     groups[0][0].crash();
     up(&redlock, 1).await;
-    // The handle is disconnected already.
+    // The client is disconnected already.
     assert_eq!(drain(&mut events).await, ["0:down", "group 0 down 0/1", "0:down"]);
     groups[1][0].restart();
     up(&redlock, 2).await;
@@ -127,7 +127,7 @@ async fn a_group_without_its_majority_takes_only_its_own_resources_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_is_connected_once_every_group_is() {
+async fn a_client_is_connected_once_every_group_is() {
     let groups = two_groups();
     groups[1].iter().for_each(MemoryServer::crash);
     let redlock = builder(&groups).build().unwrap();
@@ -138,7 +138,7 @@ async fn a_handle_is_connected_once_every_group_is() {
 
     groups[1][0].restart();
     groups[1][1].restart();
-    assert!(redlock.wait_connected().await);
+    assert_eq!(redlock.wait_connected().await, Ok(()));
     let quorum = connected.next().await.unwrap();
     assert_eq!(
         (quorum.group, quorum.reachable, quorum.needed, quorum.servers),
@@ -162,7 +162,7 @@ async fn a_late_subscriber_is_told_the_state_of_each_group_that_was_reached() {
     up(&redlock, 1).await;
     let told = drain(&mut redlock.events()).await;
     let states = ["0:up", "1:down", "2:down", "group 0 up 1/1", "group 1 down 0/1"];
-    // The last group was never reached, and so neither was the handle.
+    // The last group was never reached, and so neither was the client.
     assert_eq!(told[..5], states, "{told:?}");
     assert!(told[5..].iter().all(|event| event.ends_with(":down")), "{told:?}");
 
@@ -204,7 +204,7 @@ async fn a_subscriber_that_sleeps_is_told_the_state_of_each_group_when_it_wakes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_with_one_group_tells_nothing_of_groups() {
+async fn a_client_with_one_group_tells_nothing_of_groups() {
     let groups = [start(1)];
     let redlock = builder(&groups).build().unwrap();
     let mut events = redlock.events();
@@ -286,7 +286,7 @@ async fn servers_are_listed_with_their_group_and_their_own_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_handle_ends_the_tasks_of_every_group_and_sends_what_was_submitted() {
+async fn the_end_of_a_client_ends_the_tasks_of_every_group_and_sends_what_was_submitted() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     for close in [true, false] {
         let groups = two_groups();

@@ -492,7 +492,7 @@ async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
     // A server that nobody has noticed to be back is as good as down.
     let builder = Redlock::builder().servers(&servers).reconnect(ms(50), secs(1));
     let redlock = builder.build().unwrap();
-    redlock.wait_connected().await;
+    redlock.wait_connected().await.unwrap();
     let guard = redlock.acquire("r", secs(10)).await.unwrap();
     for _ in 0..5 {
         servers[..2].crash();
@@ -505,7 +505,7 @@ async fn a_guard_survives_a_majority_that_is_down_for_less_than_its_ttl() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_of_a_closed_handle_is_lost_at_the_end_of_its_validity() {
+async fn a_guard_of_a_closed_client_is_lost_at_the_end_of_its_validity() {
     let (_servers, redlock, guard) = guarded(secs(10)).await;
     sleep(secs(1)).await;
     redlock.close().await;
@@ -518,7 +518,7 @@ async fn a_guard_of_a_closed_handle_is_lost_at_the_end_of_its_validity() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_that_is_the_last_owner_of_its_handle_keeps_it_alive_and_closes_it() {
+async fn a_guard_that_is_the_last_owner_of_its_client_keeps_it_alive_and_closes_it() {
     let (servers, redlock, guard) = guarded(secs(3)).await;
     let closed = redlock.disconnected();
     drop(redlock);

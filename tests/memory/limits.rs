@@ -94,7 +94,7 @@ async fn close_does_not_wait_for_ever_for_a_frozen_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_waits_for_its_next_round_ends_when_the_handle_is_closed() {
+async fn a_lock_that_waits_for_its_next_round_ends_when_the_client_is_closed() {
     let (_servers, redlock, _held) = locked(3, secs(60)).await;
     let patient = multiredlock::Retry::new(1_000, secs(3_600));
     let waiting = tokio::spawn(redlock.lock("r", secs(60)).retry(patient));
@@ -142,7 +142,7 @@ fn the_last_clone_may_be_dropped_and_a_lock_unlocked_outside_a_runtime() {
 }
 
 #[test]
-fn a_handle_needs_a_runtime_to_connect_on() {
+fn a_client_needs_a_runtime_to_connect_on() {
     assert_eq!(Redlock::new().unwrap_err(), ConfigError::NoRuntime);
 }
 

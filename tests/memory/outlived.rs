@@ -1,9 +1,9 @@
-//! A handle that outlives the runtime that it was built in.
+//! A client that outlives the runtime that it was built in.
 
 use crate::support::{Together, builder, connect, eventually, ms, runtime, secs, start};
 use multiredlock::{
     LockError, RenewError,
-    error::OwnerError,
+    error::{Closed, OwnerError},
     event::Event,
     status::{DownReason, ServerState},
 };
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
 #[test]
-fn a_handle_is_closed_when_its_runtime_ends() {
+fn a_client_is_closed_when_its_runtime_ends() {
     let servers = start(3);
     let (first, second) = (runtime(false), runtime(false));
     let (redlock, lock, guard) = first.block_on(async {
@@ -28,7 +28,7 @@ fn a_handle_is_closed_when_its_runtime_ends() {
     assert!(redlock.servers().iter().all(|server| server.state == closed));
     second.block_on(async {
         let all = async {
-            assert!(!redlock.wait_connected().await);
+            assert_eq!(redlock.wait_connected().await, Err(Closed));
             assert_eq!(redlock.lock("s", secs(1)).await.unwrap_err(), LockError::Closed);
             assert_eq!(redlock.acquire("s", secs(1)).await.unwrap_err(), LockError::Closed);
             assert_eq!(redlock.renew(&lock, secs(1)).await.unwrap_err(), RenewError::Closed);
@@ -51,13 +51,13 @@ fn a_handle_is_closed_when_its_runtime_ends() {
 }
 
 #[test]
-fn a_handle_is_closed_although_its_runtime_ended_before_it_began() {
+fn a_client_is_closed_although_its_runtime_ended_before_it_began() {
     let servers = start(1);
     let (first, second) = (runtime(false), runtime(false));
     let redlock = first.block_on(async { builder(&servers).build().unwrap() });
     drop(first);
     let waited = second.block_on(async { timeout(secs(10), redlock.wait_connected()).await });
-    assert_eq!(waited, Ok(false));
+    assert_eq!(waited, Ok(Err(Closed)));
 }
 
 #[test]

@@ -4,9 +4,10 @@ use crate::support::{
     Together, all_up, builder, connect, locked, ms, secs, servers_and, servers_and_client, settle, start, up,
 };
 use multiredlock::{
-    Redlock,
+    Lock, Redlock,
     error::{InvalidRequest, InvalidResource, OwnerError, Vote},
     status::{Holder, Ownership},
+    testing::MemoryServer,
 };
 use std::time::SystemTime;
 use test_support::{assert_matches, extract};
@@ -35,7 +36,7 @@ async fn whoever_holds_a_resource_is_named_with_since_when_and_for_how_much_long
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_sees_its_own_lock_as_anybody_elses() {
+async fn a_client_sees_its_own_lock_as_anybody_elses() {
     let (_servers, redlock, lock) = locked(3, secs(10)).await;
     assert_eq!(holder(&redlock, "r").await.owner.unwrap().id, "here");
     redlock.unlock(&lock).counts().await;
@@ -72,6 +73,38 @@ async fn a_survey_tells_what_each_server_says_beside_what_they_come_to() {
     assert_eq!(asked.elapsed(), ms(300), "it waits for every answer");
     assert_matches!(&survey.ownership, Ownership::Unclear { .. });
     assert_eq!(survey.votes[2].vote, Vote::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_a_resource_and_what_an_unlock_did_are_printed_in_words() {
+    let servers = ["a", "b", "c"].map(MemoryServer::named);
+    let redlock = connect(&servers).await;
+    let value = "web-3_1421844817874_6f554e61";
+    for server in &servers {
+        server.set("r", value, Some(secs(10)));
+    }
+    let held = "held by web-3 since 12:53:37 UTC, 10.0 s left";
+    assert_eq!(redlock.owner("r").await.unwrap().to_string(), held);
+    assert_eq!(redlock.owner("s").await.unwrap().to_string(), "free");
+    servers[0].forget("r");
+    servers[2].crash();
+    up(&redlock, 2).await;
+    assert_eq!(
+        redlock.owner("r").await.unwrap().to_string(),
+        format!(
+            "unclear: no majority agrees (memory://a: the key is missing; memory://b: {held}; \
+             memory://c: down: connection lost)"
+        )
+    );
+    let lock = Lock::from_parts("r", value);
+    let unlocked = redlock.unlock(&lock).counts().await;
+    assert_eq!(
+        unlocked.to_string(),
+        "1 of 3 servers removed the keys, 1 did not store the value, 1 did not answer"
+    );
+    let too_long = Lock::from_parts("r", "v".repeat(1 << 20));
+    let unlocked = redlock.unlock(&too_long).counts().await;
+    assert_eq!(unlocked.to_string(), "no server was asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +178,7 @@ async fn a_look_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
+async fn an_invalid_resource_and_a_closed_client_are_told_apart() {
     let (_servers, redlock) = servers_and_client(3).await;
     let invalid = |error| Err(OwnerError::Invalid(InvalidRequest::Resource(error)));
     assert_eq!(redlock.owner("").await, invalid(InvalidResource::Empty));
@@ -156,7 +189,7 @@ async fn an_invalid_resource_and_a_closed_handle_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_is_under_way_when_the_handle_is_closed_ends() {
+async fn a_look_that_is_under_way_when_the_client_is_closed_ends() {
     let (servers, redlock) = servers_and_client(3).await;
     servers.freeze();
     let look = tokio::spawn(redlock.owner("r"));

@@ -1,4 +1,4 @@
-//! Locks that a handle remembers by name.
+//! Locks that a client remembers by name.
 
 use crate::support::{all_up, builder, connect, connected, ms, secs, start};
 use multiredlock::{Lock, Redlock, Retry};
@@ -111,11 +111,11 @@ async fn what_was_not_granted_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_handle_remembers_nothing_unless_it_is_told_to() {
+async fn a_client_remembers_nothing_unless_it_is_told_to() {
     let redlock = connect(&start(3)).await;
     let _ = redlock.lock("r", secs(10)).await.unwrap();
     assert!(redlock.held("r").is_none());
     let error = builder(&start(3)).remember(0).build().unwrap_err();
-    let words = "a handle that remembers locks must remember at least 1";
+    let words = "a client that remembers locks must remember at least 1";
     assert_eq!(error.to_string(), words);
 }

@@ -15,7 +15,7 @@ use tokio_stream::StreamExt;
 
 const MAX_TTL: Duration = Duration::from_secs(30);
 
-/// A handle on servers that have been up for long enough.
+/// A client on servers that have been up for long enough.
 async fn guarded(servers: &[MemoryServer]) -> Redlock {
     sleep(MAX_TTL).await;
     let redlock = builder(servers).restart_guard(MAX_TTL).build().unwrap();
@@ -166,14 +166,14 @@ async fn a_server_that_was_up_for_long_votes_at_once_after_a_mere_loss_of_the_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_handle_waits_for_servers_that_were_started_a_moment_ago() {
+async fn a_new_client_waits_for_servers_that_were_started_a_moment_ago() {
     let servers = start(3);
     sleep(secs(12)).await;
     let redlock = builder(&servers).restart_guard(MAX_TTL).build().unwrap();
     restarted(&redlock, 0).await;
     let left = waits(&redlock, 0).unwrap();
     assert!(left <= secs(18) && left > secs(17), "{left:?}");
-    assert!(redlock.wait_connected().await);
+    assert_eq!(redlock.wait_connected().await, Ok(()));
     let _lock = redlock.lock("r", secs(10)).await.unwrap();
 }
 

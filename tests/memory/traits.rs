@@ -3,13 +3,13 @@
 use multiredlock::{
     Address, Builder, ConfigError, Drift, Guard, Lock, LockError, LockLost, Redlock, ReleaseError, RenewError, Retry,
     Server,
-    error::{EnsureError, Failure, InvalidResource, OwnerError, UsingError, Vote},
+    error::{Closed, EnsureError, Failure, InvalidResource, OwnerError, UsingError, Vote, WaitConnectedError},
     event::{Event, Events, QuorumChanges},
-    future::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking},
+    future::{AcquireRequest, LockRequest, OwnerRequest, RenewRequest, Unlocking, WaitConnected},
     status::{Holder, Ownership, ServerStatus, Survey, Unlocked},
     testing::MemoryServer,
 };
-use std::{fmt::Debug, time::Duration};
+use std::{collections::HashSet, fmt::Debug, time::Duration};
 
 fn is_send_sync<T: Send + Sync + Unpin + Debug + 'static>() {}
 fn is_a_future<T: Future + Send + Unpin + Debug + 'static>() {}
@@ -30,19 +30,19 @@ fn every_public_type_can_be_shared_and_printed() {
     each!(is_send_sync:
         Redlock, Builder, Server, Address, Drift, Retry, Lock, Guard, Unlocking, Unlocked, Ownership, Survey, Holder, Vote, Failure, Events, Event,
         QuorumChanges, ServerStatus, MemoryServer, ConfigError, InvalidResource, LockError, RenewError, LockLost,
-        EnsureError, ReleaseError, UsingError, OwnerError,
+        EnsureError, ReleaseError, UsingError, OwnerError, WaitConnected, WaitConnectedError, Closed,
     );
 }
 
 #[test]
 fn requests_can_be_sent_and_polled_by_hand() {
-    each!(is_a_future: LockRequest, AcquireRequest, RenewRequest, OwnerRequest, Unlocking);
+    each!(is_a_future: LockRequest, AcquireRequest, RenewRequest, OwnerRequest, Unlocking, WaitConnected);
 }
 
 #[test]
-fn what_tells_of_a_guard_is_an_error_and_can_be_cloned() {
-    each!(is_error: LockLost, EnsureError, ReleaseError, UsingError, OwnerError);
-    each!(is_clone: LockLost, EnsureError, ReleaseError, UsingError, OwnerError);
+fn errors_can_be_cloned() {
+    each!(is_error: LockLost, EnsureError, ReleaseError, UsingError, OwnerError, WaitConnectedError, Closed);
+    each!(is_clone: LockLost, EnsureError, ReleaseError, UsingError, OwnerError, WaitConnectedError, Closed);
 }
 
 #[tokio::test]
@@ -60,14 +60,14 @@ async fn every_future_can_be_spawned() {
     is_send(|| redlock.acquire("r", ttl).using(async |guard| guard.lost().await));
     is_send(|| redlock.acquire("r", ttl).using_blocking(Guard::is_valid));
     is_send_and_borrows(|| redlock.using("r", ttl, async |guard| guard.lost().await));
-    redlock.wait_connected().await;
+    redlock.wait_connected().await.unwrap();
     let guard = redlock.acquire("r", ttl).await.unwrap();
     is_send_and_borrows(|| guard.lost());
     is_send(|| guard.release());
     let clone = redlock.clone();
     is_send(|| async move { clone.close().await });
-    let clone = redlock.clone();
-    is_send(|| async move { clone.wait_connected().await });
+    is_send(|| redlock.wait_connected());
+    is_send(|| redlock.wait_connected().timeout(ttl));
 }
 
 #[tokio::test]
@@ -85,4 +85,30 @@ async fn neither_a_password_nor_a_whole_value_is_printed() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!shown.contains("6f554e61"), "{shown}");
     assert!(shown.contains("web_1421844817874_6f55"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(
+    clippy::mutable_key_type,
+    reason = "what copies of a lock share has no part in its hash"
+)]
+async fn locks_are_equal_if_their_resources_and_their_values_are() {
+    let (_servers, redlock, lock) = crate::support::locked(3, Duration::from_secs(10)).await;
+    let renewed = redlock.renew(&lock, Duration::from_secs(20)).await.unwrap();
+    let from_parts = Lock::from_parts(["r"], lock.value()).with_token(7);
+    assert_ne!(renewed.validity(), from_parts.validity());
+    let pair = Lock::from_parts(["a", "b"], "v");
+    let same: HashSet<Lock> = [lock.clone(), renewed, from_parts, pair.clone()].into();
+    assert_eq!(same.len(), 2);
+    assert!(same.contains(&Lock::from_parts(["b", "a", "b"], "v")));
+    for other in [
+        Lock::from_parts("s", lock.value()),
+        Lock::from_parts(["r", "s"], lock.value()),
+        Lock::from_parts("r", "v"),
+        Lock::from_parts("ab", "v"),
+    ] {
+        assert!(!same.contains(&other), "{other:?}");
+        assert_ne!(other, lock);
+        assert_ne!(other, pair);
+    }
 }

@@ -196,7 +196,7 @@ async fn the_works_of_many_tasks_exclude_each_other() {
     }
 }
 
-/// A handle of servers whose clock is not paused, since threads do not wait for one that is.
+/// A client of servers whose clock is not paused, since threads do not wait for one that is.
 async fn in_real_time() -> (Vec<MemoryServer>, Redlock) {
     let (servers, redlock) = servers_and_client(3).await;
     (servers, redlock)

@@ -35,8 +35,8 @@ impl Owners {
     }
 }
 
-/// A handle whose servers have told what tracks keys, and a waiter that has asked and listens.
-async fn waiter_of_another_handle(servers: &[MemoryServer]) -> (Redlock, JoinHandle<Result<Guard, LockError>>) {
+/// A client whose servers have told what tracks keys, and a waiter that has asked and listens.
+async fn waiter_of_another_client(servers: &[MemoryServer]) -> (Redlock, JoinHandle<Result<Guard, LockError>>) {
     let other = builder(servers).id("there").build().unwrap();
     all_up(&other).await;
     let waiter = wait(&other, "r");
@@ -47,7 +47,7 @@ async fn waiter_of_another_handle(servers: &[MemoryServer]) -> (Redlock, JoinHan
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_of_a_handle_are_served_in_the_order_in_which_they_came() {
+async fn waiters_of_a_client_are_served_in_the_order_in_which_they_came() {
     let (servers, redlock, held) = guarded(secs(60)).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
@@ -87,7 +87,7 @@ async fn a_release_hands_over_at_once_without_a_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_handle_gets_turns_while_this_one_has_endless_waiters() {
+async fn another_client_gets_turns_while_this_one_has_endless_waiters() {
     for (hold, delay) in [(1, 0), (1, 1), (5, 2), (40, 1)] {
         let (servers, busy, other) = servers_and_two(3).await;
         servers.delay(ms(delay));
@@ -119,7 +119,7 @@ async fn another_handle_gets_turns_while_this_one_has_endless_waiters() {
 #[tokio::test(start_paused = true)]
 async fn a_release_elsewhere_wakes_the_front_without_a_poll() {
     let (servers, _redlock, held) = guarded(secs(600)).await;
-    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    let (_other, waiter) = waiter_of_another_client(&servers).await;
     let before = Instant::now();
     held.release().await.unwrap();
     let _guard = waiter.await.unwrap().unwrap();
@@ -131,7 +131,7 @@ async fn the_front_is_woken_when_the_holders_keys_expire() {
     let (servers, redlock) = servers_and_client(3).await;
     let before = Instant::now();
     let _held = redlock.lock("r", ms(12_300)).await.unwrap();
-    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    let (_other, waiter) = waiter_of_another_client(&servers).await;
     let _guard = waiter.await.unwrap().unwrap();
     let took = before.elapsed();
     assert!(took >= ms(12_300) && took <= ms(12_310), "{took:?}");
@@ -140,7 +140,7 @@ async fn the_front_is_woken_when_the_holders_keys_expire() {
 #[tokio::test(start_paused = true)]
 async fn the_front_is_woken_when_a_majority_forgets_the_key_and_not_by_less() {
     let (servers, _redlock, _held) = locked(5, secs(600)).await;
-    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    let (_other, waiter) = waiter_of_another_client(&servers).await;
     servers[0].forget("r");
     servers[3].forget("r");
     settle().await;
@@ -166,7 +166,7 @@ async fn the_front_is_woken_when_a_majority_can_be_reached_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiters_end_at_once_when_their_handle_is_closed_also_while_servers_are_away_or_silent() {
+async fn waiters_end_at_once_when_their_client_is_closed_also_while_servers_are_away_or_silent() {
     for (what, fault, is_noticed) in [
         ("away", MemoryServer::crash as fn(&MemoryServer), true),
         ("silent", MemoryServer::freeze, false),
@@ -211,7 +211,7 @@ async fn a_waiter_outlives_all_servers() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_is_told_of_is_noticed_by_the_next_poll() {
     let (servers, _redlock, _held) = locked(3, secs(600)).await;
-    let (_other, waiter) = waiter_of_another_handle(&servers).await;
+    let (_other, waiter) = waiter_of_another_client(&servers).await;
     servers.forget_all();
     let before = Instant::now();
     let _guard = waiter.await.unwrap().unwrap();
@@ -242,7 +242,7 @@ async fn who_waits_too_long_for_servers_is_told_that_they_were_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_too_long_for_this_handles_own_lock_times_out_as_well() {
+async fn who_waits_too_long_for_this_clients_own_lock_times_out_as_well() {
     let (servers, redlock, first) = guarded(secs(60)).await;
     // The line is new, so its front asks the servers.
     let error = redlock.acquire("r", secs(60)).timeout(secs(1)).await.unwrap_err();
@@ -317,7 +317,7 @@ async fn a_waiter_that_gives_up_after_any_number_of_polls_leaves_the_line_intact
             let mut rng = SmallRng::seed_from_u64(seed);
             let (servers, redlock, other) = servers_and_two(3).await;
             servers.delay(ms(rng.gen_range(0..3)));
-            // Nobody, this handle, or another has it meanwhile.
+            // Nobody, this client, or another has it meanwhile.
             let holder = match seed % 3 {
                 0 => None,
                 1 => Some(&redlock),
@@ -381,7 +381,7 @@ async fn a_waiter_that_gives_up_just_when_it_is_handed_the_lock_passes_it_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_waiters_of_many_handles_are_served_and_nothing_is_left() {
+async fn all_waiters_of_many_clients_are_served_and_nothing_is_left() {
     for (count, delay) in [(1, 0), (3, 0), (3, 1), (5, 3)] {
         let servers = start(count);
         let mut rng = SmallRng::seed_from_u64(count as u64 + delay);
@@ -439,17 +439,17 @@ async fn all_waiters_are_served_while_servers_come_and_go() {
 
 #[tokio::test(start_paused = true)]
 async fn overlapping_sets_exclude_each_other_and_all_are_served() {
-    for handles in [1, 3] {
+    for clients in [1, 3] {
         let servers = start(3);
         let mut redlocks = Vec::new();
-        for _ in 0..handles {
+        for _ in 0..clients {
             redlocks.push(connect(&servers).await);
         }
         servers.delay(ms(1));
         let owners = [Owners::default(), Owners::default()];
         let mut tasks = Vec::new();
         for i in 0..60 {
-            let redlock = redlocks[i / 3 % handles].clone();
+            let redlock = redlocks[i / 3 % clients].clone();
             let owners = owners.clone();
             let (set, of): (&[&str], &[usize]) =
                 [(&["a"][..], &[0][..]), (&["a", "b"], &[0, 1]), (&["b"], &[1])][i % 3];
@@ -487,7 +487,7 @@ async fn a_release_of_a_set_wakes_the_lines_of_its_parts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_handle_at_once() {
+async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_client_at_once() {
     let (_servers, redlock) = servers_and_client(3).await;
     let held = redlock.acquire("a", secs(600)).await.unwrap();
     let next = wait(&redlock, "a");
@@ -508,7 +508,7 @@ async fn what_is_left_to_others_after_a_run_is_offered_to_the_sets_of_this_handl
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_the_handle_ends_every_waiter() {
+async fn closing_the_client_ends_every_waiter() {
     let (_servers, redlock, other) = servers_and_two(3).await;
     let _held = other.acquire("r", secs(600)).await.unwrap();
     let own = redlock.acquire("s", secs(600)).await.unwrap();

@@ -42,7 +42,7 @@ async fn a_wrong_password_costs_one_server_until_it_is_put_right() {
     let redlock = client(servers.iter().map(|server| server.url_as(":right")));
 
     is_down(&redlock, 2, |reason| matches!(reason, DownReason::Auth(_))).await;
-    assert!(finishes("the other two", redlock.wait_connected()).await);
+    finishes("the other two", redlock.wait_connected()).await.unwrap();
     lock_once(&redlock).await;
 
     servers[2].command(&["CONFIG", "SET", "requirepass", "right"]);
@@ -163,7 +163,7 @@ async fn a_replica_does_not_vote() {
     let redlock = servers.redlock();
 
     is_down(&redlock, 2, |reason| *reason == DownReason::Replica).await;
-    assert!(finishes("the other two", redlock.wait_connected()).await);
+    finishes("the other two", redlock.wait_connected()).await.unwrap();
     lock_once(&redlock).await;
 
     servers[2].command(&["REPLICAOF", "NO", "ONE"]);

@@ -1,6 +1,6 @@
-//! What is left when a handle goes: nothing.
+//! What is left when a client goes: nothing.
 
-use multiredlock::{LockError, Redlock, RenewError};
+use multiredlock::{LockError, Redlock, RenewError, error::Closed};
 use tokio::runtime::{Builder, Handle};
 use tokio_stream::StreamExt;
 
@@ -55,7 +55,7 @@ async fn closing_does_not_wait_for_a_server_that_is_frozen_down_or_silent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closing_twice_or_from_two_handles_is_closing_once() {
+async fn closing_twice_or_from_two_clones_is_closing_once() {
     let servers = Servers::start(1);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -66,7 +66,7 @@ async fn closing_twice_or_from_two_handles_is_closing_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dropping_the_last_handle_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
+async fn dropping_the_last_clone_sends_the_last_unlock_and_leaves_no_task_and_no_connection() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -82,7 +82,7 @@ async fn dropping_the_last_handle_sends_the_last_unlock_and_leaves_no_task_and_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handle_may_be_dropped_on_a_thread_without_a_runtime() {
+async fn a_client_may_be_dropped_on_a_thread_without_a_runtime() {
     let servers = Servers::start(3);
     let before = tasks();
     let redlock = servers.connected().await;
@@ -94,7 +94,7 @@ async fn a_handle_may_be_dropped_on_a_thread_without_a_runtime() {
 }
 
 #[test]
-fn a_handle_may_outlive_its_runtime() {
+fn a_client_may_outlive_its_runtime() {
     let servers = Servers::start(3);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -115,7 +115,7 @@ fn a_handle_may_outlive_its_runtime() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_handle_says_so() {
+async fn a_closed_client_says_so() {
     let (servers, redlock) = servers_and_client(1).await;
     let lock = redlock.lock("console", LONG).await.unwrap();
     finishes("closing", redlock.close()).await;
@@ -131,18 +131,17 @@ async fn says_that_it_is_closed(redlock: &Redlock, lock: &multiredlock::Lock) {
     let unlocked = finishes("the unlock", redlock.unlock(lock).counts()).await;
     assert_eq!((unlocked.removed, unlocked.unreachable), (0, 1));
     assert!(!redlock.is_connected());
-    assert!(!finishes("waiting", redlock.wait_connected()).await);
+    assert_eq!(finishes("waiting", redlock.wait_connected()).await, Err(Closed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
+async fn streams_end_and_waiting_ends_when_the_client_is_closed() {
     let servers = Servers::down(1);
     let redlock = servers.redlock();
     let connected = redlock.connected();
     let disconnected = redlock.disconnected();
     let events = redlock.events();
-    let waiting = redlock.clone();
-    let waiting = tokio::spawn(async move { waiting.wait_connected().await });
+    let waiting = tokio::spawn(redlock.wait_connected());
 
     finishes("closing", redlock.close()).await;
 
@@ -155,11 +154,11 @@ async fn streams_end_and_waiting_ends_when_the_handle_is_closed() {
         )
     })
     .await;
-    assert!(!finishes("waiting", waiting).await.unwrap());
+    assert_eq!(finishes("waiting", waiting).await.unwrap(), Err(Closed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_end_when_the_last_handle_is_dropped() {
+async fn streams_end_when_the_last_clone_is_dropped() {
     let servers = Servers::start(1);
     let redlock = client([servers[0].url()]);
     let connected = redlock.connected();
@@ -173,7 +172,7 @@ async fn count<T>(stream: impl tokio_stream::Stream<Item = T>) -> usize {
 }
 
 #[test]
-fn a_handle_is_closed_when_its_runtime_ends() {
+fn a_client_is_closed_when_its_runtime_ends() {
     let servers = Servers::start(3);
     let [first, second] = [(); 2].map(|()| Builder::new_multi_thread().enable_all().build().unwrap());
     let (redlock, _held) = first.block_on(async {

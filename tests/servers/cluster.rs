@@ -22,7 +22,7 @@ use crate::support::{
     eventually, extract, finishes, is_down, lock_and_unlock, ms, one_is_given_twice, patient, quick, reason, up,
 };
 
-/// A cluster and two servers, and a handle that has reached them all.
+/// A cluster and two servers, and a client that has reached them all.
 async fn three() -> (RedisCluster, Servers, Redlock) {
     let (cluster, servers) = (RedisCluster::start(3), Servers::start(2));
     let redlock = connect(quick().servers([cluster.url(), servers[0].url(), servers[1].url()])).await;
@@ -346,7 +346,7 @@ async fn a_node_that_crashes_costs_one_server_until_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_cluster_a_handle_has_no_quorum_and_does_not_hang() {
+async fn without_its_cluster_a_client_has_no_quorum_and_does_not_hang() {
     let (cluster, redlock) = nodes(2).await;
     let lock = redlock.lock(cluster.resource_at(1), LONG).await.unwrap();
     cluster[0].crash();
@@ -536,7 +536,7 @@ async fn a_replica_takes_the_place_of_a_node_that_crashed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handle_that_is_closed_leaves_no_connection_to_any_node() {
+async fn a_client_that_is_closed_leaves_no_connection_to_any_node() {
     let (cluster, redlock) = nodes(2).await;
     cluster[1].kill_clients();
     eventually("it is down", async || up(&redlock) == 0).await;

@@ -46,7 +46,7 @@ async fn tells_each_crossing_once(count: usize) {
         server.restart();
         is_told(&redlock, already + 1, needed).await;
     }
-    // The streams end with the handle, so nothing can follow what was collected.
+    // The streams end with the client, so nothing can follow what was collected.
     redlock.close().await;
 
     let reached = [needed, needed].map(|reachable| (reachable, needed, count));
@@ -172,7 +172,9 @@ async fn a_frozen_majority_disconnects_until_it_thaws() {
     servers[0].thaw();
     servers[2].thaw();
 
-    assert!(finishes("the majority is back", redlock.wait_connected()).await);
+    finishes("the majority is back", redlock.wait_connected())
+        .await
+        .unwrap();
     all_up(&redlock).await;
 }
 
@@ -180,16 +182,15 @@ async fn a_frozen_majority_disconnects_until_it_thaws() {
 async fn waiting_to_be_connected_ends_with_the_majority() {
     let servers = Servers::down(3);
     let redlock = servers.redlock();
-    let waiting = redlock.clone();
-    let waiting = tokio::spawn(async move { waiting.wait_connected().await });
+    let waiting = tokio::spawn(redlock.wait_connected());
 
     servers[2].restart();
     eventually("one server is up", async || up(&redlock) == 1).await;
     assert!(!waiting.is_finished(), "one of three is no majority");
     servers[1].restart();
 
-    assert!(finishes("the majority", waiting).await.unwrap());
-    assert!(finishes("it is there already", redlock.wait_connected()).await);
+    finishes("the majority", waiting).await.unwrap().unwrap();
+    finishes("it is there already", redlock.wait_connected()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,14 +219,14 @@ async fn a_server_that_answers_has_a_round_trip_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handle_does_not_wait_for_servers_to_be_built() {
+async fn a_client_does_not_wait_for_servers_to_be_built() {
     let silent = FakeServer::start(Manner::Silent).await;
     let redlock = client([silent.url()]);
     assert!(!redlock.is_connected());
     assert_eq!(up(&redlock), 0);
 }
 
-/// The warnings that a handle gives about its one server.
+/// The warnings that a client gives about its one server.
 pub(crate) async fn warnings(server: &RedisServer, url: String, disturb: impl FnOnce(&RedisServer)) -> Vec<Warning> {
     let redlock = client([url]);
     let mut events = redlock.events();

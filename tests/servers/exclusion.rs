@@ -1,4 +1,4 @@
-//! At most one owner at a time, across tasks, handles, processes and libraries.
+//! At most one owner at a time, across tasks, clients, processes and libraries.
 
 use std::fs;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn in_a_crowd() -> Retry {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_tasks_of_many_handles_exclude_each_other() {
+async fn many_tasks_of_many_clients_exclude_each_other() {
     let servers = Servers::start(3);
     let inside = Arc::new(AtomicBool::new(false));
     let counter = Arc::new(AtomicU32::new(0));
@@ -193,7 +193,7 @@ async fn a_value_that_is_not_the_owners_neither_renews_nor_unlocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_handed_over_to_another_handle_is_renewed_and_unlocked_there() {
+async fn a_lock_handed_over_to_another_client_is_renewed_and_unlocked_there() {
     let (servers, one, other) = servers_and_two().await;
     let lock = one.lock("console", LONG).await.unwrap();
     servers.all_hold(&lock).await;

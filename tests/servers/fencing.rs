@@ -65,12 +65,12 @@ async fn a_token_is_about_the_time_and_a_majority_has_stored_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_grow_over_changing_majorities_and_handles() {
+async fn tokens_grow_over_changing_majorities_and_clients() {
     let (servers, redlock) = fenced(3).await;
-    let handles = [redlock, connect(servers.builder().fenced()).await];
+    let clients = [redlock, connect(servers.builder().fenced()).await];
     let mut last = 0;
     for turn in 0..12 {
-        let redlock = &handles[turn % 2];
+        let redlock = &clients[turn % 2];
         servers[turn % 3].freeze();
         for _ in 0..10 {
             let next = token(redlock, "r").await;

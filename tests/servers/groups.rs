@@ -9,7 +9,7 @@ use tokio_stream::StreamExt;
 
 use crate::support::{LONG, RedisServer, Servers, Together, all_up, assert_matches, connect, finishes, quick};
 
-/// A handle that has reached every server of both groups.
+/// A client that has reached every server of both groups.
 async fn connected(groups: &[Servers; 2]) -> Redlock {
     let [first, second] = groups;
     connect(

@@ -91,7 +91,7 @@ async fn stays_down(manner: Manner) -> DownReason {
         .servers(urls)
         .build()
         .unwrap();
-    assert!(finishes("two servers", redlock.wait_connected()).await);
+    finishes("two servers", redlock.wait_connected()).await.unwrap();
 
     locks(&servers, &redlock).await;
     eventually(&format!("{manner:?} is tried again and again"), async || {

@@ -113,9 +113,9 @@ async fn what_a_replica_forgot_before_it_became_a_master_is_not_granted_twice() 
         server.kill_clients();
     }
     let new = builder().build().unwrap();
-    for (who, handle) in [("who knew them", &other), ("who is new", &new)] {
-        both_wait(who, handle).await;
-        assert!(handle.try_lock("r", max_ttl).await.is_err(), "{who}");
+    for (who, redlock) in [("who knew them", &other), ("who is new", &new)] {
+        both_wait(who, redlock).await;
+        assert!(redlock.try_lock("r", max_ttl).await.is_err(), "{who}");
     }
     drop(lock);
 }

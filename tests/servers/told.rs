@@ -27,11 +27,11 @@ fn held_elsewhere(servers: &[RedisServer]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_handles_tell_each_other_turn_by_turn() {
+async fn two_clients_tell_each_other_turn_by_turn() {
     let (servers, one, other) = servers_and_two().await;
     let mut held = one.acquire("console", LONG).await.unwrap();
-    for handle in [&other, &one].into_iter().cycle().take(10) {
-        let waiter = waits(handle, "console");
+    for redlock in [&other, &one].into_iter().cycle().take(10) {
+        let waiter = waits(redlock, "console");
         watched(&servers, 1).await;
         held.release().await.unwrap();
         held = soon("the lock", waiter).await.unwrap().unwrap();
@@ -135,14 +135,14 @@ async fn a_server_whose_answer_came_too_late_may_be_free_when_another_is_down() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_handles_share_the_turns_while_a_minority_is_away() {
+async fn two_clients_share_the_turns_while_a_minority_is_away() {
     for fault in [RedisServer::crash, RedisServer::freeze] {
         let servers = Servers::start(3);
-        let handles = [servers.connected().await, servers.connected().await];
+        let clients = [servers.connected().await, servers.connected().await];
         fault(&servers[0]);
         let (end, is_held) = (Instant::now() + ms(2_000), Arc::new(AtomicBool::new(false)));
         let mut workers = JoinSet::new();
-        for (number, redlock) in [0, 1].into_iter().zip(&handles).cycle().take(8) {
+        for (number, redlock) in [0, 1].into_iter().zip(&clients).cycle().take(8) {
             let (redlock, is_held) = (redlock.clone(), Arc::clone(&is_held));
             workers.spawn(async move {
                 let mut turns = 0;
@@ -262,7 +262,7 @@ async fn waiter_of_two_that_tell() -> (Servers, Redlock, Waiter) {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiters_for_resources_in_common_do_not_keep_each_other_awake() {
     let servers = Servers::start(3);
-    // The heartbeats of a handle that does nothing else are the clock: 20 a second at the most.
+    // The heartbeats of a client that does nothing else are the clock: 20 a second at the most.
     let (redlock, _clock) = (servers.connected().await, servers.connected().await);
     held_elsewhere(&servers[..2]);
     // Each of them sets and undoes on the third server what the other waits for.

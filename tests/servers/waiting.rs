@@ -21,7 +21,7 @@ fn waits(redlock: &Redlock) -> Waiter {
     tokio::spawn(redlock.acquire("r", LONG))
 }
 
-/// Lets another handle wait for `r`, and returns once it is going to be told by every server.
+/// Lets another client wait for `r`, and returns once it is going to be told by every server.
 async fn waiter(redlock: &Redlock, servers: &[RedisServer]) -> Waiter {
     servers
         .each("every server has the key", |server| server.get("r").is_some())
@@ -235,7 +235,7 @@ async fn many_waiters_cost_the_servers_little() {
         waiting.spawn(async move { other.acquire("r", LONG).await });
     }
     watched(&servers, 1).await;
-    // The heartbeats of the other handle are the clock, 20 a second at the most.
+    // The heartbeats of the other client are the clock, 20 a second at the most.
     let beats = servers[0].calls("time");
     eventually("some time has passed", async || servers[0].calls("time") > beats + 40).await;
     for server in servers.iter() {
@@ -244,7 +244,7 @@ async fn many_waiters_cost_the_servers_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn handles_share_the_turns_and_nobody_is_ever_two() {
+async fn clients_share_the_turns_and_nobody_is_ever_two() {
     let servers = Servers::start(3);
     let is_held = Arc::new(AtomicBool::new(false));
     let (mut turns, mut waiters) = (Vec::new(), JoinSet::new());
@@ -301,16 +301,16 @@ async fn waiters_that_give_up_at_any_moment_leave_the_others_in_line_and_no_key(
 #[tokio::test(flavor = "multi_thread")]
 async fn waiters_that_are_dropped_at_random_moments_keep_nobody_else_from_being_served() {
     let servers = Servers::start(3);
-    let handles = [servers.connected().await, servers.connected().await];
+    let clients = [servers.connected().await, servers.connected().await];
     let (mut faithful, mut fickle) = (JoinSet::new(), JoinSet::new());
     for number in 0..20 {
-        let redlock = handles[number % 2].clone();
+        let redlock = clients[number % 2].clone();
         faithful.spawn(async move {
             for _ in 0..100 {
                 drop(redlock.acquire("r", LONG).await.unwrap());
             }
         });
-        let redlock = handles[number % 2].clone();
+        let redlock = clients[number % 2].clone();
         let mut rng = SmallRng::seed_from_u64(number as u64);
         fickle.spawn(async move {
             loop {

@@ -1,4 +1,4 @@
-//! A client process: tasks that lock, renew, wait, cancel and reopen their handles, and say what they hold.
+//! A process: tasks that lock, renew, wait, cancel and reopen their clients, and say what they hold.
 
 use std::{
     cell::Cell,
@@ -16,7 +16,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_stream::StreamExt;
 
 use super::{MAX_TTL, between, now, record::Record};
 use crate::{
@@ -100,7 +99,7 @@ fn open(child: &Child) -> Result<Redlock> {
 /// Connected and disconnected have to take turns.
 async fn listen(mut events: multiredlock::event::Events) {
     let mut connected = None;
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.recv().await {
         let (Event::Connected(quorum) | Event::Disconnected(quorum)) = event else {
             continue;
         };
@@ -114,7 +113,7 @@ async fn listen(mut events: multiredlock::event::Events) {
     }
 }
 
-/// Takes a new handle now and then, and closes or drops the old one.
+/// Takes a new client now and then, and closes or drops the old one.
 async fn reopen(process: &Process, child: &Child, mut rng: Rng) -> Result<()> {
     loop {
         sleep(between(&mut rng, 4_000, 15_000)).await;
@@ -333,7 +332,7 @@ impl Drop for Held {
 }
 
 pub(super) fn waited(asked: u64, within: Duration, error: Option<&LockError>) {
-    // Of a handle that was closed nobody waits on.
+    // Of a client that was closed nobody waits on.
     if matches!(error, Some(LockError::Closed)) {
         return;
     }

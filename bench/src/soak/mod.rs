@@ -2,7 +2,7 @@
 //!
 //! Three servers, two of which write each key to disk; one of these runs on a clock that is too fast, within the drift, where
 //! libfaketime is installed. Each client process reaches each server through a proxy of its own. One [`nemesis`] disturbs the
-//! servers and another the network and the clients, while the clients lock, renew, wait, cancel, and reopen their handles. Each says
+//! servers and another the network and the clients, while the clients lock, renew, wait, cancel, and reopen their connections. Each says
 //! what it held and for how long it could believe so; [`check`] compares.
 //!
 //! What must hold: no two processes or tasks believe at once that they hold a resource; a lock that was asked for after another was

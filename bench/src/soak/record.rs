@@ -23,7 +23,7 @@ pub enum Record {
     },
     /// The client itself saw what must not be.
     Wrong(String),
-    /// The process is done: how many tasks are left of its handles, and its memory in KiB, in the middle and at the end.
+    /// The process is done: how many tasks are left of its clients, and its memory in KiB, in the middle and at the end.
     Ended { tasks: usize, quarter: u64, end: u64 },
 }
 

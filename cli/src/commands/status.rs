@@ -64,7 +64,7 @@ fn in_words(resource: &str, survey: &Survey) -> String {
     let state = match &survey.ownership {
         Ownership::Held(holder) => facts::held_by(holder),
         Ownership::Free => "free".into(),
-        _ => format!("{}: no majority says the same", paint(style::WARN, "unclear")),
+        _ => format!("{}: no majority agrees", paint(style::WARN, "unclear")),
     };
     let name = paint(style::STRONG, format!("`{}`", facts::short(resource)));
     let mut text = format!("{name} is {state}\n");
@@ -104,7 +104,7 @@ fn servers_in_words(servers: &[ServerStatus], quorums: &[Quorum]) -> String {
         };
         let group = facts::of_group(quorum, quorums.len());
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{group}{state}: {}", facts::votes(quorum));
+        let _ = writeln!(text, "{group}{state}: {quorum}");
         for server in servers.iter().filter(|server| server.group == quorum.group) {
             let state = match &server.state {
                 ServerState::Down(reason) => paint(style::BAD, format!("down: {reason}")),

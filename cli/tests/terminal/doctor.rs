@@ -120,7 +120,7 @@ impl File {
 fn a_fine_quorum_is_told_as_such_and_nothing_is_left_on_it() {
     let servers = quorum(3);
     let text = output_on(&servers, &["doctor"]);
-    let majority = "quorum\n  ✓ majority        3 of 3 servers can vote, 2 needed\n";
+    let majority = "quorum\n  ✓ majority        3 of 3 servers can vote, 2 required\n";
     assert!(text.starts_with(majority), "{text}");
     for server in &servers {
         assert_has(
@@ -169,12 +169,12 @@ fn a_server_that_is_down_costs_a_warning_and_a_majority_that_is_down_is_unsafe()
     let servers = quorum(3);
     servers[2].crash();
     let report = Report::on(&servers, &[], 1);
-    let found = "2 of 3 servers can vote, 2 needed: no other may fail";
+    let found = "2 of 3 servers can vote, 2 required: no other may fail";
     report.finds(QUORUM, "majority", "warning", found);
     report.finds(&servers[2], "reachable", "warning", "connection refused");
     servers[1].crash();
     let report = Report::on(&servers, &[], 2);
-    report.finds(QUORUM, "majority", "unsafe", "1 of 3 servers can vote, 2 needed");
+    report.finds(QUORUM, "majority", "unsafe", "1 of 3 servers can vote, 2 required");
     report.finds(&servers[2], "reachable", "unsafe", "connection refused");
     nothing_is_left_on(&servers[..1]);
 }

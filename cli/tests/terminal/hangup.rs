@@ -10,7 +10,7 @@ fn the_view_ends_with_its_terminal() {
     // A shell that ignores SIGHUP hands that on, so that the closed terminal is all that says so.
     for script in ["exec $M watch", "trap '' HUP; exec $M watch"] {
         let mut person = Person::starts(&servers, "sh", &["-c", script]);
-        person.sees("connected: 1 of 1 servers can vote, 1 needed");
+        person.sees("connected: 1 of 1 servers can vote, 1 required");
         person.hangs_up();
         person.ends();
     }

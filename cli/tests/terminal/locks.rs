@@ -102,7 +102,7 @@ fn the_servers_are_told_with_why_they_are_down() {
     let servers = servers(3);
     servers[2].crash();
     let text = output_on(&servers, &["status"]);
-    let connected = "connected: 2 of 3 servers can vote, 2 needed\n";
+    let connected = "connected: 2 of 3 servers can vote, 2 required\n";
     assert!(text.starts_with(connected), "{text}");
     let last = text.lines().nth(3).unwrap();
     assert!(last.ends_with("  down: connection refused"), "{text}");

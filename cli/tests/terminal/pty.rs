@@ -152,13 +152,13 @@ fn the_view_shows_what_happens_to_the_servers_and_gives_the_terminal_back() {
     let servers = servers(3);
     for key in ["q", "\u{3}", "\u{1b}"] {
         let mut person = Person::starts(&servers, &command_path(), &["watch"]);
-        person.sees("connected: 3 of 3 servers can vote, 2 needed");
+        person.sees("connected: 3 of 3 servers can vote, 2 required");
         servers[1].crash();
-        person.sees("connected: 2 of 3 servers can vote, 2 needed");
+        person.sees("connected: 2 of 3 servers can vote, 2 required");
         person.sees("down: connection refused");
         person.sees("is down: connection lost");
         servers[1].restart();
-        person.sees("connected: 3 of 3 servers can vote, 2 needed");
+        person.sees("connected: 3 of 3 servers can vote, 2 required");
         person.types(key);
         person.leaves(0);
     }

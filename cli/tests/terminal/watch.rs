@@ -23,7 +23,7 @@ fn each_event_is_a_line_until_it_is_interrupted() {
     let mut child = start_on(&servers, &["watch"]);
     let mut lines = lines(&mut child);
     let first: Vec<String> = lines.by_ref().take(4).collect();
-    let is_connected = |line: &String| line.contains("Z connected: 2 of 3 servers, 2 needed");
+    let is_connected = |line: &String| line.contains("Z connected: 2 of 3 servers can vote, 2 required");
     assert!(first.iter().any(is_connected), "{first:?}");
     let is_up = |line: &&String| line.ends_with(" is up");
     assert_eq!(first.iter().filter(is_up).count(), 3, "{first:?}");
@@ -71,8 +71,8 @@ fn events_are_told_as_json() {
 fn a_majority_that_was_never_there_is_reported_once_each_server_was_tried() {
     let servers: Vec<_> = (0..3).map(|_| RedisServer::builder().prepare()).collect();
     let words = [
-        "Z disconnected: 0 of 3 servers, 2 needed",
-        "Z connected: 2 of 3 servers",
+        "Z disconnected: 0 of 3 servers can vote, 2 required",
+        "Z connected: 2 of 3 servers can vote",
     ];
     let events = ["\"event\":\"disconnected\"", "\"event\":\"connected\""];
     for (arguments, [disconnected, connected]) in [(&["watch"][..], words), (&["watch", "--json"], events)] {

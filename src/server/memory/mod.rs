@@ -39,8 +39,8 @@ static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(M
 /// A server within the process, for trying things out and for testing code that locks without Redis.
 ///
 /// It grants, renews and removes keys as Redis does, and it can be made to crash, freeze, and answer late. Its clock is
-/// tokio's, so a test can pause it. Handles reach it by [`Server`] or by its address `memory://name`; the server lives
-/// as long as a clone of this value or a handle that is configured with it.
+/// tokio's, so a test can pause it. Clients reach it by [`Server`] or by its address `memory://name`; the server lives
+/// as long as a clone of this value or a client that is configured with it.
 ///
 /// ```
 /// use multiredlock::{Redlock, testing::MemoryServer};
@@ -50,7 +50,7 @@ static SERVERS: LazyLock<Mutex<HashMap<String, Weak<Shared>>>> = LazyLock::new(M
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
 /// let redlock = Redlock::builder().servers(&servers).build()?;
-/// redlock.wait_connected().await;
+/// redlock.wait_connected().await?;
 ///
 /// servers[0].crash();
 /// let lock = redlock.lock("console", Duration::from_secs(10)).await?;
@@ -133,7 +133,7 @@ impl MemoryServer {
         server
     }
 
-    /// Returns how handles reach it.
+    /// Returns how clients reach it.
     pub fn server(&self) -> Server {
         Server::memory(&self.0.name)
     }

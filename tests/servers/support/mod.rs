@@ -1,4 +1,4 @@
-//! What all tests share: servers, handles on them, and waiting.
+//! What all tests share: servers, clients of them, and waiting.
 
 mod cluster;
 mod process;
@@ -55,17 +55,17 @@ impl Servers {
         (0..count).map(|_| RedisServer::builder().prepare()).collect()
     }
 
-    /// A handle's settings, quick to notice what happens to a server.
+    /// A client's settings, quick to notice what happens to a server.
     pub(crate) fn builder(&self) -> Builder {
         quick().servers(self.iter().map(RedisServer::url))
     }
 
-    /// A handle that has not reached a server yet.
+    /// A client that has not reached a server yet.
     pub(crate) fn redlock(&self) -> Redlock {
         self.builder().build().expect("the settings are valid")
     }
 
-    /// A handle that has reached every server.
+    /// A client that has reached every server.
     pub(crate) async fn connected(&self) -> Redlock {
         let redlock = connect(self.builder()).await;
         self.forget_calls();

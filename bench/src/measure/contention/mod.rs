@@ -62,7 +62,7 @@ async fn work_with<C: Waiting>(child: &Child) -> Result<()> {
     }
 }
 
-/// Servers, and locks on them that one handle holds for long.
+/// Servers, and locks on them that one client holds for long.
 struct Held<C: Contender> {
     servers: Servers,
     contender: C,

@@ -21,7 +21,6 @@ use tokio::{
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
-use tokio_stream::StreamExt;
 
 /// How long a caller rests whose lock failed: most failures come at once, and so would the next.
 const REST: Duration = Duration::from_millis(10);
@@ -42,7 +41,7 @@ pub(super) struct Load {
     pub(super) fenced: bool,
     /// Without the warm-up.
     pub(super) duration: Duration,
-    /// The handle's.
+    /// The client's.
     pub(super) key_prefix: String,
 }
 
@@ -228,7 +227,7 @@ impl<F: Future<Output = Failure>> End<'_, F> {
             tokio::select! {
                 biased;
                 interrupted = &mut self.interrupted => return Some(interrupted),
-                _ = self.disconnected.next() => return Some(no_quorum(&self.redlock.servers())),
+                _ = self.disconnected.recv() => return Some(no_quorum(&self.redlock.servers())),
                 () = &mut end => return None,
                 _ = ticks.tick() => show(started.elapsed()),
             }

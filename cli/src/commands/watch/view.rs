@@ -95,7 +95,7 @@ impl View {
         Line::from(vec![
             Span::raw(facts::of_group(quorum, self.quorums.len())),
             Span::styled(word, style),
-            Span::raw(format!(": {}", facts::votes(quorum))),
+            Span::raw(format!(": {quorum}")),
         ])
     }
 
@@ -170,7 +170,6 @@ mod tests {
     use multiredlock::{Redlock, testing::MemoryServer};
     use ratatui::{Terminal, backend::TestBackend};
     use std::time::UNIX_EPOCH;
-    use tokio_stream::StreamExt;
 
     #[test]
     fn the_longest_round_trip_is_the_highest_bar_and_a_gap_is_one() {
@@ -187,10 +186,10 @@ mod tests {
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
         let mut view = View::default();
         view.look(redlock.servers(), redlock.quorums());
-        assert!(drawn(&view, 90, 14).contains("connecting: 0 of 2 servers can vote, 2 needed"));
+        assert!(drawn(&view, 90, 14).contains("connecting: 0 of 2 servers can vote, 2 required"));
         tokio::time::sleep(Duration::from_millis(10)).await;
         view.look(redlock.servers(), redlock.quorums());
-        assert!(drawn(&view, 90, 14).contains("disconnected: 0 of 2 servers can vote, 2 needed"));
+        assert!(drawn(&view, 90, 14).contains("disconnected: 0 of 2 servers can vote, 2 required"));
     }
 
     fn drawn(view: &View, width: u16, height: u16) -> String {
@@ -203,7 +202,7 @@ mod tests {
     async fn the_servers_the_quorum_and_what_happened_are_on_the_screen() {
         let servers = ["a", "b", "c"].map(MemoryServer::named);
         let redlock = Redlock::builder().servers(&servers).build().unwrap();
-        redlock.wait_connected().await;
+        redlock.wait_connected().await.unwrap();
         let mut view = View::default();
         let mut events = redlock.events();
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -211,12 +210,12 @@ mod tests {
         servers[1].crash();
         tokio::time::sleep(Duration::from_secs(3)).await;
         view.look(redlock.servers(), redlock.quorums());
-        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), events.next()).await {
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), events.recv()).await {
             view.note(UNIX_EPOCH, event);
         }
         let screen = drawn(&view, 90, 14);
         for words in [
-            "connected: 2 of 3 servers can vote, 2 needed",
+            "connected: 2 of 3 servers can vote, 2 required",
             "memory://b",
             "down: connection refused",
             "1970-01-01T00:00:00Z memory://b is down: connection lost",

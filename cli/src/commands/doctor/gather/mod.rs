@@ -15,7 +15,6 @@ use multiredlock::{
 };
 use std::{future::Future, time::Duration};
 use tokio::{task::JoinSet, time::timeout};
-use tokio_stream::StreamExt;
 use trial::Alone;
 
 /// How long one server may take for all that is asked of it once it is reached.
@@ -24,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(6);
 /// How long connections have to end in order.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Looks at every server, in the order in which they are configured, and closes the handle on them.
+/// Looks at every server, in the order in which they are configured, and closes the client of them.
 pub(super) async fn gather(redlock: &Redlock, settings: &Settings) -> Result<Vec<ServerFacts>, Failure> {
     let servers: Vec<Server> = settings.servers()?.concat();
     let ways: Vec<Way> = servers.iter().map(|server| Way::new(server, &settings.tls)).collect();
@@ -83,7 +82,7 @@ async fn meanwhile<T>(redlock: &Redlock, told: &mut Vec<(String, Warning)>, work
     loop {
         tokio::select! {
             biased;
-            Some(event) = events.next() => if let Event::Warning { server, warning, .. } = event {
+            Some(event) = events.recv() => if let Event::Warning { server, warning, .. } = event {
                 told.push((server.to_string(), warning));
             },
             done = &mut work => return done,

@@ -31,7 +31,7 @@ pub(super) fn name() -> String {
     format!("doctor-{:016x}{:016x}", random(), random())
 }
 
-/// A handle on one server alone.
+/// A client of one server alone.
 pub(super) struct Alone {
     redlock: Redlock,
     prefix: String,

@@ -26,7 +26,7 @@ pub(super) fn judge(servers: &[ServerFacts], quorum: Quorum, terms: &Terms) -> V
 
 fn majority(quorum: Quorum) -> Finding {
     let Quorum { votes, needed, servers } = quorum;
-    let found = format!("{votes} of {servers} servers can vote, {needed} needed");
+    let found = format!("{votes} of {servers} servers can vote, {needed} required");
     if !quorum.is_reached() {
         let complaint = Check::Majority.found(Level::Unsafe, found);
         complaint.advise("Nothing can be locked: put right what the servers below are told to lack.")

@@ -329,13 +329,13 @@ fn a_server_that_does_not_vote_is_a_warning_as_long_as_a_majority_does() {
         let findings = complaints(&servers, &terms());
         let majority = find(&findings, Check::Majority);
         assert_eq!(majority.level, Warn);
-        assert_eq!(majority.found, "2 of 3 servers can vote, 2 needed: no other may fail");
+        assert_eq!(majority.found, "2 of 3 servers can vote, 2 required: no other may fail");
         assert!(findings.iter().all(|finding| finding.level <= Warn), "{findings:#?}");
         absent(&mut servers[0]);
         let findings = complaints(&servers, &terms());
         let dangers: Vec<_> = findings.iter().filter(|finding| finding.level == Unsafe).collect();
         assert_eq!(dangers.len(), 3, "the majority and both servers: {findings:#?}");
-        assert_eq!(dangers[0].found, "1 of 3 servers can vote, 2 needed");
+        assert_eq!(dangers[0].found, "1 of 3 servers can vote, 2 required");
     }
 }
 
