@@ -7,4 +7,5 @@ pub use crate::{
     guard::{EnsureError, UsingError},
     request::{ErrorKind, OwnerError},
     resource::InvalidResource,
+    runtime::InsideRuntime,
 };
