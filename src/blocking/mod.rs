@@ -46,7 +46,7 @@
 //! A blocking call would stop the tasks of the runtime, so it fails at once, and nothing is sent: with
 //! [`InvalidRequest::InsideRuntime`](crate::error::InvalidRequest::InsideRuntime) in a [`LockError`](crate::LockError), a
 //! [`RenewError`](crate::RenewError) or an [`OwnerError`](crate::error::OwnerError), with
-//! [`InsideRuntime`](crate::error::InsideRuntime) itself elsewhere. Use the async [`Redlock`](crate::Redlock) there. Threads for blocking
+//! [`InsideRuntime`] itself elsewhere. Use the async [`Redlock`](crate::Redlock) there. Threads for blocking
 //! work, of `tokio::task::spawn_blocking` and `block_in_place`, may call everything. Calls that do not wait, such as
 //! [`unlock`](Redlock::unlock), work everywhere, and drops do not wait inside a runtime.
 
