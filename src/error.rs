@@ -8,5 +8,6 @@ pub use crate::{
     monitor::{Closed, WaitConnectedError},
     request::{ErrorKind, OwnerError},
     resource::InvalidResource,
+    runtime::InsideRuntime,
     token::InvalidFencingToken,
 };

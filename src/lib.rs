@@ -43,6 +43,7 @@
 //! # Features
 //!
 //! - `tls` (default): servers with `rediss://` and `valkeys://` addresses, also of clusters and sentinels.
+//! - `blocking`: the same calls for threads, see the module `blocking`.
 //! - `metrics`: counts and measures, see the module `metrics`.
 //! - `serde`: a [`Lock`] can be handed over (its resources, its value and its token; how long it is valid is known again once it is
 //!   renewed), and a [`Server`] read from a configuration file, as the text that [`Server::parse`] reads. Passwords are
@@ -100,6 +101,9 @@ pub mod error;
 pub mod event;
 pub mod future;
 pub mod status;
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
 
 pub mod guide;
 pub mod testing;

@@ -6,6 +6,11 @@ use tokio::{
     task::AbortHandle,
 };
 
+/// A blocking call was made inside a tokio runtime, whose tasks it would stop. Only calls of the module `blocking` return it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a blocking call inside a tokio runtime would stop its tasks; use the async client there, or `spawn_blocking`")]
+pub struct InsideRuntime;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Runtime {
     handle: Handle,

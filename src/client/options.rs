@@ -5,6 +5,7 @@ use crate::{
     decision::{Drift, InvalidTtl, Patience, Ttl},
     group::{AttemptOptions, Group},
     resource::{InvalidResource, Resources},
+    runtime::InsideRuntime,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -28,6 +29,9 @@ pub enum InvalidRequest {
     /// The resource cannot be a Redis key, or several cannot be locked together.
     #[error(transparent)]
     Resource(#[from] InvalidResource),
+    /// The call would block a tokio runtime.
+    #[error(transparent)]
+    InsideRuntime(#[from] InsideRuntime),
     /// A duration that must be longer than 0 is 0.
     #[error("{name} must be longer than 0")]
     #[non_exhaustive]

@@ -87,6 +87,9 @@ pub enum ConfigError {
     /// The machine's hostname is unknown, so an id has to be given: the operating system's words.
     #[error("the hostname is unknown, so an id has to be given: {0}")]
     Hostname(String),
+    /// The thread of a client for threads could not be started: the operating system's words.
+    #[error("the background thread could not be started: {0}")]
+    Thread(String),
     /// There is no tokio runtime to connect on.
     #[error("a client has to be built within a tokio runtime")]
     NoRuntime,

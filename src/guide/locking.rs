@@ -81,6 +81,7 @@
 //! |:--|:--|
 //! | to do some work, when it is your turn | [`using`](crate::Redlock::using), or `acquire` |
 //! | the same on a thread, for work that blocks | `acquire`, and on that [`using_blocking`] |
+//! | the same in a program without tokio | [`using` of the module `blocking`](#and-without-async) |
 //! | to leave it if somebody else is at it, as a job that each process starts | [`try_acquire`](crate::Redlock::try_acquire) |
 //! | to try for a moment, and to tell a user who has it | [`lock`](crate::Redlock::lock) |
 //! | a lock to store or to hand to another process | `lock`, or [`Guard::into_lock`](crate::Guard::into_lock) |
@@ -102,6 +103,31 @@
 //!
 //! A lock belongs to a value that is made anew for each call, and not to a thread, task or process. So nothing is re-entrant:
 //! who acquires what it holds already waits for itself. Hand the guard on by reference.
+//!
+//! # And without `async`?
+//!
+//! **Enable the feature `blocking`, and take `Redlock` from the module `multiredlock::blocking`.**
+//!
+//! It has the same calls for threads: `.wait()` in place of `.await`, and closures in place of async ones. Your program needs no tokio:
+//! each client runs its tasks on one thread of its own. Inside a tokio runtime these calls return an error, since they would stop
+//! the tasks of that runtime. Call them in `spawn_blocking`, or use the async client.
+//!
+//! ```
+//! # #[cfg(feature = "blocking")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use multiredlock::blocking::Redlock;
+//! use std::time::Duration;
+//!
+//! let redlock = Redlock::builder().servers(["memory://a", "memory://b", "memory://c"]).build_blocking()?;
+//! let guard = redlock.acquire("report", Duration::from_secs(10)).timeout(Duration::from_secs(30)).wait()?;
+//! // The client's thread renews the lock meanwhile.
+//! assert!(guard.is_valid());
+//! drop(guard);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "blocking"))]
+//! # fn main() {}
+//! ```
 //!
 //! # What does it cost while I wait?
 //!

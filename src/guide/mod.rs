@@ -5,6 +5,7 @@
 //! - [Which ttl should I choose?](locking#which-ttl-should-i-choose)
 //! - [Which drift?](locking#which-drift)
 //! - [`lock` or `acquire`?](locking#lock-or-acquire)
+//! - [And without `async`?](locking#and-without-async)
 //! - [What does it cost while I wait?](locking#what-does-it-cost-while-i-wait)
 //! - [What do I do about an error?](locking#what-do-i-do-about-an-error)
 //!

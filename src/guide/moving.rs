@@ -59,6 +59,7 @@
 //! | `LockManager::new_cluster(uris)` | one server, `redis-cluster://…?node=…` |
 //! | `set_retry(count, delay)`, 3 and 200 ms | `.retry(Retry::new(count - 1, delay))`: its count is that of all attempts |
 //! | `lock`, `unlock`, `extend` | `lock`, `unlock`, `renew` |
+//! | no calls for threads | the feature `blocking`: `multiredlock::blocking::Redlock` |
 //! | `lock.validity_time`, in ms as of the grant | `lock.validity()`, as of now |
 //! | `acquire`, which tries again and again | `acquire`, which waits in line; dropping the guard unlocks |
 //! | `acquire_no_guard` | `acquire(…).await?.into_lock()` |

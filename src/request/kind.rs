@@ -122,7 +122,7 @@ impl ReleaseError {
         match self {
             Self::Gone { .. } => ErrorKind::Lost,
             Self::NotSent { .. } => ErrorKind::Invalid,
-            Self::Unknown { .. } => ErrorKind::Unknown,
+            Self::InsideRuntime(_) | Self::Unknown { .. } => ErrorKind::Unknown,
         }
     }
 
@@ -133,7 +133,7 @@ impl ReleaseError {
 
     /// Returns whether the release can still take effect: the client sends it to each server that comes back in time.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unknown { .. })
+        matches!(self, Self::InsideRuntime(_) | Self::Unknown { .. })
     }
 }
 

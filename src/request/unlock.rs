@@ -3,6 +3,7 @@
 use crate::{
     decision::{Vote, majority, tally::count},
     resource::Resources,
+    runtime::InsideRuntime,
     server::{Operation, TimeIsUp, answer_within},
 };
 use std::{
@@ -212,6 +213,9 @@ pub enum ReleaseError {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
     },
+    /// The unlock was sent, but the call could not wait for the answers.
+    #[error(transparent)]
+    InsideRuntime(#[from] InsideRuntime),
     /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
     #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} required")]
     Unknown {

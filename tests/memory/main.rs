@@ -1,6 +1,8 @@
 //! The whole library on servers within the process, mostly on a paused clock: exact, and without Redis.
 
 mod attempts;
+#[cfg(feature = "blocking")]
+mod blocking;
 mod cancel;
 mod clocks;
 mod data;
