@@ -98,8 +98,10 @@ fn print(event: &Event) {
         ),
         Event::Connected(_) => println!("connected to every group"),
         Event::Disconnected(quorum) => println!("disconnected, for lack of group {}", quorum.group),
-        Event::ServerUp { server, group } => println!("  {server} of group {group} is up"),
-        Event::ServerDown { server, group, reason } => println!("  {server} of group {group} is down: {reason}"),
+        Event::ServerUp { server, group, .. } => println!("  {server} of group {group} is up"),
+        Event::ServerDown {
+            server, group, reason, ..
+        } => println!("  {server} of group {group} is down: {reason}"),
         other => println!("  {other:?}"),
     }
 }

@@ -258,7 +258,7 @@ impl EventFact {
             Event::ServerUp { server, .. } => of_server("server_up", server, None),
             Event::ServerDown { server, reason, .. } => of_server("server_down", server, Some(reason.to_string())),
             Event::Warning { server, warning, .. } => of_server("warning", server, Some(warning.to_string())),
-            Event::Lagged { missed } => Self {
+            Event::Lagged { missed, .. } => Self {
                 missed: Some(*missed),
                 ..fact("lagged")
             },
@@ -307,7 +307,7 @@ pub(crate) fn event(event: &Event) -> (anstyle::Style, String) {
         Event::ServerUp { server, .. } => (style::GOOD, format!("{server} is up")),
         Event::ServerDown { server, reason, .. } => (style::BAD, format!("{server} is down: {reason}")),
         Event::Warning { server, warning, .. } => (style::WARN, format!("{server}: {warning}")),
-        Event::Lagged { missed } => (style::WARN, format!("{missed} events were missed")),
+        Event::Lagged { missed, .. } => (style::WARN, format!("{missed} events were missed")),
         _ => (style::FAINT, "an event that this version does not know".into()),
     }
 }

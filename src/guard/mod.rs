@@ -24,6 +24,17 @@ use std::{fmt, sync::Arc, time::Duration};
 ///
 /// Nobody else is granted the resource while [`is_valid`](Self::is_valid) holds, as far as the assumptions hold that the
 /// crate's documentation names. Once it is lost it never becomes valid again.
+///
+/// A guard that was released cannot be used. This does not compile:
+///
+/// ```compile_fail,E0382
+/// # use multiredlock::Guard;
+/// # async fn f(guard: Guard) -> Result<(), Box<dyn std::error::Error>> {
+/// guard.release().await?;
+/// let remaining = guard.validity();
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
     held: Arc<Held>,

@@ -156,7 +156,7 @@ async fn all_get_their_turns_wherever_threads_are_suspended() {
             }
         }
         let started = Instant::now();
-        while !tasks.iter().all(|task| task.is_done()) {
+        while !tasks.iter().all(Eager::is_done) {
             assert!(started.elapsed() < secs(60), "seed {seed}: a waiter is never served");
             sleep(ms(10)).await;
         }
