@@ -107,8 +107,9 @@ impl Redlock {
 
     /// Waits in line for a resource, and gives a [`Guard`](crate::Guard) that renews the lock until it is released.
     ///
-    /// It waits as long as it takes, also for servers to be reached; see [`AcquireRequest`] for limits, errors and cancel
-    /// safety.
+    /// **It has no time limit by default.** It waits for as long as it takes, also through an outage. Set a limit for the client with
+    /// [`Builder::acquire_timeout`], or for one call with [`timeout`](AcquireRequest::timeout). See [`AcquireRequest`] for errors and
+    /// cancel safety.
     pub fn acquire(&self, resource: impl Into<Resources>, ttl: Duration) -> AcquireRequest {
         AcquireRequest::new(Arc::clone(&self.core), resource.into(), ttl, true)
     }
@@ -118,7 +119,8 @@ impl Redlock {
         AcquireRequest::new(Arc::clone(&self.core), resource.into(), ttl, false)
     }
 
-    /// Waits in line for a resource, runs `work` under a guard, and releases it: `acquire(resource, ttl).using(work)`.
+    /// Waits in line for a resource, runs `work` under a guard, and releases it: `acquire(resource, ttl).using(work)`. It waits for as
+    /// long as [`acquire`](Self::acquire) does.
     ///
     /// ```
     /// # use multiredlock::{Redlock, error::UsingError};

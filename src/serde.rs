@@ -99,6 +99,13 @@ impl<'de> Deserialize<'de> for FencingToken {
     }
 }
 
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let address = String::deserialize(deserializer)?;
+        address.parse().map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +171,8 @@ mod tests {
         ] {
             let server: Server = serde_json::from_value(json!(address)).unwrap();
             assert_eq!(serde_json::to_value(&server).unwrap(), json!(address));
+            let shown = serde_json::to_value(server.address()).unwrap();
+            assert_eq!(serde_json::from_value::<Address>(shown).unwrap(), server.address());
         }
     }
 

@@ -254,7 +254,7 @@ impl EventFact {
             Event::ServerUp { server, .. } => of_server("server_up", server, None),
             Event::ServerDown { server, reason, .. } => of_server("server_down", server, Some(reason.to_string())),
             Event::Warning { server, warning, .. } => of_server("warning", server, Some(warning.to_string())),
-            Event::Lagged { missed } => Self {
+            Event::Lagged { missed, .. } => Self {
                 missed: Some(*missed),
                 ..fact("lagged")
             },

@@ -4,7 +4,7 @@ use super::{AddressProblem, Endpoint};
 use std::{fmt, net::Ipv6Addr};
 
 /// One of the processes that make up a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Node {
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -70,7 +70,7 @@ impl fmt::Display for Node {
 }
 
 /// Who is asked for the master, and what for.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Sentinels {
     pub(crate) service: String,
     pub(crate) nodes: Vec<Node>,

@@ -5,6 +5,7 @@ use crate::{
     guard::{self, EnsureError, LockLost},
     lock::Lock,
     runtime::InsideRuntime,
+    token::FencingToken,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -51,7 +52,7 @@ impl Guard {
     }
 
     /// Returns the fencing token, if the lock is [fenced](super::AcquireRequest::fenced); see [`Lock::token`]. Renewals keep it.
-    pub fn token(&self) -> Option<u64> {
+    pub fn token(&self) -> Option<FencingToken> {
         self.guard.token()
     }
 

@@ -66,9 +66,9 @@ use crate::{
     decision::{Quorum, Retry},
     guard::UsingError,
     lock::Lock,
-    monitor::ServerStatus,
+    monitor::{Closed, ServerStatus},
     redlock,
-    resource::{IntoResources, InvalidResource},
+    resource::{InvalidResource, Resources},
     runtime::InsideRuntime,
 };
 use background::{Background, block_on_timeout};
@@ -122,12 +122,12 @@ impl Redlock {
     }
 
     /// Locks a resource for `ttl`, with retries as the [`Retry`] policy says; see [`Redlock::lock`](crate::Redlock::lock).
-    pub fn lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
+    pub fn lock(&self, resource: impl Into<Resources>, ttl: Duration) -> LockRequest {
         LockRequest::new(self.redlock.lock(resource, ttl), &self.background)
     }
 
     /// Locks a resource for `ttl` if that succeeds in a single attempt; see [`Redlock::try_lock`](crate::Redlock::try_lock).
-    pub fn try_lock(&self, resource: impl IntoResources, ttl: Duration) -> LockRequest {
+    pub fn try_lock(&self, resource: impl Into<Resources>, ttl: Duration) -> LockRequest {
         LockRequest::new(self.redlock.try_lock(resource, ttl), &self.background)
     }
 
@@ -145,12 +145,12 @@ impl Redlock {
 
     /// Waits in the queue for a resource, and gives a [`Guard`] that renews the lock until it is released; see
     /// [`Redlock::acquire`](crate::Redlock::acquire).
-    pub fn acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
+    pub fn acquire(&self, resource: impl Into<Resources>, ttl: Duration) -> AcquireRequest {
         AcquireRequest::new(self.redlock.acquire(resource, ttl), &self.background)
     }
 
     /// Gives a [`Guard`] for a resource if it can be locked in a single attempt.
-    pub fn try_acquire(&self, resource: impl IntoResources, ttl: Duration) -> AcquireRequest {
+    pub fn try_acquire(&self, resource: impl Into<Resources>, ttl: Duration) -> AcquireRequest {
         AcquireRequest::new(self.redlock.try_acquire(resource, ttl), &self.background)
     }
 
@@ -162,7 +162,7 @@ impl Redlock {
     /// As [`AcquireRequest::using`].
     pub fn using<T>(
         &self,
-        resource: impl IntoResources,
+        resource: impl Into<Resources>,
         ttl: Duration,
         work: impl FnOnce(&Guard) -> T,
     ) -> Result<T, UsingError> {
@@ -170,12 +170,12 @@ impl Redlock {
     }
 
     /// Asks the servers which client owns a resource.
-    pub fn owner(&self, resource: impl IntoResources) -> OwnerRequest {
+    pub fn owner(&self, resource: impl Into<Resources>) -> OwnerRequest {
         OwnerRequest::new(self.redlock.owner(resource), &self.background)
     }
 
     /// Returns the lock that this client or a clone took on a resource; see [`Redlock::held`](crate::Redlock::held).
-    pub fn held(&self, resource: impl IntoResources) -> Option<Lock> {
+    pub fn held(&self, resource: impl Into<Resources>) -> Option<Lock> {
         self.redlock.held(resource)
     }
 
@@ -194,7 +194,7 @@ impl Redlock {
     /// # Errors
     ///
     /// As [`Redlock::group_of`](crate::Redlock::group_of).
-    pub fn group_of(&self, resource: impl IntoResources) -> Result<usize, InvalidResource> {
+    pub fn group_of(&self, resource: impl Into<Resources>) -> Result<usize, InvalidResource> {
         self.redlock.group_of(resource)
     }
 
@@ -209,8 +209,8 @@ impl Redlock {
     ///
     /// [`WaitError`]: `Closed` if the client is closed, `InsideRuntime` inside a tokio runtime.
     pub fn wait_connected(&self) -> Result<(), WaitError> {
-        let is_connected = self.background.wait(self.redlock.wait_connected())?;
-        if is_connected { Ok(()) } else { Err(WaitError::Closed) }
+        let connected = self.background.wait(self.redlock.wait_connected())?;
+        connected.map_err(|Closed| WaitError::Closed)
     }
 
     /// Waits until a majority of the servers can be reached, in every [group](Builder::group), for at most this long.
@@ -222,8 +222,7 @@ impl Redlock {
     /// [`WaitError`]: `TimedOut` after this time, `Closed` if the client is closed, `InsideRuntime` inside a tokio runtime.
     pub fn wait_connected_timeout(&self, limit: Duration) -> Result<(), WaitError> {
         match self.background.wait_timeout(self.redlock.wait_connected(), limit)? {
-            Some(true) => Ok(()),
-            Some(false) => Err(WaitError::Closed),
+            Some(connected) => connected.map_err(|Closed| WaitError::Closed),
             None => Err(WaitError::TimedOut { waited: limit }),
         }
     }

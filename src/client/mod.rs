@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) runtime: Runtime,
     /// Of requests that set nothing else.
     drift: Drift,
+    /// Of `acquire` without a limit of its own.
+    pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     fenced: bool,
     fence_expiry: Duration,
@@ -64,6 +66,14 @@ impl Core {
             })
         });
         let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
+        for server in config
+            .groups
+            .iter()
+            .flatten()
+            .filter(|server| server.is_memory_by_address())
+        {
+            warn!(server = %server.address(), "in-memory server: locks exclude nobody outside of this process");
+        }
 
         let core = Self::new(config, runtime.clone());
         for (server, (connector, pipeline)) in connectors.into_iter().zip(core.pipelines()).enumerate() {
@@ -105,6 +115,7 @@ impl Core {
             closing: Arc::new(closing),
             runtime,
             drift: config.drift,
+            acquire_timeout: config.acquire_timeout,
             attempt_timeout: config.attempt_timeout,
             fenced: config.fenced,
             fence_expiry: config.fence_expiry,

@@ -12,12 +12,21 @@ pub enum ConfigError {
     NoServer,
     /// A group has no server.
     #[error("group {group} has no server")]
+    #[non_exhaustive]
     EmptyGroup {
         /// Which group, 0 for the first.
         group: usize,
     },
+    /// [`servers`](crate::Builder::servers) was called after [`group`](crate::Builder::group), and would replace the groups.
+    #[error("`servers` must come before `group`: it would replace the {groups} groups before it")]
+    #[non_exhaustive]
+    ServersAfterGroup {
+        /// How many groups there were before.
+        groups: usize,
+    },
     /// Two groups are the same servers, in whatever order.
     #[error("group {second} is group {first} again: both have the same servers")]
+    #[non_exhaustive]
     DuplicateGroup {
         /// The group that was listed before, 0 for the first.
         first: usize,
@@ -29,14 +38,16 @@ pub enum ConfigError {
     DuplicateServer(Address),
     /// An address could not be understood.
     #[error("server address `{address}`: {problem}")]
+    #[non_exhaustive]
     Address {
         /// The address, without a password.
         address: String,
         /// What is wrong with it.
         problem: AddressProblem,
     },
-    /// A certificate or key could not be read.
+    /// A certificate or key could not be read, or a TLS setting has no effect beside another.
     #[error("TLS settings of server {server}: {problem}")]
+    #[non_exhaustive]
     Tls {
         /// The server they are for.
         server: Address,
@@ -45,12 +56,14 @@ pub enum ConfigError {
     },
     /// A duration that must be longer than nothing is zero.
     #[error("{name} must be longer than 0")]
+    #[non_exhaustive]
     Zero {
         /// Which setting it is.
         name: &'static str,
     },
     /// The shortest wait before a reconnection is longer than the longest.
     #[error("the shortest wait before a reconnection ({min:?}) must not exceed the longest ({max:?})")]
+    #[non_exhaustive]
     Reconnect {
         /// The shortest wait.
         min: Duration,
@@ -59,6 +72,7 @@ pub enum ConfigError {
     },
     /// The servers cannot remember fencing tokens for this long.
     #[error("the fence expiry ({fence_expiry:?}) must not exceed {longest:?}")]
+    #[non_exhaustive]
     FenceExpiry {
         /// The expiry that was asked for.
         fence_expiry: Duration,
@@ -67,6 +81,7 @@ pub enum ConfigError {
     },
     /// The servers would forget fencing tokens that may still be ahead of their clocks, and a later lock could get a smaller one.
     #[error("the fence expiry ({fence_expiry:?}) must be at least {shortest:?}")]
+    #[non_exhaustive]
     ShortFenceExpiry {
         /// The expiry that was asked for.
         fence_expiry: Duration,
@@ -75,6 +90,7 @@ pub enum ConfigError {
     },
     /// The id is too long to be part of each lock's value.
     #[error("the id is {length} bytes long, {longest} is the most")]
+    #[non_exhaustive]
     LongId {
         /// How long it is, in bytes.
         length: usize,

@@ -2,15 +2,15 @@
 
 mod error;
 mod parse;
+mod parts;
 mod server;
 mod shown;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub use error::ConfigError;
-pub use server::{Location, Server, ServerParts};
-#[cfg(feature = "tls")]
-pub(crate) use tls::Checks;
+pub use parts::{Location, ServerParts};
+pub use server::Server;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 
@@ -32,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) id: String,
     pub(crate) drift: Drift,
     pub(crate) retry: Retry,
+    pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) key_prefix: Vec<u8>,
     pub(crate) remember: Option<NonZeroUsize>,
@@ -61,6 +62,7 @@ pub(crate) struct ConnectionConfig {
 /// | [`id`](Self::id) | the machine's hostname |
 /// | [`drift`](Self::drift) | fixed, 100 ms |
 /// | [`retry`](Self::retry) | 3 retries, each after a random wait of at most 100 ms |
+/// | [`acquire_timeout`](Self::acquire_timeout) | none: `acquire` waits for as long as it takes |
 /// | [`attempt_timeout`](Self::attempt_timeout) | a tenth of the ttl, at least 50 ms, at most 1 s, and at least four round trips |
 /// | [`key_prefix`](Self::key_prefix) | none |
 /// | [`remember`](Self::remember) | no locks |
@@ -74,9 +76,12 @@ pub(crate) struct ConnectionConfig {
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     groups: Vec<Result<Vec<Server>, ConfigError>>,
+    /// Whether any of them was set by `group`.
+    has_groups: bool,
     id: Option<String>,
     drift: Drift,
     retry: Retry,
+    acquire_timeout: Option<Duration>,
     attempt_timeout: Option<Duration>,
     key_prefix: Vec<u8>,
     remember: Option<usize>,
@@ -90,9 +95,11 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             groups: Vec::new(),
+            has_groups: false,
             id: None,
             drift: Drift::default(),
             retry: Retry::default(),
+            acquire_timeout: None,
             attempt_timeout: None,
             key_prefix: Vec::new(),
             remember: None,
@@ -110,9 +117,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Sets the servers, in place of any that were set before: addresses, or [`Server`]s with more to say.
+    /// Sets the servers of the first group, in place of those that an earlier call set: addresses, or [`Server`]s with more settings.
     ///
-    /// They are one group, in place of all [groups](Self::group) before.
+    /// After [`group`](Self::group) it is an error in [`build`](Self::build), since it would replace all groups.
     ///
     /// They have to be independent: neither replicas of each other nor nodes of one cluster. An odd number is best,
     /// since four servers bear the loss of no more than three do.
@@ -123,7 +130,12 @@ impl Builder {
     where
         I: IntoIterator<Item: TryInto<Server, Error: Into<ConfigError>>>,
     {
-        self.groups = vec![parse_all(servers, ConfigError::NoServer)];
+        if self.has_groups {
+            let groups = self.groups.len();
+            self.groups.push(Err(ConfigError::ServersAfterGroup { groups }));
+        } else {
+            self.groups = vec![parse_all(servers, ConfigError::NoServer)];
+        }
         self
     }
 
@@ -168,6 +180,7 @@ impl Builder {
     {
         let group = self.groups.len();
         self.groups.push(parse_all(servers, ConfigError::EmptyGroup { group }));
+        self.has_groups = true;
         self
     }
 
@@ -189,6 +202,33 @@ impl Builder {
     /// Sets how often a lock is tried again; [`set_retry`](crate::Redlock::set_retry) changes it later.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Sets how long [`acquire`](crate::Redlock::acquire) and [`using`](crate::Redlock::using) wait for a lock, also through an outage.
+    /// By default they have no limit and wait for as long as it takes.
+    ///
+    /// [`timeout`](crate::future::AcquireRequest::timeout) overrides it for one call; `Duration::MAX` is no limit there. The limit must
+    /// be longer than 0. A lock that is not acquired in this time is a [`TimedOut`](crate::LockError::TimedOut) error, which names the
+    /// limit.
+    ///
+    /// ```
+    /// # use multiredlock::{LockError, Redlock, testing::MemoryServer};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = MemoryServer::new();
+    /// let limit = Duration::from_secs(30);
+    /// let redlock = Redlock::builder().servers([&server]).acquire_timeout(limit).build()?;
+    ///
+    /// server.crash();
+    /// let error = redlock.acquire("console", Duration::from_secs(10)).await.unwrap_err();
+    /// assert!(matches!(error, LockError::TimedOut { waited, .. } if waited == limit));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn acquire_timeout(mut self, longest: Duration) -> Self {
+        self.acquire_timeout = Some(longest);
         self
     }
 
@@ -302,6 +342,7 @@ impl Builder {
             reconnect_max: max,
         } = self.connection;
         for (name, duration) in [
+            ("acquire_timeout", self.acquire_timeout.unwrap_or(Duration::MAX)),
             ("attempt_timeout", self.attempt_timeout.unwrap_or(Duration::MAX)),
             ("heartbeat_interval", heartbeat_interval),
             ("heartbeat_timeout", heartbeat_timeout),
@@ -345,6 +386,7 @@ impl Builder {
             id,
             drift: self.drift,
             retry: self.retry,
+            acquire_timeout: self.acquire_timeout,
             attempt_timeout: self.attempt_timeout,
             key_prefix: self.key_prefix,
             remember,

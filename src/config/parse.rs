@@ -6,11 +6,8 @@ use super::{
     Server,
     shown::{host_and_port, is_bare_ipv6, is_port, split_port},
 };
-use crate::address::{AddressProblem, Endpoint, Node, Sentinels};
+use crate::address::{AddressProblem, Endpoint, Node, REDIS_PORT, SENTINEL_PORT, Sentinels};
 use url::Url;
-
-const REDIS_PORT: u16 = 6379;
-const SENTINEL_PORT: u16 = 26379;
 
 const DISTRUSTED: &str = "untrusted";
 

@@ -6,10 +6,15 @@ use super::{
     ConfigError,
     parse::{parse, without_credentials},
 };
-use crate::address::{Address, AddressProblem, Endpoint, Node, Sentinels};
-use std::{collections::HashSet, convert::Infallible, fmt, path::Path, str::FromStr};
-
-const DEFAULT_PORT: u16 = 6379;
+use crate::address::{Address, AddressProblem, Endpoint, Node, REDIS_PORT, Sentinels};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    fmt,
+    hash::{Hash, Hasher},
+    path::Path,
+    str::FromStr,
+};
 
 /// One server and how to reach it.
 ///
@@ -20,7 +25,11 @@ const DEFAULT_PORT: u16 = 6379;
 /// assert_eq!(typed, "redis://billing:secret@10.0.0.2:6380/3".parse()?);
 /// # Ok::<_, multiredlock::ConfigError>(())
 /// ```
-#[derive(Clone, PartialEq)]
+///
+/// Two values are equal if they have the same settings, the password included. `Debug` does not print it. Hosts are compared as they
+/// are written. A setting that is set twice has the later value. A setting that this kind of server does not have is an error in
+/// [`Builder::build`](crate::Builder::build).
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     pub(crate) endpoint: Endpoint,
     pub(crate) username: Option<String>,
@@ -29,66 +38,25 @@ pub struct Server {
     pub(crate) is_untrusted: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
+    /// The first setting that this kind of server does not have.
+    pub(super) inapplicable: Option<String>,
+    pub(super) is_from_text: FromText,
 }
 
-/// What a [`Server`] is made of, from [`Server::parts`].
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerParts<'a> {
-    /// Where it is.
-    pub location: Location<'a>,
-    /// The user name, if one is set.
-    pub username: Option<&'a str>,
-    /// The password, if one is set. `Debug` does not print it.
-    pub password: Option<&'a str>,
-    /// The number of the database.
-    pub database: u8,
-    /// Whether the connection uses TLS.
-    pub is_encrypted: bool,
-    /// Whether it is [untrusted](Server::untrusted).
-    pub is_untrusted: bool,
-}
+/// Whether the server was read from an address. It makes no difference between servers.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FromText(bool);
 
-/// Where a [`Server`] is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Location<'a> {
-    /// At a TCP port.
-    Tcp {
-        /// A name or an IP address, without brackets.
-        host: &'a str,
-        /// The port.
-        port: u16,
-    },
-    /// At a Unix socket with this path.
-    Unix(&'a Path),
-    /// In a cluster.
-    Cluster {
-        /// The host and the port of each node that was named.
-        nodes: Vec<(&'a str, u16)>,
-    },
-    /// At the address that sentinels name.
-    Sentinel {
-        /// The name of the service.
-        service: &'a str,
-        /// The host and the port of each sentinel.
-        nodes: Vec<(&'a str, u16)>,
-    },
-    /// In the memory of this process, under this name.
-    Memory(&'a str),
-}
-
-impl fmt::Debug for ServerParts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerParts")
-            .field("location", &self.location)
-            .field("username", &self.username)
-            .field("password", &self.password.map(|_| "…"))
-            .field("database", &self.database)
-            .field("is_encrypted", &self.is_encrypted)
-            .field("is_untrusted", &self.is_untrusted)
-            .finish()
+impl PartialEq for FromText {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
+}
+
+impl Eq for FromText {}
+
+impl Hash for FromText {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Server {
@@ -96,7 +64,7 @@ impl Server {
     pub fn new(host: impl Into<String>) -> Self {
         Self::at(Endpoint::Tcp {
             host: host.into(),
-            port: DEFAULT_PORT,
+            port: REDIS_PORT,
         })
     }
 
@@ -158,7 +126,14 @@ impl Server {
             is_untrusted: false,
             #[cfg(feature = "tls")]
             tls: None,
+            inapplicable: None,
+            is_from_text: FromText::default(),
         }
+    }
+
+    /// Notes a setting that this kind of server does not have, without a value that may be secret.
+    fn note_inapplicable(&mut self, setting: impl Into<String>) {
+        self.inapplicable.get_or_insert_with(|| setting.into());
     }
 
     /// Reads an address:
@@ -173,11 +148,14 @@ impl Server {
     /// | `redis-sentinel://[[user]:password@]host[:port][/database]?sentinelServiceName=…[&node=host[:port]…]` | the master of this service; the hosts are sentinels, at port 26379 unless given |
     /// | `valkey-cluster://…`, `valkey-sentinel://…` | the same |
     /// | `rediss-cluster://…`, `valkeys-cluster://…`, `rediss-sentinel://…`, `valkeys-sentinel://…` | the same over TLS |
-    /// | `memory://name` | an in-memory server of this process, see [`testing`](crate::testing) |
+    /// | `memory://name` | **locks nothing outside of this process**: an in-memory server for [tests](crate::testing) |
     ///
     /// `untrusted=true` is a parameter of all but clusters and in-memory servers, see [`untrusted`](Self::untrusted).
     /// `sentinelUsername` and `sentinelPassword` are two more parameters, for sentinels that ask for them. User, password and
     /// parameters are percent-decoded.
+    ///
+    /// A client that is built with a `memory://` address logs a warning; one that is built with a
+    /// [`MemoryServer`](crate::testing::MemoryServer) does not.
     ///
     /// A cluster, or a master with its replicas, is one server, however many processes it has. A failover may lose a lock that
     /// it granted, as a restart does. To a cluster each operation goes as a command of its own, which is slower, and all
@@ -187,55 +165,62 @@ impl Server {
     ///
     /// [`ConfigError::Address`] for anything else: a part that means nothing here is an error, never ignored.
     pub fn parse(address: &str) -> Result<Self, ConfigError> {
-        parse(address).map_err(|problem| ConfigError::Address {
+        let server = parse(address).map_err(|problem| ConfigError::Address {
             address: without_credentials(address),
             problem,
+        })?;
+        Ok(Self {
+            is_from_text: FromText(true),
+            ..server
         })
     }
 
-    /// Sets the port, 1 to 65535. It means nothing but for a server at one host.
+    /// Sets the port of a server at one host, 1 to 65535. It is an error for every other kind of server.
     #[must_use]
     pub fn port(mut self, new: u16) -> Self {
-        if let Endpoint::Tcp { port, .. } = &mut self.endpoint {
-            *port = new;
+        match &mut self.endpoint {
+            Endpoint::Tcp { port, .. } => *port = new,
+            _ => self.note_inapplicable(format!("port({new})")),
         }
         self
     }
 
-    /// Sets the name of the ACL user.
+    /// Sets the name of the ACL user. It is an error for an in-memory server.
     #[must_use]
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// Sets the password, which is never printed.
+    /// Sets the password, which is never printed. It is an error for an in-memory server.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Sets the name of the user that the sentinels know. It means nothing to other servers.
+    /// Sets the name of the user that the sentinels know. It is an error for a server without sentinels.
     #[must_use]
     pub fn sentinel_username(mut self, name: impl Into<String>) -> Self {
-        if let Endpoint::Sentinel(Sentinels { username, .. }) = &mut self.endpoint {
-            *username = Some(name.into());
+        match &mut self.endpoint {
+            Endpoint::Sentinel(Sentinels { username, .. }) => *username = Some(name.into()),
+            _ => self.note_inapplicable("sentinel_username"),
         }
         self
     }
 
-    /// Sets the password that the sentinels ask for, which is never printed. It means nothing to other servers.
+    /// Sets the password that the sentinels ask for, which is never printed. It is an error for a server without sentinels.
     #[must_use]
     pub fn sentinel_password(mut self, secret: impl Into<String>) -> Self {
-        if let Endpoint::Sentinel(Sentinels { password, .. }) = &mut self.endpoint {
-            *password = Some(secret.into());
+        match &mut self.endpoint {
+            Endpoint::Sentinel(Sentinels { password, .. }) => *password = Some(secret.into()),
+            _ => self.note_inapplicable("sentinel_password"),
         }
         self
     }
 
-    /// Sets the number of the database, of which a cluster has only 0. Locks in different databases of a server do not
-    /// exclude each other.
+    /// Sets the number of the database, of which a cluster and an in-memory server have only 0. Locks in different databases of a server
+    /// do not exclude each other.
     #[must_use]
     pub fn database(mut self, database: u8) -> Self {
         self.database = database;
@@ -264,49 +249,11 @@ impl Server {
     /// folder for temporary files, where no other user can reach it, and needs a system that has Unix sockets.
     ///
     /// It bounds what a server costs, not what it says: a server that lies about its locks votes wrongly, and no more than a
-    /// minority may. It means nothing to an in-memory server, and is an error for a cluster.
+    /// minority may. It is an error for a cluster and for an in-memory server.
     #[must_use]
     pub fn untrusted(mut self) -> Self {
         self.is_untrusted = true;
         self
-    }
-
-    /// Returns what it is made of, to connect to it in another way.
-    ///
-    /// ```
-    /// use multiredlock::{Server, status::Location};
-    ///
-    /// let server = Server::parse("redis://billing:secret@10.0.0.2/3")?;
-    /// let parts = server.parts();
-    /// assert_eq!(parts.location, Location::Tcp { host: "10.0.0.2", port: 6379 });
-    /// assert_eq!((parts.username, parts.password, parts.database), (Some("billing"), Some("secret"), 3));
-    /// # Ok::<_, multiredlock::ConfigError>(())
-    /// ```
-    pub fn parts(&self) -> ServerParts<'_> {
-        fn pairs(nodes: &[Node]) -> Vec<(&str, u16)> {
-            nodes.iter().map(|node| (&*node.host, node.port)).collect()
-        }
-
-        ServerParts {
-            location: match &self.endpoint {
-                Endpoint::Tcp { host, port } => Location::Tcp { host, port: *port },
-                Endpoint::Unix(path) => Location::Unix(path),
-                Endpoint::Cluster(all) => Location::Cluster { nodes: pairs(all) },
-                Endpoint::Sentinel(sentinels) => Location::Sentinel {
-                    service: &sentinels.service,
-                    nodes: pairs(&sentinels.nodes),
-                },
-                Endpoint::Memory(name) => Location::Memory(name),
-            },
-            username: self.username.as_deref(),
-            password: self.password.as_deref(),
-            database: self.database,
-            #[cfg(feature = "tls")]
-            is_encrypted: self.tls.is_some(),
-            #[cfg(not(feature = "tls"))]
-            is_encrypted: false,
-            is_untrusted: self.is_untrusted,
-        }
     }
 
     /// Returns the address, without credentials.
@@ -332,20 +279,53 @@ impl Server {
         }
     }
 
+    /// Whether it locks nothing outside of this process, which its address may not have been meant to say.
+    pub(crate) fn is_memory_by_address(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Memory(_)) && self.is_from_text.0
+    }
+
     /// Checks what the setters could not.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        match self.problem() {
-            None => Ok(()),
-            Some(problem) => Err(ConfigError::Address {
+        if let Some(problem) = self.problem() {
+            return Err(ConfigError::Address {
                 address: without_credentials(self.address().as_str()),
                 problem,
-            }),
+            });
         }
+        #[cfg(feature = "tls")]
+        if let Some(problem) = self.tls.as_ref().and_then(Tls::problem) {
+            return Err(ConfigError::Tls {
+                server: self.address(),
+                problem,
+            });
+        }
+        Ok(())
+    }
+
+    /// The first setting that this kind of server does not have.
+    fn inapplicable(&self) -> Option<String> {
+        let of_memory = [
+            ("username", self.username.is_some()),
+            ("password", self.password.is_some()),
+            ("untrusted", self.is_untrusted),
+        ];
+        self.inapplicable.clone().or_else(|| match self.endpoint {
+            Endpoint::Memory(_) if self.database != 0 => Some(format!("database({})", self.database)),
+            Endpoint::Memory(_) => {
+                let set = of_memory.into_iter().find(|(_, is_set)| *is_set);
+                set.map(|(setting, _)| setting.into())
+            }
+            _ => None,
+        })
     }
 
     /// What is wrong with it, if anything is.
     pub(super) fn problem(&self) -> Option<AddressProblem> {
         let missing = |what| Some(AddressProblem::Missing(what));
+        if let Some(setting) = self.inapplicable() {
+            let kind = self.endpoint.kind();
+            return Some(AddressProblem::Inapplicable { setting, kind });
+        }
         match &self.endpoint {
             Endpoint::Tcp { host, port } => Node::from((host, *port)).problem(),
             Endpoint::Unix(path) if path.as_os_str().is_empty() => missing("the path of the socket"),

@@ -28,7 +28,21 @@ fn servers_are_one_group_and_each_group_is_another() {
         [vec!["a:6379"], vec!["b:6379", "c:6379"]]
     );
     assert_eq!(groups(builder().servers(["a"]).group(["b"])), [["a:6379"], ["b:6379"]]);
-    assert_eq!(groups(builder().group(["a"]).group(["b"]).servers(["c"])), [["c:6379"]]);
+    assert_eq!(
+        groups(builder().servers(["a"]).servers(["b"]).group(["c"])),
+        [["b:6379"], ["c:6379"]]
+    );
+}
+
+#[test]
+fn servers_that_would_replace_groups_are_refused() {
+    let words = |groups| format!("`servers` must come before `group`: it would replace the {groups} groups before it");
+    let builder = Builder::default;
+    assert_eq!(error(builder().group(["a"]).group(["b"]).servers(["c"])), words(2));
+    assert_eq!(
+        error(builder().servers(["a"]).group(["b"]).group(["c"]).servers(["d"])),
+        words(3)
+    );
 }
 
 #[test]
@@ -68,9 +82,38 @@ fn a_wrong_setting_is_named_with_its_value() {
         "server address `http://b`: unknown scheme `http`, expected redis, rediss, valkey or valkeys, \
          each also with -cluster or -sentinel, redis+unix, or memory"
     );
+    for (builder, name) in [
+        (builder().acquire_timeout(Duration::ZERO), "acquire_timeout"),
+        (builder().attempt_timeout(Duration::ZERO), "attempt_timeout"),
+        (builder().heartbeat_interval(Duration::ZERO), "heartbeat_interval"),
+        (builder().heartbeat_timeout(Duration::ZERO), "heartbeat_timeout"),
+        (
+            builder().reconnect(Duration::ZERO, Duration::ZERO),
+            "the shortest wait before a reconnection",
+        ),
+        (builder().restart_guard(Duration::ZERO), "restart_guard"),
+    ] {
+        assert_eq!(error(builder), format!("{name} must be longer than 0"));
+    }
     assert_eq!(
         error(builder().heartbeat_timeout(Duration::ZERO)),
         "heartbeat_timeout must be longer than 0"
+    );
+    assert_eq!(
+        error(builder().id("x".repeat(1_025))),
+        "the id is 1025 bytes long, 1024 is the most"
+    );
+    assert_eq!(
+        error(builder().fence_expiry(Duration::MAX)),
+        "the fence expiry (18446744073709551615.999999999s) must not exceed 9007199254740.992s"
+    );
+    assert_eq!(
+        error(builder().fence_expiry(Duration::from_secs(1))),
+        "the fence expiry (1s) must be at least 2s"
+    );
+    assert_eq!(
+        error(builder().remember(0)),
+        "a client that remembers locks must remember at least 1"
     );
     assert_eq!(
         error(builder().reconnect(Duration::from_secs(2), Duration::from_secs(1))),
@@ -80,6 +123,19 @@ fn a_wrong_setting_is_named_with_its_value() {
         error(builder().servers([Server::new("a").port(0)])),
         "server address `a:0`: port 0 is not between 1 and 65535"
     );
+}
+
+#[test]
+fn what_the_system_lacks_is_named() {
+    // No test can take the hostname away.
+    let hostname = ConfigError::Hostname("no such file".into());
+    assert_eq!(
+        hostname.to_string(),
+        "the hostname is unknown, so an id has to be given: no such file"
+    );
+    let outside = Builder::default().servers(["memory://a"]).build().unwrap_err();
+    assert_eq!(outside, ConfigError::NoRuntime);
+    assert_eq!(outside.to_string(), "a handle has to be built within a tokio runtime");
 }
 
 #[test]

@@ -7,26 +7,21 @@ use std::fmt;
 /// # Default
 ///
 /// The certificate authorities of the operating system, no client certificate, and the host as the server's name.
-#[derive(Clone, Default, PartialEq, Eq)]
+///
+/// A setting that is set twice has the later value: certificates of two calls do not add up. A setting that has no effect beside another
+/// is an error in [`Builder::build`](crate::Builder::build).
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Tls {
     pub(crate) ca: Option<Vec<u8>>,
     pub(crate) pinned: Option<Vec<u8>>,
-    pub(crate) checks: Checks,
+    pub(crate) is_for_any_name: bool,
+    pub(crate) accepts_any_certificate: bool,
     pub(crate) identity: Option<Identity>,
     pub(crate) server_name: Option<String>,
 }
 
-/// How much of a server's certificate is checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Checks {
-    #[default]
-    Everything,
-    AllButTheName,
-    Nothing,
-}
-
 /// A client certificate chain and its private key, in PEM.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     pub(crate) certificates: Vec<u8>,
     pub(crate) key: Vec<u8>,
@@ -59,7 +54,7 @@ impl Tls {
     }
 
     /// Accepts these certificates of the server, in PEM, and no others. No authority has to have signed them, and neither the names in
-    /// them nor their expiry matter.
+    /// them nor their expiry matter, so [`ca_pem`](Self::ca_pem) and [`any_name`](Self::any_name) are an error beside it.
     ///
     /// A server that gets a new certificate is down until it is given here. To change it without that give both meanwhile.
     #[must_use]
@@ -74,15 +69,16 @@ impl Tls {
     /// only. Never use it with the authorities of the operating system: they sign for everybody.
     #[must_use]
     pub fn any_name(mut self) -> Self {
-        self.checks = self.checks.max(Checks::AllButTheName);
+        self.is_for_any_name = true;
         self
     }
 
     /// Accepts any certificate, also one that is expired or from anybody. **The connection is encrypted, but whoever can intercept
-    /// it can read the password and every lock, and can grant and refuse locks.** It is for tests and closed networks.
+    /// it can read the password and every lock, and can grant and refuse locks.** It is for tests and closed networks. [`ca_pem`](Self::ca_pem),
+    /// [`pinned_pem`](Self::pinned_pem) and [`any_name`](Self::any_name) are an error beside it.
     #[must_use]
     pub fn insecure_accept_any_certificate(mut self) -> Self {
-        self.checks = Checks::Nothing;
+        self.accepts_any_certificate = true;
         self
     }
 
@@ -92,6 +88,26 @@ impl Tls {
         self.server_name = Some(name.into());
         self
     }
+
+    /// Which setting has no effect beside another, if any.
+    pub(super) fn problem(&self) -> Option<String> {
+        let (ca, pinned) = (self.ca.is_some(), self.pinned.is_some());
+        let stronger = match self {
+            Self {
+                accepts_any_certificate: true,
+                ..
+            } => "insecure_accept_any_certificate",
+            Self { pinned: Some(_), .. } => "pinned_pem",
+            _ => return None,
+        };
+        let weaker = [
+            ("ca_pem", ca),
+            ("pinned_pem", pinned && self.accepts_any_certificate),
+            ("any_name", self.is_for_any_name),
+        ];
+        let (setting, _) = weaker.into_iter().find(|(_, is_set)| *is_set)?;
+        Some(format!("`{setting}` has no effect beside `{stronger}`"))
+    }
 }
 
 impl fmt::Debug for Tls {
@@ -99,7 +115,8 @@ impl fmt::Debug for Tls {
         f.debug_struct("Tls")
             .field("ca", &self.ca.as_ref().map_or("system", |_| "given"))
             .field("pinned", &self.pinned.as_ref().map(|_| "given"))
-            .field("checks", &self.checks)
+            .field("is_for_any_name", &self.is_for_any_name)
+            .field("accepts_any_certificate", &self.accepts_any_certificate)
             .field("identity", &self.identity.as_ref().map(|_| "…"))
             .field("server_name", &self.server_name)
             .finish()

@@ -50,16 +50,14 @@ pub enum DownReason {
     /// that are still held: [`Builder::restart_guard`](crate::Builder::restart_guard). It votes on no new lock until then.
     /// What it holds is renewed and unlocked there.
     #[error("it was started less than the longest ttl ago, {:.1} s to go", ready_in.as_secs_f64())]
+    #[non_exhaustive]
     Restarted {
         /// How much longer it does not vote on new locks, from the moment at which this was told.
         ready_in: Duration,
     },
-    /// Another configured address leads to the same server, which votes only once.
-    #[error("it is the same server as {of}")]
-    Duplicate {
-        /// The address that votes.
-        of: Address,
-    },
+    /// Another configured address leads to the same server, which votes only once: the address that votes.
+    #[error("it is the same server as {0}")]
+    Duplicate(Address),
     /// What listens there does not speak the Redis protocol.
     #[error("not a Redis server: {0}")]
     NotRedis(Text),
@@ -106,7 +104,7 @@ impl DownReason {
             | Self::Tls(_)
             | Self::NeedsTls
             | Self::LacksTls
-            | Self::Duplicate { .. }
+            | Self::Duplicate(_)
             | Self::NotRedis(_)
             | Self::Excessive(_)
             | Self::NoPermission(_)
@@ -237,6 +235,15 @@ mod tests {
             assert_eq!(Refusal::parse(words), refusal, "{words}");
         }
         assert_eq!(Refusal::parse("ERR odd"), Refusal::Other(Text::new("ERR odd")));
+    }
+
+    #[test]
+    fn a_server_that_was_restarted_is_shown_with_the_time_that_is_left() {
+        let reason = DownReason::Restarted {
+            ready_in: Duration::from_millis(1_500),
+        };
+        let words = "it was started less than the longest ttl ago, 1.5 s to go";
+        assert_eq!(reason.to_string(), words);
     }
 
     #[test]

@@ -146,6 +146,7 @@ impl Ttl {
 pub enum InvalidTtl {
     /// The drift would leave less than a millisecond of validity.
     #[error("ttl ({ttl:?}) must exceed the drift ({drift:?}) by at least 1ms")]
+    #[non_exhaustive]
     TooShort {
         /// The ttl that was asked for.
         ttl: Duration,
@@ -154,6 +155,7 @@ pub enum InvalidTtl {
     },
     /// Redis does not take a ttl this long.
     #[error("ttl ({ttl:?}) must not exceed {longest:?}")]
+    #[non_exhaustive]
     TooLong {
         /// The ttl that was asked for.
         ttl: Duration,
@@ -162,6 +164,7 @@ pub enum InvalidTtl {
     },
     /// A server that was started again would vote too soon for locks with this ttl.
     #[error("ttl ({ttl:?}) must not exceed the longest that the restart guard is for ({max_ttl:?})")]
+    #[non_exhaustive]
     OutlivesRestartGuard {
         /// The ttl that was asked for.
         ttl: Duration,
@@ -170,6 +173,7 @@ pub enum InvalidTtl {
     },
     /// The servers would forget the token of a fenced lock while it is held.
     #[error("ttl ({ttl:?}) of a fenced lock must not exceed the fence expiry ({fence_expiry:?})")]
+    #[non_exhaustive]
     OutlivesFence {
         /// The ttl that was asked for.
         ttl: Duration,
@@ -222,10 +226,10 @@ mod tests {
     #[test]
     fn a_ttl_beyond_what_redis_takes_is_refused() {
         let (ttl, longest) = (Duration::MAX, LONGEST_TTL);
-        assert_eq!(
-            Ttl::new(ttl, Drift::default()),
-            Err(InvalidTtl::TooLong { ttl, longest })
-        );
+        let error = Ttl::new(ttl, Drift::default()).unwrap_err();
+        assert_eq!(error, InvalidTtl::TooLong { ttl, longest });
+        let words = "ttl (18446744073709551615.999999999s) must not exceed 9007199254740.992s";
+        assert_eq!(error.to_string(), words);
         assert!(Ttl::new(LONGEST_TTL, Drift::default()).is_ok());
         assert!(Ttl::new(LONGEST_TTL + ms(1), Drift::default()).is_err());
     }

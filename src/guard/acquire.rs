@@ -37,7 +37,8 @@ use tracing::{Instrument, debug_span, field::Empty};
 ///
 /// # Errors
 ///
-/// [`LockError`]: `TimedOut` after the time that [`timeout`](Self::timeout) sets, with the reason why the last attempt failed.
+/// [`LockError`]: `TimedOut` after the time that [`timeout`](Self::timeout) or
+/// [`acquire_timeout`](crate::Builder::acquire_timeout) sets, with the reason why the last attempt failed.
 /// `Refused` if too many servers refuse for a reason that does not pass by itself, `Expired` if four attempts in a row took
 /// so long that nothing was left of the ttl. As long as too few servers can be reached it waits.
 /// [`try_acquire`](crate::Redlock::try_acquire) has the errors of [`lock`](crate::Redlock::lock). `Invalid`
@@ -92,15 +93,16 @@ impl AcquireRequest {
         Self(Deferred::new(Parameters {
             resources,
             waits,
-            timeout: None,
+            timeout: core.acquire_timeout.filter(|_| waits),
             options: core.options(ttl),
             max_hold: None,
             core,
         }))
     }
 
-    /// Waits no longer than this. Without it, it waits for as long as it takes. It means nothing to
-    /// [`try_acquire`](crate::Redlock::try_acquire), which never waits in line.
+    /// Waits no longer than this, in place of the client's [`acquire_timeout`](crate::Builder::acquire_timeout). With neither, it waits for
+    /// as long as it takes; `Duration::MAX` is no limit. It means nothing to [`try_acquire`](crate::Redlock::try_acquire), which
+    /// never waits in line.
     pub fn timeout(mut self, longest: Duration) -> Self {
         self.0.parameters().timeout = Some(longest);
         self

@@ -9,12 +9,14 @@ use std::time::Duration;
 pub enum LockLost {
     /// A majority no longer holds its value: the keys were removed, or somebody else has the resource now.
     #[error("lost the lock on `{}`: {}", failure.resource, failure.still_held())]
+    #[non_exhaustive]
     Gone {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
     /// Its validity was over before it could be renewed.
     #[error("lost the lock on `{resource}`: its validity ended before it could be renewed")]
+    #[non_exhaustive]
     Expired {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -24,6 +26,7 @@ pub enum LockLost {
     },
     /// It was held for as long as [`max_hold`](crate::future::AcquireRequest::max_hold) allows, and its validity is over.
     #[error("lost the lock on `{resource}`: it was not renewed after {max_hold:?}, as max_hold says")]
+    #[non_exhaustive]
     MaxHold {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -52,6 +55,7 @@ pub enum EnsureError {
     Lost(#[from] LockLost),
     /// Less validity is left than was asked for.
     #[error("{remaining:?} of the validity is left, {at_least:?} is needed")]
+    #[non_exhaustive]
     TooLittle {
         /// How much is left.
         remaining: Duration,
@@ -60,6 +64,7 @@ pub enum EnsureError {
     },
     /// More was asked for than the ttl ever leaves.
     #[error("{at_least:?} can never be left of the ttl ({ttl:?}) less the drift ({drift:?})")]
+    #[non_exhaustive]
     Never {
         /// How much was asked for.
         at_least: Duration,

@@ -44,6 +44,17 @@ use std::{fmt, sync::Arc, time::Duration};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A guard that was released cannot be used. This does not compile:
+///
+/// ```compile_fail,E0382
+/// # use multiredlock::Guard;
+/// # async fn f(guard: Guard) -> Result<(), Box<dyn std::error::Error>> {
+/// guard.release().await?;
+/// let remaining = guard.validity();
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
     held: Arc<Held>,

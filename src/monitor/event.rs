@@ -21,6 +21,7 @@ pub enum Event {
     /// `Disconnected` that may follow from it. The resources of other groups can be locked as before.
     GroupDisconnected(Quorum),
     /// A server can vote now.
+    #[non_exhaustive]
     ServerUp {
         /// The server.
         server: Address,
@@ -28,6 +29,7 @@ pub enum Event {
         group: usize,
     },
     /// A server cannot vote any more, or still cannot, for another reason than before.
+    #[non_exhaustive]
     ServerDown {
         /// The server.
         server: Address,
@@ -37,6 +39,7 @@ pub enum Event {
         reason: DownReason,
     },
     /// Something about a server that is up makes its locks less trustworthy.
+    #[non_exhaustive]
     Warning {
         /// The server.
         server: Address,
@@ -46,6 +49,7 @@ pub enum Event {
         warning: Warning,
     },
     /// The subscriber was so slow that this many events were dropped. The state that holds now follows.
+    #[non_exhaustive]
     Lagged {
         /// How many were dropped.
         missed: u64,
@@ -103,6 +107,7 @@ impl fmt::Display for Event {
 pub enum Warning {
     /// The server may drop locks when its memory is full. The policy should be `noeviction`.
     #[error("its eviction policy {policy} may drop locks")]
+    #[non_exhaustive]
     Eviction {
         /// The policy, as Redis names it.
         policy: String,
@@ -125,6 +130,7 @@ pub enum Warning {
     /// grant what its former master has granted. Set its `repl-backlog-ttl` to 0 or to no less than
     /// [`restart_guard`](crate::Builder::restart_guard).
     #[error("its repl-backlog-ttl ({backlog_ttl:?}) must not be less than the restart guard ({max_ttl:?})")]
+    #[non_exhaustive]
     ShortHistory {
         /// How long the server remembers that it was a replica.
         backlog_ttl: Duration,
@@ -134,6 +140,7 @@ pub enum Warning {
     /// The server's clock was set ahead: within a moment it went further than ours, by more than the drift for that time. Keys
     /// expire by it, and so locks may have ended before their validity did.
     #[error("its clock jumped ahead by {by:?}, so that keys expire too soon")]
+    #[non_exhaustive]
     ClockAhead {
         /// How much further it went than ours.
         by: Duration,
@@ -141,6 +148,7 @@ pub enum Warning {
     /// The server's clock was set back, by more than the drift for the time since it was read last. Keys that were set before
     /// stay for that much longer.
     #[error("its clock jumped back by {by:?}, so that keys expire too late")]
+    #[non_exhaustive]
     ClockBack {
         /// How much less far it went than ours.
         by: Duration,

@@ -198,6 +198,7 @@ impl fmt::Debug for LockRequest {
 pub enum LockError {
     /// Somebody else holds the resource.
     #[error("{}; held by {}", failure.could_not_lock(), holder_in_words(owner.as_ref(), *retry_after))]
+    #[non_exhaustive]
     Held {
         /// Who holds it on most of the servers that told, if the value tells.
         owner: Option<Owner>,
@@ -209,12 +210,14 @@ pub enum LockError {
     },
     /// Enough servers were reached, but too many of them answered with an error.
     #[error("{}{}", failure.could_not_lock(), failure.troubles())]
+    #[non_exhaustive]
     Refused {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
     /// Too few servers could be reached.
     #[error("{}{}", failure.could_not_lock(), failure.troubles())]
+    #[non_exhaustive]
     NoQuorum {
         /// How many servers could be reached.
         reachable: usize,
@@ -226,6 +229,7 @@ pub enum LockError {
         "could not lock `{}`: attempts take longer than their timeout of {timeout:?}, since a round trip takes {round_trip:?}",
         failure.resource
     )]
+    #[non_exhaustive]
     TooSlow {
         /// How long a server may take to answer: the attempt timeout of the request or of the client.
         timeout: Duration,
@@ -239,6 +243,7 @@ pub enum LockError {
         "could not lock `{}`: the attempt took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
         failure.resource
     )]
+    #[non_exhaustive]
     Expired {
         /// How long the attempt took.
         elapsed: Duration,
@@ -247,12 +252,14 @@ pub enum LockError {
         /// The resource and the votes.
         failure: Box<Failure>,
     },
-    /// The time was up that [`timeout`](crate::future::AcquireRequest::timeout) had set.
+    /// The lock was not acquired within the limit, which [`timeout`](crate::future::AcquireRequest::timeout) or
+    /// [`acquire_timeout`](crate::Builder::acquire_timeout) set.
     #[error("could not lock `{resource}` within {waited:?}")]
+    #[non_exhaustive]
     TimedOut {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
-        /// How long it waited.
+        /// The limit.
         waited: Duration,
         /// Why the last attempt in its line failed; nothing if none did since this client was granted the lock, or if the
         /// first was still under way.

@@ -27,6 +27,7 @@ pub enum Ownership {
     /// A majority does not hold it for anybody.
     Free,
     /// Neither: too few servers answered, or they name different owners, as while several ask for it at once.
+    #[non_exhaustive]
     Unclear {
         /// The resource and what each server said.
         failure: Box<Failure>,

@@ -147,6 +147,7 @@ pub enum RenewError {
     /// A majority no longer holds this lock's value: it expired, was unlocked, or somebody else has the resource now. If it
     /// was unlocked by this client no server was asked.
     #[error("lost the lock on `{}`: {}", failure.resource, failure.still_held())]
+    #[non_exhaustive]
     Lost {
         /// The resource and the votes.
         failure: Box<Failure>,
@@ -156,6 +157,7 @@ pub enum RenewError {
         "could not renew `{}`: {} of {} servers renewed it, {} required{}; {remaining:?} of its validity is left",
         failure.resource, failure.granted(), failure.votes.len(), failure.needed, failure.troubles()
     )]
+    #[non_exhaustive]
     Unknown {
         /// What is left of the lock's validity, not counting what this renewal may have done.
         remaining: Duration,
@@ -167,6 +169,7 @@ pub enum RenewError {
         "could not renew `{}`: the attempt took {elapsed:?}, which leaves nothing of the ttl ({ttl:?})",
         failure.resource
     )]
+    #[non_exhaustive]
     Expired {
         /// How long the attempt took.
         elapsed: Duration,

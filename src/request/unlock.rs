@@ -196,6 +196,7 @@ impl fmt::Debug for Unlocking {
 pub enum ReleaseError {
     /// A majority did not hold its value any more, so the lock was lost before.
     #[error("`{resource}` was gone already: {removed} of {servers} servers still held it, {needed} required")]
+    #[non_exhaustive]
     Gone {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -209,6 +210,7 @@ pub enum ReleaseError {
     /// No server was asked: the resources belong to different [groups](crate::Builder::group) of servers, or they or the value are
     /// too long, so they never were one lock. This happens to a lock that was put together by [`Lock::from_parts`](crate::Lock::from_parts) only.
     #[error("could not release `{resource}`: no server was asked, since it cannot be a lock")]
+    #[non_exhaustive]
     NotSent {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -218,6 +220,7 @@ pub enum ReleaseError {
     InsideRuntime(#[from] InsideRuntime),
     /// Too few servers answered to tell. To those that come back before the keys have expired the unlock is still sent.
     #[error("could not release `{resource}` for sure: {removed} of {servers} servers removed it, {needed} required")]
+    #[non_exhaustive]
     Unknown {
         /// The resource, printable and shortened to 80 characters.
         resource: String,

@@ -221,6 +221,7 @@ pub enum InvalidResource {
     None,
     /// More resources than one lock can have.
     #[error("{count} resources are too many for one lock, {most} are the most")]
+    #[non_exhaustive]
     TooMany {
         /// How many there are, each counted once.
         count: usize,
@@ -230,6 +231,7 @@ pub enum InvalidResource {
     /// The resource with the key prefix is longer than 64 KiB, or several together are. A server may end a connection on which it
     /// is sent too much.
     #[error("the resource with its prefix is {length} bytes long, {longest} is the most")]
+    #[non_exhaustive]
     TooLong {
         /// The length in bytes, with the key prefix.
         length: usize,
@@ -238,6 +240,7 @@ pub enum InvalidResource {
     },
     /// The servers store the token of [fenced](crate::Builder::fenced) locks under this key: `{key}:fence:{{key}}` is reserved.
     #[error("cannot lock `{resource}`: its key is reserved for the fencing token of the key `{key}`")]
+    #[non_exhaustive]
     Fence {
         /// The resource, printable and shortened to 80 characters.
         resource: String,
@@ -248,6 +251,7 @@ pub enum InvalidResource {
     #[error(
         "`{first}` belongs to group {first_group} and `{second}` to group {second_group}, but one lock has one group: a common `{{tag}}` in their names leads to one"
     )]
+    #[non_exhaustive]
     Groups {
         /// One resource, printable and shortened to 80 characters.
         first: String,

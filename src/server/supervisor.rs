@@ -124,7 +124,7 @@ impl Supervisor {
             return DownReason::Replica;
         }
         if let Err(of) = self.monitor.identify(self.server, facts.run_id.as_deref()) {
-            return DownReason::Duplicate { of };
+            return DownReason::Duplicate(of);
         }
         let now = Instant::now();
         let ready_at = self.restart_guard.as_mut().map(|guard| guard.ready_at(&facts, now));

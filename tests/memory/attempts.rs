@@ -123,6 +123,7 @@ async fn a_lock_is_tried_as_often_as_the_policy_says_and_says_who_holds_it() {
                 owner,
                 retry_after,
                 failure,
+                ..
             } => {
                 assert_eq!(failure.attempts, attempts);
                 assert!(failure.held() >= 2);

@@ -8,7 +8,7 @@ use multiredlock::{
     status::{ServerState, ServerStatus, Unlocked},
     testing::MemoryServer,
 };
-use test_support::assert_matches;
+use test_support::{assert_matches, extract};
 use tokio_stream::{Stream, StreamExt};
 
 /// A resource of each of two groups; the tests of the mapping pin them.
@@ -221,13 +221,12 @@ async fn resources_of_two_groups_in_one_lock_are_refused_before_anything_is_sent
     let groups = two_groups();
     let redlock = connect(&groups).await;
     let both = [OF_SECOND, OF_FIRST];
-    let error = InvalidResource::Groups {
-        first: OF_FIRST.into(),
-        first_group: 0,
-        second: OF_SECOND.into(),
-        second_group: 1,
-    };
-    assert_eq!(redlock.group_of(both), Err(error.clone()));
+    let error = redlock.group_of(both).unwrap_err();
+    let (first, second) = extract!(
+        &error,
+        InvalidResource::Groups { first, first_group: 0, second, second_group: 1, .. } => (first, second)
+    );
+    assert_eq!([first, second], [OF_FIRST, OF_SECOND]);
     let refused = redlock.lock(both, secs(10)).await.unwrap_err();
     assert_eq!(refused, LockError::Invalid(InvalidRequest::Resource(error.clone())));
     assert!(groups.iter().flatten().all(MemoryServer::is_empty));

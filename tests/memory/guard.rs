@@ -69,7 +69,7 @@ async fn a_guard_whose_servers_all_stop_is_lost_exactly_at_the_end_of_its_validi
     let left = guard.validity();
     let (loss, took) = lost(&guard).await;
     assert_eq!(took.as_millis(), left.as_millis());
-    let (resource, cause) = extract!(loss, LockLost::Expired { resource, cause } => (resource, cause));
+    let (resource, cause) = extract!(loss, LockLost::Expired { resource, cause, .. } => (resource, cause));
     assert_eq!(resource, "r");
     assert_matches!(*cause.unwrap(), RenewError::Unknown { .. });
     assert_eq!(guard.lost().await, guard.loss().unwrap(), "the reason stays");
@@ -82,7 +82,7 @@ async fn a_renewal_that_a_majority_refuses_is_a_loss_at_once() {
     // Of this the servers tell nothing.
     servers[..2].forget_all();
     let (loss, took) = lost(&guard).await;
-    assert_matches!(&loss, LockLost::Gone { failure } if failure.needed == 2 && failure.granted() <= 1);
+    assert_matches!(&loss, LockLost::Gone { failure, .. } if failure.needed == 2 && failure.granted() <= 1);
     assert!(took > secs(2) && took < secs(3), "{took:?}");
 }
 
@@ -93,7 +93,7 @@ async fn a_guard_is_told_that_a_majority_forgot_its_key_before_and_after_renewal
         sleep(held_for).await;
         servers[..2].forget("r");
         let (loss, took) = lost(&guard).await;
-        assert_matches!(&loss, LockLost::Gone { failure } if failure.attempts == 1);
+        assert_matches!(&loss, LockLost::Gone { failure, .. } if failure.attempts == 1);
         assert!(took < ms(100), "after {held_for:?} it took {took:?}");
         assert_matches!(
             guard.release().await,
@@ -286,13 +286,16 @@ async fn ensure_says_whether_enough_is_left() {
     assert_eq!(guard.ensure_valid_for(ms(2_900)), Ok(()));
     sleep(ms(500)).await;
     assert_eq!(guard.ensure_valid_for(ms(2_400)), Ok(()));
-    let (remaining, at_least) = (ms(2_400), ms(2_401));
-    let expected = Err(EnsureError::TooLittle { remaining, at_least });
-    assert_eq!(guard.ensure_valid_for(at_least), expected);
-    let (ttl, drift, at_least) = (secs(3), ms(100), ms(2_901));
+    let error = guard.ensure_valid_for(ms(2_401)).unwrap_err();
+    assert_matches!(&error, EnsureError::TooLittle { remaining, at_least, .. }
+        if (*remaining, *at_least) == (ms(2_400), ms(2_401)));
+    assert_eq!(error.to_string(), "2.4s of the validity is left, 2.401s is needed");
+    let error = guard.ensure_valid_for(ms(2_901)).unwrap_err();
+    assert_matches!(&error, EnsureError::Never { at_least, ttl, drift, .. }
+        if (*at_least, *ttl, *drift) == (ms(2_901), secs(3), ms(100)));
     assert_eq!(
-        guard.ensure_valid_for(at_least),
-        Err(EnsureError::Never { at_least, ttl, drift })
+        error.to_string(),
+        "2.901s can never be left of the ttl (3s) less the drift (100ms)"
     );
     servers.freeze();
     let (loss, _) = lost(&guard).await;
@@ -307,8 +310,8 @@ async fn a_guard_is_renewed_no_more_once_it_was_held_for_as_long_as_it_may_be() 
         let before = Instant::now();
         let guard = redlock.acquire("r", ttl).max_hold(max_hold).await.unwrap();
         let (loss, _) = lost(&guard).await;
-        let resource = "r".into();
-        assert_eq!(loss, LockLost::MaxHold { resource, max_hold });
+        assert_matches!(&loss, LockLost::MaxHold { resource, max_hold: longest, .. }
+            if resource == "r" && *longest == max_hold);
         let held_for = before.elapsed();
         assert!(held_for >= max_hold, "{max_hold:?}: lost after {held_for:?}");
         assert!(
@@ -379,17 +382,9 @@ async fn a_release_waits_for_no_minority() {
 async fn a_release_without_a_majority_is_unknown_and_still_reaches_the_servers() {
     let (servers, _redlock, guard) = guarded(secs(600)).await;
     servers[..2].freeze();
-    let (resource, before) = ("r".into(), Instant::now());
+    let before = Instant::now();
     let error = guard.release().await.unwrap_err();
-    assert_eq!(
-        error,
-        ReleaseError::Unknown {
-            resource,
-            removed: 1,
-            servers: 3,
-            needed: 2
-        }
-    );
+    assert_matches!(&error, ReleaseError::Unknown { resource, removed: 1, servers: 3, needed: 2, .. } if resource == "r");
     assert!(before.elapsed() <= ms(1_001), "{:?}", before.elapsed());
     servers.thaw();
     eventually_free(&servers).await;

@@ -6,10 +6,12 @@ use crate::support::{
 };
 use multiredlock::{
     ConfigError, Lock, LockError, Redlock, ReleaseError, RenewError,
-    error::Vote,
+    error::{UsingError, Vote},
     status::{DownReason, ServerState},
 };
+use std::time::Duration;
 use test_support::{assert_matches, extract};
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn close_ends_every_task_and_says_closed_from_then_on() {
@@ -182,7 +184,7 @@ async fn a_round_that_nobody_waits_for_any_more_is_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn the_longest_durations_there_are_overflow_no_clock() {
     let servers = start(3);
-    let forever = std::time::Duration::MAX;
+    let forever = Duration::MAX;
     let redlock = connected(
         builder(&servers)
             .attempt_timeout(forever)
@@ -192,7 +194,7 @@ async fn the_longest_durations_there_are_overflow_no_clock() {
             .retry(multiredlock::Retry::new(u32::MAX, forever)),
     )
     .await;
-    let longest = std::time::Duration::from_millis(1 << 53);
+    let longest = Duration::from_millis(1 << 53);
     let lock = redlock.lock("r", longest).await.unwrap();
     assert_eq!(lock.validity(), longest.checked_sub(ms(100)).unwrap());
     let lock = redlock.renew(&lock, longest).await.unwrap();
@@ -200,4 +202,33 @@ async fn the_longest_durations_there_are_overflow_no_clock() {
     up(&redlock, 2).await;
     assert_eq!(redlock.unlock(&lock).counts().await.removed, 2);
     redlock.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_the_client_holds_for_each_acquire_that_sets_none() {
+    let (servers, _holder, _held) = locked(3, secs(600)).await;
+    let redlock = connected(builder(&servers).id("there").acquire_timeout(secs(3))).await;
+    let acquire = || redlock.acquire("r", secs(10));
+    for (request, limit) in [
+        (acquire(), secs(3)),
+        (acquire().timeout(ms(500)), ms(500)),
+        (acquire().timeout(secs(7)), secs(7)),
+        (acquire().timeout(Duration::ZERO), Duration::ZERO),
+    ] {
+        let before = Instant::now();
+        let error = request.await.unwrap_err();
+        assert_eq!(before.elapsed().as_millis(), limit.as_millis());
+        assert_eq!(error.to_string(), format!("could not lock `r` within {limit:?}"));
+        assert_matches!(error, LockError::TimedOut { waited, .. } if waited == limit);
+    }
+    let outcome = redlock.using("r", secs(10), async |_| ()).await;
+    assert_matches!(outcome, Err(UsingError::Lock(LockError::TimedOut { waited, .. })) if waited == secs(3));
+    // It limits the wait in line alone.
+    assert_matches!(
+        redlock.try_acquire("r", secs(10)).await.unwrap_err(),
+        LockError::Held { .. }
+    );
+
+    let without = tokio::time::timeout(secs(60), acquire().timeout(Duration::MAX)).await;
+    assert!(without.is_err(), "it still waits");
 }

@@ -1,7 +1,7 @@
-//! What spans tell.
+//! What spans and warnings tell.
 
 use crate::support::{ms, secs, servers_and_two};
-use multiredlock::Retry;
+use multiredlock::{Redlock, Retry, Server, testing::MemoryServer};
 use std::{
     any::Any,
     io,
@@ -91,5 +91,33 @@ async fn spans_tell_what_was_asked_for_and_how_it_came_out() {
     let random = |value: &str| value.rsplit('_').next().unwrap().to_owned();
     for value in [lock.value(), guard.lock().value()].map(random) {
         assert!(!log.text().contains(&value), "a value is a secret");
+    }
+}
+
+#[tokio::test]
+async fn an_in_memory_server_that_is_given_by_its_address_is_warned_of_and_one_of_a_test_is_not() {
+    let (log, _logging) = log();
+    let warnings = || log.text().lines().filter(|line| line.contains("WARN")).count();
+    let server = MemoryServer::new();
+    let handles = Redlock::builder()
+        .servers([server.server()])
+        .group([&MemoryServer::new()]);
+    let _redlock = handles.build().unwrap();
+    assert_eq!(warnings(), 0, "{}", log.text());
+
+    let typed = Server::parse("memory://by-address").unwrap();
+    let refused = Redlock::builder().servers([typed.clone()]).group(["h:0"]).build();
+    assert!(refused.is_err());
+    assert_eq!(warnings(), 0, "nothing is built");
+
+    let _redlock = Redlock::builder()
+        .servers(["memory://as-text"])
+        .group([typed])
+        .build()
+        .unwrap();
+    assert_eq!(warnings(), 2, "{}", log.text());
+    for address in ["memory://as-text", "memory://by-address"] {
+        let words = format!("in-memory server: locks exclude nobody outside of this process server={address}");
+        has(&log.text(), &[&words]);
     }
 }

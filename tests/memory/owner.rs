@@ -123,7 +123,7 @@ async fn different_owners_are_unclear_with_what_each_server_said() {
         let _held = alone.lock("r", secs(10)).await.unwrap();
     }
     let redlock = connect(&servers).await;
-    let failure = extract!(redlock.owner("r").await, Ok(Ownership::Unclear { failure }) => failure);
+    let failure = extract!(redlock.owner("r").await, Ok(Ownership::Unclear { failure, .. }) => failure);
     assert_eq!((failure.resource.as_str(), failure.held(), failure.needed), ("r", 3, 2));
     let ids = failure.votes.iter().map(|vote| match &vote.vote {
         Vote::Held(holder) => holder.owner.as_ref().unwrap().id.clone(),
@@ -147,7 +147,7 @@ async fn too_few_answers_are_unclear_whether_servers_are_away_or_silent() {
             None => request,
         };
         let before = Instant::now();
-        let failure = extract!(request.await, Ok(Ownership::Unclear { failure }) => failure);
+        let failure = extract!(request.await, Ok(Ownership::Unclear { failure, .. }) => failure);
         assert_eq!(before.elapsed(), expected);
         assert_eq!(failure.votes[0].vote, Vote::TimedOut);
         assert_matches!(&failure.votes[1].vote, Vote::Unreachable(_));

@@ -75,7 +75,15 @@ async fn too_few_and_too_many_resources_are_refused_before_anything_is_sent() {
     // Nobody would answer.
     servers.freeze();
     let many: Vec<_> = (0..129).map(|i| format!("r{i}")).collect();
-    let too_many = InvalidResource::TooMany { count: 129, most: 128 };
+    let too_many = redlock.group_of(&many).unwrap_err();
+    assert_matches!(
+        &too_many,
+        InvalidResource::TooMany {
+            count: 129,
+            most: 128,
+            ..
+        }
+    );
     for (names, expected) in [(Vec::new(), InvalidResource::None), (many, too_many)] {
         let before = tokio::time::Instant::now();
         let invalid = Err(LockError::Invalid(InvalidRequest::Resource(expected.clone())));

@@ -95,7 +95,7 @@ async fn neither_a_password_nor_a_whole_value_is_printed() {
 async fn locks_are_equal_if_their_resources_and_their_values_are() {
     let (_servers, redlock, lock) = crate::support::locked(3, Duration::from_secs(10)).await;
     let renewed = redlock.renew(&lock, Duration::from_secs(20)).await.unwrap();
-    let from_parts = Lock::from_parts(["r"], lock.value()).with_token(7);
+    let from_parts = Lock::from_parts(["r"], lock.value()).with_token(7.into());
     assert_ne!(renewed.validity(), from_parts.validity());
     let pair = Lock::from_parts(["a", "b"], "v");
     let same: HashSet<Lock> = [lock.clone(), renewed, from_parts, pair.clone()].into();

@@ -193,7 +193,7 @@ async fn an_unlock_waits_for_a_slot_that_is_on_its_way() {
     cluster.begin_to_move_slot(cluster.slot(&console), 0, 1);
 
     let refused = alone.try_lock(&*console, LONG).await.unwrap_err();
-    let failure = extract!(&refused, LockError::Refused { failure } => failure);
+    let failure = extract!(&refused, LockError::Refused { failure, .. } => failure);
     assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::Moving));
     let lock = redlock.renew(&lock, LONG).await.unwrap();
     let unlocked = finishes("the unlock", redlock.unlock(&lock).counts()).await;

@@ -134,7 +134,7 @@ async fn a_fence_that_is_no_string_refuses_the_lock_and_leaves_no_key() {
     servers[0].command(&["RPUSH", &fence("b"), "x"]);
     for resources in [&["b"][..], &["a", "b", "c"]] {
         let error = redlock.try_lock(resources, LONG).await.unwrap_err();
-        let failure = extract!(&error, LockError::Refused { failure } => failure);
+        let failure = extract!(&error, LockError::Refused { failure, .. } => failure);
         assert_eq!(failure.votes[0].vote, Vote::Refused(Refusal::WrongType));
         let keys = servers[0].keys();
         assert!(keys.iter().all(|key| key.contains(":fence:")), "{keys:?}");

@@ -48,7 +48,7 @@ async fn without_a_majority_of_one_mind_it_is_unclear() {
     servers[0].crash();
     servers[1].crash();
     match redlock.owner("r").await {
-        Ok(Ownership::Unclear { failure }) => assert_eq!(failure.held(), 1),
+        Ok(Ownership::Unclear { failure, .. }) => assert_eq!(failure.held(), 1),
         other => panic!("{other:?}"),
     }
 }

@@ -187,7 +187,7 @@ async fn names_of_any_length_end_no_connection() {
 
 /// The reasons of the servers that refused; the lock must have failed for them.
 fn refusals<T: Debug>(outcome: Result<T, LockError>) -> Vec<Refusal> {
-    let failure = extract!(outcome, Err(LockError::Refused { failure }) => failure);
+    let failure = extract!(outcome, Err(LockError::Refused { failure, .. }) => failure);
     let refused = failure.votes.into_iter().filter_map(|vote| match vote.vote {
         Vote::Refused(refusal) => Some(refusal),
         _ => None,

@@ -106,18 +106,35 @@ pub(crate) async fn is_refused(redlock: &Redlock, words: &str) {
 async fn certificates_that_cannot_be_read_are_a_wrong_configuration() {
     let certificates = Certificates::new();
     let (authority, client) = (certificates.authority.as_str(), &certificates.client);
-    for tls in [
-        Tls::new().ca_pem("no certificate"),
-        Tls::new()
-            .ca_pem(authority)
-            .identity_pem("no certificate", client.key.as_str()),
-        Tls::new()
-            .ca_pem(authority)
-            .identity_pem(client.certificate.as_str(), "no key"),
-        Tls::new().ca_pem(authority).server_name("no name"),
+    let trusting = || Tls::new().ca_pem(authority);
+    for (tls, problem) in [
+        (
+            Tls::new().ca_pem("no certificate"),
+            "there is no certificate in the PEM text",
+        ),
+        (
+            Tls::new().pinned_pem("no certificate"),
+            "there is no certificate in the PEM text",
+        ),
+        (
+            trusting().identity_pem("no certificate", client.key.as_str()),
+            "there is no certificate in the PEM text",
+        ),
+        (
+            trusting().identity_pem(client.certificate.as_str(), "no key"),
+            "private key: no items found",
+        ),
+        (trusting().server_name("no name"), "`no name` is no name of a server"),
     ] {
-        let server = Server::new("localhost").tls(tls);
-        assert_matches!(quick().servers([server]).build(), Err(ConfigError::Tls { .. }));
+        let error = quick()
+            .servers([Server::new("localhost").tls(tls)])
+            .build()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("TLS settings of server localhost:6379: {problem}")
+        );
+        assert_matches!(error, ConfigError::Tls { .. });
     }
 }
 

@@ -223,7 +223,7 @@ async fn a_key_that_becomes_forbidden_refuses_its_waiter_and_no_other() {
     for (is_allowed, outcome) in soon("every outcome", waiters.join_all()).await {
         match outcome {
             Ok(guard) if is_allowed => guards.push(guard),
-            Err(LockError::Refused { failure }) if !is_allowed => {
+            Err(LockError::Refused { failure, .. }) if !is_allowed => {
                 let is_forbidden = |vote: &&ServerVote| vote.vote == Vote::Refused(Refusal::NoPermission);
                 assert!(failure.votes.iter().filter(is_forbidden).count() >= 2, "{failure:?}");
             }

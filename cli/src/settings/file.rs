@@ -21,6 +21,7 @@ The file of --config, in TOML; all but the servers can be left out:
   key_prefix = \"lock:\"
   id = \"web-3\"
   drift = \"100ms\"             # or a factor of the ttl, as 0.01
+  acquire_timeout = \"30s\"     # how long run and lock wait without --wait; default: as long as it takes
   attempt_timeout = \"200ms\"
   restart_guard = \"60s\"       # the longest ttl that anybody uses
   fence_expiry = \"7d\"
@@ -46,6 +47,8 @@ pub(super) struct File {
     pub(super) drift: Option<FileDrift>,
     #[serde(deserialize_with = "some_duration")]
     pub(super) attempt_timeout: Option<Duration>,
+    #[serde(deserialize_with = "some_duration")]
+    pub(super) acquire_timeout: Option<Duration>,
     #[serde(deserialize_with = "some_duration")]
     pub(super) restart_guard: Option<Duration>,
     #[serde(deserialize_with = "some_duration")]

@@ -64,6 +64,7 @@ pub(crate) struct Settings {
     pub(crate) key_prefix: Option<String>,
     pub(crate) drift: Drift,
     pub(crate) restart_guard: Option<Duration>,
+    pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     id: Option<String>,
     fence_expiry: Option<Duration>,
@@ -175,6 +176,7 @@ impl Connection {
             drift,
             restart_guard: file.restart_guard,
             id: self.first("id", self.id.clone(), file.id),
+            acquire_timeout: file.acquire_timeout,
             attempt_timeout: file.attempt_timeout,
             fence_expiry: file.fence_expiry,
             heartbeat_interval: file.heartbeat_interval,
@@ -207,6 +209,7 @@ impl Settings {
         let builder = builder.drift(self.drift);
         let builder = set(builder, self.key_prefix.as_ref(), Builder::key_prefix);
         let builder = set(builder, self.id.as_ref(), Builder::id);
+        let builder = set(builder, self.acquire_timeout, Builder::acquire_timeout);
         let builder = set(builder, self.attempt_timeout, Builder::attempt_timeout);
         let builder = set(builder, self.restart_guard, Builder::restart_guard);
         let builder = set(builder, self.fence_expiry, Builder::fence_expiry);

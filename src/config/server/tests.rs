@@ -31,8 +31,8 @@ fn tls_is_refused_where_it_would_not_be_used() {
     ] {
         assert_eq!(server.check(), Ok(()));
         let built = crate::Redlock::builder().servers([server.tls(Tls::new())]).build();
-        let problem = AddressProblem::NotOverTls;
-        assert!(matches!(built, Err(ConfigError::Address { problem: found, .. }) if found == problem));
+        let words = "neither a Unix socket nor an in-memory server can use TLS";
+        assert!(built.unwrap_err().to_string().ends_with(words));
     }
 }
 
@@ -77,13 +77,141 @@ fn a_server_of_several_nodes_is_checked_as_others_are() {
 }
 
 #[test]
-fn the_credentials_of_sentinels_are_hidden_and_theirs_alone() {
+fn the_credentials_of_sentinels_are_hidden() {
     let server = Server::sentinel("s", [("a", 1)])
         .sentinel_username("u")
         .sentinel_password("hunter2");
     assert!(!format!("{server:?} {}", server.address()).contains("hunter2"));
-    assert_eq!(
-        Server::new("a").sentinel_username("u").sentinel_password("p"),
-        Server::new("a")
-    );
+}
+
+#[test]
+fn a_setting_that_this_kind_of_server_does_not_have_is_named() {
+    let unix = || Server::unix("/run/redis.sock");
+    let cluster = || Server::cluster([("a", 1)]);
+    let sentinel = || Server::sentinel("s", [("a", 1)]);
+    let memory = || Server::memory("a");
+    for (server, problem) in [
+        (
+            unix().port(1),
+            "`/run/redis.sock`: `port(1)` does not apply to a Unix socket",
+        ),
+        (
+            cluster().port(2),
+            "`redis-cluster://a:1`: `port(2)` does not apply to a cluster",
+        ),
+        (
+            sentinel().port(3),
+            "`redis-sentinel://…@a:1`: `port(3)` does not apply to a master that sentinels name",
+        ),
+        (
+            memory().port(4),
+            "`memory://a`: `port(4)` does not apply to an in-memory server",
+        ),
+        (
+            Server::new("a").sentinel_username("u").port(1),
+            "`a:1`: `sentinel_username` does not apply to a server at one host",
+        ),
+        (
+            cluster().sentinel_password("hunter2"),
+            "`redis-cluster://a:1`: `sentinel_password` does not apply to a cluster",
+        ),
+        (
+            unix().sentinel_password("hunter2").port(1),
+            "`/run/redis.sock`: `sentinel_password` does not apply to a Unix socket",
+        ),
+        (
+            memory().username("u"),
+            "`memory://a`: `username` does not apply to an in-memory server",
+        ),
+        (
+            memory().password("hunter2"),
+            "`memory://a`: `password` does not apply to an in-memory server",
+        ),
+        (
+            memory().database(3),
+            "`memory://a`: `database(3)` does not apply to an in-memory server",
+        ),
+        (
+            memory().untrusted(),
+            "`memory://a`: `untrusted` does not apply to an in-memory server",
+        ),
+    ] {
+        let error = crate::Redlock::builder().servers([server]).build().unwrap_err();
+        assert_eq!(error.to_string(), format!("server address {problem}"));
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_tls_setting_that_has_no_effect_beside_another_is_named() {
+    let server = |tls| Server::new("h").tls(tls);
+    let any = || Tls::new().insecure_accept_any_certificate();
+    for (tls, problem) in [
+        (
+            any().any_name(),
+            "`any_name` has no effect beside `insecure_accept_any_certificate`",
+        ),
+        (
+            any().ca_pem("c"),
+            "`ca_pem` has no effect beside `insecure_accept_any_certificate`",
+        ),
+        (
+            any().pinned_pem("p"),
+            "`pinned_pem` has no effect beside `insecure_accept_any_certificate`",
+        ),
+        (
+            Tls::new().pinned_pem("p").any_name(),
+            "`any_name` has no effect beside `pinned_pem`",
+        ),
+        (
+            Tls::new().pinned_pem("p").ca_pem("c"),
+            "`ca_pem` has no effect beside `pinned_pem`",
+        ),
+    ] {
+        let error = crate::Redlock::builder().servers([server(tls)]).build().unwrap_err();
+        assert_eq!(error.to_string(), format!("TLS settings of server h:6379: {problem}"));
+    }
+    for tls in [
+        any().server_name("n").identity_pem("c", "k"),
+        Tls::new().pinned_pem("p").server_name("n"),
+        Tls::new().ca_pem("c").any_name().server_name("n"),
+    ] {
+        assert_eq!(server(tls).check(), Ok(()));
+    }
+}
+
+#[test]
+fn servers_with_the_same_settings_are_equal_and_have_one_hash() {
+    let server = || {
+        Server::new("h")
+            .port(1)
+            .username("u")
+            .password("p")
+            .database(2)
+            .untrusted()
+    };
+    let mut different = vec![
+        server(),
+        server().port(2),
+        server().username("v"),
+        server().password("q"),
+        server().database(3),
+        server().sentinel_username("s"),
+        Server::new("h"),
+        Server::unix("h"),
+        Server::cluster([("h", 1)]),
+        Server::sentinel("s", [("h", 1)]),
+        Server::sentinel("s", [("h", 1)]).sentinel_password("p"),
+        Server::memory("h"),
+    ];
+    #[cfg(feature = "tls")]
+    different.extend([server().tls(Tls::new()), server().tls(Tls::new().any_name())]);
+    let again = different.clone();
+    let set: HashSet<Server> = different.iter().cloned().collect();
+    assert_eq!(set.len(), different.len());
+    assert!(again.iter().all(|server| set.contains(server)));
+    for server in ["redis://u:p@h:1/2?untrusted=true", "memory://h"] {
+        assert!(set.contains(&Server::parse(server).unwrap()), "{server}");
+    }
 }

@@ -4,7 +4,7 @@ use super::{
     verify::{Trust, Verifier},
     words,
 };
-use crate::config::{Checks, Tls};
+use crate::config::Tls;
 use fred::{
     rustls::{
         ClientConfig, RootCertStore,
@@ -68,7 +68,7 @@ fn name(name: &str) -> Result<ServerName<'static>, String> {
 }
 
 fn trust(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Trust, String> {
-    if tls.checks == Checks::Nothing {
+    if tls.accepts_any_certificate {
         return Ok(Trust::Anything);
     }
     if let Some(pinned) = &tls.pinned {
@@ -79,7 +79,7 @@ fn trust(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Trust, String> {
     Ok(Trust::Authorities {
         certificates: tls.ca.as_deref().map(certificates).transpose()?.unwrap_or_default(),
         verifier: verifier.build().map_err(|error| error.to_string())?,
-        checks_name: tls.checks == Checks::Everything,
+        checks_name: !tls.is_for_any_name,
     })
 }
 

@@ -295,7 +295,7 @@ pub(crate) fn is_down<'a>(
 /// Waits until one of the first two addresses is found to lead to the same server as the other.
 pub(crate) async fn one_is_given_twice(redlock: &Redlock, servers_up: usize) {
     eventually("one of both addresses is found out", async || {
-        let found_out = [0, 1].map(|server| matches!(reason(redlock, server), Some(DownReason::Duplicate { .. })));
+        let found_out = [0, 1].map(|server| matches!(reason(redlock, server), Some(DownReason::Duplicate(_))));
         found_out[0] != found_out[1] && up(redlock) == servers_up
     })
     .await;

@@ -42,7 +42,7 @@ impl Way {
         let parts = server.parts();
         let host = match &parts.location {
             Location::Tcp { host, .. } => Some(*host),
-            Location::Cluster { nodes } | Location::Sentinel { nodes, .. } => nodes.first().map(|(host, _)| *host),
+            Location::Cluster { nodes, .. } | Location::Sentinel { nodes, .. } => nodes.first().map(|(host, _)| *host),
             _ => None,
         };
         Self {
@@ -72,7 +72,7 @@ fn target(parts: &ServerParts, tls: &TlsFiles) -> Result<ConnectionInfo, String>
         _ if parts.is_untrusted => {
             return Err("it is untrusted, and only the library bounds what it may send".into());
         }
-        Location::Tcp { host, port } => match expected {
+        Location::Tcp { host, port, .. } => match expected {
             Some(name) if name != host => {
                 let problem = format!("its certificate is for `{name}`, which only the library can expect");
                 return Err(problem);

@@ -62,9 +62,20 @@ pub(super) struct ServerFacts {
     /// Whether it can vote, as the library says.
     pub(super) state: ServerState,
     pub(super) warnings: Vec<Warning>,
+    /// The policy by which it may drop locks, if the library noticed one.
+    pub(super) eviction: Option<String>,
+    /// What the library noticed of how long it remembers that it was a replica.
+    pub(super) short_history: Option<ShortHistory>,
     pub(super) trial: Trial,
     /// What it told when it was asked, or why it was not.
     pub(super) inspected: Result<Inspected, Missed>,
+}
+
+/// A server that may forget that it was a replica sooner than the restart guard assumes.
+#[derive(Clone, Debug)]
+pub(super) struct ShortHistory {
+    pub(super) backlog_ttl: Duration,
+    pub(super) max_ttl: Duration,
 }
 
 /// Why a server told nothing of itself, in words.

@@ -61,7 +61,7 @@ impl FirstState {
     /// The events that follow this one.
     fn after(&mut self, event: &Event) -> Vec<Event> {
         match event {
-            Event::ServerUp { server, group } => self.tried.insert((*group, server.clone()), true),
+            Event::ServerUp { server, group, .. } => self.tried.insert((*group, server.clone()), true),
             Event::ServerDown { server, group, .. } => self.tried.insert((*group, server.clone()), false),
             Event::GroupConnected(quorum) | Event::GroupDisconnected(quorum) => {
                 self.reported.insert(quorum.group);

@@ -5,7 +5,7 @@ mod trial;
 
 use super::{
     address::Way,
-    facts::{Inspected, Missed, ServerFacts, Trial},
+    facts::{Inspected, Missed, ServerFacts, ShortHistory, Trial},
 };
 use crate::{connect::all_tried, exit::Failure, settings::Settings};
 use multiredlock::{
@@ -99,8 +99,22 @@ fn facts(
 ) -> ServerFacts {
     let name = status.address.to_string();
     let warnings = told.iter().filter(|(server, _)| *server == name);
+    let warnings: Vec<Warning> = warnings.map(|(_, warning)| warning.clone()).collect();
     ServerFacts {
-        warnings: warnings.map(|(_, warning)| warning.clone()).collect(),
+        eviction: warnings.iter().find_map(|warning| match warning {
+            Warning::Eviction { policy, .. } => Some(policy.clone()),
+            _ => None,
+        }),
+        short_history: warnings.iter().find_map(|warning| match warning {
+            Warning::ShortHistory {
+                backlog_ttl, max_ttl, ..
+            } => Some(ShortHistory {
+                backlog_ttl: *backlog_ttl,
+                max_ttl: *max_ttl,
+            }),
+            _ => None,
+        }),
+        warnings,
         name,
         group: status.group,
         way,

@@ -100,7 +100,7 @@ async fn locked(redlock: &Redlock, prefix: &str, with_token: bool) -> Result<(),
 fn of_lock(error: &LockError) -> Trouble {
     let failure = match error {
         LockError::Held { failure, .. }
-        | LockError::Refused { failure }
+        | LockError::Refused { failure, .. }
         | LockError::TooSlow { failure, .. }
         | LockError::NoQuorum { failure, .. }
         | LockError::Expired { failure, .. } => Some(failure),
@@ -111,9 +111,9 @@ fn of_lock(error: &LockError) -> Trouble {
 
 fn of_renewal(error: &RenewError) -> Trouble {
     let failure = match error {
-        RenewError::Lost { failure } | RenewError::Unknown { failure, .. } | RenewError::Expired { failure, .. } => {
-            Some(failure)
-        }
+        RenewError::Lost { failure, .. }
+        | RenewError::Unknown { failure, .. }
+        | RenewError::Expired { failure, .. } => Some(failure),
         _ => None,
     };
     trouble("a renewal", failure.map(|failure| &failure.votes[0].vote), error)

@@ -34,14 +34,14 @@ fn down(reason: &DownReason, absence: Level) -> Option<Finding> {
     let (check, level) = match reason {
         DownReason::NoPermission(_) => return None,
         DownReason::Replica => (Check::Role, Level::Unsafe),
-        DownReason::Duplicate { .. } => (Check::Distinct, Level::Unsafe),
+        DownReason::Duplicate(_) => (Check::Distinct, Level::Unsafe),
         DownReason::Restarted { .. } => (Check::Restart, absence),
         DownReason::Auth(_) => (Check::Authentication, absence),
         DownReason::Tls(_) | DownReason::NeedsTls | DownReason::LacksTls => (Check::Tls, absence),
         _ => (Check::Reachable, absence),
     };
     let found = match reason {
-        DownReason::Restarted { ready_in } => {
+        DownReason::Restarted { ready_in, .. } => {
             let ready_in = show(*ready_in);
             format!("started less than the restart guard ago, it votes again in {ready_in}")
         }
@@ -54,7 +54,7 @@ fn down(reason: &DownReason, absence: Level) -> Option<Finding> {
 fn remedy(reason: &DownReason) -> &'static str {
     match reason {
         DownReason::Replica => "List its master in --servers instead, or make it one: REPLICAOF NO ONE.",
-        DownReason::Duplicate { .. } => "Take one of both addresses out of --servers: a server votes once.",
+        DownReason::Duplicate(_) => "Take one of both addresses out of --servers: a server votes once.",
         DownReason::Restarted { .. } => "Wait until then: locks that it may have forgotten are still held.",
         DownReason::Auth(_) => {
             "Correct its user and password in --servers, or `username` and `password` in the file of --config."
@@ -146,10 +146,10 @@ fn role(server: &ServerFacts) -> Option<Finding> {
 
 /// A server that did not tell of itself, if nothing else says so.
 pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = server.warnings.iter().filter_map(noticed).collect();
+    let mut findings: Vec<Finding> = noticed(server).collect();
     let is_reached = !matches!(
         server.down(),
-        Some(reason) if !matches!(reason, DownReason::Restarted { .. } | DownReason::Duplicate { .. } | DownReason::Replica)
+        Some(reason) if !matches!(reason, DownReason::Restarted { .. } | DownReason::Duplicate(_) | DownReason::Replica)
     );
     findings.extend(is_reached.then(|| {
         match missed {
@@ -165,10 +165,9 @@ pub(super) fn uninspected(server: &ServerFacts, missed: &Missed, absence: Level)
 }
 
 /// What the library found out by itself.
-fn noticed(warning: &Warning) -> Option<Finding> {
-    match warning {
-        Warning::Eviction { policy } => Some(super::storage::evicts(policy)),
-        Warning::ShortHistory { backlog_ttl, max_ttl } => Some(super::promotion::forgotten(*backlog_ttl, *max_ttl)),
-        _ => None,
-    }
+fn noticed(server: &ServerFacts) -> impl Iterator<Item = Finding> {
+    let evicts = server.eviction.as_deref().map(super::storage::evicts);
+    let short_history = server.short_history.as_ref();
+    let forgotten = short_history.map(|short| super::promotion::forgotten(short.backlog_ttl, short.max_ttl));
+    evicts.into_iter().chain(forgotten)
 }

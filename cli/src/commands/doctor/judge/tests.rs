@@ -4,18 +4,20 @@ use super::judge;
 use crate::commands::doctor::{
     address::{Kind, Place, Way},
     clock::Sample,
-    facts::{Denied, Info, Inspected, Missed, ServerFacts, Terms, Trial, Trouble},
+    facts::{Denied, Info, Inspected, Missed, ServerFacts, ShortHistory, Terms, Trial, Trouble},
     finding::{
         Check, Finding,
         Level::{Note, Ok as Fine, Unsafe, Warning as Warn},
     },
 };
 use multiredlock::{
-    Server,
-    event::Warning,
+    Redlock, Server,
+    event::{Event, Warning},
     status::{DownReason, ServerState},
+    testing::MemoryServer,
 };
 use std::{fmt::Write, time::Duration};
+use tokio_stream::StreamExt;
 
 pub(super) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -71,6 +73,8 @@ fn fine_server(number: usize) -> ServerFacts {
         },
         state: ServerState::Up,
         warnings: vec![],
+        eviction: None,
+        short_history: None,
         trial: Trial::Works,
         inspected: Ok(Inspected {
             info: Info::parse(info),
@@ -151,6 +155,32 @@ fn down(reason: DownReason) -> impl Fn(&mut ServerFacts) {
     }
 }
 
+/// What the library says of a server that was started again. Only it makes such a reason.
+fn restarted(guard: Duration) -> DownReason {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
+    runtime.unwrap().block_on(async {
+        let server = MemoryServer::new();
+        let redlock = Redlock::builder()
+            .servers([&server])
+            .restart_guard(guard)
+            .build()
+            .unwrap();
+        let mut events = redlock.events();
+        loop {
+            if let Some(Event::ServerDown {
+                reason: reason @ DownReason::Restarted { .. },
+                ..
+            }) = events.next().await
+            {
+                return reason;
+            }
+        }
+    })
+}
+
 /// What is not fine about these.
 fn complaints(servers: &[ServerFacts], terms: &Terms) -> Vec<Finding> {
     let findings = judge(servers, terms).into_iter();
@@ -213,8 +243,8 @@ fn each_fact_about_the_way_to_a_server_has_its_finding() {
         ("does not know TLS", &down(DownReason::LacksTls)),
         ("is loading", &down(DownReason::Loading)),
         ("is a replica", &down(DownReason::Replica)),
-        ("is listed twice", &down(DownReason::Duplicate { of })),
-        ("was restarted", &down(DownReason::Restarted { ready_in: ms(12_000) })),
+        ("is listed twice", &down(DownReason::Duplicate(of))),
+        ("was restarted", &down(restarted(ms(12_000)))),
         ("gets a password in plaintext", &|h1| h1.way.is_tls = false),
         ("has neither TLS nor a password", &|h1| {
             h1.way.is_tls = false;
@@ -274,8 +304,7 @@ fn each_fact_about_what_a_server_forgets_has_its_finding() {
         }),
         ("is a cluster that evicts", &|h1| {
             missed(Missed::Skipped, "it is a cluster")(h1);
-            let policy = "allkeys-lru".into();
-            h1.warnings = vec![Warning::Eviction { policy }];
+            h1.eviction = Some("allkeys-lru".into());
         }),
         ("has little memory left", &configured("maxmemory", "1300000")),
         ("has no memory left", &configured("maxmemory", "1103764")),
@@ -412,10 +441,10 @@ fn a_promotion_that_the_library_would_not_see_is_a_warning_also_if_the_server_wa
     let findings = complaints(
         &fine_but_for(&|server| {
             missed(Missed::Skipped, "it is a cluster")(server);
-            server.warnings = vec![Warning::ShortHistory {
+            server.short_history = Some(ShortHistory {
                 backlog_ttl: ms(2_000),
                 max_ttl: ms(30_000),
-            }];
+            });
         }),
         &terms(),
     );

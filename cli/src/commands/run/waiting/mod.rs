@@ -28,7 +28,7 @@ const SETTLED: Duration = Duration::from_millis(500);
 /// How long to wait for somebody else's lock, and how to end if that was not long enough.
 #[derive(Args, Debug)]
 pub(crate) struct Wait {
-    /// Waits no longer than this, for whoever holds it or for a majority [default: as long as it takes]
+    /// Waits no longer than this, for whoever holds it or for a majority [default: the file's `acquire_timeout`, or else as long as it takes]
     #[arg(long = "wait", value_parser = duration::parse, value_name = "DURATION", conflicts_with = "none")]
     longest: Option<Duration>,
     /// Does not wait if somebody else holds it
@@ -50,6 +50,8 @@ pub(crate) struct Wanted<'a> {
 /// A process that waits for a lock.
 pub(crate) struct Waiting<'a> {
     wait: &'a Wait,
+    /// The limit of the argument, or else of the file.
+    longest: Option<Duration>,
     wanted: Wanted<'a>,
     settings: &'a Settings,
     /// From the beginning to the end, so that none is lost in between.
@@ -71,6 +73,7 @@ impl Wait {
     ) -> Result<Waiting<'a>, Failure> {
         let mut waiting = Waiting {
             wait: self,
+            longest: self.longest.or(settings.acquire_timeout),
             wanted,
             settings,
             interruptions: interruptions()?,
@@ -146,7 +149,7 @@ impl Waiting<'_> {
             interruptions,
             ..
         } = self;
-        let left = self.wait.longest.map(|longest| longest.saturating_sub(self.waited));
+        let left = self.longest.map(|longest| longest.saturating_sub(self.waited));
         let begin = Instant::now();
         let turn = tokio::select! {
             biased;
@@ -165,7 +168,7 @@ impl Waiting<'_> {
         match last.as_ref().or(self.says.last()) {
             Some(notice) if notice.holder.is_some() && self.queue.is_alive() => {
                 let resource = short(self.wanted.resource);
-                let longest = self.wait.longest.unwrap_or_default();
+                let longest = self.longest.unwrap_or_default();
                 let problem = format!("could not lock `{resource}` within {longest:?}: {}", notice.words());
                 Err(self.wait.conflict(Failure::new(exit::HELD, problem)))
             }
@@ -180,6 +183,7 @@ impl Waiting<'_> {
         let request = self.request(redlock);
         let Self {
             wait,
+            longest,
             says,
             interruptions,
             turn,
@@ -199,18 +203,18 @@ impl Waiting<'_> {
                 () = says.look(redlock, turn) => Ok(None),
             };
             *waited += begin.elapsed();
-            asked.map_err(|error| match error {
+            let counted = |mut error| {
+                // The time before it had its turn counts as well.
+                if let LockError::TimedOut { waited, .. } = &mut error {
+                    *waited = longest.unwrap_or_default();
+                }
+                error
+            };
+            asked.map_err(counted).map_err(|error| match error {
                 // Who is in the way says more than that nobody answered.
                 LockError::TimedOut { .. } | LockError::NoQuorum { .. } if !connect::is_reached(redlock, resource) => {
                     connect::no_quorum(&redlock.servers())
                 }
-                // The time before it had its turn counts as well.
-                LockError::TimedOut { resource, cause, .. } => LockError::TimedOut {
-                    resource,
-                    waited: wait.longest.unwrap_or_default(),
-                    cause,
-                }
-                .into(),
                 error => error.into(),
             })
         };
@@ -224,7 +228,7 @@ impl Waiting<'_> {
 
     fn request(&self, redlock: &Redlock) -> AcquireRequest {
         let Wanted { resource, ttl, fenced } = self.wanted;
-        let left = self.wait.longest.map(|longest| longest.saturating_sub(self.waited));
+        let left = self.longest.map(|longest| longest.saturating_sub(self.waited));
         let request = match left {
             _ if self.wait.does_not() => return self.once(redlock),
             Some(Duration::ZERO) => return self.once(redlock),
