@@ -116,6 +116,8 @@ pub use resource::IntoResources;
 
 #[cfg(test)]
 mod floors;
+#[cfg(test)]
+mod growth;
 
 #[cfg(test)]
 #[path = "../simulation/mod.rs"]
