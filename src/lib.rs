@@ -122,6 +122,8 @@ pub use token::FencingToken;
 
 #[cfg(test)]
 mod floors;
+#[cfg(test)]
+mod growth;
 
 #[cfg(test)]
 #[path = "../simulation/mod.rs"]

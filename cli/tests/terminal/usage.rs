@@ -96,6 +96,8 @@ fn a_file_names_the_servers_and_what_is_wrong_in_it_is_told_with_its_line() {
         r#"
         servers = ["h"];ttl = 3                              | line 2: unknown field `ttl`
         servers = ["h"];attempt_timeout = "3"                  | line 2: 
+        servers = ["h"];acquire_timeout = "0s"               | acquire_timeout must be longer than 0
+        servers = ["rediss://h"];tls = { ca = "locks.toml", pinned = "locks.toml" } | `ca_pem` has no effect beside `pinned_pem`
         servers = ["h"];groups = [["h"]]                     | both `servers` and `groups`
         servers = []                                         | no server is configured
         servers = ["h"];drift = 1.5                          | drift factor 1.5 must be at least 0 and below 1

@@ -1,11 +1,12 @@
 //! What is said without a terminal while one waits.
 
 use crate::{
-    common::{assert_has, assert_lacks, bare, held_by_another, servers, start, start_on},
+    common::{Folder, assert_has, assert_lacks, bare, failure, held_by_another, servers, start, start_on},
     job::{ends, signal},
 };
 use nix::sys::signal::Signal;
 use std::{
+    fs,
     net::TcpListener,
     process::Child,
     sync::mpsc::{Receiver, channel},
@@ -88,4 +89,19 @@ fn what_is_not_known_yet_is_not_said() {
     assert_lacks(&line, "not connected yet");
     signal(&child, Signal::SIGTERM);
     ends(&mut child, 128 + 15);
+}
+
+#[test]
+fn the_file_says_how_long_to_wait_unless_an_argument_does() {
+    let servers = servers(3);
+    let _value = held_by_another(&servers);
+    let folder = Folder::new();
+    let file = folder.path("locks.toml");
+    let urls: Vec<_> = servers.iter().map(RedisServer::url).collect();
+    fs::write(&file, format!("servers = {urls:?}\nacquire_timeout = \"300ms\"\n")).unwrap();
+    for (arguments, limit) in [(&[][..], "300ms"), (&["--wait", "200ms"], "200ms")] {
+        let words = [&["--config", &file, "lock", "r"], arguments].concat();
+        let line = failure(75, bare(&words));
+        assert_has(&line, &format!("could not lock `r` within {limit}"));
+    }
 }
