@@ -17,7 +17,6 @@ use multiredlock::{
     testing::MemoryServer,
 };
 use std::{fmt::Write, time::Duration};
-use tokio_stream::StreamExt;
 
 pub(super) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -173,7 +172,7 @@ fn restarted(guard: Duration) -> DownReason {
             if let Some(Event::ServerDown {
                 reason: reason @ DownReason::Restarted { .. },
                 ..
-            }) = events.next().await
+            }) = events.recv().await
             {
                 return reason;
             }
