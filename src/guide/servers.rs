@@ -61,7 +61,7 @@
 //! - It reads the uptime and `run_id` by INFO. A user without that permission makes each connection wait.
 //!
 //! ```
-//! use multiredlock::{LockError, Redlock, testing::MemoryServer, error::InvalidTtl, status::{DownReason, ServerState}};
+//! use multiredlock::{LockError, Redlock, testing::MemoryServer, error::{InvalidRequest, InvalidTtl}, status::{DownReason, ServerState}};
 //! use std::time::Duration;
 //! use tokio::time::sleep;
 //!
