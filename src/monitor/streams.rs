@@ -24,7 +24,7 @@ use tokio_stream::{
 /// tried, then with several groups `GroupConnected` or `GroupDisconnected` for each that was reached, then `Connected` or
 /// `Disconnected` unless neither was reached yet. Then each event in order; warnings are told as they come up, and not
 /// again. A subscriber that is more than 256 events behind gets `Lagged` and the state that holds then. The stream ends
-/// when the client is closed or its last clone is dropped.
+/// when the client is closed or its last clone is dropped. [`recv`](Self::recv) waits for one item without `StreamExt`.
 #[must_use = "streams do nothing unless polled"]
 pub struct Events {
     monitor: Arc<Monitor>,
@@ -127,7 +127,7 @@ impl fmt::Debug for Events {
 /// If that state holds at the subscription it is the first item (before a majority was reached for the first time neither
 /// holds); then each crossing into that state is one item. A
 /// subscriber that is more than 256 events behind misses the crossings in between, but not the state that holds then. The
-/// stream ends when the client is closed or its last clone is dropped.
+/// stream ends when the client is closed or its last clone is dropped. [`recv`](Self::recv) waits for one item without `StreamExt`.
 #[must_use = "streams do nothing unless polled"]
 #[derive(Debug)]
 pub struct QuorumChanges {
