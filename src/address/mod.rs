@@ -181,7 +181,7 @@ pub enum AddressProblem {
     ClusterDatabase(u8),
     /// The nodes of a cluster cannot be untrusted.
     #[error("a cluster cannot be untrusted")]
-    ClusterDistrusted,
+    ClusterUntrusted,
     /// A setting was set that this kind of server does not have.
     #[error("`{setting}` does not apply to {kind}")]
     #[non_exhaustive]

@@ -332,7 +332,7 @@ impl Server {
             Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) if nodes.is_empty() => {
                 missing("the host")
             }
-            Endpoint::Cluster(_) if self.is_untrusted => Some(AddressProblem::ClusterDistrusted),
+            Endpoint::Cluster(_) if self.is_untrusted => Some(AddressProblem::ClusterUntrusted),
             Endpoint::Cluster(_) if self.database != 0 => Some(AddressProblem::ClusterDatabase(self.database)),
             Endpoint::Sentinel(Sentinels { service, .. }) if service.is_empty() => missing("the name of the service"),
             Endpoint::Cluster(nodes) | Endpoint::Sentinel(Sentinels { nodes, .. }) => {

@@ -135,7 +135,7 @@ fn what_the_system_lacks_is_named() {
     );
     let outside = Builder::default().servers(["memory://a"]).build().unwrap_err();
     assert_eq!(outside, ConfigError::NoRuntime);
-    assert_eq!(outside.to_string(), "a handle has to be built within a tokio runtime");
+    assert_eq!(outside.to_string(), "a client has to be built within a tokio runtime");
 }
 
 #[test]

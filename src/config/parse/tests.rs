@@ -201,7 +201,7 @@ fn sentinels_are_read_with_the_service_and_their_own_credentials() {
 }
 
 #[test]
-fn distrust_is_a_parameter() {
+fn untrusted_is_a_parameter() {
     for (address, typed) in [
         ("h?untrusted=true", Server::new("h").untrusted()),
         ("h?untrusted=false", Server::new("h")),
