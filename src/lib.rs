@@ -1,8 +1,8 @@
 //! Distributed locks on a majority of independent Redis or Valkey servers.
 //!
-//! A resource is locked when a majority of N servers granted it, ⌊N/2⌋ + 1, so that locking goes on while fewer than half
-//! of them are down. A [`Redlock`] also tells, as events, whether a majority can be reached at all. Whoever outgrows one set
-//! of servers adds [groups](Builder::group) of them, between which the resources are divided.
+//! A resource is locked when a majority of N servers granted it: ⌊N/2⌋ + 1. Locking stays available while a majority of your servers is
+//! reachable, and a [`Redlock`] reports as events when that changes. To scale beyond one set of servers, add another with
+//! [`group`](Builder::group): the resources are divided between the groups.
 //!
 //! ```
 //! use multiredlock::Redlock;

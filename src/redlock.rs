@@ -214,6 +214,27 @@ impl Redlock {
     }
 
     /// Returns a stream of everything that happens to the servers.
+    ///
+    /// ```
+    /// # use multiredlock::{Redlock, event::Event, testing::MemoryServer};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
+    /// let redlock = Redlock::builder().servers(&servers).build()?;
+    /// redlock.wait_connected().await?;
+    /// let mut events = redlock.events();
+    /// servers[0].crash();
+    /// servers[1].crash();
+    /// while let Some(event) = events.recv().await {
+    ///     println!("{event}");
+    ///     if let Event::Disconnected(quorum) = event {
+    ///         assert_eq!((quorum.reachable, quorum.needed), (1, 2));
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events(&self) -> Events {
         Events::new(Arc::clone(&self.core.monitor))
     }

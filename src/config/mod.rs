@@ -268,6 +268,22 @@ impl Builder {
     /// and to the commands `TIME`, `GET` and `SET`. No resource can have such a name. If another program stores something
     /// there, the lock is refused and nothing changes. All processes that lock the resource have to ask for tokens: a lock
     /// without one is in nobody's order.
+    ///
+    /// ```
+    /// # use multiredlock::Redlock;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let servers = ["memory://a", "memory://b", "memory://c"];
+    /// let redlock = Redlock::builder().servers(servers).fenced().build()?;
+    /// let first = redlock.lock("invoice:7", Duration::from_secs(10)).await?;
+    /// redlock.unlock(&first).await?;
+    /// let second = redlock.lock("invoice:7", Duration::from_secs(10)).await?;
+    /// // Send the token with each write. The storage refuses a smaller one than it has seen.
+    /// assert!(second.token() > first.token());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fenced(mut self) -> Self {
         self.fenced = true;
         self
@@ -300,6 +316,22 @@ impl Builder {
     ///
     /// All processes that lock have to set it, to no less than the longest ttl that any of them uses. A longer ttl is refused
     /// here.
+    ///
+    /// ```
+    /// # use multiredlock::{Redlock, testing::MemoryServer};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let servers = [MemoryServer::new(), MemoryServer::new(), MemoryServer::new()];
+    /// let longest_ttl = Duration::from_secs(30);
+    /// let redlock = Redlock::builder().servers(&servers).restart_guard(longest_ttl).build()?;
+    /// // These servers have just started, so they do not vote before 30 s have passed.
+    /// redlock.wait_connected().timeout(Duration::from_secs(31)).await?;
+    /// let refused = redlock.lock("invoice:7", Duration::from_secs(31)).await.unwrap_err();
+    /// assert_eq!(refused.to_string(), "ttl (31s) must not exceed the longest that the restart guard is for (30s)");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn restart_guard(mut self, max_ttl: Duration) -> Self {
         self.restart_guard = Some(max_ttl);
         self
