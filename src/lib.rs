@@ -27,11 +27,11 @@
 //!
 //! # What is guaranteed
 //!
-//! While a lock is [valid](Lock::validity) nobody else is granted its resource, as long as the clocks of client and servers
-//! run at rates that differ by no more than the [drift](Drift) over a ttl, and as long as servers do not forget the keys
-//! that they granted: by a restart without their data, eviction, or a failover to a replica that lags. A
-//! [restart guard](Builder::restart_guard) makes up for restarts. A process that is suspended past the end of its lock is not
-//! stopped by it, but a storage that looks at its [fencing token](Builder::fenced) does. `SAFETY.md` says more.
+//! If two conditions hold, no other client is granted the resource while a lock is [valid](Lock::validity). First, over one TTL, the clocks
+//! of client and servers drift apart by at most the [drift](Drift). Second, no server forgets a key that it granted. A server
+//! forgets keys by a restart without its data, by eviction, or by a failover to a replica that lags. A
+//! [restart guard](Builder::restart_guard) makes up for restarts. A lock cannot stop a process that is suspended past the end of its
+//! lock. If the storage checks the [fencing token](Builder::fenced), it rejects that process's writes. `SAFETY.md` says more.
 //!
 //! The algorithm is the one of the
 //! [Redis page on distributed locks](https://redis.io/docs/latest/develop/use/patterns/distributed-locks/).
@@ -45,12 +45,12 @@
 //! - `tls` (default): servers with `rediss://` and `valkeys://` addresses, also of clusters and sentinels.
 //! - `blocking`: the same calls for threads, see the module `blocking`.
 //! - `metrics`: counts and measures, see the module `metrics`.
-//! - `serde`: a [`Lock`] can be handed over (its resources, its value and its token; how long it is valid is known again once it is
-//!   renewed), and a [`Server`] read from a configuration file, as the text that [`Server::parse`] reads. Passwords are
+//! - `serde`: a [`Lock`] can be handed over (its resources, its value and its token; the validity is not serialized, so renew the
+//!   lock to get one), and a [`Server`] read from a configuration file, as the text that [`Server::parse`] reads. Passwords are
 //!   never written. A [`FencingToken`] is a number.
 //!
 //! There are `tracing` spans `lock`, `acquire` and `renew` at level debug, with the fields `resource`, `ttl`, `outcome` and
-//! `validity`, and `attempts` for `lock`; and events for attempts, servers and crossings. None shows a value or a password.
+//! `validity`, and `attempts` for `lock`; and events for attempts, server states and quorum changes. None shows a value or a password.
 
 // docs.rs shows beside each item which feature brings it.
 #![cfg_attr(docsrs, feature(doc_cfg))]

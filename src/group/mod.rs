@@ -3,8 +3,6 @@
 mod attempt;
 pub(crate) mod lease;
 mod options;
-#[cfg(test)]
-mod order;
 mod renewal;
 mod servers;
 mod ticket;

@@ -57,3 +57,6 @@ impl Servers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

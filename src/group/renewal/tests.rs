@@ -1,9 +1,10 @@
 //! That renewals of one lock reach all servers in one order, from whichever threads they come.
 
-use super::{AttemptOptions, servers::Servers};
+use super::Servers;
 use crate::{
     config::Server,
     decision::{Drift, Patience, Ttl},
+    group::AttemptOptions,
     resource::Resources,
     server::{
         Subject,
