@@ -19,14 +19,21 @@ use tokio_stream::StreamExt;
 ///
 /// # Errors
 ///
-/// An item is [`InsideRuntime`] if it was asked for inside a tokio runtime. No event is lost by that.
+/// The last item is [`InsideRuntime`] if it was asked for inside a tokio runtime. No event is lost by that, and the next iteration
+/// begins with the next event.
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 #[derive(Debug)]
-pub struct Events(monitor::Events);
+pub struct Events {
+    events: monitor::Events,
+    was_refused: bool,
+}
 
 impl Events {
     pub(super) fn new(events: monitor::Events) -> Self {
-        Self(events)
+        Self {
+            events,
+            was_refused: false,
+        }
     }
 
     /// Waits for the next event for at most this long.
@@ -36,7 +43,7 @@ impl Events {
     /// [`WaitError`]: `TimedOut` if nothing happened, `Closed` at the end of the events, `InsideRuntime` inside a tokio runtime.
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Event, WaitError> {
         may_block()?;
-        let next = block_on_timeout(self.0.next(), limit);
+        let next = block_on_timeout(self.events.next(), limit);
         let next = next.ok_or(WaitError::TimedOut { waited: limit })?;
         next.ok_or(WaitError::Closed)
     }
@@ -47,8 +54,13 @@ impl Iterator for Events {
 
     fn next(&mut self) -> Option<Self::Item> {
         match may_block() {
-            Ok(()) => block_on(self.0.next()).map(Ok),
-            Err(error) => Some(Err(error)),
+            Ok(()) => block_on(self.events.next()).map(Ok),
+            // One error is enough: `flatten` would go on for ever.
+            Err(_) if std::mem::take(&mut self.was_refused) => None,
+            Err(error) => {
+                self.was_refused = true;
+                Some(Err(error))
+            }
         }
     }
 }

@@ -182,7 +182,7 @@ impl Refusal {
 
     /// Whether the same operation may succeed a little later.
     pub(crate) fn passes(&self) -> bool {
-        const PASSING: [&str; 4] = ["BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
+        const PASSING: [&str; 5] = ["BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN"];
         match self {
             Self::OutOfMemory | Self::ReadOnly | Self::Loading | Self::Moving => true,
             Self::WrongType | Self::NoPermission => false,

@@ -196,7 +196,7 @@ impl WaitQueues {
     /// Listens from now on to whether others use the time for which these keys are left to them. The servers have been asked to
     /// report it.
     pub(crate) fn watch_left(&self, keys: &Resources) {
-        let (now, listening) = (Instant::now(), self.changes.listen(keys, self.servers));
+        let (now, listening) = (Instant::now(), self.changes.listen_to_others(keys, self.servers));
         let mut left = self.left();
         let is_new = |since: Instant| now.saturating_duration_since(since) < KEPT;
         let mut forgotten: Vec<_> = left.extract_if(|_, (_, since)| !is_new(*since)).collect();

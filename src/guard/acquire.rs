@@ -134,6 +134,10 @@ impl AcquireRequest {
             loss = guard.lost() => return Err(loss.into()),
             result = work(&guard) => result,
         };
+        // It may have been lost within the last poll of the work.
+        if let Some(loss) = guard.loss() {
+            return Err(loss.into());
+        }
         // It is best effort: whoever needs to know uses the guard.
         let _ = guard.release().await;
         Ok(result)

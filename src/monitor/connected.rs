@@ -24,6 +24,7 @@ use tokio::time::sleep;
 /// # Cancel safety
 ///
 /// It does nothing but wait.
+#[must_use = "futures do nothing unless awaited"]
 pub struct WaitConnected {
     monitor: Arc<Monitor>,
     settled: Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>,

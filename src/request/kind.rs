@@ -80,9 +80,9 @@ impl LockError {
     /// Returns whether the same call can succeed later, although neither the program nor the servers' configuration change.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Refused { failure } => refusals_pass(failure),
+            Self::Refused { failure } | Self::NoQuorum { failure, .. } => refusals_pass(failure),
             Self::TimedOut { cause, .. } => cause.as_ref().is_none_or(|cause| cause.is_transient()),
-            Self::Held { .. } | Self::NoQuorum { .. } | Self::TooSlow { .. } | Self::Expired { .. } => true,
+            Self::Held { .. } | Self::TooSlow { .. } | Self::Expired { .. } => true,
             Self::Invalid(_) | Self::Closed => false,
         }
     }
@@ -147,9 +147,80 @@ impl OwnerError {
     }
 }
 
-/// Whether so few servers refuse for good that the others are a majority.
+/// Whether so few servers refuse, or are down, for a reason that lasts that the others are a majority.
 fn refusals_pass(failure: &Failure) -> bool {
-    let is_for_good = |vote: &Vote| matches!(vote, Vote::Refused(refusal) if !refusal.passes());
+    let is_for_good = |vote: &Vote| match vote {
+        Vote::Refused(refusal) => !refusal.passes(),
+        Vote::Unreachable(reason) => reason.is_lasting(),
+        _ => false,
+    };
     let for_good = failure.votes.iter().filter(|vote| is_for_good(&vote.vote)).count();
     failure.votes.len() - for_good >= failure.needed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        decision::{DownReason, Holder, Refusal, ServerVote},
+        text::Text,
+    };
+    use std::time::Duration;
+
+    /// A failure of three servers, of which two voted so.
+    fn failure(vote: Vote) -> Box<Failure> {
+        let server = |vote| ServerVote {
+            server: "memory://a".parse().unwrap(),
+            vote,
+        };
+        Box::new(Failure {
+            resource: "r".into(),
+            attempts: 1,
+            needed: 2,
+            votes: [vote.clone(), vote, Vote::Granted].map(server).into(),
+        })
+    }
+
+    #[test]
+    fn an_error_is_transient_unless_a_majority_refuses_or_is_down_for_good() {
+        let refused = |error: &str| LockError::Refused {
+            failure: failure(Vote::Refused(Refusal::parse(error))),
+        };
+        let down = |reason| LockError::NoQuorum {
+            reachable: 1,
+            failure: failure(Vote::Unreachable(reason)),
+        };
+        for (error, is_transient) in [
+            (refused("OOM command not allowed"), true),
+            (refused("CLUSTERDOWN The cluster is down"), true),
+            (refused("NOPERM this user has no permissions"), false),
+            (down(DownReason::ConnectionRefused), true),
+            (down(DownReason::Auth(Text::new("WRONGPASS"))), false),
+            (LockError::Closed, false),
+        ] {
+            assert_eq!(error.is_transient(), is_transient, "{error}");
+            assert!(!error.is_contended(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_limit_is_contended_and_transient_as_its_cause_is() {
+        let timed_out = |cause: Option<LockError>| LockError::TimedOut {
+            resource: "r".into(),
+            waited: Duration::from_secs(1),
+            cause: cause.map(Box::new),
+        };
+        let held = LockError::Held {
+            owner: None,
+            retry_after: None,
+            failure: failure(Vote::Held(Holder::new(b"v", None))),
+        };
+        let denied = LockError::Refused {
+            failure: failure(Vote::Refused(Refusal::NoPermission)),
+        };
+        let asked = [timed_out(Some(held)), timed_out(Some(denied)), timed_out(None)];
+        assert_eq!(asked.each_ref().map(LockError::is_contended), [true, false, false]);
+        assert_eq!(asked.each_ref().map(LockError::is_transient), [true, false, true]);
+        assert!(asked.iter().all(|error| error.kind().as_str() == "timed_out"));
+    }
 }

@@ -1,7 +1,7 @@
 //! The answer to an unlock that is already sent.
 
 use crate::{
-    decision::{Vote, majority, tally::count},
+    decision::{Vote, majority},
     resource::Resources,
     runtime::InsideRuntime,
     server::{Operation, TimeIsUp, answer_within},
@@ -124,6 +124,7 @@ pub struct Unlocking {
     limit: Duration,
     /// Made at the first poll, since an unlock can be sent outside a runtime.
     timer: Option<Timer>,
+    time_is_up: bool,
 }
 
 type Timer = Pin<Box<dyn Future<Output = Result<(), TimeIsUp>> + Send + Sync>>;
@@ -135,6 +136,7 @@ impl Unlocking {
             operation,
             limit: limit.unwrap_or(Duration::from_secs(1)),
             timer: None,
+            time_is_up: false,
         }
     }
 
@@ -154,14 +156,16 @@ impl Unlocking {
 
     /// Resolves when every server has answered, or the time is up.
     fn poll_complete(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.operation.poll_complete(cx).is_ready() {
+        if self.time_is_up || self.operation.poll_complete(cx).is_ready() {
             return Poll::Ready(());
         }
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(answer_within(self.limit, pending())));
         // It always says that the time is up.
-        timer.as_mut().poll(cx).map(|_| ())
+        let _ = ready!(timer.as_mut().poll(cx));
+        self.time_is_up = true;
+        Poll::Ready(())
     }
 }
 
@@ -170,10 +174,14 @@ impl Future for Unlocking {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let is_removed = |votes: &[Vote]| count(votes, |vote| *vote == Vote::Granted) >= majority(votes.len());
-        let removed = |votes: &[Vote]| is_removed(votes).then_some(());
-        if this.operation.poll_votes(cx, removed).is_ready() {
-            return Poll::Ready(Ok(()));
+        let settled = |votes: &[Vote]| {
+            let unlocked = Unlocked::count(votes);
+            let most_not_ours = votes.len().checked_sub(majority(votes.len()))?;
+            let is_settled = unlocked.removed >= majority(votes.len()) || unlocked.not_ours > most_not_ours;
+            is_settled.then_some(unlocked)
+        };
+        if let Poll::Ready(unlocked) = this.operation.poll_votes(cx, settled) {
+            return Poll::Ready(unlocked.check(&this.resources));
         }
         ready!(this.poll_complete(cx));
         Poll::Ready(this.operation.with_votes(Unlocked::count).check(&this.resources))

@@ -26,14 +26,26 @@ pub(crate) struct Listener {
     /// For each server whether any of the keys may have changed there.
     changed: Mutex<Vec<bool>>,
     told: Notify,
+    /// Whether it hears only what servers report of other clients.
+    is_of_others: bool,
 }
 
 impl Changes {
     /// Listens to changes of these keys until the value is dropped.
     pub(crate) fn listen(self: &Arc<Self>, keys: &Resources, servers: usize) -> Listening {
+        self.add(keys, servers, false)
+    }
+
+    /// The same of what servers report of other clients, and of nothing else.
+    pub(crate) fn listen_to_others(self: &Arc<Self>, keys: &Resources, servers: usize) -> Listening {
+        self.add(keys, servers, true)
+    }
+
+    fn add(self: &Arc<Self>, keys: &Resources, servers: usize, is_of_others: bool) -> Listening {
         let listener = Arc::new(Listener {
             changed: Mutex::new(vec![false; servers]),
             told: Notify::new(),
+            is_of_others,
         });
         let mut listeners = self.listeners();
         for key in keys.as_slice() {
@@ -65,7 +77,7 @@ impl Changes {
             return;
         }
         let all: Vec<_> = self.listeners().values().flatten().cloned().collect();
-        for listener in all {
+        for listener in all.iter().filter(|listener| !listener.is_of_others) {
             listener.tell(|changed| changed[server] = true);
         }
     }
@@ -86,7 +98,7 @@ impl Changes {
             of_keys.flatten().cloned().collect()
         };
         for listener in others {
-            if except.is_some_and(|except| Arc::ptr_eq(except, &listener)) {
+            if listener.is_of_others || except.is_some_and(|except| Arc::ptr_eq(except, &listener)) {
                 continue;
             }
             listener.tell(|changed| {
@@ -157,6 +169,17 @@ mod tests {
         let mut servers = Vec::new();
         listening.listener.take(|server| servers.push(server));
         servers
+    }
+
+    #[test]
+    fn a_listener_to_others_hears_of_nothing_that_was_done_here() {
+        let (changes, keys) = (Arc::new(Changes::default()), Resources::from("a"));
+        let others = changes.listen_to_others(&keys, 3);
+        changes.removed_here(&keys, None, |_| true);
+        changes.anything_changed(1);
+        assert_eq!(told(&others), Vec::<usize>::new());
+        changes.changed(2, b"a");
+        assert_eq!(told(&others), vec![2]);
     }
 
     #[test]

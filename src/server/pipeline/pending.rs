@@ -37,10 +37,11 @@ struct Load {
 impl Pending {
     /// Takes an operation that was submitted together with others, of which this is the `first`.
     pub(super) fn push_behind(&mut self, first: &Operation, operation: &Arc<Operation>) {
-        let class = if is_urgent(first) {
-            &mut self.urgent
-        } else if operation.watches {
+        // What only makes servers report changes comes last, whatever it was submitted with.
+        let class = if operation.watches {
             &mut self.watching
+        } else if is_urgent(first) {
+            &mut self.urgent
         } else {
             &mut self.plain
         };
@@ -78,7 +79,11 @@ impl Pending {
         let mut batch = Vec::with_capacity(self.len().min(MOST_KEYS));
         let mut load = Load::default();
         for class in [&mut self.urgent, &mut self.plain, &mut self.watching] {
-            while class.front().is_some_and(|operation| load.has_room_for(operation)) {
+            while let Some(front) = class.front() {
+                // Nothing overtakes what has no room.
+                if !load.has_room_for(front) {
+                    return batch;
+                }
                 let sent = class.pop_front().and_then(|operation| to_send(&operation));
                 if let Some(operation) = sent {
                     load.add(&operation);
@@ -223,6 +228,25 @@ mod tests {
             taken.push(operation);
         }
         assert!(are(&taken, &order) && one_by_one.is_empty());
+    }
+
+    #[test]
+    fn what_watches_comes_last_also_behind_an_unlock_and_nothing_overtakes_what_has_no_room() {
+        let unlock = |keys| {
+            let unlock = operation_on(several(keys), "v", Verb::Unlock);
+            unlock.lock_state.sets();
+            Arc::new(unlock)
+        };
+        let [ends, later, lock] = [unlock(1), unlock(MOST_KEYS), operation(Verb::Lock)];
+        let mut pending = Pending::default();
+        pending.push(&ends);
+        pending.push_behind(&ends, &watching());
+        pending.push(&later);
+        pending.push(&lock);
+        let mut batch = || pending.take_batch(|operation| Some(Arc::clone(operation)));
+        assert!(are(&batch(), &[&ends]));
+        assert!(are(&batch(), &[&later]), "the lock may be for a key that it frees");
+        assert_eq!(batch().len(), 2);
     }
 
     #[test]
