@@ -168,27 +168,27 @@ mod tests {
     use std::time::Duration;
 
     /// A failure of three servers, of which two voted so.
-    fn failure(vote: Vote) -> Box<Failure> {
+    fn failure(vote: Vote) -> Failure {
         let server = |vote| ServerVote {
             server: "memory://a".parse().unwrap(),
             vote,
         };
-        Box::new(Failure {
+        Failure {
             resource: "r".into(),
             attempts: 1,
             needed: 2,
             votes: [vote.clone(), vote, Vote::Granted].map(server).into(),
-        })
+        }
     }
 
     #[test]
     fn an_error_is_transient_unless_a_majority_refuses_or_is_down_for_good() {
         let refused = |error: &str| LockError::Refused {
-            failure: failure(Vote::Refused(Refusal::parse(error))),
+            failure: Box::new(failure(Vote::Refused(Refusal::parse(error)))),
         };
         let down = |reason| LockError::NoQuorum {
             reachable: 1,
-            failure: failure(Vote::Unreachable(reason)),
+            failure: Box::new(failure(Vote::Unreachable(reason))),
         };
         for (error, is_transient) in [
             (refused("OOM command not allowed"), true),
@@ -213,10 +213,10 @@ mod tests {
         let held = LockError::Held {
             owner: None,
             retry_after: None,
-            failure: failure(Vote::Held(Holder::new(b"v", None))),
+            failure: Box::new(failure(Vote::Held(Holder::new(b"v", None)))),
         };
         let denied = LockError::Refused {
-            failure: failure(Vote::Refused(Refusal::NoPermission)),
+            failure: Box::new(failure(Vote::Refused(Refusal::NoPermission))),
         };
         let asked = [timed_out(Some(held)), timed_out(Some(denied)), timed_out(None)];
         assert_eq!(asked.each_ref().map(LockError::is_contended), [true, false, false]);
