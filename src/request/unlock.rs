@@ -174,14 +174,11 @@ impl Future for Unlocking {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let settled = |votes: &[Vote]| {
-            let unlocked = Unlocked::count(votes);
-            let most_not_ours = votes.len().checked_sub(majority(votes.len()))?;
-            let is_settled = unlocked.removed >= majority(votes.len()) || unlocked.not_ours > most_not_ours;
-            is_settled.then_some(unlocked)
-        };
-        if let Poll::Ready(unlocked) = this.operation.poll_votes(cx, settled) {
-            return Poll::Ready(unlocked.check(&this.resources));
+        // An error waits for the others: it says how many servers still held the lock.
+        let is_removed = |votes: &[Vote]| Unlocked::count(votes).removed >= majority(votes.len());
+        let removed = |votes: &[Vote]| is_removed(votes).then_some(());
+        if this.operation.poll_votes(cx, removed).is_ready() {
+            return Poll::Ready(Ok(()));
         }
         ready!(this.poll_complete(cx));
         Poll::Ready(this.operation.with_votes(Unlocked::count).check(&this.resources))
