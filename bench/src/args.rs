@@ -51,7 +51,7 @@ pub struct Plan {
     /// Numbers of concurrent callers
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [1, 64, 512], value_parser = at_least_one())]
     pub callers: Vec<usize>,
-    /// Who is compared; contention knows multiredlock and rslock
+    /// The clients to compare; contention knows multiredlock and rslock
     #[arg(long = "contender", value_name = "C,..", value_enum, value_delimiter = ',', default_values_t = Name::ALL)]
     pub contenders: Vec<Name>,
     /// Also draws what was measured, into this folder: throughput.svg, frozen.svg, hand-overs.svg
@@ -135,19 +135,19 @@ pub struct Child {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Role {
-    /// Holds locks, and tells what they take of the memory.
+    /// Holds locks, and reports their memory.
     Hold { locks: usize },
     /// Has waiters take turns at one resource for this long. They are numbered from the first one on.
     Contend { first: u32, waiters: u32, window: Duration },
     /// Takes over the lock of the process that started it, again and again.
     TakeOver,
-    /// Locks, waits and cancels until it is told to finish.
+    /// Locks, waits and cancels until the parent process ends it.
     Soak { generation: u32, seed: u64 },
-    /// Holds guards that were acquired at once, until it is told to release them.
+    /// Acquires guards at once, and holds them until the parent process asks for their release.
     Guards { guards: usize },
     /// Waits for a resource that many processes want, holds it for a moment and ends.
     Herd { process: usize },
-    /// Has waiters wait for resources that somebody else holds, and tells what they take of the memory.
+    /// Lets waiters wait for resources that another client holds, and reports their memory.
     Wait { first: u32, waiters: u32, resources: u32 },
 }
 

@@ -80,7 +80,7 @@ async fn sent_between(commands: impl Stream<Item = String>, us: &str) -> Result<
     Ok(sent)
 }
 
-/// Who gave a command, out of `1700000000.123456 [0 127.0.0.1:50000] "PING"`.
+/// The connection that gave a command, out of `1700000000.123456 [0 127.0.0.1:50000] "PING"`.
 fn source(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once('[')?;
     let (brackets, _) = rest.split_once(']')?;

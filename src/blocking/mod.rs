@@ -215,16 +215,12 @@ impl Redlock {
 
     /// Waits until a majority of the servers can be reached, in every [group](Builder::group), for at most this long.
     ///
-    /// [`servers`](Self::servers) and the error of a lock say why a server is down.
-    ///
     /// # Errors
     ///
-    /// [`WaitError`]: `TimedOut` after this time, `Closed` if the client is closed, `InsideRuntime` inside a tokio runtime.
+    /// [`WaitError`]: `NotConnected` after this time, with the reason why each server is down, `Closed` if the client is closed, `InsideRuntime` inside a tokio runtime.
     pub fn wait_connected_timeout(&self, limit: Duration) -> Result<(), WaitError> {
-        match self.background.wait_timeout(self.redlock.wait_connected(), limit)? {
-            Some(connected) => connected.map_err(|Closed| WaitError::Closed),
-            None => Err(WaitError::TimedOut { waited: limit }),
-        }
+        let waiting = self.redlock.wait_connected().timeout(limit);
+        Ok(self.background.wait(waiting)??)
     }
 
     /// Returns an iterator over everything that happens to the servers, which waits for each event.

@@ -1,6 +1,6 @@
 //! What is counted and measured, and that the documentation lists it.
 
-use crate::support::{Together, builder, connect, ms, secs, start, up};
+use crate::support::{Together, builder, connect, ms, runtime, secs, start, up};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use multiredlock::{
     Lock, LockLost, Redlock, Retry,
@@ -12,24 +12,19 @@ use std::{
     sync::Mutex,
     time::Duration,
 };
-use tokio::{runtime, time::sleep};
+use tokio::time::sleep;
 
 /// Runs a future with a recorder, on this thread alone.
 fn recorded(work: impl AsyncFnOnce(&dyn Fn(&str, &str) -> f64)) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
     let total = Mutex::new(HashMap::new());
     let value = |name: &str, label: &str| -> f64 {
         let mut total = total.lock().unwrap();
         add(&mut total, &snapshotter);
         total.get(&(name.to_owned(), label.to_owned())).copied().unwrap_or(0.0)
     };
-    ::metrics::with_local_recorder(&recorder, || runtime.block_on(work(&value)));
+    ::metrics::with_local_recorder(&recorder, || runtime(true).block_on(work(&value)));
 }
 
 /// Adds up what changed since the last time; of a histogram, how often it was told something.
@@ -187,14 +182,9 @@ async fn every_loss(servers: &[MemoryServer], redlock: &Redlock) {
 fn the_documentation_lists_every_metric_with_every_value_of_its_labels_and_no_other() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
     let all = ::metrics::with_local_recorder(&recorder, || {
         multiredlock::metrics::describe();
-        runtime.block_on(async {
+        runtime(true).block_on(async {
             let servers = start(3);
             let redlock = connect(&servers).await;
             every_outcome_of_a_call(&servers, &redlock).await;

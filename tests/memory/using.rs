@@ -3,19 +3,21 @@
 use crate::support::{Together, eventually, guarded, ms, secs, servers_and_client};
 use multiredlock::{Guard, LockError, LockLost, Redlock, error::UsingError, testing::MemoryServer};
 use std::{
-    future::pending,
+    future::{Future, pending},
     panic::{AssertUnwindSafe, resume_unwind},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
+    task::{Context, Waker},
 };
 use test_support::assert_matches;
 use tokio::{
     sync::oneshot,
     task::yield_now,
-    time::{Instant, sleep, timeout},
+    time::{Instant, advance, sleep, timeout},
 };
 
 /// Notes when it is dropped.
@@ -261,4 +263,14 @@ async fn a_panic_of_blocking_work_is_passed_on_and_releases_the_lock() {
     let error = tokio::spawn(async move { { work }.0.await }).await.unwrap_err();
     assert_eq!(error.into_panic().downcast_ref(), Some(&"on purpose"));
     assert!(is_free(&servers));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_lost_within_the_last_poll_of_the_work_is_lost() {
+    let (_servers, redlock) = servers_and_client(3).await;
+    let worked = redlock.using("r", secs(3), async |_| {
+        // The thread is suspended: no other task runs, and time passes at the first poll.
+        let _ = pin!(advance(secs(10))).poll(&mut Context::from_waker(Waker::noop()));
+    });
+    assert_matches!(worked.await, Err(UsingError::Lost(LockLost::Expired { .. })));
 }

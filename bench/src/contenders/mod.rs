@@ -48,7 +48,7 @@ pub trait Waiting: Contender {
     /// Waits for a resource as long as it takes, in the way that the contender offers and with its defaults.
     fn acquire(&self, resource: &str, ttl: Duration) -> impl Future<Output = Result<Self::Turn>> + Send;
 
-    /// Gives the resource to whoever is next.
+    /// Releases the resource for the next waiter.
     fn end_turn(&self, turn: Self::Turn) -> impl Future<Output = Result<()>> + Send;
 }
 

@@ -61,7 +61,7 @@ impl<const SETTING: u8> Contender for Multiredlock<SETTING> {
     }
 }
 
-/// It waits in line, and is told when it is its turn.
+/// Waits in the wait queue of its client.
 impl Waiting for Multiredlock {
     type Turn = Guard;
 

@@ -42,7 +42,7 @@ pub async fn run(plan: &Plan) -> Result<Samples<&'static str, Memory>> {
     .await
 }
 
-/// What the child process does: holds the locks and tells what they took.
+/// The child process: holds the locks and reports their memory.
 pub async fn hold(child: &Child, locks: usize) -> Result<()> {
     with_contender!(child.contender, hold_with(&child.addresses, locks))
 }

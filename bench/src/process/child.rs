@@ -84,7 +84,7 @@ impl Process {
         Ok(line)
     }
 
-    /// Reads what the process [tells](super::Parent::tell).
+    /// Reads what the process [writes](super::Parent::tell).
     pub async fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
         Ok(serde_json::from_str(&self.line().await?)?)
     }

@@ -126,7 +126,7 @@ mod tests {
         Way::new(&Server::parse(address.trim()).unwrap(), tls)
     }
 
-    /// The place that is connected to, the database, and who logs in.
+    /// The location of the server, the database, and the user.
     fn read(address: &str) -> String {
         let info = way(address).target.unwrap();
         let redis = info.redis_settings();
